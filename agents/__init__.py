@@ -1,0 +1,1 @@
+"""The running system: Faust, Kafka, ClickHouse, command line. The only impure package."""

@@ -1,0 +1,1 @@
+"""The contracts on the wire: Avro schemas, the catalog of topics, codecs."""
