@@ -1,0 +1,52 @@
+"""Kafka clients: the settings as aiokafka's keyword arguments, certificates loaded."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.settings import Settings
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that aiokafka's consumer, producer and admin client have in common.
+
+    Raises ConfigurationError if no broker is known or a certificate file does not do.
+    """
+    if not settings.bootstrap_servers:
+        raise ConfigurationError(
+            f"no Kafka broker is known: none is set and no embedded services run over "
+            f"{settings.data_path}; start them with `tocsin up`, or set bootstrap_servers"
+        )
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(settings)
+    if settings.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.sasl_username
+        options["sasl_plain_password"] = settings.sasl_password.reveal()
+    return options
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=_path(settings.ssl_cafile))
+        if settings.ssl_certfile:
+            context.load_cert_chain(_path(settings.ssl_certfile) or "", _path(settings.ssl_keyfile))
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(
+            f"certificates: {reason}; check ssl_cafile ({settings.ssl_cafile or 'system'}), "
+            f"ssl_certfile ({settings.ssl_certfile or 'none'}) and ssl_keyfile"
+        ) from error
+    context.check_hostname = settings.ssl_check_hostname
+    return context
+
+
+def _path(text: str) -> str | None:
+    return str(Path(text).expanduser()) if text else None

@@ -1,0 +1,373 @@
+"""Settings: one frozen value, validated whole before anything starts.
+
+Where a value comes from, the first that has it wins: command-line flags, environment (`TOCSIN_*`),
+the configuration file (TOML: `--config` or TOCSIN_CONFIG), the embedded services that run over the
+data folder, the defaults. Unknown keys are refused and all problems are told at once.
+What the values mean to a Kafka client is decided in `tocsin.agents.kafka_options`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from tocsin.agents.errors import ConfigurationError
+from tocsin.schemas.catalog import Topic
+
+PREFIX = "TOCSIN_"
+MASK = "***"
+# Variables with the prefix that steer programs around the settings and are no settings themselves.
+OTHER_VARIABLES = frozenset({"TOCSIN_CONFIG"})
+# Each secret may come as text or in a file; whichever source is stronger decides, never both.
+SECRET_FILES = {
+    "sasl_password": "sasl_password_file",
+    "clickhouse_password": "clickhouse_password_file",
+}
+MINUTES_A_DAY = 1440
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
+Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{0,100}$")]
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+T = TypeVar("T")
+
+
+class Secret:
+    """A text that no repr, str, format or log shows. `reveal()` is the only way to it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the client that must send it."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return MASK if self._text else "(none)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+
+NO_SECRET = Secret("")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one deployment is told. Empty text means: not set. Build it with `load`."""
+
+    bootstrap_servers: Annotated[str, "Kafka brokers, host:port, comma separated"] = ""
+    security_protocol: Annotated[Protocol, "how to speak to the brokers"] = "PLAINTEXT"
+    sasl_mechanism: Annotated[Mechanism | None, "how to log in to the brokers"] = None
+    sasl_username: Annotated[str, "login name at the brokers"] = ""
+    sasl_password: Annotated[Secret, "its password"] = NO_SECRET
+    sasl_password_file: Annotated[str, "file that holds it"] = ""
+    ssl_cafile: Annotated[str, "certificates that vouch for the brokers (PEM)"] = ""
+    ssl_certfile: Annotated[str, "this client's certificate (PEM)"] = ""
+    ssl_keyfile: Annotated[str, "its private key (PEM)"] = ""
+    ssl_check_hostname: Annotated[bool, "whether a broker's certificate must name its host"] = True
+    clickhouse_url: Annotated[str, "ClickHouse, http(s)://host:port/database"] = ""
+    clickhouse_user: Annotated[str, "login name at ClickHouse"] = ""
+    clickhouse_password: Annotated[Secret, "its password"] = NO_SECRET
+    clickhouse_password_file: Annotated[str, "file that holds it"] = ""
+    registry_file: Annotated[str, "schema registry file; the packaged one if empty"] = ""
+    data_dir: Annotated[str, "folder of the embedded services"] = "~/.local/share/tocsin"
+    app_id: Annotated[Name, "consumer group and prefix of transactional ids"] = "tocsin"
+    topic_prefix: Annotated[Prefix, "put before every topic's name"] = ""
+    partitions: Annotated[Count, "partitions of each topic, fixed at creation"] = 4
+    replication_factor: Annotated[Count, "copies of each record"] = 1
+    zone: Annotated[str, "time zone of the business date, fixed at creation"] = "UTC"
+    close_after: Annotated[str, "local time at which the day before closes, HH:MM"] = "06:00"
+    horizon_days: Annotated[Count, "how far back duplicates and windows reach"] = 400
+    merge_idle_ms: Annotated[Natural, "how long a topic that is caught up is waited for"] = 0
+    chunk_records_max: Annotated[Count, "records in one transaction at most"] = 4000
+    session_timeout_s: Annotated[Count, "silence after which a worker is taken for dead"] = 6
+    web_host: Annotated[str, "address of the worker's web server"] = "127.0.0.1"
+    web_port: Annotated[Port, "its port"] = 6066
+    clock: Annotated[Literal["system", "feed", "none"], "who closes the business days"] = "system"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], "least level logged"] = (
+        "INFO"
+    )
+    origins: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )  # where each value that is not a default came from
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder."""
+        return Path(self.data_dir).expanduser()
+
+    @property
+    def close_after_minutes(self) -> int:
+        """Minutes after local midnight at which the day before closes."""
+        return _minutes(self.close_after)
+
+    def topic(self, topic: Topic) -> str:
+        """The topic's name at this deployment's brokers."""
+        return self.topic_prefix + topic.name
+
+    def client_options(self) -> dict[str, Any]:
+        """Keyword arguments for aiokafka's consumer, producer and admin client.
+
+        Reads the certificate files. Raises ConfigurationError if no broker is known.
+        """
+        from tocsin.agents.kafka_options import client_options
+
+        return client_options(self)
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting by name, fit for printing and logs: secrets are masked."""
+        return {name: _shown(getattr(self, name)) for name in NAMES}
+
+
+NAMES = tuple(entry.name for entry in fields(Settings) if entry.name != "origins")
+DEFAULTS = {entry.name: entry.default for entry in fields(Settings) if entry.name in NAMES}
+_HINTS = get_type_hints(Settings, include_extras=True)
+TYPES = {name: get_type_hints(Settings)[name] for name in NAMES}  # without bounds and texts
+ABOUT = {name: _HINTS[name].__metadata__[-1] for name in NAMES}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Values from one place. `spell` turns a setting's name into how that place spells it."""
+
+    name: str
+    values: Mapping[str, object]
+    spelling: Literal["flag", "variable", "key"] = "key"
+
+    def spell(self, setting: str) -> str:
+        """How a user finds the setting there."""
+        match self.spelling:
+            case "flag":
+                return f"--{setting.replace('_', '-')}"
+            case "variable":
+                return f"{PREFIX}{setting.upper()}"
+            case "key":
+                return f"{setting} in {self.name}"
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    config: str | Path | None = None,
+    discover: bool = True,
+) -> Settings:
+    """Gather, check and return the settings; `discover` also asks the embedded services.
+
+    Raises ConfigurationError that lists every problem found.
+    """
+    environ = environ or {}
+    problems: list[str] = []
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    sources = [Source("flags", given, "flag"), _environment(environ)]
+    config = config or environ.get("TOCSIN_CONFIG")
+    if config:
+        sources.append(_file(Path(config)))
+    sources = [_known(source, problems) for source in sources]
+    if discover:
+        sources.append(_embedded(sources))
+    values, origins = _merge(sources, problems)
+    settings = _build(values, origins, problems)
+    if problems or settings is None:
+        raise ConfigurationError(_listing(problems))
+    return settings
+
+
+def read_secret(path: str | Path) -> Secret:
+    """The secret that a file holds, without the line end. Raises OSError, UnicodeDecodeError."""
+    return Secret(Path(path).expanduser().read_text("utf-8").rstrip("\r\n"))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean x?)` if a known name is near, else nothing."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def _environment(environ: Mapping[str, str]) -> Source:
+    values = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and name not in OTHER_VARIABLES
+    }
+    return Source("environment", values, "variable")
+
+
+def _file(path: Path) -> Source:
+    try:
+        values = tomllib.loads(path.expanduser().read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"configuration file {path} cannot be read: {error.strerror}; "
+            "give its right path with --config or TOCSIN_CONFIG"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"configuration file {path} is not TOML: {error}; mend it there"
+        ) from error
+    return Source(str(path), values)
+
+
+def _known(source: Source, problems: list[str]) -> Source:
+    """The source without keys that are no settings; each of those is a problem."""
+    values: dict[str, object] = {}
+    for name, value in source.values.items():
+        if name in NAMES:
+            values[name] = value
+            continue
+        hint = nearest(name, NAMES)
+        problems.append(f"{source.spell(name)} is no setting{hint}")
+    return Source(source.name, values, source.spelling)
+
+
+def _embedded(sources: list[Source]) -> Source:
+    """What the embedded services that run over the data folder say of themselves."""
+    from tocsin.agents.embedded import discover
+
+    chosen = next((s.values["data_dir"] for s in sources if "data_dir" in s.values), None)
+    folder = Path(str(chosen or DEFAULTS["data_dir"])).expanduser()
+    found = discover(folder)
+    if found is None:
+        return Source("embedded services", {})
+    values = {"bootstrap_servers": found.bootstrap_servers, "clickhouse_url": found.clickhouse_url}
+    name = f"the embedded services of {folder}"
+    return Source(name, {key: value for key, value in values.items() if value})
+
+
+def _merge(sources: list[Source], problems: list[str]) -> tuple[dict[str, object], dict[str, str]]:
+    """The strongest source's value of each setting, and how it is spelt there."""
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for source in sources:
+        taken = {
+            name: value
+            for name, value in source.values.items()
+            if name not in values and not _secret_taken(name, values)
+        }
+        for text, file in SECRET_FILES.items():
+            if text in taken and file in taken:
+                problems.append(f"give {source.spell(text)} or {source.spell(file)}, not both")
+        values.update(taken)
+        origins.update({name: source.spell(name) for name in taken})
+    return values, origins
+
+
+def _secret_taken(name: str, values: Mapping[str, object]) -> bool:
+    """Whether a stronger source has given this secret in its other form."""
+    return any(
+        (name == text and file in values) or (name == file and text in values)
+        for text, file in SECRET_FILES.items()
+    )
+
+
+def _build(
+    values: Mapping[str, object], origins: Mapping[str, str], problems: list[str]
+) -> Settings | None:
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            checked[name] = msgspec.convert(
+                value, _HINTS[name], strict=False, str_keys=True, dec_hook=_secret
+            )
+        except (msgspec.ValidationError, ValueError) as error:
+            problems.append(f"{origins[name]}: {_plain(error, name, value)}")
+    for text, file in SECRET_FILES.items():
+        if checked.get(file):
+            try:
+                checked[text] = read_secret(checked[file])
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+                problems.append(f"{origins[file]}: cannot read {checked[file]}: {reason}")
+    if problems:
+        return None
+    settings = Settings(**checked, origins=MappingProxyType(dict(origins)))
+    problems.extend(_contradictions(settings))
+    return settings
+
+
+def _contradictions(settings: Settings) -> Iterable[str]:
+    """What is wrong with values that are well-formed one by one."""
+    if _minutes(settings.close_after) < 0:
+        yield f"close_after is {settings.close_after!r}; write it HH:MM, such as 06:00"
+    try:
+        ZoneInfo(settings.zone)
+    except (ValueError, OSError, KeyError):
+        yield f"zone {settings.zone!r} is unknown; use an IANA name such as Europe/Berlin"
+    sasl = settings.security_protocol.startswith("SASL")
+    if sasl and not (settings.sasl_mechanism and settings.sasl_username and settings.sasl_password):
+        yield (
+            f"security_protocol {settings.security_protocol} needs sasl_mechanism, sasl_username "
+            "and sasl_password (or sasl_password_file)"
+        )
+    if not sasl and settings.sasl_mechanism:
+        yield "sasl_mechanism is set; set security_protocol to SASL_SSL (or SASL_PLAINTEXT) as well"
+    if not settings.security_protocol.endswith("SSL") and (
+        settings.ssl_cafile or settings.ssl_certfile
+    ):
+        yield "ssl_cafile or ssl_certfile is set; set security_protocol to SSL or SASL_SSL as well"
+    if settings.ssl_keyfile and not settings.ssl_certfile:
+        yield "ssl_keyfile is set without ssl_certfile; give the certificate as well"
+    url = settings.clickhouse_url
+    if url and not url.startswith(("http://", "https://")):
+        yield f"clickhouse_url {url!r} must begin with http:// or https://"
+    if "@" in url:
+        yield "clickhouse_url holds a login; move it to clickhouse_user and clickhouse_password"
+
+
+def _minutes(text: str) -> int:
+    """Minutes after midnight of HH:MM; -1 if the text is not such a time."""
+    hours, colon, minutes = text.partition(":")
+    if not (colon and len(hours) == len(minutes) == 2 and (hours + minutes).isdigit()):
+        return -1
+    total = int(hours) * 60 + int(minutes)
+    return total if int(minutes) < 60 and total < MINUTES_A_DAY else -1
+
+
+def _secret(kind: type[T], value: object) -> T | Secret:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError("expected text")
+
+
+def _plain(error: Exception, name: str, value: object) -> str:
+    """The problem in words; a secret's value is not repeated."""
+    shown = MASK if name in SECRET_FILES else repr(value)
+    choices = get_args(TYPES[name])
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return f"{shown} is not one of {', '.join(choices)}"
+    return f"{shown} does not do: {str(error)[:1].lower()}{str(error)[1:]}"
+
+
+def _shown(value: object) -> object:
+    return str(value) if isinstance(value, Secret) else value
+
+
+def _listing(problems: list[str]) -> str:
+    if len(problems) == 1:
+        return f"settings: {problems[0]}"
+    return "settings:" + "".join(f"\n  - {problem}" for problem in problems)
