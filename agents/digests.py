@@ -8,7 +8,7 @@ Every field is preceded by its length, so no two sequences of records share an e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final, Protocol
@@ -18,14 +18,17 @@ from tocsin.schemas.catalog import BY_NAME
 Headers = Sequence[tuple[str, bytes | None]]
 
 DIGEST_SIZE: Final = 16
-TRACE_HEADERS: Final = frozenset({"traceparent", "tracestate"})
-"""Headers of distributed tracing: another run has others, so the record digest leaves them out."""
+PROCESSED_AT: Final = "tocsin_processed_at"
+"""Header with the wall-clock instant (epoch ms, decimal) at which the worker wrote the record."""
+TRACE_HEADERS: Final = frozenset({"traceparent", "tracestate", PROCESSED_AT})
+"""Headers that differ from run to run: the record digest leaves them out."""
+
+TOPIC_IDS: Final[Mapping[str, int]] = {name: topic.topic_id for name, topic in BY_NAME.items()}
 
 _ABSENT: Final = -1  # the length of a key or value that is null, which is not the empty one
 _PLACE: Final = Struct(">iiqqiii").pack  # topic id, partition, offset, timestamp, then the lengths
 _OUTPUT: Final = Struct(">iiii").pack  # topic id, then the lengths of key, value and headers
 _LENGTH: Final = Struct(">i").pack
-_TOPIC_IDS: Final = {name: topic.topic_id for name, topic in BY_NAME.items()}
 
 
 class Record(Protocol):
@@ -60,11 +63,13 @@ class Record(Protocol):
         """Sequence of (name, bytes or None)."""
 
 
-def input_digest(records: Iterable[Record]) -> bytes:
-    """Digest of records as they were read, in the given order, with place and time."""
+def input_digest(records: Iterable[Record], topic_ids: Mapping[str, int] = _TOPIC_IDS) -> bytes:
+    """Digest of records as they were read, in the given order, with place and time.
+
+    `topic_ids` gives the catalog's ids where the deployment's topic names have a prefix.
+    """
     parts: list[bytes] = []
     add = parts.append
-    topic_ids = _TOPIC_IDS
     for record in records:
         key = record.key
         value = record.value
@@ -102,14 +107,11 @@ def output_digest(
     return digest.digest()
 
 
-def record_digest(records: Iterable[Record]) -> bytes:
+def record_digest(records: Iterable[Record], topic_ids: Mapping[str, int] = TOPIC_IDS) -> bytes:
     """Record digest of one topic partition, its records given in offset order."""
-    return output_digest(output_of(record) for record in records)
-
-
-def output_of(record: Record) -> tuple[int, bytes | None, bytes | None, Headers]:
-    """Give a record read back in the form that `output_digest` takes."""
-    return _TOPIC_IDS[record.topic], record.key, record.value, record.headers
+    return output_digest(
+        (topic_ids[record.topic], record.key, record.value, record.headers) for record in records
+    )
 
 
 class RecordDigest:

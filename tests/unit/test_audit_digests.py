@@ -9,7 +9,6 @@ from tocsin.agents.digests import (
     RecordDigest,
     input_digest,
     output_digest,
-    output_of,
     record_digest,
 )
 
@@ -84,6 +83,13 @@ def test_the_record_digest_ignores_trace_headers() -> None:
     assert input_digest([traced]) != input_digest([plain])
 
 
+def test_a_deployments_prefix_is_not_in_the_digests() -> None:
+    prefixed = Row(topic="bank-invoices")
+
+    assert input_digest([prefixed], {"bank-invoices": 3}) == input_digest([Row()])
+    assert record_digest([prefixed], {"bank-invoices": 3}) == record_digest([Row()])
+
+
 def test_the_order_of_records_is_in_the_digests() -> None:
     first, second = Row(value=b"a"), Row(value=b"b")
 
@@ -92,7 +98,7 @@ def test_the_order_of_records_is_in_the_digests() -> None:
 
 
 def test_how_records_are_cut_into_blocks_does_not_matter() -> None:
-    outputs = [output_of(Row(offset=offset, value=b"%d" % offset)) for offset in range(10)]
+    outputs = [(3, b"key", b"%d" % number, ()) for number in range(10)]
     digest = RecordDigest()
 
     digest.add(outputs[:3])
