@@ -63,7 +63,7 @@ class Record(Protocol):
         """Sequence of (name, bytes or None)."""
 
 
-def input_digest(records: Iterable[Record], topic_ids: Mapping[str, int] = _TOPIC_IDS) -> bytes:
+def input_digest(records: Iterable[Record], topic_ids: Mapping[str, int] = TOPIC_IDS) -> bytes:
     """Digest of records as they were read, in the given order, with place and time.
 
     `topic_ids` gives the catalog's ids where the deployment's topic names have a prefix.
