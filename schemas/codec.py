@@ -1,0 +1,111 @@
+"""Bytes on the wire to records and back: Avro in Confluent framing (0, 4-byte schema id, body).
+
+Whatever cannot be read is `Refused`, never another exception. Nothing here knows what a valid fact
+is: that is `tocsin.streams.checks`.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from tocsin.schemas import catalog
+from tocsin.schemas.channels import (
+    FRAME_SIZE,
+    AnyRecord,
+    Channel,
+    Protector,
+    frame,
+    long,
+    registered,
+    undecodable,
+)
+from tocsin.schemas.decoders import read_int, read_size
+from tocsin.schemas.records import DeadLetter, JournalRecord, LedgerState, StateKind
+from tocsin.schemas.refused import Code, Refused
+from tocsin.schemas.registry import Registry
+from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.events import Event
+
+
+class Codec:
+    """Reads and writes the values of every topic in the catalog.
+
+    Fields marked `pii` in the schemas pass through `protector`, if there is one, when a record is
+    encoded. Decoding leaves them as they are stored: no decision needs them. `reveal` opens them.
+    """
+
+    def __init__(self, registry: Registry, protector: Protector | None = None) -> None:
+        """Look up this code's schemas; `RegistryError` if the registry lacks one of them."""
+        self._channels = {
+            topic.topic_id: Channel(topic, registry, protector)
+            for topic in catalog.TOPICS
+            if topic is not catalog.LEDGERS
+        }
+        self._decoders = {key: channel.decoders for key, channel in self._channels.items()}
+        self._warnings = self._channels[catalog.WARNINGS.topic_id]
+        self._journal = self._channels[catalog.JOURNAL.topic_id]
+        self._dead_letters = self._channels[catalog.DEAD_LETTERS.topic_id]
+        self._state_frame = frame(registered(catalog.LEDGERS, registry).schema_id)
+
+    def decode(self, topic_id: int, value: bytes | None) -> Event:
+        """Read a source record; raise `Refused` if that can never succeed."""
+        try:
+            decoder = self._decoders[topic_id][value[:6]]  # type: ignore[index] # None: see below
+        except (KeyError, TypeError):
+            return cast(Event, self._channels[topic_id].decode_other(value))
+        try:
+            return decoder(value)  # type: ignore[return-value, arg-type] # made for this topic
+        except (IndexError, ValueError) as error:
+            raise undecodable(value, error) from error
+
+    def encode(self, topic_id: int, event: Event) -> bytes:
+        """Write a source record; `event` must be of a type that the topic carries."""
+        return self._channels[topic_id].encode(event)
+
+    def reveal(self, topic_id: int, record: AnyRecord) -> AnyRecord:
+        """Return the record with its protected fields opened."""
+        return self._channels[topic_id].reveal(record)
+
+    def encode_warning(self, warning: RiskWarning) -> bytes:
+        """Write a record of the warnings topic."""
+        return self._warnings.encode(warning)
+
+    def decode_warning(self, value: bytes | None) -> RiskWarning:
+        """Read a record of the warnings topic."""
+        return cast(RiskWarning, self._warnings.decode(value))
+
+    def encode_journal(self, record: JournalRecord) -> bytes:
+        """Write a record of the journal."""
+        return self._journal.encode(record)
+
+    def decode_journal(self, value: bytes | None) -> JournalRecord:
+        """Read a record of the journal."""
+        return cast(JournalRecord, self._journal.decode(value))
+
+    def encode_dead_letter(self, letter: DeadLetter) -> bytes:
+        """Write a record of the dead-letters topic."""
+        return self._dead_letters.encode(letter)
+
+    def decode_dead_letter(self, value: bytes | None) -> DeadLetter:
+        """Read a record of the dead-letters topic."""
+        return cast(DeadLetter, self._dead_letters.decode(value))
+
+    def encode_state(self, kind: int, version: int, body: bytes) -> bytes:
+        """Write a record of the ledgers changelog; `kind` is a `StateKind` or its number."""
+        if not 0 <= kind < len(StateKind):
+            raise ValueError(f"no kind of state {kind}")
+        return self._state_frame + bytes((kind << 1,)) + long(version) + long(len(body)) + body
+
+    def decode_state(self, value: bytes | None) -> LedgerState:
+        """Read a record of the ledgers changelog; the caller handles tombstones before."""
+        if not value or value[:FRAME_SIZE] != self._state_frame:
+            raise Refused(Code.NOT_FRAMED, "this is not a record of the ledgers changelog")
+        try:
+            kind, position = read_int(value, FRAME_SIZE)
+            version, position = read_int(value, position)
+            size, position = read_size(value, position)
+            if position + size != len(value):
+                raise ValueError(f"body of {size} bytes, {len(value) - position} present")
+            return LedgerState(StateKind(kind), version, value[position:])
+        except (IndexError, ValueError) as error:
+            raise undecodable(value, error) from error
