@@ -1,0 +1,62 @@
+"""The errors that reach a user, and the exit code that each becomes.
+
+    TocsinError                  what, where and how to mend it; never a secret in it
+    ├── ConfigurationError       settings, topics or policy do not fit: retrying cannot help
+    │   └── FolderBusyError      another tocsin runs over this data folder
+    ├── UnavailableError         a broker, an engine or a file could not be reached in time
+    │   └── ProgramFailedError   a supervised program ended too often, or must not be retried
+    └── ClickHouseRefusedError   ClickHouse answered, and the answer was no
+
+A library's exception is translated where the library is called, with `from`.
+"""
+
+from __future__ import annotations
+
+from tocsin.agents.exits import Exit
+
+
+class TocsinError(Exception):
+    """Base of all. `mend` says what the user can do; it is part of the text."""
+
+    exit_code: int = Exit.DIFFERENCE
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        self.mend = mend
+        super().__init__(f"{message}; {mend}" if mend else message)
+
+
+class ConfigurationError(TocsinError):
+    """Settings, topics, policy or conventions do not fit: mend, then start."""
+
+    exit_code = Exit.CONFIGURATION
+
+
+class FolderBusyError(ConfigurationError):
+    """Another tocsin runs over this data folder."""
+
+
+class UnavailableError(TocsinError):
+    """A broker, an engine or a file could not be reached in time: retrying may help."""
+
+    exit_code = Exit.UNAVAILABLE
+
+
+class ProgramFailedError(UnavailableError):
+    """A supervised program ended and is not started again.
+
+    `exit_code` is the program's own, where that is one of tocsin's meanings.
+    """
+
+    def __init__(self, message: str, *, exit_code: int, mend: str = "") -> None:
+        super().__init__(message, mend=mend)
+        self.exit_code = exit_code
+
+
+class ClickHouseRefusedError(TocsinError):
+    """ClickHouse refused a statement. `code` is ClickHouse's number for the reason, 0 if unknown."""
+
+    exit_code = Exit.SINK
+
+    def __init__(self, message: str, *, code: int = 0, mend: str = "") -> None:
+        super().__init__(message, mend=mend)
+        self.code = code
