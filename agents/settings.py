@@ -18,14 +18,14 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 from zoneinfo import ZoneInfo
 
 import msgspec
-
 from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.exits import Exit
 from tocsin.schemas.catalog import Topic
 
 PREFIX = "TOCSIN_"
 MASK = "***"
 # Variables with the prefix that steer programs around the settings and are no settings themselves.
-OTHER_VARIABLES = frozenset({"TOCSIN_CONFIG"})
+OTHER_VARIABLES = frozenset({"TOCSIN_CONFIG", "TOCSIN_DEBUG"})
 # Each secret may come as text or in a file; whichever source is stronger decides, never both.
 SECRET_FILES = {
     "sasl_password": "sasl_password_file",
@@ -41,6 +41,12 @@ Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{0,100}$")]
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 T = TypeVar("T")
+
+
+class SettingsError(ConfigurationError):
+    """The settings as given cannot be used."""
+
+    exit_code = Exit.USAGE
 
 
 class Secret:
@@ -179,7 +185,7 @@ def load(
 ) -> Settings:
     """Gather, check and return the settings; `discover` also asks the embedded services.
 
-    Raises ConfigurationError that lists every problem found.
+    Raises SettingsError that lists every problem found.
     """
     environ = environ or {}
     problems: list[str] = []
@@ -194,7 +200,7 @@ def load(
     values, origins = _merge(sources, problems)
     settings = _build(values, origins, problems)
     if problems or settings is None:
-        raise ConfigurationError(_listing(problems))
+        raise SettingsError(_listing(problems))
     return settings
 
 
@@ -222,12 +228,12 @@ def _file(path: Path) -> Source:
     try:
         values = tomllib.loads(path.expanduser().read_text("utf-8"))
     except OSError as error:
-        raise ConfigurationError(
+        raise SettingsError(
             f"configuration file {path} cannot be read: {error.strerror}; "
             "give its right path with --config or TOCSIN_CONFIG"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
+        raise SettingsError(
             f"configuration file {path} is not TOML: {error}; mend it there"
         ) from error
     return Source(str(path), values)

@@ -10,7 +10,6 @@ import ssl
 from pathlib import Path
 
 import pytest
-
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.settings import DEFAULTS, NAMES, Secret, Settings, load
 from tocsin.schemas.catalog import WARNINGS

@@ -1,0 +1,63 @@
+"""Records by which an operator steers: policies, go-live, the release of a hold.
+
+Each goes to all partitions it concerns in one transaction, so that no partition follows alone. A
+transactional id per kind fences a second operator who does the same at the same moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerFenced
+from tocsin.agents.brokers import reaching
+from tocsin.agents.errors import UnavailableError
+from tocsin.agents.settings import Settings
+from tocsin.agents.wire import open_codec
+from tocsin.schemas.catalog import Topic
+from tocsin.streams.events import ControlEvent
+
+
+class Announcer:
+    """Sends control records; whatever was announced before it was opened is finished."""
+
+    def __init__(self, producer: AIOKafkaProducer, settings: Settings) -> None:
+        self._producer = producer
+        self._settings = settings
+        self._codec = open_codec(settings)
+
+    async def send(
+        self, topic: Topic, event: ControlEvent, timestamp: int, partitions: Iterable[int]
+    ) -> None:
+        """Write one copy per partition; all are there, or none."""
+        name = self._settings.topic(topic)
+        value = self._codec.encode(topic.topic_id, event)
+        async with self._producer.transaction():
+            for partition in partitions:
+                await self._producer.send_and_wait(
+                    name, value, partition=partition, timestamp_ms=timestamp
+                )
+
+    async def send_everywhere(self, topic: Topic, event: ControlEvent, timestamp: int) -> None:
+        """Write one copy to every partition."""
+        await self.send(topic, event, timestamp, range(self._settings.partitions))
+
+
+@asynccontextmanager
+async def announcing(settings: Settings, purpose: str) -> AsyncIterator[Announcer]:
+    """Open an announcer; `purpose` names its transactional id."""
+    producer = AIOKafkaProducer(
+        transactional_id=f"{settings.app_id}-{purpose}", acks="all", **settings.client_options()
+    )
+    async with reaching(settings):
+        try:
+            await producer.start()
+            yield Announcer(producer, settings)
+        except ProducerFenced as error:
+            raise UnavailableError(
+                f"another program announced a {purpose} at the same moment; look what it did, "
+                "then try again"
+            ) from error
+        finally:
+            await producer.stop()
