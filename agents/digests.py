@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from operator import itemgetter
 from struct import Struct
 from typing import Any, Final, Protocol
 
@@ -68,6 +69,11 @@ def input_digest(records: Iterable[Record], topic_ids: Mapping[str, int] = TOPIC
 
     `topic_ids` gives the catalog's ids where the deployment's topic names have a prefix.
     """
+    return blake2b(input_bytes(records, topic_ids), digest_size=DIGEST_SIZE).digest()
+
+
+def input_bytes(records: Iterable[Record], topic_ids: Mapping[str, int] = TOPIC_IDS) -> bytes:
+    """Encode records for their input digest; encodings of consecutive records join to one."""
     parts: list[bytes] = []
     add = parts.append
     for record in records:
@@ -91,27 +97,29 @@ def input_digest(records: Iterable[Record], topic_ids: Mapping[str, int] = TOPIC
             add(value)
         if headers:
             _add_headers(parts, headers)
-    return blake2b(b"".join(parts), digest_size=DIGEST_SIZE).digest()
+    return b"".join(parts)
 
 
 def output_digest(
     outputs: Iterable[tuple[int, bytes | None, bytes | None, Headers]],
 ) -> bytes:
-    """Digest of what one transaction wrote: (topic id, key, value, headers), in the given order.
+    """Digest of what one transaction wrote: (topic id, key, value, headers), as it was written.
 
-    The journal's `output_digest` takes the transaction's warnings in their order, then its dead
-    letters in theirs: the order between two topics could not be read back from them.
+    Only the order within each topic counts, since the order between two topics could not be read
+    back from them: topics follow one another by their id.
     """
     digest = RecordDigest()
-    digest.add(outputs)
+    digest.add(sorted(outputs, key=itemgetter(0)))
     return digest.digest()
 
 
 def record_digest(records: Iterable[Record], topic_ids: Mapping[str, int] = TOPIC_IDS) -> bytes:
     """Record digest of one topic partition, its records given in offset order."""
-    return output_digest(
+    digest = RecordDigest()
+    digest.add(
         (topic_ids[record.topic], record.key, record.value, record.headers) for record in records
     )
+    return digest.digest()
 
 
 class RecordDigest:

@@ -97,6 +97,16 @@ def test_the_order_of_records_is_in_the_digests() -> None:
     assert record_digest([first, second]) != record_digest([second, first])
 
 
+def test_how_a_transaction_alternates_between_topics_does_not_matter() -> None:
+    warnings = [(16, b"C1", b"first", ()), (16, b"C2", b"second", ())]
+    letters = [(18, b"C3", b"third", ()), (18, b"C4", b"fourth", ())]
+
+    together = output_digest(warnings + letters)
+
+    assert output_digest([letters[0], warnings[0], letters[1], warnings[1]]) == together
+    assert output_digest(warnings[::-1] + letters) != together
+
+
 def test_how_records_are_cut_into_blocks_does_not_matter() -> None:
     outputs = [(3, b"key", b"%d" % number, ()) for number in range(10)]
     digest = RecordDigest()
