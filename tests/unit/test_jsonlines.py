@@ -1,0 +1,244 @@
+"""Events as lines: what is read, what is refused, in which order files are read."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tocsin.schemas import catalog, jsonlines
+from tocsin.schemas.jsonlines import Fact, LineRefused, LinesError
+from tocsin.schemas.refused import Code
+from tocsin.streams.convention import Convention
+from tocsin.streams.events import (
+    ComplaintOpened,
+    ComplaintResolved,
+    CreditNoteIssued,
+    CustomerUpdated,
+    DayClosed,
+    Event,
+    HoldReleased,
+    InvoiceCancelled,
+    InvoiceIssued,
+    PaymentReceived,
+    PaymentReversed,
+    PolicyPublished,
+    WentLive,
+)
+
+BERLIN = Convention(zone="Europe/Berlin")
+NOON = int(datetime(2025, 1, 31, 12, tzinfo=UTC).timestamp()) * 1000
+DAY = 86_400_000
+TODAY = NOON // DAY
+INVOICE = InvoiceIssued("C-1", "I-1", NOON, TODAY + 30, 12_345, "EUR")
+EVENTS: list[tuple[Event, int]] = [
+    (INVOICE, 3),
+    (InvoiceIssued("C-1", "I-2", NOON, TODAY, 1, "EUR", NOON + 5), 3),
+    (InvoiceCancelled("C-1", "I-1", NOON, "typo"), 3),
+    (CreditNoteIssued("C-1", "N-1", NOON, 5, "EUR", "RETURN", "I-1"), 3),
+    (PaymentReceived("C-1", "P-1", NOON, 5, "EUR", ("I-1", "I-2")), 4),
+    (PaymentReversed("C-1", "P-1", NOON), 4),
+    (ComplaintOpened("C-1", "K-1", NOON, "QUALITY", text="生锈\n\u2028"), 5),
+    (ComplaintResolved("C-1", "K-1", NOON, "UPHELD"), 5),
+    (CustomerUpdated("C-1", NOON, credit_limit_minor=0, credit_limit_currency="EUR"), 2),
+    (PolicyPublished("standard", 1, NOON, "{}", "name: standard"), 0),
+    (DayClosed(TODAY, "feed"), 1),
+]
+
+
+@pytest.mark.parametrize(("event", "topic_id"), EVENTS, ids=lambda case: type(case).__name__)
+def test_every_type_survives_its_line(event: Event, topic_id: int) -> None:
+    line = jsonlines.format(event)
+
+    fact = jsonlines.parse(line, 1, BERLIN)
+
+    assert "\n" not in line
+    assert fact == Fact(jsonlines.sequence_time(event, BERLIN), topic_id, event)
+    assert jsonlines.topic_of(event) == topic_id
+    assert jsonlines.parse(line.encode(), 1, BERLIN) == fact
+
+
+def test_a_line_reads_like_the_record() -> None:
+    assert jsonlines.format(INVOICE) == (
+        '{"type":"InvoiceIssued","customer_id":"C-1","invoice_id":"I-1",'
+        '"occurred_at":"2025-01-31T12:00:00.000Z","due_date":"2025-03-02",'
+        '"amount_minor":12345,"currency":"EUR"}'
+    )
+
+
+@given(st.integers(-(10**13), 10**14))
+def test_instants_survive_to_the_millisecond(instant: int) -> None:
+    event = PaymentReversed("C-1", "P-1", instant)
+
+    assert jsonlines.parse(jsonlines.format(event), 1, BERLIN).event == event
+
+
+def test_sequence_time_is_the_instant_at_which_a_fact_became_known() -> None:
+    late = PaymentReceived("C-1", "P-1", NOON, 5, "EUR", recorded_at=NOON + DAY)
+    closing = int(datetime(2025, 2, 1, 5, tzinfo=UTC).timestamp()) * 1000  # 06:00 in Berlin
+
+    assert jsonlines.sequence_time(late, BERLIN) == NOON + DAY
+    assert jsonlines.sequence_time(INVOICE, BERLIN) == NOON
+    assert jsonlines.sequence_time(DayClosed(TODAY, "feed"), BERLIN) == closing
+
+
+@pytest.mark.parametrize("event", [WentLive("ann"), HoldReleased(4, 9, True, "ann", "mended")])
+def test_control_records_without_an_instant_take_it_from_their_line(event: Event) -> None:
+    line = jsonlines.format(event, instant=NOON)
+
+    assert jsonlines.parse(line, 1, BERLIN) == Fact(NOON, catalog.CLOCK.topic_id, event)
+    with pytest.raises(ValueError, match="no instant of its own"):
+        jsonlines.format(event)
+    unstamped = line[: line.index(',"recorded_at"')] + "}"
+    with pytest.raises(LineRefused, match="missing required field `recorded_at`"):
+        jsonlines.parse(unstamped, 1, BERLIN)
+
+
+LINE = jsonlines.format(INVOICE)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("{", Code.NOT_JSON, "one JSON object a line"),
+        ("[]", Code.FIELD_INVALID, "Expected `object`"),
+        ("{}", Code.FIELD_INVALID, "missing required field `type`"),
+        (LINE.replace("Issued", "Mailed"), Code.TYPE_UNKNOWN, "use one of ComplaintOpened, "),
+        (LINE.replace("currency", "coin"), Code.FIELD_INVALID, "`coin`"),
+        (LINE.replace("12345", "123.45"), Code.FIELD_INVALID, r"\$\.amount_minor"),
+        (LINE.replace("12345", "1" * 20), Code.FIELD_INVALID, r"\$\.amount_minor"),
+        (LINE.replace("12345", "null"), Code.FIELD_INVALID, r"\$\.amount_minor"),
+        (LINE.replace(".000Z", ""), Code.FIELD_INVALID, "timezone"),
+        (LINE.replace("03-02", "02-30"), Code.FIELD_INVALID, r"\$\.due_date"),
+        (
+            '{"type":"DayClosed","date":"9999-12-31","source":"feed"}',
+            Code.FIELD_INVALID,
+            "no such business day",
+        ),
+    ],
+)
+def test_a_line_that_is_no_event_is_refused_with_its_number(
+    line: str, code: Code, message: str
+) -> None:
+    with pytest.raises(LineRefused, match=message) as refused:
+        jsonlines.parse(line, 17, BERLIN)
+
+    assert (refused.value.code, refused.value.number) == (code, 17)
+    assert refused.value.detail.startswith("line 17: ")
+
+
+def facts() -> list[Fact]:
+    events = [
+        PaymentReceived("C-1", f"P-{n}", NOON + n // 3 * 1000, 5, "EUR")
+        if n % 2
+        else InvoiceIssued("C-1", f"I-{n}", NOON + n // 3 * 1000, TODAY, 5, "EUR")
+        for n in range(60)
+    ]
+    return [Fact(jsonlines.sequence_time(e, BERLIN), jsonlines.topic_of(e), e) for e in events]
+
+
+def write(path: Path, lines: list[Fact]) -> Path:
+    text = "".join(jsonlines.format(fact.event) + "\n" for fact in lines)
+    path.write_text(text + "\n", encoding="utf-8")  # a blank line is nothing
+    return path
+
+
+def test_files_are_read_by_sequence_time_then_rank_then_line(tmp_path: Path) -> None:
+    lines = facts()
+    random.Random(7).shuffle(lines)
+    wanted = sorted(lines, key=lambda fact: fact[:2])  # stable: lines of equal keys stay in order
+    write(tmp_path / "b.jsonl", wanted)
+    whole = write(tmp_path / "a.jsonl", lines)
+
+    assert list(jsonlines.read([whole], BERLIN)) == wanted
+    assert list(jsonlines.read([tmp_path / "b.jsonl"], BERLIN)) == wanted
+
+
+def test_a_folder_is_read_as_one_sequence(tmp_path: Path) -> None:
+    lines = sorted(facts(), key=lambda fact: fact[:2])
+    write(tmp_path / "one.jsonl", [fact for fact in lines if fact.topic_id == 3])
+    write(tmp_path / "two.jsonl", [fact for fact in lines if fact.topic_id == 4])
+    (tmp_path / "notes.txt").write_text("not an event")
+
+    assert list(jsonlines.read([tmp_path], BERLIN)) == lines
+
+
+def test_all_problems_are_told_at_once_and_before_the_first_event(tmp_path: Path) -> None:
+    good = write(tmp_path / "good.jsonl", facts())
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(f"{LINE}\nnonsense\n{LINE}\n{{}}\n")
+
+    with pytest.raises(LinesError) as error:
+        jsonlines.read([good, bad, tmp_path / "none.jsonl"], BERLIN)
+
+    assert [problem.split(";")[0].split(":")[0] for problem in error.value.problems] == [
+        f"{bad}, line 2",
+        f"{bad}, line 4",
+        f"{tmp_path / 'none.jsonl'}",
+    ]
+
+
+def test_a_flood_of_problems_is_cut(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("nonsense\n" * 1000)
+
+    with pytest.raises(LinesError, match="the first 20 problems") as error:
+        jsonlines.read([bad], BERLIN)
+
+    assert len(error.value.problems) == 20
+
+
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LinesError, match=r"no \*\.jsonl file"):
+        jsonlines.read([tmp_path], BERLIN)
+
+
+def at(instant: int) -> Fact:
+    return Fact(instant, 3, InvoiceIssued("C-1", f"I-{instant}", instant, TODAY, 5, "EUR"))
+
+
+def closed(day: int) -> Fact:
+    return Fact(BERLIN.closes_at(day), 1, DayClosed(day, "feed"))
+
+
+def test_days_are_closed_before_the_first_fact_at_or_after_their_closing() -> None:
+    closing = BERLIN.closes_at(TODAY)
+    lines = [at(NOON), at(closing - 1), at(closing), at(closing + 3 * DAY)]
+
+    read = list(jsonlines.with_closings(lines, BERLIN))
+
+    assert read == [
+        *lines[:2],
+        closed(TODAY),
+        lines[2],
+        closed(TODAY + 1),
+        closed(TODAY + 2),
+        closed(TODAY + 3),
+        lines[3],
+    ]
+
+
+def test_days_that_the_facts_close_themselves_are_closed_once() -> None:
+    lines = [at(NOON), closed(TODAY), closed(TODAY + 2), at(BERLIN.closes_at(TODAY + 2))]
+
+    read = list(jsonlines.with_closings(lines, BERLIN))
+
+    assert read == [*lines[:2], closed(TODAY + 1), *lines[2:]]
+
+
+def test_the_day_on_which_clocks_change_closes_by_the_zone() -> None:
+    sunday = int(datetime(2025, 3, 30, tzinfo=UTC).timestamp()) // 86_400
+    saturday_closes = int(datetime(2025, 3, 30, 4, tzinfo=UTC).timestamp()) * 1000
+
+    read = list(
+        jsonlines.with_closings([at(saturday_closes - 1), at(saturday_closes + DAY)], BERLIN)
+    )
+
+    assert [fact.instant for fact in read if fact.topic_id == 1] == [
+        saturday_closes,
+        saturday_closes + DAY,
+    ]
+    assert read[1].event == DayClosed(sunday - 1, "feed")
