@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from enum import IntEnum, unique
 
 
@@ -20,3 +22,10 @@ class Exit(IntEnum):
     AGENT = 72  # an agent failed with a defect: the record was not processed
     CONFIGURATION = 73  # topics, partitions, policy or conventions do not fit: mend, then start
     SINK = 74  # the audit sink could not go on
+
+
+def die(code: Exit, message: str) -> None:
+    """End the process at once, without clean-up: memory may be ahead of the log."""
+    sys.stderr.write(f"tocsin: {message}\n")
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,80 @@
+"""The composition root of the worker: settings in, a Faust app with the ledger agent out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tocsin.agents.exits import Exit, die
+from tocsin.agents.faust_runtime import App, Wiring, transactions
+from tocsin.agents.ledger import Keeper, LedgerStore, Routes
+from tocsin.agents.settings import Settings
+from tocsin.agents.wire import open_codec
+from tocsin.schemas import catalog
+from tocsin.streams.convention import Convention
+from tocsin.streams.desk import PolicyMissing
+
+CONTROL = (catalog.POLICIES, catalog.CLOCK)
+
+
+def convention_of(settings: Settings) -> Convention:
+    """Return the deployment's convention."""
+    return Convention(settings.zone, settings.close_after_minutes, settings.horizon_days)
+
+
+def build_worker(settings: Settings) -> App:
+    """Build the worker's app: one agent over the source topics, one table, nothing started."""
+    codec, convention = open_codec(settings), convention_of(settings)
+    routes = Routes.of(settings.topic)
+    wiring = Wiring(
+        app_id=settings.app_id,
+        client_options=settings.client_options(),
+        sources=tuple(settings.topic(topic) for topic in catalog.SOURCES),
+        topic_ids=routes.topic_ids,
+        control_topics=frozenset(settings.topic(topic) for topic in CONTROL),
+        group_of=lambda source: source.partition,
+        codec=codec,
+        fatal=die,
+        chunk_records_max=settings.chunk_records_max,
+        merge_idle_s=settings.merge_idle_ms / 1000,
+        new_store=lambda partition: LedgerStore(partition, convention, codec),
+        journal_route=routes.journal,
+        changelog_route=routes.changelog,
+    )
+    app = App(
+        wiring,
+        topic_partitions=settings.partitions,
+        broker_session_timeout=float(settings.session_timeout_s),
+        broker_heartbeat_interval=settings.session_timeout_s / 3,
+        broker_rebalance_timeout=60.0,
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=settings.web_port,
+        datadir=str(settings.data_path / "worker"),
+    )
+    _declare(app, settings, Keeper(settings.app_id, codec, routes, settings.partitions))
+    return app
+
+
+def _declare(app: App, settings: Settings, keeper: Keeper) -> None:
+    changelog = app.topic(
+        settings.topic(catalog.LEDGERS), partitions=settings.partitions, value_serializer="raw"
+    )
+    ledgers = app.Table(
+        "ledgers", partitions=settings.partitions, key_type=bytes, changelog_topic=changelog
+    )
+
+    @app.agent(app.chunks(), name="ledger")  # type: ignore[misc] - Faust is untyped
+    async def keep_ledgers(chunks: AsyncIterator[Any]) -> None:
+        """Fold, assess and advance every record of the partitions that this worker owns."""
+        async for transaction in transactions(app, chunks):
+            processed_at = str(time.time_ns() // 1_000_000).encode()
+            try:
+                keeper.keep(transaction, ledgers.of(transaction.partition), processed_at)
+            except PolicyMissing:
+                die(
+                    Exit.CONFIGURATION,
+                    f"partition {transaction.partition} has no policy; publish one with "
+                    "`tocsin topics apply` or `tocsin policy publish`, then start again",
+                )

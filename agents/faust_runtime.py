@@ -1,0 +1,554 @@
+"""Faust with chunk transactions: transport, tables and restore in place of Faust's own.
+
+Faust keeps what it is good at: app and lifecycle, agents, channels, assignment, timers, web, the
+worker. Its hot path (message by message, acknowledgements, commits on a timer, recovery) is
+replaced through its extension points, so that state, warnings and positions of a partition commit
+together or not at all. Every private name of Faust and aiokafka that tocsin touches is in this
+module; `tocsin.agents.faust_contract` checks them when a worker starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
+
+import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalStateError
+from faust.serializers.schemas import Schema
+from faust.tables.manager import TableManager
+from faust.tables.table import Table
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode import Service
+from msgspec import Struct
+
+from tocsin.agents.changelog import read_to_end
+from tocsin.agents.exits import Exit
+from tocsin.agents.feed import Feed, Fetched
+from tocsin.agents.journal import Journal, restore_journal
+from tocsin.agents.merger import Source
+from tocsin.agents.transactions import Chunk, Committer, Fatal, Producers, Route, Store, Transaction
+from tocsin.schemas.codec import Codec
+
+log = logging.getLogger("tocsin.runtime")
+
+TRANSPORT = "tocsin"
+QUIESCE_TIMEOUT_S = 30.0
+QUIESCE_POLL_S = 0.005
+FETCH_MAX_WAIT_MS = 100  # Faust hard-codes 1500: one idle topic would stall the others on a node
+
+StoreType = TypeVar("StoreType", bound=Store)
+
+
+class Wiring(Struct, frozen=True, kw_only=True):
+    """What the composition root decides for one Faust app.
+
+    `sources` are topic names in the order of rank. Records of sources with the same `group_of`
+    are merged and committed together; with `new_store` a group is a partition and has state.
+    """
+
+    app_id: str
+    client_options: Mapping[str, Any]
+    sources: tuple[str, ...]
+    topic_ids: Mapping[str, int]
+    control_topics: frozenset[str]
+    group_of: Callable[[Source], int]
+    codec: Codec
+    fatal: Fatal
+    chunk_records_max: int
+    merge_idle_s: float = 0.0
+    timestamp_of: Callable[[Any], int] | None = None
+    new_store: Callable[[int], Store] | None = None
+    journal_route: Route | None = None
+    changelog_route: Route | None = None
+
+
+class Runtime:
+    """What transport, tables and agent share: producers, commits, and each group's state."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self.producers = Producers(wiring.app_id, wiring.client_options)
+        self.committer = Committer(
+            wiring.app_id,
+            self.producers,
+            wiring.fatal,
+            wiring.journal_route,
+            wiring.changelog_route,
+        )
+        self.journals: dict[int, Journal] = {}
+        self.stores: dict[int, Store] = {}
+        self.held: dict[int, frozenset[str]] = {}
+        self.open_turns = 0
+
+    def forget(self, group: int) -> None:
+        """Drop a group's state."""
+        self.journals.pop(group, None)
+        self.stores.pop(group, None)
+        self.held.pop(group, None)
+
+    async def quiesce(self) -> None:
+        """Wait until no turn is open and nothing is being committed."""
+        deadline = asyncio.get_running_loop().time() + QUIESCE_TIMEOUT_S
+        while self.open_turns:
+            if asyncio.get_running_loop().time() > deadline:
+                self.wiring.fatal(Exit.TRANSACTION, "a transaction did not end before a rebalance")
+            await asyncio.sleep(QUIESCE_POLL_S)
+        await self.committer.drain()
+
+
+class App(faust.App):
+    """A Faust app whose records come as chunks and whose writes go by transaction."""
+
+    def __init__(self, wiring: Wiring, **settings: Any) -> None:
+        self.runtime = Runtime(wiring)
+        super().__init__(
+            wiring.app_id,
+            broker=f"{TRANSPORT}://{wiring.client_options['bootstrap_servers']}",
+            Table=ChunkTable,
+            TableManager=ChunkTables,
+            store="memory://",
+            autodiscover=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            table_standby_replicas=0,
+            stream_buffer_maxsize=64,
+            stream_recovery_delay=0.0,
+            stream_wait_empty=False,
+            broker_commit_interval=3600.0,
+            broker_max_poll_interval=900.0,
+            consumer_auto_offset_reset="earliest",
+            **settings,
+        )
+
+    def chunks(self) -> Any:
+        """Return the topic of all sources, which delivers chunks to an agent."""
+        return self.topic(*self.runtime.wiring.sources, schema=ChunkSchema(), acks=False)
+
+
+class ChunkSchema(Schema):  # type: ignore[type-arg,misc] - Faust is untyped here
+    """Hand chunks through undecoded: an agent decodes records itself, so that it can refuse."""
+
+    def compile(self, app: Any, **_: Any) -> Any:  # type: ignore[override] - its signature varies
+        """Return the function that makes an event of a message."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return app.create_event(None, message.value, None, message)
+
+        return decode
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] - Faust is untyped
+    """Faust's consumer thread around a consumer that reads committed records only."""
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        conf = self.app.conf
+        self._assignor = self.app.assignor
+        return AIOKafkaConsumer(
+            **self.app.runtime.wiring.client_options,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            auto_offset_reset=conf.consumer_auto_offset_reset,
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            isolation_level="read_committed",
+        )
+
+    async def in_thread(self, work: Any) -> Any:
+        """Run a coroutine on the consumer's own loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
+
+    async def fetch(self, sources: Collection[Source], timeout_s: float) -> Fetched:
+        """Implement the feed's Fetcher. During a rebalance there is nothing to be had."""
+        return await self.in_thread(self._fetch(sources, timeout_s))  # type: ignore[no-any-return]
+
+    async def _fetch(self, sources: Collection[Source], timeout_s: float) -> Fetched:
+        consumer = self._ensure_consumer()
+        try:
+            partitions = [TopicPartition(*source) for source in sources]
+            records = await consumer.getmany(*partitions, timeout_ms=int(timeout_s * 1000))
+            positions = {Source(*tp): await consumer.position(tp) for tp in partitions}
+        except IllegalStateError:  # revoked meanwhile; the feed is about to be told
+            return Fetched({}, {})
+        return Fetched({Source(*tp): batch for tp, batch in records.items()}, positions)
+
+    async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        """Implement the feed's Fetcher: last stable offsets, since isolation is read_committed."""
+        ends = await self.in_thread(
+            self._ensure_consumer().end_offsets([TopicPartition(*source) for source in sources])
+        )
+        return {Source(*tp): end for tp, end in ends.items()}
+
+    async def seek(self, positions: Mapping[Source, int]) -> None:
+        """Implement the feed's Fetcher."""
+        await self.in_thread(self._seek_all(positions))
+
+    async def _seek_all(self, positions: Mapping[Source, int]) -> None:
+        consumer = self._ensure_consumer()
+        for source, position in positions.items():
+            consumer.seek(TopicPartition(*source), position)
+
+    async def pause(self, partitions: Collection[Any]) -> None:
+        """Never fetch these: changelogs are read by the restore alone."""
+        await self.in_thread(self._pause(partitions))
+
+    async def _pause(self, partitions: Collection[Any]) -> None:
+        self._ensure_consumer().pause(*(TopicPartition(*tp) for tp in partitions))
+
+    async def first_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        """Ask for the oldest offsets that the broker still has."""
+        firsts = await self.in_thread(
+            self._ensure_consumer().beginning_offsets([TopicPartition(*s) for s in sources])
+        )
+        return {Source(*tp): first for tp, first in firsts.items()}
+
+    async def committed_offsets(self, sources: Collection[Source]) -> Mapping[Source, int | None]:
+        """Ask for the group's committed offsets."""
+        return await self.in_thread(self._committed(sources))  # type: ignore[no-any-return]
+
+    async def _committed(self, sources: Collection[Source]) -> Mapping[Source, int | None]:
+        consumer = self._ensure_consumer()
+        return {source: await consumer.committed(TopicPartition(*source)) for source in sources}
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc] - Faust is untyped
+    """Faust's consumer, fed by chunks; what Faust acknowledges or commits has no meaning here."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        wiring = self.app.runtime.wiring
+        self.feed = Feed(
+            self._thread,
+            chunk_records_max=wiring.chunk_records_max,
+            merge_idle_s=wiring.merge_idle_s,
+            is_gating=lambda source: source.topic not in wiring.control_topics,
+            timestamp_of=wiring.timestamp_of,
+        )
+        # Faust drops a message whose offset is not above the last one of its partition.
+        self._message_numbers = itertools.count(1)
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Nothing: Faust's livelock detector knows only acknowledgements and its own commits."""
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:
+        """Yield chunks as messages of the first source of their group."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        if not self.feed.groups:
+            await self.sleep(0.05)
+            return
+        for chunk in await self.feed.next(timeout):
+            if not self.flow_active:
+                return
+            first = chunk.records[0]
+            tp = TP(first.topic, first.partition)
+            yield tp, self._message(tp, chunk)
+
+    def _message(self, tp: Any, chunk: Chunk) -> Any:
+        instant = chunk.records[-1].timestamp / 1000
+        number = next(self._message_numbers)
+        return ConsumerMessage(
+            tp.topic, tp.partition, number, instant, 0, None, None, chunk, None, 0, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Finish what agents hold, then let go."""
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        await self.app.runtime.quiesce()
+        await self.feed.revoke()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_stop(self) -> None:
+        """Finish what agents hold, then stop."""
+        self.stop_flow()
+        await self.app.runtime.quiesce()
+        await self.feed.revoke()
+        await self.app.runtime.producers.stop_all()
+        await super().on_stop()
+
+
+class Producer(driver.Producer):  # type: ignore[misc] - Faust is untyped
+    """Faust's own producer, which tocsin does not write by, given the deployment's credentials."""
+
+    def _settings_auth(self) -> Mapping[str, Any]:
+        options = dict(self.app.runtime.wiring.client_options)
+        for name in ("bootstrap_servers", "client_id"):
+            options.pop(name, None)
+        return options
+
+
+class Transport(driver.Transport):  # type: ignore[misc] - Faust is untyped
+    """The transport `tocsin://`, registered as an entry point of `faust.transports`."""
+
+    Consumer = Consumer
+    Producer = Producer
+
+
+_turn: ContextVar[Transaction | None] = ContextVar("turn", default=None)
+
+
+async def transactions(app: App, chunks: Any) -> AsyncIterator[Transaction]:
+    """Give an agent one transaction per turn of its loop; leaving the turn seals it.
+
+    No await stands between the stream's own check for stale messages and the moment the turn
+    counts as open: a revoke either sees it and waits, or the chunk is dropped here and read again
+    by whoever owns the partition next.
+    """
+    runtime = app.runtime
+    async for chunk in chunks:
+        rest: Chunk | None = chunk
+        while rest is not None:
+            if rest.generation != app.consumer_generation_id or not app.consumer.flow_active:
+                break
+            runtime.open_turns += 1
+            transaction = Transaction(rest, runtime.held.get(rest.group, frozenset()))
+            await runtime.committer.make_room(rest.group)
+            token = _turn.set(transaction)
+            is_done = False
+            try:
+                yield transaction
+                is_done = True
+            finally:
+                _turn.reset(token)
+                if not is_done and not app.should_stop:
+                    runtime.wiring.fatal(Exit.AGENT, "an agent left its loop inside a transaction")
+            rest = transaction.rest()
+            _seal(app, transaction, chunk if rest is None else None)
+
+
+def _seal(app: App, transaction: Transaction, ended: Chunk | None) -> None:
+    runtime, feed = app.runtime, app.consumer.feed
+    group = transaction.partition
+    journal, store = runtime.journals.get(group), runtime.stores.get(group)
+    before = runtime.held.get(group, frozenset())
+    runtime.held[group] = transaction.held - frozenset(transaction.released)
+    for topic in sorted(transaction.held - before):
+        feed.hold(Source(topic, group))
+
+    def on_committed() -> None:
+        runtime.open_turns -= 1
+        for topic in transaction.released:
+            source = Source(topic, group)
+            feed.release(source, journal.positions[source] if journal else 0)
+        if ended is not None:
+            feed.committed(ended)
+
+    runtime.committer.seal(transaction, journal, store, on_committed)
+
+
+class ChunkTable(Table, Generic[StoreType]):  # type: ignore[type-arg,misc] - Faust is untyped
+    """A Faust table whose data lives per partition; written only inside a transaction."""
+
+    @property
+    def _stores(self) -> Mapping[int, StoreType]:
+        stores: Mapping[int, StoreType] = self.app.runtime.stores
+        return stores
+
+    def of(self, partition: int) -> StoreType:
+        """Return the store of one partition that this worker owns."""
+        return self._stores[partition]
+
+    def __getitem__(self, key: Any) -> Any:
+        turn = _turn.get()
+        if turn is not None:
+            return self._stores[turn.partition][key]  # type: ignore[index] - a store is a mapping
+        for store in self._stores.values():
+            if key in store:  # type: ignore[operator] - a store is a mapping
+                return store[key]  # type: ignore[index] - a store is a mapping
+        raise KeyError(key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Value of a key in whichever partition this worker holds, or `default`."""
+        return self[key] if key in self else default
+
+    def __contains__(self, key: Any) -> bool:
+        return any(key in store for store in self._stores.values())  # type: ignore[operator]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (key for store in self._stores.values() for key in store)  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return sum(len(store) for store in self._stores.values())  # type: ignore[arg-type]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        turn = _turn.get()
+        if turn is None:
+            raise TypeError("a chunk table is written only inside a transaction")
+        self._stores[turn.partition][key] = value  # type: ignore[index] - a store is a mapping
+
+    def __delitem__(self, key: Any) -> None:
+        raise TypeError("state is never deleted by hand: the store prunes what is past its horizon")
+
+
+class Restore(Service):  # type: ignore[misc] - mode is untyped
+    """Bring newly assigned partitions up: fence, state, journal, positions, in this order."""
+
+    def __init__(self, app: App, tables: ChunkTables, **kwargs: Any) -> None:
+        self.app = app
+        self.tables = tables
+        self.completed = asyncio.Event()
+        self.in_recovery = False
+        self._signal = asyncio.Event()
+        self._generation = 0
+        super().__init__(**kwargs)
+
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        """Nothing: the consumer has drained already."""
+
+    async def on_rebalance(
+        self, assigned: Any, revoked: Any, newly_assigned: Any, generation_id: int = 0
+    ) -> None:
+        """Ask for a restore of what is assigned now."""
+        self._generation = generation_id
+        self._signal.set()
+
+    @Service.task
+    async def _run(self) -> None:
+        while not self.should_stop:
+            if await self.wait_for_stopped(self._signal):
+                break
+            self._signal.clear()
+            generation = self._generation
+            try:
+                await self._restore(generation)
+            except BaseException as error:  # nothing may run on half a state
+                if self.should_stop or self._is_stale(generation):
+                    continue
+                log.critical("restore failed", exc_info=True)
+                self.app.runtime.wiring.fatal(Exit.RESTORE, f"restore failed: {error}")
+
+    def _is_stale(self, generation: int) -> bool:
+        return bool(
+            generation != self.app.consumer_generation_id
+            or self._signal.is_set()
+            or self.should_stop
+        )
+
+    async def _restore(self, generation: int) -> None:
+        runtime, consumer = self.app.runtime, self.app.consumer
+        assignment = {Source(*tp) for tp in consumer.assignment()}
+        groups = self._groups(assignment)
+        for group in runtime.producers.groups():
+            if group not in groups:
+                await runtime.producers.stop(group)
+                runtime.forget(group)
+        new = [group for group in groups if group not in runtime.producers.groups()]
+        for group in new:
+            await runtime.producers.start(group)
+            if self._is_stale(generation):
+                await self._undo(new)
+                return
+        await asyncio.gather(*(self._load(group, groups[group]) for group in new))
+        if self._is_stale(generation):
+            await self._undo(new)
+            return
+        await consumer._thread.pause(sorted(assignment - {s for g in groups.values() for s in g}))
+        await self._resume(groups, generation)
+        log.info("ready: generation %s, partitions %s, new %s", generation, sorted(groups), new)
+
+    async def _undo(self, groups: Sequence[int]) -> None:
+        for group in groups:
+            await self.app.runtime.producers.stop(group)
+            self.app.runtime.forget(group)
+
+    def _groups(self, assignment: Collection[Source]) -> dict[int, list[Source]]:
+        wiring = self.app.runtime.wiring
+        rank = {topic: rank for rank, topic in enumerate(wiring.sources)}
+        groups: dict[int, list[Source]] = {}
+        mine = [source for source in assignment if source.topic in rank]
+        for source in sorted(mine, key=lambda source: (rank[source.topic], source.partition)):
+            groups.setdefault(wiring.group_of(source), []).append(source)
+        return dict(sorted(groups.items()))
+
+    async def _load(self, group: int, sources: Sequence[Source]) -> None:
+        runtime = self.app.runtime
+        wiring = runtime.wiring
+        if wiring.new_store is None or not wiring.journal_route or not wiring.changelog_route:
+            return
+        options = wiring.client_options
+        store = wiring.new_store(group)
+        journal = Journal(sources, wiring.topic_ids, wiring.codec)
+        count = await read_to_end(wiring.changelog_route.topic, group, options, store.load)
+        is_new = not await restore_journal(journal, wiring.journal_route.topic, group, options)
+        store.finish(journal, is_new=is_new)
+        runtime.journals[group], runtime.stores[group] = journal, store
+        held_ids = set(store.stand().held)
+        runtime.held[group] = frozenset(
+            source.topic for source in sources if wiring.topic_ids[source.topic] in held_ids
+        )
+        log.info("restored partition %s from %s changelog records", group, count)
+
+    async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
+        app, consumer, runtime = self.app, self.app.consumer, self.app.runtime
+        positions = await self._positions(groups)
+        held = [
+            Source(topic, group) for group in groups for topic in runtime.held.get(group, ())
+        ]
+        await consumer.feed.assign(groups, positions, held, generation)
+        if self._is_stale(generation):
+            return
+        sources = {TP(*source) for group in groups.values() for source in group}
+        await app.on_rebalance_complete.send()
+        consumer.resume_partitions(sources)
+        app.flow_control.resume()
+        consumer.resume_flow()
+        await app._fetcher.maybe_start()
+        self.completed.set()
+        self.tables.on_actives_ready()
+        self.tables.on_standbys_ready()
+        app.on_rebalance_end()
+
+    async def _positions(self, groups: Mapping[int, Sequence[Source]]) -> dict[Source, int]:
+        """Where to read on: from the journal; without one, from the group's committed offsets.
+
+        Raises ValueError where the broker no longer has the record that comes next.
+        """
+        runtime, thread = self.app.runtime, self.app.consumer._thread
+        sources = [source for group in groups.values() for source in group]
+        first = await thread.first_offsets(sources)
+        committed = await thread.committed_offsets(sources)
+        positions: dict[Source, int] = {}
+        for number, group in groups.items():
+            journal = runtime.journals.get(number)
+            for source in group:
+                offset = committed[source]
+                position = journal.positions[source] if journal else offset
+                is_started = journal.sequence >= 0 if journal else offset is not None
+                if journal and offset is not None and offset > 0 and offset != position:
+                    log.warning("group offset of %s is %s, the journal says %s: the journal holds",
+                                source, offset, position)  # fmt: skip
+                positions[source] = max(position or 0, first[source])
+                if is_started and position is not None and position < first[source]:
+                    raise ValueError(
+                        f"{source.topic}-{source.partition} was trimmed to offset {first[source]} "
+                        f"but {position} comes next: records are lost; restore the topic, or "
+                        "rebuild with `tocsin reset`"
+                    )
+        return positions
+
+
+class ChunkTables(TableManager):  # type: ignore[misc] - Faust is untyped
+    """Faust's table manager with `Restore` in place of Faust's recovery."""
+
+    @property
+    def recovery(self) -> Any:
+        """The restore service."""
+        if self._recovery is None:
+            self._recovery = Restore(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery

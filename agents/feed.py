@@ -1,0 +1,230 @@
+"""Feed merged chunks to an agent: fetch, wait for what the broker already has, merge; no Faust.
+
+Nothing here is read from the broker without its position: a batch of records and the positions
+after it arrive together, so "caught up" never refers to records that are still on their way.
+A source is caught up when its position has reached the last stable offset, as told by an end-offset
+request that is at most `END_OFFSETS_AGE_MAX_S` old: whatever the broker had then is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
+
+from tocsin.agents.merger import Merger, Source
+from tocsin.agents.transactions import Chunk
+
+END_OFFSETS_AGE_MAX_S = 0.02
+FETCH_WAIT_S = 0.2
+BUFFER_CHUNKS = 2  # how many chunks' worth of records are buffered per source
+CHUNKS_OUTSTANDING_MAX = 2
+
+
+class Fetched(NamedTuple):
+    """Records of some sources, and the positions of all that were asked for, after them."""
+
+    records: Mapping[Source, Sequence[Any]]
+    positions: Mapping[Source, int]
+
+
+class Fetcher(Protocol):
+    """The consumer, as the feed needs it."""
+
+    async def fetch(self, sources: Collection[Source], timeout_s: float) -> Fetched:
+        """Wait for records of these sources, at most `timeout_s`."""
+
+    async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        """Ask the broker for the last stable offsets, in one batch per broker."""
+
+    async def seek(self, positions: Mapping[Source, int]) -> None:
+        """Read on from these positions."""
+
+
+class _Group:
+    """One group's merger, and how many of its chunks are not committed yet."""
+
+    def __init__(
+        self, sources: Sequence[Source], timestamp_of: Callable[[Any], int] | None
+    ) -> None:
+        self.merger = Merger(sources, timestamp_of) if timestamp_of else Merger(sources)
+        self.outstanding = 0
+
+
+class Feed:
+    """Chunks of all groups that this worker owns.
+
+    `gating` says whether a source is waited for by `merge_idle_s` when it is caught up; control
+    topics are not.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        *,
+        chunk_records_max: int,
+        merge_idle_s: float = 0.0,
+        is_gating: Callable[[Source], bool] = lambda source: True,
+        timestamp_of: Callable[[Any], int] | None = None,
+    ) -> None:
+        self._fetcher = fetcher
+        self._limit = chunk_records_max
+        self._merge_idle_s = merge_idle_s
+        self._is_gating = is_gating
+        self._timestamp_of = timestamp_of
+        self._groups: dict[int, _Group] = {}
+        self._group_of: dict[Source, _Group] = {}
+        self._positions: dict[Source, int] = {}
+        self._ends: Mapping[Source, int] = {}
+        self._ends_asked_at = -1.0
+        self._arrived_at: dict[Source, float] = {}
+        self._reseeks: dict[Source, int] = {}
+        self._fetch: asyncio.Task[Fetched] | None = None
+        self._wake = asyncio.Event()
+        self.generation = 0
+
+    @property
+    def groups(self) -> list[int]:
+        """Groups that are fed, sorted."""
+        return sorted(self._groups)
+
+    async def assign(
+        self,
+        groups: Mapping[int, Sequence[Source]],
+        positions: Mapping[Source, int],
+        held: Iterable[Source],
+        generation: int,
+    ) -> None:
+        """Start afresh with these groups at these positions; nothing buffered survives."""
+        await self.revoke()
+        await self._fetcher.seek(positions)
+        self._positions = dict(positions)
+        for number, sources in groups.items():
+            group = self._groups[number] = _Group(sources, self._timestamp_of)
+            self._group_of.update(dict.fromkeys(sources, group))
+        for source in held:
+            self._group_of[source].merger.hold(source)
+        self.generation = generation
+
+    async def revoke(self) -> None:
+        """Forget everything. A fetch in flight is waited for, never cancelled: it has moved on."""
+        self._groups = {}
+        self._group_of = {}
+        self._positions = {}
+        self._ends, self._ends_asked_at = {}, -1.0
+        self._arrived_at = {}
+        self._reseeks = {}
+        fetch, self._fetch = self._fetch, None
+        if fetch is not None:
+            await asyncio.wait({fetch})
+            if not fetch.cancelled():
+                fetch.exception()  # retrieved: what it brought or why it failed no longer matters
+
+    def committed(self, chunk: Chunk) -> None:
+        """Note that all of a chunk is committed; makes room for the group's next one."""
+        if chunk.generation == self.generation and chunk.group in self._groups:
+            self._groups[chunk.group].outstanding -= 1
+        self._wake.set()
+
+    def hold(self, source: Source) -> None:
+        """Leave a source out until it is released."""
+        group = self._group_of.get(source)
+        if group is not None:
+            group.merger.hold(source)
+
+    def release(self, source: Source, position: int) -> None:
+        """Read a source again from `position`."""
+        if source in self._group_of:
+            self._reseeks[source] = position
+            self._wake.set()
+
+    async def next(self, timeout_s: float) -> list[Chunk]:
+        """Chunks that may be processed now; empty if none came within about `timeout_s`."""
+        await self._keep_fetching()
+        chunks = await self._take()
+        if not chunks:
+            await self._wait(timeout_s)
+            await self._keep_fetching()
+            chunks = await self._take()
+        return chunks
+
+    async def _keep_fetching(self) -> None:
+        """Take in what was fetched, and have the next fetch under way while chunks are folded."""
+        if self._fetch is not None and self._fetch.done():
+            fetch, self._fetch = self._fetch, None
+            self._absorb(fetch.result())
+        if self._fetch is None:
+            await self._reseek()
+            self._start_fetch()
+
+    async def _take(self) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        generation = self.generation
+        for number, group in list(self._groups.items()):
+            if group.outstanding >= CHUNKS_OUTSTANDING_MAX or not group.merger.has_records():
+                continue
+            await self._confirm_ends()
+            if generation != self.generation or number not in self._groups:
+                return []
+            merged = group.merger.take(self._is_caught_up, self._limit)
+            if merged is not None:
+                group.outstanding += 1
+                chunks.append(Chunk(number, merged.records, merged.passed_idle, generation))
+        return chunks
+
+    async def _confirm_ends(self) -> None:
+        """Make the known ends young enough, if any source might count as caught up by them."""
+        now = monotonic()
+        if now - self._ends_asked_at <= END_OFFSETS_AGE_MAX_S:
+            return
+        ends = self._ends
+        if ends and all(
+            position < ends.get(source, 0) for source, position in self._positions.items()
+        ):
+            return
+        positions = self._positions
+        answer = await self._fetcher.end_offsets(list(positions))
+        if positions is self._positions:
+            self._ends, self._ends_asked_at = answer, now
+
+    def _is_caught_up(self, source: Source) -> bool:
+        if self._positions[source] < self._ends.get(source, self._positions[source] + 1):
+            return False
+        if self._merge_idle_s and self._is_gating(source):
+            return monotonic() - self._arrived_at.get(source, 0.0) >= self._merge_idle_s
+        return True
+
+    async def _reseek(self) -> None:
+        if self._reseeks:
+            reseeks, self._reseeks = self._reseeks, {}
+            await self._fetcher.seek(reseeks)
+            self._positions.update(reseeks)
+            for source in reseeks:
+                self._group_of[source].merger.release(source)
+
+    def _start_fetch(self) -> None:
+        below = self._limit * BUFFER_CHUNKS
+        wanted = [
+            source for group in self._groups.values() for source in group.merger.hungry(below)
+        ]
+        if wanted:
+            self._fetch = asyncio.ensure_future(self._fetcher.fetch(wanted, FETCH_WAIT_S))
+
+    async def _wait(self, timeout_s: float) -> None:
+        self._wake.clear()
+        wake = asyncio.ensure_future(self._wake.wait())
+        waited = {wake} if self._fetch is None else {wake, self._fetch}
+        await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        wake.cancel()
+
+    def _absorb(self, fetched: Fetched) -> None:
+        now = monotonic()
+        for source, records in fetched.records.items():
+            group = self._group_of.get(source)
+            if group is not None and records:
+                group.merger.extend(source, records)
+                self._arrived_at[source] = now
+        for source, position in fetched.positions.items():
+            if source in self._positions:
+                self._positions[source] = position

@@ -1,0 +1,153 @@
+"""The journal of one partition: its chain, and where it stands after a restart.
+
+The last committed journal record is the authority on positions: whoever restores a partition reads
+on where that record ends. Group offsets, which ride in the same transaction, only serve lag tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from operator import attrgetter
+from typing import Any
+
+from msgspec import Struct
+
+from tocsin.agents.changelog import read_last
+from tocsin.agents.digests import input_digest, output_digest
+from tocsin.agents.merger import Source
+from tocsin.schemas.codec import Codec
+from tocsin.schemas.records import JournalRecord, OffsetRange, RefusalEntry
+
+
+class Stand(Struct, frozen=True):
+    """What the domain says of a partition after a transaction; goes into the journal as it is."""
+
+    business_date: int | None = None
+    unfinished: str = ""
+    policy_hash: str = ""
+    reference_hash: str = ""
+    logic_version: int = 1
+    state_version: int = 1
+    held: tuple[int, ...] = ()
+
+
+class Output(Struct, frozen=True, gc=False):
+    """A record to be written: a warning, a dead letter, a line of the changelog."""
+
+    topic_id: int
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    timestamp: int
+
+
+_topic_id_of = attrgetter("topic_id")
+
+
+class Journal:
+    """Head of one partition's journal: sequence, hash of the last record, next offset per source."""
+
+    def __init__(
+        self, sources: Sequence[Source], topic_ids: Mapping[str, int], codec: Codec
+    ) -> None:
+        self.sources = tuple(sources)
+        self._topic_ids = topic_ids
+        self._codec = codec
+        self.sequence = -1
+        self.previous_hash = b""
+        self._hash = b""
+        self.positions: dict[Source, int] = dict.fromkeys(self.sources, 0)
+
+    def append(
+        self,
+        taken: Sequence[Any],
+        passed_idle: Sequence[int],
+        refusals: Sequence[RefusalEntry],
+        outputs: Sequence[Output],
+        changes: Sequence[Output],
+        stand: Stand,
+    ) -> bytes:
+        """Advance by one transaction and return its journal record, encoded.
+
+        `taken` are the records read, in their order; `changes` the lines of the changelog, made
+        after `next_link` was asked.
+        """
+        sequence, previous_hash = self.next_link()
+        record = JournalRecord(
+            sequence=sequence,
+            previous_hash=previous_hash,
+            ranges=self._advance(taken),
+            passed_idle=tuple(self._topic_id(self.sources[rank]) for rank in passed_idle),
+            held=stand.held,
+            input_digest=input_digest(taken, self._topic_ids),
+            refusals=tuple(refusals),
+            output_digest=output_digest(
+                (out.topic_id, out.key, out.value, out.headers)
+                for out in sorted(outputs, key=_topic_id_of)  # warnings first, then dead letters
+            ),
+            output_count=len(outputs),
+            ledger_digest=output_digest(
+                (line.topic_id, line.key, line.value, ()) for line in changes
+            ),
+            business_date=stand.business_date,
+            unfinished=stand.unfinished,
+            policy_hash=stand.policy_hash,
+            reference_hash=stand.reference_hash,
+            logic_version=stand.logic_version,
+            state_version=stand.state_version,
+        )
+        value = self._codec.encode_journal(record)
+        self._link(record, value)
+        return value
+
+    def next_link(self) -> tuple[int, bytes]:
+        """Sequence of the next record, and the hash of the record before it."""
+        return self.sequence + 1, self._hash
+
+    def resume(self, value: bytes) -> None:
+        """Stand where the given journal record, the last committed one, ends."""
+        record = self._codec.decode_journal(value)
+        by_id = {self._topic_id(source): source for source in self.sources}
+        for read in record.ranges:
+            self.positions[by_id[read.topic_id]] = read.next
+        self._link(record, value)
+
+    def _link(self, record: JournalRecord, value: bytes) -> None:
+        self.sequence = record.sequence
+        self.previous_hash = record.previous_hash
+        self._hash = sha256(value).digest()
+
+    def _advance(self, taken: Sequence[Any]) -> tuple[OffsetRange, ...]:
+        """Ranges of every source, of those without records too."""
+        positions = self.positions
+        before = dict(positions)
+        counts = dict.fromkeys(self.sources, 0)
+        for record in taken:
+            source = Source(record.topic, record.partition)
+            counts[source] += 1
+            positions[source] = record.offset + 1
+        return tuple(
+            OffsetRange(
+                topic_id=self._topic_id(source),
+                first=before[source],
+                next=positions[source],
+                count=counts[source],
+            )
+            for source in self.sources
+        )
+
+    def _topic_id(self, source: Source) -> int:
+        return self._topic_ids[source.topic]
+
+
+async def restore_journal(
+    journal: Journal, topic: str, partition: int, client_options: Mapping[str, Any]
+) -> bool:
+    """Bring a journal to its last committed record; False if there is none yet."""
+    last = await read_last(topic, partition, client_options)
+    if last is not None:
+        journal.resume(last)
+    return last is not None

@@ -1,0 +1,286 @@
+"""The ledger agent: what one partition's records do to its customers, transaction by transaction.
+
+`keep` is the one path from a record to its decisions. The worker runs it inside Kafka
+transactions, `replay` over the records that the journal names; both then build the same journal
+record. Domain decisions are the Desk's; this module decodes, refuses, routes and stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tocsin.agents.digests import PROCESSED_AT
+from tocsin.agents.journal import Journal, Stand
+from tocsin.agents.partitioning import partition_of
+from tocsin.agents.transactions import Route, Transaction
+from tocsin.schemas import catalog
+from tocsin.schemas.catalog import Topic
+from tocsin.schemas.codec import Codec
+from tocsin.schemas.records import DeadLetter, RecordHeader, RefusalEntry
+from tocsin.schemas.refused import Code, Refused
+from tocsin.streams import state as states
+from tocsin.streams.convention import Convention
+from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.desk import LOGIC_VERSION, Desk, Refusal, Step
+from tocsin.streams.ledger import Ledger
+from tocsin.streams.state import STATE_VERSION, LoadedPartition, PartitionState
+
+KEY_MISMATCH = "KEY_MISMATCH"
+WRONG_PARTITION = "WRONG_PARTITION"
+_DECODE_CODES = frozenset(Code)
+
+
+class Routes(Struct, frozen=True):
+    """Names of the topics that the agent reads and writes, at this deployment."""
+
+    topic_ids: Mapping[str, int]
+    warnings: Route
+    dead_letters: Route
+    journal: Route
+    changelog: Route
+
+    @classmethod
+    def of(cls, name: Callable[[Topic], str]) -> Routes:
+        """Make the routes from the catalog and the deployment's way of naming topics."""
+
+        def route(topic: Topic) -> Route:
+            return Route(topic.topic_id, name(topic))
+
+        return cls(
+            topic_ids={name(topic): topic.topic_id for topic in catalog.SOURCES},
+            warnings=route(catalog.WARNINGS),
+            dead_letters=route(catalog.DEAD_LETTERS),
+            journal=route(catalog.JOURNAL),
+            changelog=route(catalog.LEDGERS),
+        )
+
+
+class ContradictionError(Exception):
+    """State and journal of a partition do not belong together: nothing may be decided on them."""
+
+
+class LedgerStore:
+    """One partition's ledgers, its desk, and their way to and from the changelog."""
+
+    def __init__(self, partition: int, convention: Convention, codec: Codec) -> None:
+        self.partition = partition
+        self._convention = convention
+        self._codec = codec
+        self._loaded = LoadedPartition()
+        self.desk: Desk
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Take one record of the changelog."""
+        if value is None:
+            states.load(self._loaded, key, STATE_VERSION, None)
+            return
+        piece = self._codec.decode_state(value)
+        states.load(self._loaded, key, piece.version, piece.body)
+
+    def finish(self, journal: Journal, *, is_new: bool) -> None:
+        """Set up the desk; raise `ContradictionError` if state and journal do not match."""
+        loaded, self._loaded = self._loaded, LoadedPartition()
+        loaded.finish()
+        state = loaded.state
+        if is_new != (state is None):
+            raise ContradictionError(
+                f"partition {self.partition} has "
+                + ("state but no journal" if is_new else "a journal but no state")
+                + "; restore the topics, or rebuild the state with `tocsin reset`"
+            )
+        if state is None:
+            state = PartitionState()
+        elif (state.journal_sequence, state.journal_hash) != (
+            journal.sequence,
+            journal.previous_hash,
+        ):
+            raise ContradictionError(
+                f"partition {self.partition}: its state belongs to journal record "
+                f"{state.journal_sequence}, the journal ends with {journal.sequence}; "
+                "restore the topics, or rebuild the state with `tocsin reset`"
+            )
+        self.desk = Desk(self._convention, loaded.ledgers, state, loaded.policies)
+
+    def drain(self, sequence: int, previous_hash: bytes) -> list[tuple[bytes, bytes | None]]:
+        """Changelog lines of what this transaction touched, and of the partition itself."""
+        desk, encode = self.desk, self._codec.encode_state
+        desk.state.journal_sequence = sequence
+        desk.state.journal_hash = previous_hash
+        changes = [
+            change
+            for customer_id, ledger in desk.touched.items()
+            for change in states.changes(customer_id, ledger)
+        ]
+        changes += [states.policy_change(h, desk.policies[h]) for h in desk.touched_policies]
+        changes.append(states.partition_change(desk.state))
+        return [
+            (key, None if body is None else encode(kind, STATE_VERSION, body))
+            for key, kind, body in changes
+        ]
+
+    def stand(self) -> Stand:
+        """What the journal says of the partition now."""
+        state = self.desk.state
+        return Stand(
+            business_date=state.business_date,
+            unfinished=self.desk.unfinished,
+            policy_hash=self.desk.policy_hash,
+            reference_hash=self._convention.reference_hash,
+            logic_version=LOGIC_VERSION,
+            state_version=STATE_VERSION,
+            held=tuple(self.desk.held),
+        )
+
+    def __getitem__(self, customer_id: str) -> Ledger:
+        return self.desk.ledgers[customer_id]
+
+    def __setitem__(self, customer_id: str, ledger: Ledger) -> None:
+        self.desk.ledgers[customer_id] = ledger
+
+    def __contains__(self, customer_id: object) -> bool:
+        return customer_id in self.desk.ledgers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.desk.ledgers)
+
+    def __len__(self) -> int:
+        return len(self.desk.ledgers)
+
+
+class Keeper:
+    """Turns the records of a transaction into decisions, dead letters and state."""
+
+    def __init__(self, app_id: str, codec: Codec, routes: Routes, partitions: int) -> None:
+        self._codec = codec
+        self._routes = routes
+        self._partitions = partitions
+        self._source = f"/tocsin/{app_id}".encode()
+
+    def keep(
+        self,
+        transaction: Transaction,
+        store: LedgerStore,
+        processed_at: bytes | None = None,
+        recorded: Mapping[tuple[int, int], str] | None = None,
+    ) -> None:
+        """Take a transaction's records up to where a sweep fills it.
+
+        `processed_at` is the wall clock, for a trace header. In a replay, `recorded` holds the
+        journal's refusals, (topic id, offset) to code: they stand even where the record would be
+        accepted today.
+        """
+        desk = store.desk
+        desk.begin()
+        before = frozenset(desk.held)
+        for record in transaction:
+            topic_id = self._routes.topic_ids[record.topic]
+            outcome = self._take(desk, topic_id, record, recorded)
+            if outcome is Step.UNFINISHED:
+                break
+            if isinstance(outcome, Refusal):
+                self._refuse(transaction, topic_id, record, outcome)
+                if desk.refused(topic_id, record.offset, outcome.code):
+                    transaction.hold(record.topic)
+                    transaction.finish()
+        for topic, topic_id in self._routes.topic_ids.items():
+            if topic_id in before and topic_id not in desk.held:
+                transaction.release(topic)
+        self._publish(transaction, desk.warnings, processed_at)
+
+    def _take(
+        self,
+        desk: Desk,
+        topic_id: int,
+        record: Any,
+        recorded: Mapping[tuple[int, int], str] | None,
+    ) -> Step | Refusal:
+        try:
+            event = self._codec.decode(topic_id, record.value)
+        except Refused as refused:
+            return Refusal(refused.code, refused.detail)
+        customer_id = getattr(event, "customer_id", None)
+        refusal = None if customer_id is None else self._misplaced(desk, customer_id, record)
+        refusal = refusal or desk.check(topic_id, record.timestamp, event)
+        if refusal is not None:
+            return refusal
+        if recorded is not None and (topic_id, record.offset) in recorded:
+            return Refusal(recorded[topic_id, record.offset], "")
+        return desk.take(topic_id, record.partition, record.offset, record.timestamp, event)
+
+    def _misplaced(self, desk: Desk, customer_id: str, record: Any) -> Refusal | None:
+        """Check the key and, once per customer, when its ledger is opened, the partition."""
+        if record.key != customer_id.encode():
+            return Refusal(
+                KEY_MISMATCH,
+                f"the record's key {record.key!r} is not its customer_id {customer_id!r}: "
+                "send it with the customer_id in UTF-8 as key",
+            )
+        if customer_id in desk.ledgers:
+            return None
+        right = partition_of(record.key, self._partitions)
+        if right == record.partition:
+            return None
+        return Refusal(
+            WRONG_PARTITION,
+            f"customer {customer_id!r} belongs to partition {right} of {self._partitions}, not to "
+            f"{record.partition}: let the producer use Kafka's default partitioner, or send "
+            "through `tocsin intake`",
+        )
+
+    def _refuse(
+        self, transaction: Transaction, topic_id: int, record: Any, refusal: Refusal
+    ) -> None:
+        letter = DeadLetter(
+            topic_id=topic_id,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp=record.timestamp,
+            key=record.key,
+            value=record.value,
+            headers=tuple(RecordHeader(name, value) for name, value in record.headers),
+            code=refusal.code,
+            detail=refusal.detail,
+            stage="DECODE" if refusal.code in _DECODE_CODES else "CHECK",
+        )
+        transaction.refuse(
+            RefusalEntry(topic_id, record.partition, record.offset, refusal.code)
+        )
+        transaction.send(
+            self._routes.dead_letters,
+            record.key,
+            self._codec.encode_dead_letter(letter),
+            record.timestamp,
+        )
+
+    def _publish(
+        self,
+        transaction: Transaction,
+        warnings: Sequence[RiskWarning],
+        processed_at: bytes | None,
+    ) -> None:
+        for warning in warnings:
+            transaction.send(
+                self._routes.warnings,
+                warning.customer_id.encode(),
+                self._codec.encode_warning(warning),
+                warning.occurred_at,
+                self._headers(warning, processed_at),
+            )
+
+    def _headers(self, warning: RiskWarning, processed_at: bytes | None) -> list[tuple[str, bytes]]:
+        """CloudEvents 1.0 in Kafka's binary mode; identity is (ce_source, ce_id)."""
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", warning.warning_id.encode()),
+            ("ce_source", self._source),
+            ("ce_type", f"tocsin.warning.{warning.transition.lower()}".encode()),
+            ("ce_subject", warning.customer_id.encode()),
+            ("content-type", b"application/avro"),
+        ]
+        if processed_at is not None:
+            headers.append((PROCESSED_AT, processed_at))
+        return headers
+

@@ -1,0 +1,341 @@
+"""One Kafka transaction per chunk: what was read and all that came of it commit together.
+
+Knows nothing of Faust. A `Transaction` hands out the records of a chunk and collects what the agent
+writes; when the agent has finished its turn it is sealed: batches are built at once, in memory,
+and sent and committed in the background while the next chunk is folded. Whatever fails between the
+first send and the commit ends the process: memory would be ahead of the log.
+
+Requests of one transaction never overlap: the broker refuses a produce request that meets a
+transaction request in flight, and the client then pauses for its back-off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+from msgspec import Struct
+
+from tocsin.agents.exits import Exit
+from tocsin.agents.journal import Journal, Output, Stand
+from tocsin.agents.merger import Source
+from tocsin.schemas.records import RefusalEntry
+
+BATCH_BYTES_MAX = 900_000
+COMMITS_PENDING_MAX = 2
+TRANSACTION_TIMEOUT_MS = 60_000
+
+Fatal = Callable[[Exit, str], None]
+
+
+class Store(Protocol):
+    """One partition's state as the runtime sees it: loaded, then written by transactions."""
+
+    def load(self, key: bytes, value: bytes | None) -> None:
+        """Take one record of the changelog."""
+
+    def finish(self, journal: Journal, *, is_new: bool) -> None:
+        """End the load; raise if the state contradicts the journal."""
+
+    def drain(self, sequence: int, previous_hash: bytes) -> list[tuple[bytes, bytes | None]]:
+        """Changelog lines of all that changed since the last call, for this journal record."""
+
+    def stand(self) -> Stand:
+        """What the journal says of the partition now."""
+
+
+class Chunk(Struct):
+    """Records of one group in merge order, fixed before they were ordered."""
+
+    group: int
+    records: Sequence[Any]
+    passed_idle: tuple[int, ...]
+    generation: int
+
+
+class Route(Struct, frozen=True):
+    """Where a kind of output goes."""
+
+    topic_id: int
+    topic: str
+
+
+class Transaction:
+    """One turn of the agent's loop.
+
+    Iterating takes records: the record that the loop holds when it breaks counts as not taken,
+    and it and all after it come again in the next transaction. Records of a source put on hold
+    are left out and not counted as read.
+    """
+
+    def __init__(self, chunk: Chunk, held: frozenset[str]) -> None:
+        self.partition = chunk.group
+        self._chunk = chunk
+        self._held = set(held)
+        self._next = 0
+        self._is_finished = False
+        self.taken: list[Any] = []
+        self.outputs: list[Output] = []
+        self.refusals: list[RefusalEntry] = []
+        self.released: list[str] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        records = self._chunk.records
+        while self._next < len(records) and not self._is_finished:
+            record = records[self._next]
+            if record.topic not in self._held:
+                yield record
+                self.taken.append(record)
+            self._next += 1
+
+    def send(
+        self,
+        route: Route,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp: int,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> None:
+        """Write a record with this transaction, by default to the partition that was read."""
+        target = self.partition if partition is None else partition
+        self.outputs.append(
+            Output(route.topic_id, route.topic, target, key, value, headers, timestamp)
+        )
+
+    def refuse(self, entry: RefusalEntry) -> None:
+        """Note for the journal that a record went to dead letters."""
+        self.refusals.append(entry)
+
+    def hold(self, topic: str) -> None:
+        """Read no more of a source topic in this partition until it is released."""
+        self._held.add(topic)
+
+    def release(self, topic: str) -> None:
+        """Read a source topic again, from its position on, after this transaction."""
+        self.released.append(topic)
+
+    def finish(self) -> None:
+        """End the loop after the present record; the rest comes in the next transaction."""
+        self._is_finished = True
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Topics on hold when the transaction ends."""
+        return frozenset(self._held)
+
+    def rest(self) -> Chunk | None:
+        """What this transaction has not taken, as a chunk for the next one."""
+        records = [
+            record for record in self._chunk.records[self._next :] if record.topic not in self._held
+        ]
+        if not records:
+            return None
+        chunk = self._chunk
+        return Chunk(chunk.group, records, chunk.passed_idle, chunk.generation)
+
+    @property
+    def passed_idle(self) -> tuple[int, ...]:
+        """Ranks of the sources that were passed while idle."""
+        return self._chunk.passed_idle
+
+
+class Producers:
+    """One transactional producer per group; starting it fences whoever held the group before."""
+
+    def __init__(self, app_id: str, client_options: Mapping[str, Any]) -> None:
+        self._app_id = app_id
+        self._options = dict(client_options)
+        self._producers: dict[int, AIOKafkaProducer] = {}
+
+    def __getitem__(self, group: int) -> AIOKafkaProducer:
+        return self._producers[group]
+
+    def groups(self) -> list[int]:
+        """Groups that have a producer, sorted."""
+        return sorted(self._producers)
+
+    async def start(self, group: int) -> None:
+        """Start a group's producer: its InitProducerId fences and ends older transactions."""
+        await self.stop(group)
+        producer = AIOKafkaProducer(
+            **self._options,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES_MAX,
+            transactional_id=f"{self._app_id}-{group}",
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        )
+        await producer.start()
+        self._producers[group] = producer
+
+    async def stop(self, group: int) -> None:
+        """Stop a group's producer, if there is one."""
+        producer = self._producers.pop(group, None)
+        if producer is not None:
+            await producer.stop()
+
+    async def stop_all(self) -> None:
+        """Stop every producer."""
+        for group in self.groups():
+            await self.stop(group)
+
+
+class Committer:
+    """Seals transactions and commits them in the background, in order per group.
+
+    `app_id` names the consumer group whose offsets ride along for lag tools; `fatal` ends the
+    process and does not return.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        producers: Producers,
+        fatal: Fatal,
+        journal_route: Route | None = None,
+        changelog_route: Route | None = None,
+    ) -> None:
+        self._app_id = app_id
+        self._producers = producers
+        self._fatal = fatal
+        self._journal_route = journal_route
+        self._changelog_route = changelog_route
+        self._pending: dict[int, deque[asyncio.Task[None]]] = {}
+        self.transactions = 0
+        self.records = 0
+
+    async def make_room(self, group: int) -> None:
+        """Wait until fewer than the allowed number of the group's commits are under way."""
+        pending = self._pending.setdefault(group, deque())
+        while len(pending) >= COMMITS_PENDING_MAX:
+            await asyncio.shield(pending[0])
+            if pending and pending[0].done():
+                pending.popleft()
+
+    async def drain(self) -> None:
+        """Wait until nothing is being committed."""
+        for pending in self._pending.values():
+            while pending:
+                await asyncio.shield(pending.popleft())
+
+    def seal(
+        self,
+        transaction: Transaction,
+        journal: Journal | None,
+        store: Store | None,
+        on_committed: Callable[[], None],
+    ) -> None:
+        """Build everything that the transaction writes and start its commit.
+
+        Nothing awaits between the agent's turn and the built batches, so that what is written is
+        the state that the turn left.
+        """
+        outputs = list(transaction.outputs)
+        if journal is not None and store is not None:
+            outputs += self._records_of_state(transaction, journal, store)
+        producer = self._producers[transaction.partition]
+        batches = _batches(producer, outputs)
+        offsets = _offsets(transaction)
+        pending = self._pending.setdefault(transaction.partition, deque())
+        before = pending[-1] if pending else None
+        commit = self._commit(producer, batches, offsets, before, transaction, on_committed)
+        pending.append(asyncio.create_task(commit))
+
+    def _records_of_state(
+        self, transaction: Transaction, journal: Journal, store: Store
+    ) -> list[Output]:
+        if self._journal_route is None or self._changelog_route is None:
+            raise TypeError("a store needs routes for its journal and its changelog")
+        partition, instant = transaction.partition, _latest(transaction.taken)
+        log, changelog = self._journal_route, self._changelog_route
+        changes = [
+            Output(changelog.topic_id, changelog.topic, partition, key, value, (), instant)
+            for key, value in store.drain(*journal.next_link())
+        ]
+        value = journal.append(
+            transaction.taken,
+            transaction.passed_idle,
+            transaction.refusals,
+            transaction.outputs,
+            changes,
+            store.stand(),
+        )
+        return [*changes, Output(log.topic_id, log.topic, partition, None, value, (), instant)]
+
+    async def _commit(
+        self,
+        producer: AIOKafkaProducer,
+        batches: Sequence[tuple[str, int, Any]],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        before: asyncio.Task[None] | None,
+        transaction: Transaction,
+        on_committed: Callable[[], None],
+    ) -> None:
+        try:
+            if before is not None:
+                await asyncio.shield(before)
+            await producer.begin_transaction()
+            deliveries: list[Awaitable[Any]] = []
+            for topic, partition, batch in batches:
+                deliveries.append(await producer.send_batch(batch, topic, partition=partition))
+            for delivery in deliveries:
+                await delivery
+            if offsets:
+                await producer.send_offsets_to_transaction(offsets, self._app_id)
+            await producer.commit_transaction()
+        except BaseException as error:  # whatever it is, memory is ahead of the log
+            self._fatal(
+                Exit.TRANSACTION,
+                f"transaction of group {transaction.partition} failed: {error!r}; "
+                "a restart goes on from the last commit",
+            )
+            raise
+        self.transactions += 1
+        self.records += len(transaction.taken)
+        on_committed()
+
+
+def _latest(records: Sequence[Any]) -> int:
+    """Timestamp for what a transaction writes about itself: its sequence time, not the clock's."""
+    return max((record.timestamp for record in records), default=0)
+
+
+def _offsets(transaction: Transaction) -> dict[TopicPartition, OffsetAndMetadata]:
+    positions = {Source(r.topic, r.partition): r.offset + 1 for r in transaction.taken}
+    return {
+        TopicPartition(*source): OffsetAndMetadata(position, "")
+        for source, position in positions.items()
+    }
+
+
+def _batches(
+    producer: AIOKafkaProducer, outputs: Sequence[Output]
+) -> list[tuple[str, int, Any]]:
+    """Pack outputs into as few batches as fit, in order per topic and partition."""
+    full: list[tuple[str, int, Any]] = []
+    open_batches: dict[tuple[str, int], Any] = {}
+    for out in outputs:
+        place = (out.topic, out.partition)
+        batch = open_batches.get(place)
+        if batch is None:
+            batch = open_batches[place] = producer.create_batch()
+        if not _fits(batch, out):
+            full.append((*place, batch))
+            batch = open_batches[place] = producer.create_batch()
+            if not _fits(batch, out):
+                raise ValueError(f"a record of {len(out.value or b'')} bytes fits no batch")
+    return full + [(*place, batch) for place, batch in open_batches.items()]
+
+
+def _fits(batch: Any, out: Output) -> bool:
+    return (
+        batch.append(
+            timestamp=out.timestamp, key=out.key, value=out.value, headers=list(out.headers)
+        )
+        is not None
+    )

@@ -1,0 +1,38 @@
+"""Run the worker until it is told to stop, on uvloop, under Faust's own worker service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import uvloop
+
+from tocsin.agents import faust_contract
+from tocsin.agents.app import build_worker
+from tocsin.agents.clock import keep_system_clock
+from tocsin.agents.settings import Settings
+from tocsin.agents.topics import require
+
+log = logging.getLogger("tocsin.worker")
+
+SHUTDOWN_TIMEOUT_S = 60.0
+
+
+def run_worker(settings: Settings) -> None:
+    """Check the ground, then work until SIGINT or SIGTERM; raises SystemExit at the end.
+
+    Raises ConfigurationError or UnavailableError before anything is started; afterwards a failure
+    ends the process with one of the exit codes of `tocsin.agents.exits`.
+    """
+    faust_contract.check()
+    asyncio.run(require(settings))
+    uvloop.install()
+    app = build_worker(settings)
+    if settings.clock == "system":
+        keep_system_clock(app, settings)
+    app.Worker(
+        loglevel=settings.log_level,
+        override_logging=False,
+        redirect_stdouts=False,
+        blocking_timeout=SHUTDOWN_TIMEOUT_S,
+    ).execute_from_commandline()
