@@ -1,0 +1,368 @@
+"""The audit sink: every committed record of the append-only topics into ClickHouse, once.
+
+It reads all partitions by itself, without a consumer group, from where the progress rows end. Rows
+are inserted before the progress that covers them, and inserting a row again changes nothing: so a
+kill at any moment neither loses nor doubles a record. Trouble with ClickHouse or the brokers is
+retried for a bounded time, then raised: the process ends with `Exit.SINK` and is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import TopicPartition
+from msgspec import Struct
+from tocsin.agents.audit_blocks import Block, Lane, Limits
+from tocsin.agents.audit_progress import Progress, read_progress, resume_at, write_progress
+from tocsin.agents.brokers import reaching
+from tocsin.agents.clickhouse import ClickHouse, connect
+from tocsin.agents.digests import DIGEST_SIZE, input_bytes
+from tocsin.agents.errors import (
+    ConfigurationError,
+    TocsinError,
+    UnavailableError,
+)
+from tocsin.agents.exits import Exit
+from tocsin.agents.history_tables import build_columns, history_table
+from tocsin.agents.migrate import migrate
+from tocsin.agents.settings import Settings
+from tocsin.agents.standings import STANDING_COLUMNS, STANDINGS, standing_columns
+from tocsin.schemas.catalog import (
+    APPEND_ONLY,
+    DEAD_LETTERS,
+    JOURNAL,
+    LEDGERS,
+    SOURCES,
+    TOPICS,
+    WARNINGS,
+    Topic,
+)
+from tocsin.schemas.codec import Codec
+from tocsin.schemas.refused import Refused
+from tocsin.schemas.registry import FileRegistry, RegistryError
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+POLL_MS: Final = 100
+FETCH_WAIT_MS: Final = 200
+FETCH_BYTES_MAX: Final = 2 << 20
+CHECK_INTERVAL_S: Final = 5.0
+RETRY_S: Final = 60.0  # trouble that lasts longer ends the process
+RETRY_DELAY_S_MAX: Final = 5.0
+
+PINNED_SETTINGS: Final[Mapping[str, Any]] = {
+    # Beside those of the port: a block arrives whole and makes one part in each month.
+    "min_insert_block_size_rows": 1_000_000,
+    "min_insert_block_size_bytes": 1 << 30,
+}
+
+
+class SinkError(TocsinError):
+    """The sink cannot go on."""
+
+    exit_code = Exit.SINK
+
+
+class SinkMetrics(Struct):
+    """What the sink has done since its start, and how it stands."""
+
+    records: int = 0
+    undecoded: int = 0
+    blocks: int = 0
+    retries: int = 0
+    lag: int = 0  # offsets that the brokers have and that are not in ClickHouse
+    decode_s: float = 0.0
+    insert_s: float = 0.0
+    written_at_s: float = 0.0  # monotonic instant of the last write
+
+
+class Writer:
+    """Inserts blocks. Runs in one thread at a time; blocking calls and pauses are its own."""
+
+    def __init__(self, client: ClickHouse, codec: Codec, topic_ids: Mapping[str, int]) -> None:
+        self._client = client
+        self._codec = codec
+        self._topic_ids = topic_ids
+        self._decode = _decoders(codec)
+        self.metrics = SinkMetrics()
+        self.stopping = threading.Event()
+
+    def write(self, blocks: Sequence[Block]) -> None:
+        """Insert blocks, then the progress they make. Raises SinkError."""
+        reached: dict[tuple[int, int, int], Progress] = {}
+        for block in blocks:
+            # A compacted topic loses records: there is nothing to compare a digest with later.
+            is_history = block.lane.topic is not LEDGERS
+            encoded = input_bytes(block.records, self._topic_ids) if is_history else b""
+            if block.records:
+                self._insert(block, encoded)
+            block.lane.segment = block.lane.segment.successor()
+            block.lane.segment.extend(
+                end=block.next,
+                encoded=encoded,
+                timestamps=[record.timestamp for record in block.records],
+            )
+            row = block.lane.segment.progress()
+            reached[row.topic_id, row.partition, row.first] = row
+        self._attempt(lambda: write_progress(self._client, list(reached.values())))
+        self.metrics.blocks += len(blocks)
+        self.metrics.written_at_s = monotonic()
+
+    def _insert(self, block: Block, encoded: bytes) -> None:
+        topic = block.lane.topic
+        started = monotonic()
+        if topic is LEDGERS:
+            table, types = STANDINGS, STANDING_COLUMNS
+            columns = self._attempt(lambda: standing_columns(block.records, self._codec))
+        else:
+            history = history_table(topic)
+            table, types = topic.table, history.types
+            events = self._attempt(lambda: self._events(topic, block.records))
+            columns = build_columns(history, block.lane.place.partition, block.records, events)
+        decoded = monotonic()
+        if columns[0]:
+            settings = {**PINNED_SETTINGS, "insert_deduplication_token": _token(block, encoded)}
+            self._attempt(lambda: self._client.insert(table, columns, types, settings))
+        self.metrics.decode_s += decoded - started
+        self.metrics.insert_s += monotonic() - decoded
+        self.metrics.records += len(block.records)
+
+    def _events(self, topic: Topic, records: Sequence[Any]) -> list[Struct | None]:
+        """Decode; None for a record that is refused: it is kept raw."""
+        decode = self._decode[topic.topic_id]
+        events: list[Struct | None] = []
+        for record in records:
+            try:
+                events.append(decode(record.value))
+            except Refused:
+                events.append(None)
+        self.metrics.undecoded += events.count(None)
+        return events
+
+    def _attempt(self, act: Callable[[], T]) -> T:
+        """Do it, again and again for a bounded time while infrastructure is in trouble."""
+        deadline = monotonic() + RETRY_S
+        delay_s = 0.1
+        while True:
+            try:
+                return act()
+            except (UnavailableError, RegistryError) as error:
+                if monotonic() > deadline or self.stopping.is_set():
+                    raise SinkError(f"the audit gave up: {error}") from error
+                self.metrics.retries += 1
+                logger.warning("sink_retries", extra={"cause": str(error), "delay_s": delay_s})
+                self.stopping.wait(delay_s)
+                delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
+
+
+class Sink:
+    """Reads every lane and hands blocks to the writer, one write at a time."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, writer: Writer, lanes: Sequence[Lane], limits: Limits
+    ) -> None:
+        self._consumer = consumer
+        self._writer = writer
+        self._lanes = {lane.place: lane for lane in lanes}
+        self._limits = limits
+        self._writing: asyncio.Task[None] | None = None
+        self._checked_at_s = 0.0
+        self._answered_at_s = monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Go on until `stop`, then write what was read. Raises SinkError."""
+        self._consumer.assign(list(self._lanes))
+        for place, lane in self._lanes.items():
+            self._consumer.seek(place, lane.position)
+        try:
+            while not stop.is_set():
+                await self._fetch()
+                await self._check_brokers()
+                await self._hand_over(is_forced=False)
+            await self._hand_over(is_forced=True)
+            await self._written()
+        finally:
+            self._writer.stopping.set()
+            if self._writing is not None:
+                await asyncio.wait({self._writing})
+
+    async def _fetch(self) -> None:
+        try:
+            fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
+        except OffsetOutOfRangeError as error:
+            raise SinkError(
+                f"the brokers no longer have the offsets {error}; were topics made anew? "
+                "Give the audit another database, or bring the topics back"
+            ) from error
+        for place, records in fetched.items():
+            self._lanes[place].extend(records)
+        now_s = monotonic()
+        for place, lane in self._lanes.items():
+            lane.advance(await self._consumer.position(place), now_s)
+
+    async def _hand_over(self, *, is_forced: bool) -> None:
+        """Start the next write, unless one is going on and there is room to read on."""
+        lanes = self._lanes.values()
+        is_full = (
+            sum(len(lane.records) for lane in lanes) >= self._limits.rows_max
+            or sum(lane.size_bytes for lane in lanes) >= self._limits.bytes_max
+        )
+        if self._writing is not None and not (self._writing.done() or is_full or is_forced):
+            return
+        await self._written()
+        now_s = monotonic()
+        blocks = [
+            block
+            for lane in lanes
+            for block in lane.cut(
+                self._limits,
+                now_s,
+                is_caught_up=self._is_caught_up(lane),
+                is_forced=is_forced or is_full,
+            )
+        ]
+        if blocks:
+            self._writing = asyncio.create_task(asyncio.to_thread(self._writer.write, blocks))
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await writing
+
+    def _is_caught_up(self, lane: Lane) -> bool:
+        end = self._consumer.last_stable_offset(lane.place)
+        return end is None or lane.position >= end
+
+    async def _check_brokers(self) -> None:
+        """Measure the lag; give up on brokers that have not answered for long."""
+        now_s = monotonic()
+        if now_s - self._checked_at_s < CHECK_INTERVAL_S:
+            return
+        self._checked_at_s = now_s
+        try:
+            ends = await self._consumer.end_offsets(list(self._lanes))
+        except (KafkaError, OSError) as error:
+            if now_s - self._answered_at_s > RETRY_S:
+                raise SinkError(
+                    f"the brokers have not answered for {RETRY_S:.0f} s: {error}"
+                ) from (error)
+            logger.warning("sink_retries", extra={"cause": str(error)})
+            return
+        self._answered_at_s = monotonic()
+        self._writer.metrics.lag = sum(
+            max(0, end - self._lanes[place].segment.end) for place, end in ends.items()
+        )
+
+
+async def run_sink(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    limits: Limits | None = None,
+    on_start: Callable[[SinkMetrics], None] | None = None,
+) -> None:
+    """Migrate ClickHouse, then keep it up to date until `stop`; `on_start` gets live metrics.
+
+    Raises SinkError, ConfigurationError, UnavailableError.
+    """
+    codec = Codec(FileRegistry(Path(settings.registry_file) if settings.registry_file else None))
+    client = connect(
+        settings.clickhouse_url,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.reveal(),
+    )
+    await asyncio.to_thread(migrate, client)
+    consumer = AIOKafkaConsumer(
+        client_id=f"{settings.app_id}-audit",
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        max_partition_fetch_bytes=FETCH_BYTES_MAX,
+        **settings.client_options(),
+    )
+    async with reaching(settings):
+        await consumer.start()
+    try:
+        lanes = await plan_lanes(consumer, client, settings)
+        topic_ids = {settings.topic(topic): topic.topic_id for topic in TOPICS}
+        writer = Writer(client, codec, topic_ids)
+        if on_start is not None:
+            on_start(writer.metrics)
+        await Sink(consumer, writer, lanes, limits or Limits()).run(stop)
+    finally:
+        await consumer.stop()
+        client.close()
+
+
+async def plan_lanes(
+    consumer: AIOKafkaConsumer, client: ClickHouse, settings: Settings
+) -> list[Lane]:
+    """One lane per topic partition, from where the progress ends.
+
+    Raises ConfigurationError if a topic is missing or is not the one that was read before.
+    """
+    progress = await asyncio.to_thread(read_progress, client)
+    existing = await consumer.topics()
+    lanes = []
+    for topic in (*APPEND_ONLY, LEDGERS):
+        name = settings.topic(topic)
+        if name not in existing:
+            raise ConfigurationError(f"there is no topic {name}; run `tocsin topics apply`")
+        for partition in sorted(consumer.partitions_for_topic(name) or ()):
+            first = resume_at(progress.get((topic.topic_id, partition), ()))
+            lanes.append(Lane(topic, TopicPartition(name, partition), first))
+    await _check_spans(consumer, lanes)
+    return lanes
+
+
+async def _check_spans(consumer: AIOKafkaConsumer, lanes: Sequence[Lane]) -> None:
+    """Refuse topics that lost records unread, or that are others than those read before."""
+    places = [lane.place for lane in lanes]
+    begins = await consumer.beginning_offsets(places)
+    ends = await consumer.end_offsets(places)
+    for lane in lanes:
+        begin, end = begins[lane.place], ends[lane.place]
+        name = f"{lane.place.topic}-{lane.place.partition}"
+        if lane.first > end:
+            raise ConfigurationError(
+                f"{name} ends at offset {end}, but ClickHouse has it up to {lane.first}: the topic "
+                "was made anew; give the audit another database, or bring the topic back"
+            )
+        if begin > lane.first and lane.topic is LEDGERS:
+            lane.position = begin
+        elif begin > lane.first:
+            raise ConfigurationError(
+                f"{name} starts at offset {begin}, but the history ends at {lane.first}: records "
+                "were deleted before they were audited; set retention.ms=-1 "
+                "(`tocsin topics apply`) and bring them back from a backup"
+            )
+
+
+def _decoders(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
+    decoders: dict[int, Callable[[bytes | None], Struct]] = {
+        topic.topic_id: partial(codec.decode, topic.topic_id) for topic in SOURCES
+    }
+    decoders[WARNINGS.topic_id] = codec.decode_warning
+    decoders[JOURNAL.topic_id] = codec.decode_journal
+    decoders[DEAD_LETTERS.topic_id] = codec.decode_dead_letter
+    return decoders
+
+
+def _token(block: Block, encoded: bytes) -> str:
+    """The exact range and content: the engine drops what comes again under the same token."""
+    digest = blake2b(encoded, digest_size=DIGEST_SIZE).hexdigest()
+    lane = block.lane
+    return f"{lane.topic.topic_id}-{lane.place.partition}-{block.first}-{block.next}-{digest}"

@@ -1,0 +1,123 @@
+"""Records read back from ClickHouse: the same bytes, places and times as the topics had.
+
+So replay, `explain` and reconciliation work after Kafka's retention, and from ClickHouse alone.
+Everything is read in offset order and in pages of bounded size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+from tocsin.agents.clickhouse import ClickHouse
+from tocsin.schemas.catalog import BY_ID, JOURNAL, Topic
+from tocsin.schemas.codec import Codec
+from tocsin.schemas.records import JournalRecord
+
+PAGE_OFFSETS: Final = 50_000
+OFFSET_LAST: Final = 2**63 - 1
+
+# Table names come from the catalog, never from outside. Rows of one record have one timestamp, so
+# FINAL need not look across the months.
+_PAGE: Final = """
+SELECT
+    offset,
+    toUnixTimestamp64Milli(timestamp),
+    raw_key,
+    raw_value,
+    `raw_headers.name`,
+    `raw_headers.value`
+FROM {table} FINAL
+WHERE partition = {{partition:Int32}} AND offset >= {{first:Int64}} AND offset < {{next:Int64}}
+ORDER BY offset
+SETTINGS do_not_merge_across_partitions_select_final = 1
+"""
+_END: Final = "SELECT max(offset) + 1 FROM {table} WHERE partition = {{partition:Int32}}"
+
+
+class HistoryRecord(Struct, frozen=True, gc=False):
+    """A record as ClickHouse keeps it; has what digests, merge and codec need of one.
+
+    `topic` is the name in the catalog, without a deployment's prefix.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+def read_range(
+    client: ClickHouse,
+    topic_id: int,
+    partition: int,
+    first: int = 0,
+    end: int = OFFSET_LAST,
+    page_offsets: int = PAGE_OFFSETS,
+) -> Iterator[HistoryRecord]:
+    """Yield the records with `first` <= offset < `end`, in offset order."""
+    for page in read_pages(client, BY_ID[topic_id], partition, first, end, page_offsets):
+        yield from page
+
+
+def read_pages(
+    client: ClickHouse,
+    topic: Topic,
+    partition: int,
+    first: int = 0,
+    end: int = OFFSET_LAST,
+    page_offsets: int = PAGE_OFFSETS,
+) -> Iterator[list[HistoryRecord]]:
+    """Yield the same in lists, one per `page_offsets` offsets, none of them empty."""
+    statement = _PAGE.format(table=topic.table)
+    ((known_end,),) = client.rows(_END.format(table=topic.table), {"partition": partition})
+    for start in range(first, min(end, known_end), page_offsets):
+        asked = {
+            "partition": partition,
+            "first": start,
+            "next": min(start + page_offsets, end),
+        }
+        page = [
+            HistoryRecord(
+                topic.name,
+                partition,
+                offset,
+                timestamp,
+                key,
+                value,
+                tuple(zip(map(bytes.decode, names), contents, strict=True)) if names else (),
+            )
+            for offset, timestamp, key, value, names, contents in zip(
+                *client.columns(statement, asked), strict=True
+            )
+        ]
+        if page:
+            yield page
+
+
+def journal(
+    client: ClickHouse, codec: Codec, partition: int, first: int = 0
+) -> Iterator[tuple[HistoryRecord, JournalRecord]]:
+    """Yield a partition's journal in order, from offset `first` on: each record raw and decoded.
+
+    Raises Refused if one cannot be decoded.
+    """
+    for record in read_range(client, JOURNAL.topic_id, partition, first):
+        yield record, codec.decode_journal(record.value)
+
+
+def evidence(
+    client: ClickHouse, topic_id: int, partition: int, offset: int
+) -> HistoryRecord | None:
+    """The record at that place, or None if ClickHouse does not have it."""
+    return next(read_range(client, topic_id, partition, offset, offset + 1, 1), None)
+
+
+def partitions_of(client: ClickHouse, topic: Topic) -> list[int]:
+    """Partitions of a topic of which ClickHouse has records."""
+    statement = f"SELECT DISTINCT partition FROM {topic.table} ORDER BY partition"  # noqa: S608 - a table's name cannot be a parameter; it is the catalog's
+    return [partition for (partition,) in client.rows(statement)]
