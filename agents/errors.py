@@ -28,7 +28,7 @@ class TocsinError(Exception):
 class ConfigurationError(TocsinError):
     """Settings, topics, policy or conventions do not fit: mend, then start."""
 
-    exit_code = Exit.CONFIGURATION
+    exit_code: int = Exit.CONFIGURATION
 
 
 class FolderBusyError(ConfigurationError):
@@ -38,7 +38,7 @@ class FolderBusyError(ConfigurationError):
 class UnavailableError(TocsinError):
     """A broker, an engine or a file could not be reached in time: retrying may help."""
 
-    exit_code = Exit.UNAVAILABLE
+    exit_code: int = Exit.UNAVAILABLE
 
 
 class ProgramFailedError(UnavailableError):
@@ -53,9 +53,9 @@ class ProgramFailedError(UnavailableError):
 
 
 class ClickHouseRefusedError(TocsinError):
-    """ClickHouse refused a statement. `code` is ClickHouse's number for the reason, 0 if unknown."""
+    """ClickHouse refused a statement; `code` is its number for the reason, 0 if unknown."""
 
-    exit_code = Exit.SINK
+    exit_code: int = Exit.SINK
 
     def __init__(self, message: str, *, code: int = 0, mend: str = "") -> None:
         super().__init__(message, mend=mend)

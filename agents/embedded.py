@@ -1,0 +1,371 @@
+"""The embedded services of one data folder: a Kafka broker and a ClickHouse engine, kept running.
+
+    <data>/lock            held while the services run; one `up` at a time
+    <data>/services.json   addresses and process ids, there while they run
+    <data>/engine.token    the engine's write token, readable by the owner alone
+    <data>/kafka  <data>/clickhouse  <data>/logs
+
+Other commands find the services with `discover`; a file that a killed run left is recognised by the
+process that it names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from io import TextIOWrapper
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import click
+import msgspec
+from tocsin.agents.clickhouse import answers
+from tocsin.agents.embedded_jars import (
+    Progress,
+    cache_folder,
+    ensure_jars,
+    locked_jars,
+    maven_fetch,
+    show_progress,
+)
+from tocsin.agents.embedded_kafka import (
+    HOST,
+    EmbeddedKafka,
+    KafkaOptions,
+    find_java,
+    kept_ports,
+    write_atomically,
+)
+from tocsin.agents.errors import ConfigurationError, FolderBusyError
+from tocsin.agents.exits import Exit
+from tocsin.agents.supervisor import Process, Program, Supervisor, stop_on_signals
+
+WRITER: Final = "tocsin"
+ENGINE_START_WITHIN_S: Final = 60.0
+ENGINE_STOP_WITHIN_S: Final = 20.0
+PRIVATE: Final = 0o600
+
+Tell = Callable[[str], None]
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A process: its id, and when it started, since ids are given again."""
+
+    pid: int
+    started: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether this very process still runs."""
+        return bool(self.started) and process_start(self.pid) == self.started
+
+
+class Services(msgspec.Struct, frozen=True):
+    """Where the services of a data folder are, as other commands see them."""
+
+    bootstrap_servers: str
+    clickhouse_url: str
+    clickhouse_user: str
+    token_path: str
+    owner: Running
+    children: dict[str, Running]
+
+
+class Files:
+    """The paths of a data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = folder / "lock"
+        self.services = folder / "services.json"
+        self.token = folder / "engine.token"
+        self.kafka = folder / "kafka"
+        self.clickhouse = folder / "clickhouse"
+        self.engine_ports = folder / "engine-ports.json"
+        self.logs = folder / "logs"
+
+
+class EmbeddedEngine:
+    """The engine's process over one data folder: port, token, program."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._port = 0
+        self._process: Process | None = None
+        self.token = _token(files.token)
+
+    @property
+    def url(self) -> str:
+        """Its address; valid once `program` or `start` has chosen the port."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process id while started by `start`."""
+        return self._process.pid if self._process else 0
+
+    def program(self) -> Program:
+        """Choose the port and say what to run."""
+        self._port = kept_ports(self._files.engine_ports, ("http",))["http"]
+        return Program(
+            name="ClickHouse engine",
+            argv=[
+                sys.executable,
+                "-m",
+                "tocsin.agents.embedded_engine",
+                f"--data={self._files.clickhouse}",
+                f"--port={self._port}",
+                f"--token-file={self._files.token}",
+            ],
+            log_path=self._files.logs / "engine.log",
+            environ={**os.environ, "TZ": "UTC"},  # instants read the same on every machine
+            ready=partial(answers, self.url),
+            ready_within_s=ENGINE_START_WITHIN_S,
+            stop_within_s=ENGINE_STOP_WITHIN_S,
+            mend="if the disk is full or another process has this folder, mend that",
+        )
+
+    async def start(self) -> None:
+        """Start without supervision and wait until it serves. Raises UnavailableError."""
+        self._process = Process(self.program())
+        await self._process.start()
+
+    async def stop(self) -> None:
+        """Stop it; killed if it takes too long."""
+        if self._process is not None:
+            await self._process.stop()
+
+    def kill(self) -> None:
+        """Kill it (-9), as a test of what then happens."""
+        if self._process is not None:
+            self._process.kill()
+
+
+class Embedded:
+    """`async with Embedded(folder) as services:` brings both up, keeps them up, takes them down."""
+
+    def __init__(
+        self,
+        data_folder: Path,
+        *,
+        kafka_options: KafkaOptions | None = None,
+        environ: Mapping[str, str] = os.environ,
+        progress: Progress | None = show_progress,
+        tell: Tell | None = None,
+    ) -> None:
+        self._files = Files(data_folder.expanduser())
+        self._kafka_options = kafka_options
+        self._environ = environ
+        self._progress = progress
+        self._tell = tell
+        self._lock: TextIOWrapper | None = None
+        self._parts: tuple[EmbeddedKafka, EmbeddedEngine] | None = None
+        self.supervisor = Supervisor(on_start=self._started, on_end=self._ended)
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self._files.folder
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Kafka's address."""
+        return self.services.bootstrap_servers
+
+    @property
+    def clickhouse_url(self) -> str:
+        """ClickHouse's address."""
+        return self.services.clickhouse_url
+
+    @property
+    def token(self) -> str:
+        """Password of user `tocsin`, who alone may write."""
+        return self._running_parts()[1].token
+
+    @property
+    def services(self) -> Services:
+        """What `discover` tells other commands."""
+        kafka, engine = self._running_parts()
+        return Services(
+            bootstrap_servers=kafka.bootstrap_servers,
+            clickhouse_url=engine.url,
+            clickhouse_user=WRITER,
+            token_path=str(self._files.token),
+            owner=_running(os.getpid()),
+            children={
+                name: _running(process.pid) for name, process in self.supervisor.processes.items()
+            },
+        )
+
+    async def __aenter__(self) -> Embedded:
+        """Bring up both. Raises FolderBusyError, UnavailableError, ConfigurationError."""
+        self._lock = _lock(self._files)
+        try:
+            _end_orphans(self._files.services)
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stop()
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set. Raises ProgramFailedError when a service gives up."""
+        await self.supervisor.watch(stop)
+
+    async def _start(self) -> None:
+        java = find_java(self._environ)
+        fetch = maven_fetch(self._environ.get("TOCSIN_MAVEN", ""))
+        jars = await asyncio.to_thread(
+            ensure_jars, locked_jars(), cache_folder(self._environ), fetch, self._progress
+        )
+        log_path = self._files.logs / "kafka.log"
+        engine = EmbeddedEngine(self._files)
+        kafka = EmbeddedKafka(
+            self._files.kafka,
+            jars=jars,
+            java=java,
+            log_path=log_path,
+            options=self._kafka_options,
+        )
+        # Preparing blocks; starting must happen in this thread (see Process.start).
+        programs = [await asyncio.to_thread(kafka.program), engine.program()]
+        starts = [asyncio.create_task(self.supervisor.start(program)) for program in programs]
+        try:
+            await asyncio.gather(*starts)
+        finally:
+            for start in starts:
+                start.cancel()
+            await asyncio.wait(starts)
+        self._parts = kafka, engine
+        self._publish()
+
+    async def _stop(self) -> None:
+        self._parts = None
+        try:
+            await self.supervisor.stop()
+        finally:
+            if self._lock is not None:
+                self._files.services.unlink(missing_ok=True)
+                self._lock.close()
+                self._lock = None
+
+    def _running_parts(self) -> tuple[EmbeddedKafka, EmbeddedEngine]:
+        if self._parts is None:
+            raise RuntimeError("the services are up only inside `async with`")
+        return self._parts
+
+    def _started(self, _process: Process) -> None:
+        self._publish()
+
+    def _ended(self, name: str, code: int) -> None:
+        if self._tell is not None:
+            self._tell(f"{name} ended unexpectedly (exit code {code}); starting it again")
+
+    def _publish(self) -> None:
+        if self._parts is not None:  # else the start of both is not over, or the stop has begun
+            text = msgspec.json.format(msgspec.json.encode(self.services)).decode()
+            write_atomically(self._files.services, text + "\n", mode=PRIVATE)
+
+
+async def up(data_folder: Path, *, tell: Tell = click.echo) -> int:
+    """Run the services until Ctrl-C or SIGTERM; returns the exit code."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    async with Embedded(data_folder, tell=tell) as embedded:
+        tell(f"Kafka       {embedded.bootstrap_servers}")
+        tell(f"ClickHouse  {embedded.clickhouse_url}  (reading needs no password)")
+        tell(f"data        {embedded.folder}")
+        tell("running; stop with Ctrl-C")
+        await embedded.watch(stop)
+        tell("stopping")
+    return Exit.OK
+
+
+def discover(data_folder: Path) -> Services | None:
+    """The services that run over the folder now; None if none do."""
+    services = _read_services(Files(data_folder.expanduser()).services)
+    return services if services is not None and services.owner.is_alive else None
+
+
+def process_start(pid: int) -> str:
+    """When the process started, in a form that only serves for comparison; empty if it is gone."""
+    if sys.platform == "linux":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        fields = stat.rpartition(")")[2].split()  # a program's name may hold blanks and brackets
+        return "" if fields[0] == "Z" else fields[19]
+    told = subprocess.run(  # noqa: S603 - fixed argv
+        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return told.stdout.strip()
+
+
+def _running(pid: int) -> Running:
+    return Running(pid, process_start(pid))
+
+
+def _read_services(path: Path) -> Services | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Services)
+    except (OSError, msgspec.DecodeError):
+        return None  # not there, or of another version: nothing that one could rely on
+
+
+def _end_orphans(path: Path) -> None:
+    """Kill what a killed run left running, where the kernel did not; we hold the lock."""
+    left = _read_services(path)
+    for child in left.children.values() if left is not None else ():
+        if child.is_alive:
+            os.kill(child.pid, signal.SIGKILL)
+    path.unlink(missing_ok=True)
+
+
+def _lock(files: Files) -> TextIOWrapper:
+    """Take the data folder. The kernel frees the lock when its holder dies: never stale."""
+    try:
+        files.folder.mkdir(parents=True, exist_ok=True)
+        lock = files.lock.open("a+")
+    except OSError as error:
+        raise ConfigurationError(
+            f"data folder {files.folder} cannot be used: {error.strerror}",
+            mend="give another with --data-dir or TOCSIN_DATA_DIR",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        holder = lock.read().strip()
+        lock.close()
+        raise FolderBusyError(
+            f"tocsin already runs over {files.folder}" + (f" (process {holder})" if holder else ""),
+            mend="use the running one, stop it with Ctrl-C, or give another folder with --data-dir",
+        ) from error
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _token(path: Path) -> str:
+    """The write token; made once, readable by the owner alone."""
+    if not path.exists():
+        write_atomically(path, secrets.token_urlsafe(32), mode=PRIVATE)
+    return path.read_text(encoding="utf-8").strip()

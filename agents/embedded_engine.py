@@ -1,0 +1,511 @@
+"""The embedded ClickHouse: one process owns chDB and serves it over HTTP on loopback.
+
+It speaks as much of ClickHouse's HTTP interface as clickhouse-connect's ordinary client and BI
+tools need. Each request has a chDB connection of its own, so settings never leak from one to
+another. Whoever does not show the write token reads only: chDB's `readonly=1` enforces that. It
+leaves four things open (writing a file with INTO OUTFILE, reading one with file(), the Python table
+function, KILL), so a reader's statement is first normalised by chDB's own formatter, and these are
+refused there. Not offered: sessions and temporary tables over requests, external data, cluster
+functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hmac
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import chdb
+import lz4.frame  # type: ignore[import-untyped] # it ships no types
+from aiohttp import BasicAuth, web
+from tocsin.agents.errors import TocsinError, UnavailableError
+from tocsin.agents.exits import Exit
+
+logger = logging.getLogger(__name__)
+
+HOST: Final = "127.0.0.1"
+WRITER: Final = "tocsin"  # the user whose password is the write token
+QUERIES_AT_ONCE: Final = 8
+BODY_BYTES_MAX: Final = 512 << 20
+DECOMPRESSED_BYTES_MAX: Final = 2 << 30
+SHUTDOWN_WITHIN_S: Final = 8.0
+DEFAULT_FORMAT: Final = "TabSeparated"
+# Each chunk of these is complete in itself, so chunks can be sent one after the other.
+STREAMED_FORMATS: Final = frozenset(
+    {"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"}
+)
+READER_LIMITS: Final = {"max_execution_time": "300", "max_memory_usage": "4000000000"}
+# What the HTTP interface itself understands; the engine would call these unknown settings.
+TRANSPORT_PARAMETERS: Final = frozenset(
+    {
+        "query", "database", "default_format", "user", "password", "query_id", "session_id",
+        "session_timeout", "session_check", "quota_key", "buffer_size", "compress", "decompress",
+        "wait_end_of_query", "client_protocol_version", "role", "enable_http_compression",
+        "send_progress_in_http_headers", "http_headers_progress_interval_ms", "stacktrace",
+        "cancel_http_readonly_queries_on_client_close", "add_http_cors_header",
+    }
+)  # fmt: skip
+SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+NOT_FOR_READERS: Final = re.compile(r"\bINTO OUTFILE\b|\bfile\(|\bPython\(|^KILL\b", re.IGNORECASE)
+HAS_RESULT: Final = re.compile(
+    rb"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*"
+    rb"(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN|CHECK|FROM|VALUES)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+SELECTS: Final = re.compile(rb"(?:\s|\()*(?:SELECT|WITH)\b", re.IGNORECASE)
+TRAILING_FORMAT: Final = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
+# An INSERT up to and with its FORMAT; quoted names and texts are stepped over.
+INSERT_HEAD: Final = re.compile(
+    rb"\s*(INSERT\s+INTO\s(?:'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|\"(?:[^\"\\]|\\.)*\"|[^'`\"])*?)"
+    rb"\sFORMAT\s+(\w+)[ \t]*(?:\r?\n|;|\s|$)",
+    re.IGNORECASE | re.DOTALL,
+)
+INSERT_HEAD_BYTES_MAX: Final = 65_536
+ERROR_CODE: Final = re.compile(r"Code: (\d+)\.")
+HTTP_STATUS: Final = {
+    **dict.fromkeys((46, 47, 60, 81, 115), 404),  # unknown function, name, table, database, setting
+    **dict.fromkeys((6, 26, 27, 36, 41, 42, 43, 53, 62, 69, 70, 72, 456, 457), 400),
+    164: 403,
+    516: 403,
+    159: 408,
+    48: 501,
+}
+
+
+class StatementError(Exception):
+    """A statement failed; the text is ClickHouse's, with its code."""
+
+    def __init__(self, text: str) -> None:
+        begin = text.find("Code: ")
+        self.text = text[begin:].strip() if begin >= 0 else f"Code: 1002. DB::Exception: {text}"
+        found = ERROR_CODE.match(self.text)
+        self.code = int(found[1]) if found else 1002
+        super().__init__(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One request, taken apart. `text` may end in data of an INSERT."""
+
+    text: bytes
+    parameters: Mapping[str, str]
+    settings: Mapping[str, str]
+    database: str
+    format: str
+    is_reader: bool
+
+    @property
+    def result_format(self) -> str:
+        """The format that the result has; empty for a statement without result."""
+        if not HAS_RESULT.match(self.text):
+            return ""
+        found = TRAILING_FORMAT.search(self.text)
+        return found[1].decode() if found else self.format
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the result can be sent while it is made; chDB offers that for SELECT alone."""
+        return bool(SELECTS.match(self.text)) and self.result_format in STREAMED_FORMATS
+
+
+class Engine:
+    """chDB over one folder. Its methods block and may be called from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the folder. Raises UnavailableError if another process has it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = str(folder)
+        try:
+            # Held as long as we live: the engine ends with its last connection.
+            self._keeper = chdb.connect(self._path)
+        except RuntimeError as error:
+            raise UnavailableError(
+                f"the ClickHouse data in {folder} cannot be opened",
+                mend="only one process may have it: stop the other one (`tocsin up` or a "
+                "program that uses chdb:// on this folder), or give another folder",
+            ) from error
+        version, zone = self._keeper.query("SELECT version(), timezone()", "TSV").data().split()
+        self.version, self.zone = str(version), str(zone)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._keeper.close()
+
+    def execute(self, statement: Statement) -> tuple[bytes, dict[str, int]]:
+        """Run a statement whole: its result and what it read and wrote. Raises StatementError."""
+        with self._session(statement) as connection:
+            return self._execute(connection, statement)
+
+    def stream(self, statement: Statement) -> Iterator[bytes]:
+        """Run a statement and yield its result in chunks. Raises StatementError at the first."""
+        with self._session(statement) as connection:
+            is_empty = True
+            chunks = connection.send_query(
+                statement.text.decode(), statement.format, params=dict(statement.parameters)
+            )
+            try:
+                for chunk in chunks:
+                    is_empty = False
+                    yield chunk.bytes()
+            finally:
+                chunks.close()
+        if is_empty and statement.result_format == "Native":
+            yield self._native_header(statement)
+
+    def _execute(self, connection: Any, statement: Statement) -> tuple[bytes, dict[str, int]]:
+        if head := INSERT_HEAD.match(statement.text[:INSERT_HEAD_BYTES_MAX]):
+            inserter = connection.send_insert(head[1].decode(), head[2].decode())
+            inserter.append(memoryview(statement.text)[head.end() :])
+            done = inserter.finish()
+            return b"", {"written_rows": done.rows_written, "written_bytes": done.bytes_written}
+        result = connection.query(
+            statement.text.decode(), statement.format, params=dict(statement.parameters)
+        )
+        return result.bytes() or b"", {
+            "read_rows": result.rows_read(),
+            "read_bytes": result.bytes_read(),
+            "written_rows": result.rows_written(),
+            "written_bytes": result.bytes_written(),
+        }
+
+    @contextmanager
+    def _session(self, statement: Statement) -> Iterator[Any]:
+        """A connection of its own, with the statement's database, settings and rights."""
+        if statement.is_reader:
+            self._check_reader(statement)
+        connection = chdb.connect(self._path)
+        try:
+            limits = READER_LIMITS if statement.is_reader else {}
+            for name, value in {**limits, **statement.settings}.items():
+                if not SETTING_NAME.fullmatch(name):
+                    raise StatementError(
+                        f"Code: 115. DB::Exception: Unknown setting {name!r} (UNKNOWN_SETTING)"
+                    )
+                connection.query(f"SET {name} = {_quoted(value)}")
+            if statement.database:
+                connection.query(f"USE {_quoted(statement.database, '`')}")
+            if statement.is_reader:
+                connection.query("SET readonly = 1")  # last: it forbids any further SET
+            yield connection
+        except RuntimeError as error:
+            raise StatementError(str(error)) from error
+        except UnicodeDecodeError as error:
+            raise StatementError("Code: 62. DB::Exception: not UTF-8 (SYNTAX_ERROR)") from error
+        finally:
+            connection.close()
+
+    def _check_reader(self, statement: Statement) -> None:
+        """Refuse what `readonly=1` leaves open. Several statements at once fail here too."""
+        connection = chdb.connect(self._path)
+        try:
+            text = _quoted(statement.text[:BODY_BYTES_MAX].decode())
+            normal = connection.query(f"SELECT formatQuerySingleLine({text})", "TSVRaw").data()
+        except (RuntimeError, UnicodeDecodeError) as error:
+            raise StatementError(str(error)) from error
+        finally:
+            connection.close()
+        if found := NOT_FOR_READERS.search(normal):
+            raise StatementError(
+                f"Code: 164. DB::Exception: {found[0].strip('( ')} is not for readers (READONLY)"
+            )
+
+    def _native_header(self, statement: Statement) -> bytes:
+        """A Native block without rows, since chDB sends none: clients learn the columns from it."""
+        text = TRAILING_FORMAT.sub(b"", statement.text).strip().rstrip(b";")
+        if not SELECTS.match(text):
+            return b""
+        described = Statement(
+            b"DESCRIBE TABLE (" + text + b"\n) FORMAT JSONCompact",
+            statement.parameters,
+            statement.settings,
+            statement.database,
+            statement.format,
+            statement.is_reader,
+        )
+        columns = json.loads(self.execute(described)[0])["data"]
+        fields = [text for column in columns for text in column[:2]]
+        encoded = b"".join(_varint(len(raw)) + raw for raw in map(str.encode, fields))
+        return _varint(len(columns)) + _varint(0) + encoded
+
+
+class Endpoint:
+    """The HTTP side: takes requests apart, lets threads run them, shapes the answers."""
+
+    def __init__(self, engine: Engine, token: str) -> None:
+        self._engine = engine
+        self._token = token
+        self._pool = ThreadPoolExecutor(QUERIES_AT_ONCE, thread_name_prefix="query")
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        application = web.Application(client_max_size=BODY_BYTES_MAX)
+        application.router.add_get("/ping", self._ping)
+        application.router.add_get("/replicas_status", self._ping)
+        application.router.add_route("*", "/", self._query)
+        return application
+
+    async def _ping(self, _request: web.Request) -> web.Response:
+        return web.Response(text="Ok.\n")
+
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        headers = {
+            "X-ClickHouse-Server-Display-Name": "tocsin",
+            "X-ClickHouse-Query-Id": request.query.get("query_id") or str(uuid.uuid4()),
+            "X-ClickHouse-Timezone": self._engine.zone,
+        }
+        try:
+            if request.method not in ("GET", "POST"):
+                raise StatementError("Code: 48. DB::Exception: GET or POST (NOT_IMPLEMENTED)")
+            statement = await self._statement(request)
+            if statement.text.strip() == b"":
+                return web.Response(text="Ok.\n", headers=headers)
+            if statement.is_streamed:
+                return await self._stream(request, statement, headers)
+            body, counts = await self._run(partial(self._engine.execute, statement))
+        except StatementError as error:
+            return self._refusal(error, headers)
+        if statement.result_format:
+            headers["X-ClickHouse-Format"] = statement.result_format
+        headers["X-ClickHouse-Summary"] = json.dumps({k: str(v) for k, v in counts.items()})
+        return web.Response(body=body, headers=headers, content_type="application/octet-stream")
+
+    async def _stream(
+        self, request: web.Request, statement: Statement, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        """Send chunks as they come; an error after the first breaks the connection off."""
+        chunks = self._engine.stream(statement)
+        try:
+            chunk = await self._run(partial(next, chunks, None))
+            headers |= {
+                "X-ClickHouse-Format": statement.result_format,
+                "X-ClickHouse-Summary": "{}",
+            }
+            response = web.StreamResponse(headers=headers)
+            response.content_type = "application/octet-stream"
+            await response.prepare(request)
+            while chunk is not None:
+                await response.write(chunk)
+                try:
+                    chunk = await self._run(partial(next, chunks, None))
+                except StatementError as error:
+                    logger.warning("query_broke_off", extra={"cause": error.text})
+                    if request.transport is not None:
+                        request.transport.abort()
+                    raise ConnectionResetError from error
+            await response.write_eof()
+            return response
+        finally:
+            await self._run(chunks.close)  # type: ignore[attr-defined] # it is a generator
+
+    async def _statement(self, request: web.Request) -> Statement:
+        """Take a request apart. Raises StatementError."""
+        if request.host.rpartition(":")[0] not in (HOST, "localhost"):
+            # A page of another site, led here by its name server, must not read anything.
+            raise StatementError("Code: 516. DB::Exception: not a loopback name")
+        fields, headers = dict(request.query), request.headers
+        body = b""
+        if request.content_type == "multipart/form-data":
+            fields |= await _form_fields(request)
+        else:
+            body = await _body(request)
+        if fields.get("decompress") in ("1", "true"):
+            raise StatementError(
+                "Code: 48. DB::Exception: decompress=1; use Content-Encoding (NOT_IMPLEMENTED)"
+            )
+        text = b"\n".join(part for part in (fields.get("query", "").encode(), body) if part)
+        settings = {
+            name: value
+            for name, value in fields.items()
+            if name not in TRANSPORT_PARAMETERS and not name.startswith("param_")
+        }
+        is_restricted = settings.pop("readonly", "0") not in ("", "0")
+        is_writer = self._is_writer(request, fields) and request.method == "POST"
+        return Statement(
+            text=text,
+            parameters={n[6:]: v for n, v in fields.items() if n.startswith("param_")},
+            settings=settings,
+            database=fields.get("database") or headers.get("X-ClickHouse-Database") or "",
+            format=fields.get("default_format")
+            or headers.get("X-ClickHouse-Format")
+            or DEFAULT_FORMAT,
+            is_reader=is_restricted or not is_writer,
+        )
+
+    def _is_writer(self, request: web.Request, fields: Mapping[str, str]) -> bool:
+        """Whether the caller shows the write token. Raises StatementError for a wrong one."""
+        user = request.headers.get("X-ClickHouse-User") or fields.get("user", "")
+        password = request.headers.get("X-ClickHouse-Key") or fields.get("password", "")
+        if "Authorization" in request.headers:
+            try:
+                basic = BasicAuth.decode(request.headers["Authorization"])
+            except ValueError as error:
+                raise StatementError("Code: 516. DB::Exception: only Basic is known") from error
+            user, password = basic.login, basic.password
+        if user != WRITER:
+            return False
+        if not hmac.compare_digest(password.encode(), self._token.encode()):
+            raise StatementError(
+                f"Code: 516. DB::Exception: {WRITER}: Authentication failed: password is not the "
+                "write token (AUTHENTICATION_FAILED)"
+            )
+        return True
+
+    async def _run(self, act: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, act)
+
+    def _refusal(self, error: StatementError, headers: dict[str, str]) -> web.Response:
+        headers["X-ClickHouse-Exception-Code"] = str(error.code)
+        text = f"{error.text} (version {self._engine.version})\n"
+        return web.Response(text=text, status=HTTP_STATUS.get(error.code, 500), headers=headers)
+
+
+async def serve(folder: Path, port: int, token: str, stop: asyncio.Event) -> None:
+    """Own chDB over `folder` and serve it on the loopback port until `stop`.
+
+    Raises UnavailableError.
+    """
+    engine = Engine(folder)
+    runner = web.AppRunner(
+        Endpoint(engine, token).application(),
+        access_log=None,
+        auto_decompress=False,  # we know more encodings than aiohttp, and bound what comes out
+        shutdown_timeout=SHUTDOWN_WITHIN_S,
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, HOST, port).start()
+        except OSError as error:
+            raise UnavailableError(
+                f"port {port} on {HOST} cannot be listened on: {error.strerror}",
+                mend="give another with --port, or stop the program that has it",
+            ) from error
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        engine.close()
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise StatementError(
+            f"Code: 307. DB::Exception: body above {BODY_BYTES_MAX} bytes (TOO_MANY_BYTES)"
+        ) from error
+    encoding = request.headers.get("Content-Encoding", "identity")
+    try:
+        return decompress(body, encoding, DECOMPRESSED_BYTES_MAX)
+    except (RuntimeError, ValueError, EOFError, zlib.error, OSError) as error:
+        raise StatementError(
+            f"Code: 271. DB::Exception: {encoding}: {error} (CANNOT_DECOMPRESS)"
+        ) from error
+
+
+def decompress(data: bytes, encoding: str, size_max: int) -> bytes:
+    """Undo a Content-Encoding, frame by frame: clients send a frame for each block.
+
+    Raises ValueError if it is unknown, cut off or too large.
+    """
+    if encoding in ("", "identity"):
+        return data
+    start = FRAME_READERS.get(encoding)
+    if start is None:
+        raise ValueError(f"unknown Content-Encoding; send {', '.join(FRAME_READERS)} or none")
+    parts = []
+    left = size_max
+    while data:
+        reader = start()
+        part = reader.decompress(data, max(left, 1))  # to zlib, 0 would mean: no bound
+        if not reader.eof or len(part) > left:
+            raise ValueError(f"cut off, or more than {size_max} bytes")
+        parts.append(part)
+        left -= len(part)
+        data = reader.unused_data or b""
+    return b"".join(parts)
+
+
+def _zstd_reader() -> Any:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.ZstdDecompressor()
+
+
+FRAME_READERS: Final[Mapping[str, Callable[[], Any]]] = {
+    "lz4": lz4.frame.LZ4FrameDecompressor,
+    "zstd": _zstd_reader,
+    "gzip": partial(zlib.decompressobj, zlib.MAX_WBITS | 16),
+    "deflate": zlib.decompressobj,
+}
+
+
+async def _form_fields(request: web.Request) -> dict[str, str]:
+    """Text fields of a form. Raises StatementError for files: external data is not offered."""
+    form = await request.post()
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    if len(fields) < len(form):
+        raise StatementError("Code: 48. DB::Exception: external data (NOT_IMPLEMENTED)")
+    return fields
+
+
+def _quoted(text: str, quote: str = "'") -> str:
+    escaped = text.replace("\\", "\\\\").replace(quote, "\\" + quote)
+    return f"{quote}{escaped}{quote}"
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 127:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+async def _main(folder: Path, port: int, token: str) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(folder, port, token, stop)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the engine's process; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="tocsin-engine", description="chDB served over HTTP.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data")
+    parser.add_argument("--port", type=int, required=True, help="loopback port")
+    parser.add_argument("--token-file", type=Path, required=True, help="holds the write token")
+    given = parser.parse_args(arguments)
+    try:
+        token = given.token_file.read_text(encoding="utf-8").strip()
+        if not token:
+            raise UnavailableError(f"{given.token_file} holds no write token")
+        asyncio.run(_main(given.data, given.port, token))
+    except (TocsinError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code if isinstance(error, TocsinError) else Exit.UNAVAILABLE
+    return Exit.OK
+
+
+if __name__ == "__main__":
+    sys.stdout.flush()
+    code = main()
+    # chDB's threads may not outlive the interpreter's end quietly; everything is closed by now.
+    os._exit(code)

@@ -1,0 +1,55 @@
+"""Real services for the tests: one broker and one engine for the whole run, over a new folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tocsin.agents.embedded import EmbeddedEngine, Files
+from tocsin.agents.embedded_jars import (
+    cache_folder,
+    ensure_jars,
+    locked_jars,
+    maven_fetch,
+    show_progress,
+)
+from tocsin.agents.embedded_kafka import QUICK_START, EmbeddedKafka, KafkaOptions, find_java
+
+
+@pytest.fixture(scope="session")
+def jars() -> list[Path]:
+    """Kafka's jars, fetched at most once per user."""
+    fetch = maven_fetch(os.environ.get("TOCSIN_MAVEN", ""))
+    return ensure_jars(locked_jars(), cache_folder(os.environ), fetch, show_progress)
+
+
+def new_broker(folder: Path, jars: list[Path]) -> EmbeddedKafka:
+    """A broker over a folder, not started."""
+    return EmbeddedKafka(
+        folder / "kafka",
+        jars=jars,
+        java=find_java(os.environ),
+        log_path=folder / "logs" / "kafka.log",
+        options=KafkaOptions(java_flags=QUICK_START),
+    )
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, jars: list[Path]) -> Iterator[EmbeddedKafka]:
+    """A running Kafka: `broker.bootstrap_servers`. Give topics names of your own."""
+    kafka = new_broker(tmp_path_factory.mktemp("broker"), jars)
+    asyncio.run(kafka.start())
+    yield kafka
+    asyncio.run(kafka.stop())
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
+    """A running ClickHouse: `engine.url`, user `tocsin`, `engine.token`. Use own databases."""
+    running = EmbeddedEngine(Files(tmp_path_factory.mktemp("engine")))
+    asyncio.run(running.start())
+    yield running
+    asyncio.run(running.stop())
