@@ -20,11 +20,16 @@ from tocsin.schemas.channels import (
     undecodable,
 )
 from tocsin.schemas.decoders import read_int, read_size
-from tocsin.schemas.records import DeadLetter, JournalRecord, LedgerState, StateKind
+from tocsin.schemas.records import DeadLetter, JournalRecord, LedgerState
 from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import Registry
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.events import Event
+from tocsin.streams.state import Kind
+
+# In the order of the schema's symbols; a test compares them.
+_KINDS = tuple(Kind)
+_KIND_BYTES = {kind: long(number) for number, kind in enumerate(_KINDS)}
 
 
 class Codec:
@@ -90,11 +95,9 @@ class Codec:
         """Read a record of the dead-letters topic."""
         return cast(DeadLetter, self._dead_letters.decode(value))
 
-    def encode_state(self, kind: int, version: int, body: bytes) -> bytes:
-        """Write a record of the ledgers changelog; `kind` is a `StateKind` or its number."""
-        if not 0 <= kind < len(StateKind):
-            raise ValueError(f"no kind of state {kind}")
-        return self._state_frame + bytes((kind << 1,)) + long(version) + long(len(body)) + body
+    def encode_state(self, kind: Kind, version: int, body: bytes) -> bytes:
+        """Write a record of the ledgers changelog."""
+        return self._state_frame + _KIND_BYTES[kind] + long(version) + long(len(body)) + body
 
     def decode_state(self, value: bytes | None) -> LedgerState:
         """Read a record of the ledgers changelog; the caller handles tombstones before."""
@@ -106,6 +109,8 @@ class Codec:
             size, position = read_size(value, position)
             if position + size != len(value):
                 raise ValueError(f"body of {size} bytes, {len(value) - position} present")
-            return LedgerState(StateKind(kind), version, value[position:])
+            if not 0 <= kind < len(_KINDS):
+                raise ValueError(f"no kind of state {kind}")
+            return LedgerState(_KINDS[kind], version, value[position:])
         except (IndexError, ValueError) as error:
             raise undecodable(value, error) from error

@@ -6,9 +6,8 @@ Warnings are domain values and live in `tocsin.streams.decisions`.
 
 from __future__ import annotations
 
-from enum import IntEnum, unique
-
 from msgspec import Struct
+from tocsin.streams.state import Kind
 
 
 class OffsetRange(Struct, frozen=True, gc=False):
@@ -72,19 +71,9 @@ class DeadLetter(Struct, frozen=True):
     stage: str
 
 
-@unique
-class StateKind(IntEnum):
-    """What the body of a piece of state is; values are the symbols' places in the Avro enum."""
-
-    PARTITION = 0
-    POLICY = 1
-    CUSTOMER = 2
-    DOCUMENT = 3
-
-
 class LedgerState(Struct, frozen=True, gc=False):
     """A piece of a partition's state, as the changelog keeps it."""
 
-    kind: StateKind
+    kind: Kind
     version: int
     body: bytes

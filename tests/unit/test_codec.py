@@ -20,7 +20,7 @@ from msgspec import Struct
 from tocsin.schemas import catalog
 from tocsin.schemas.channels import STRUCTS, plain
 from tocsin.schemas.codec import Codec
-from tocsin.schemas.records import DeadLetter, LedgerState, RecordHeader, StateKind
+from tocsin.schemas.records import DeadLetter, LedgerState, RecordHeader
 from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import FileRegistry, Registered, RegistryError, packaged_schema
 from tocsin.streams.events import (
@@ -30,6 +30,7 @@ from tocsin.streams.events import (
     InvoiceIssued,
     PaymentReceived,
 )
+from tocsin.streams.state import Kind
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "wire"
 REGISTRY = FileRegistry()
@@ -199,14 +200,14 @@ def test_recorded_pieces_of_state_decode_for_ever_and_encoding_reproduces_them()
 
         fields = entry["fields"]
         body = bytes.fromhex(fields["body"])
-        assert state == LedgerState(StateKind[fields["kind"]], fields["version"], body)
+        assert state == LedgerState(Kind[fields["kind"]], fields["version"], body)
         assert CODEC.encode_state(state.kind, state.version, state.body) == value
         kinds.add(state.kind)
-    assert kinds == set(StateKind)
+    assert kinds == set(Kind)
 
 
-@given(st.sampled_from(StateKind), st.integers(0, 2**31 - 1), st.binary(max_size=300))
-def test_state_envelopes_equal_fastavro(kind: StateKind, version: int, body: bytes) -> None:
+@given(st.sampled_from(Kind), st.integers(0, 2**31 - 1), st.binary(max_size=300))
+def test_state_envelopes_equal_fastavro(kind: Kind, version: int, body: bytes) -> None:
     fields = {"kind": kind.name, "version": version, "body": body}
 
     value = CODEC.encode_state(kind, version, body)
@@ -236,6 +237,12 @@ def test_a_consumer_with_logical_types_sees_instants_and_dates() -> None:
 
     assert read["occurred_at"].isoformat() == "2024-12-31T08:00:00.123000+00:00"
     assert read["due_date"].isoformat() == "2025-01-12"
+
+
+def test_kinds_of_state_are_the_symbols_of_the_schema_in_order() -> None:
+    schema: Any = packaged_schema("ledgers")
+
+    assert [kind.value for kind in Kind] == schema["fields"][0]["type"]["symbols"]
 
 
 AVRO_TYPES = {"string": str, "long": int, "int": int, "boolean": bool, "bytes": bytes}
