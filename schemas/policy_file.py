@@ -1,0 +1,131 @@
+"""Policy files: YAML text to a policy, with every problem at once and the line it stands on."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import yaml
+from msgspec import Struct
+from tocsin.streams.policy import Policy, build_policy, canonical, hash_of
+
+DEFAULT_POLICY_NAME = "default-policy.yaml"
+POLICY_BYTES_MAX = 1_000_000
+_DEPTH_MAX = 20
+_NODES_MAX = 100_000  # aliases make a short text long
+
+
+class FileProblem(Struct, frozen=True):
+    """Something wrong in a policy file: its line (from 1), the path within it, and what."""
+
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f" {self.path}:" if self.path else ""
+        return f"line {self.line}:{where} {self.message}"
+
+
+def default_policy_text() -> str:
+    """The packaged default policy, as its author wrote it."""
+    source = resources.files("tocsin.schemas").joinpath(DEFAULT_POLICY_NAME)
+    return source.read_text(encoding="utf-8")
+
+
+def read_policy(text: str, horizon_days: int) -> tuple[Policy | None, str, list[FileProblem]]:
+    """Parse a policy file into (policy, canonical JSON document, problems).
+
+    With problems there is no policy; the document is then as far as it could be read.
+    """
+    if len(text.encode()) > POLICY_BYTES_MAX:
+        return None, "", [FileProblem(1, "", f"the file exceeds {POLICY_BYTES_MAX} bytes")]
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = 1 if mark is None else mark.line + 1
+        return None, "", [FileProblem(line, "", f"is no YAML: {error.problem}")]
+    except yaml.YAMLError as error:
+        return None, "", [FileProblem(1, "", f"is no YAML: {error}")]
+    reader = _Reader()
+    plain = None if root is None else reader.plain(root, ())
+    document = canonical(plain)
+    policy, problems = build_policy(plain, horizon_days, hash_of(document))
+    found = [
+        *reader.problems,
+        *(
+            FileProblem(reader.line(problem.path), ".".join(problem.path), problem.message)
+            for problem in problems
+        ),
+    ]
+    found.sort(key=lambda problem: (problem.line, problem.path, problem.message))
+    return (None if found else policy), document, found
+
+
+class _Reader:
+    """Turns YAML nodes into plain values, remembering where each stands."""
+
+    def __init__(self) -> None:
+        self.problems: list[FileProblem] = []
+        self._lines: dict[tuple[str, ...], int] = {}
+        self._nodes = 0
+
+    def line(self, path: tuple[str, ...]) -> int:
+        """Line of a path, or of its nearest part that is there."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path, 1)
+
+    def plain(self, node: yaml.Node, path: tuple[str, ...]) -> Any:  # any plain value
+        """The value of a node: mappings, lists, texts, whole numbers, booleans and null."""
+        line = node.start_mark.line + 1
+        self._lines.setdefault(path, line)
+        self._nodes += 1
+        if len(path) > _DEPTH_MAX:  # also ends an alias that contains itself
+            self._note(line, path, f"is nested deeper than {_DEPTH_MAX} levels")
+            return None
+        if self._nodes > _NODES_MAX:
+            if self._nodes == _NODES_MAX + 1:
+                self._note(line, path, f"has more than {_NODES_MAX} values")
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(entry, (*path, str(n))) for n, entry in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._note(line, path, "has a key that is no word")
+                continue
+            key = str(key_node.value)
+            where = (*path, key)
+            if key in found:
+                self._note(line, where, "is given twice")
+                continue
+            self._lines[where] = line
+            found[key] = self.plain(value_node, where)
+        return found
+
+    def _scalar(self, node: yaml.Node, path: tuple[str, ...]) -> Any:  # any plain scalar
+        text = str(node.value)
+        match node.tag.rpartition(":")[2]:
+            case "null":
+                return None
+            case "bool":
+                return text.lower() in ("yes", "true", "on")
+            case "int" if text.isascii() and text.lstrip("-").isdigit():
+                return int(text)
+            case "str":
+                return text
+            case _:
+                line = node.start_mark.line + 1
+                self._note(line, path, f"{text!r} is neither text nor a whole number: quote it")
+                return text
+
+    def _note(self, line: int, path: tuple[str, ...], message: str) -> None:
+        self.problems.append(FileProblem(line, ".".join(path), message))

@@ -1,0 +1,193 @@
+"""Cash application: which money settles which invoice, and how that is undone.
+
+The convention: money goes to the invoices that it names, in their order; while it names one that
+has not arrived, the rest is kept for that; otherwise the rest goes to the oldest due item, ties by
+invoice id. A credit note is money too. Undoing puts back exactly what was applied.
+"""
+
+from __future__ import annotations
+
+from tocsin.streams.documents import LOOSE, Funds, Invoice
+from tocsin.streams.ledger import SETTLED, Ledger
+
+SETTLED_MAX = 48
+"""Delays kept: those judged (32 at most), and some more so that reversals bring back older ones."""
+
+_LOOSE_DAY = "\0"  # prefix of a due day without documents, among what money was applied to
+
+
+def place(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+    """Apply a document's unapplied money, which must not be parked, and park what is left."""
+    is_waiting = False
+    for invoice_id in funds.invoice_ids:
+        invoice = ledger.invoices.get(invoice_id)
+        if invoice is None:
+            is_waiting = True
+        elif invoice.open_minor and funds.unapplied_minor and invoice.currency == funds.currency:
+            _apply(ledger, key, funds, invoice_id, invoice, today)
+    if funds.is_released or not is_waiting:
+        funds.is_released = True
+        if funds.unapplied_minor:
+            _apply_to_oldest(ledger, key, funds, today)
+    if funds.unapplied_minor:
+        funds.closed_on = 0
+        ledger.park(key, funds)
+    else:
+        funds.closed_on = today
+    ledger.dirty[key] = funds
+
+
+def place_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> None:
+    """Settle an invoice that arrived: with the money that names it, then with idle money."""
+    waiting = ledger.awaited.get(invoice_id)
+    if waiting is not None:
+        for _, key in list(waiting):
+            funds = ledger.funds[key]
+            ledger.unpark(key, funds)
+            place(ledger, key, funds, today)
+    settle_idle(ledger, invoice.currency, today)
+
+
+def place_on(ledger: Ledger, key: str, invoice_id: str, today: int) -> None:
+    """Put released money back on an invoice that was corrected, and place what is left of it."""
+    funds, invoice = ledger.funds[key], ledger.invoices[invoice_id]
+    if invoice.open_minor and invoice.currency == funds.currency:
+        _apply(ledger, key, funds, invoice_id, invoice, today)
+    place(ledger, key, funds, today)
+
+
+def settle_idle(ledger: Ledger, currency: str, today: int) -> None:
+    """Let idle money and then cash without a document settle the oldest open items."""
+    shelf = ledger.shelves.get(currency)
+    if shelf is None:
+        return
+    while shelf.idle and shelf.days:
+        key = shelf.idle.pop(0)[1]
+        place(ledger, key, ledger.funds[key], today)
+    account = ledger.summary.accounts[currency]
+    if account.loose_minor and shelf.days:
+        amount, account.loose_minor = account.loose_minor, 0
+        ledger.hold_back(currency, -amount, today)
+        place_loose(ledger, currency, amount, (), today)
+
+
+def place_loose(
+    ledger: Ledger, currency: str, amount_minor: int, invoice_ids: tuple[str, ...], today: int
+) -> None:
+    """Apply money that has no document: named invoices first, then the oldest due."""
+    funds = Funds(currency=currency, amount_minor=amount_minor, unapplied_minor=amount_minor)
+    ledger.hold_back(currency, amount_minor, today)
+    for invoice_id in invoice_ids:
+        invoice = ledger.invoices.get(invoice_id)
+        if invoice is not None and invoice.open_minor and invoice.currency == currency:
+            _apply(ledger, LOOSE, funds, invoice_id, invoice, today)
+    _apply_to_oldest(ledger, LOOSE, funds, today)
+    ledger.summary.accounts[currency].loose_minor += funds.unapplied_minor
+
+
+def take_back(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+    """Undo all that a document's money settled; afterwards all of it is unapplied, not parked."""
+    ledger.unpark(key, funds)
+    for target, amount in (funds.applied or {}).items():
+        invoice = ledger.invoices.get(target)
+        if target.startswith(_LOOSE_DAY):
+            ledger.owe_loose(funds.currency, int(target[1:]), amount, 0, today)
+        elif invoice is None:  # settled and forgotten: owed again, without its document
+            ledger.owe_loose(funds.currency, funds.valued_on, amount, 1, today)
+        else:
+            _reopen(ledger, target, invoice, key, amount, today)
+    ledger.hold_back(funds.currency, funds.amount_minor - funds.unapplied_minor, today)
+    funds.unapplied_minor = funds.amount_minor
+    funds.applied = None
+    funds.closed_on = 0
+    ledger.dirty[key] = funds
+
+
+def free(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> list[str]:
+    """Release all money applied to an invoice and take it out of the open items.
+
+    Returns the keys of the released documents, in the order in which they are to be placed anew.
+    """
+    if invoice.open_minor:
+        ledger.settle(invoice_id, invoice, invoice.open_minor, today)
+    _unsettle(ledger, invoice_id)
+    released = []
+    for key, amount in (invoice.applied or {}).items():
+        funds = ledger.funds.get(key)
+        ledger.hold_back(invoice.currency, amount, today)
+        if funds is None:  # paid without a document, or by one that is forgotten
+            ledger.summary.accounts[invoice.currency].loose_minor += amount
+        else:
+            ledger.unpark(key, funds)
+            funds.unapplied_minor += amount
+            if funds.applied is not None:
+                del funds.applied[invoice_id]
+            released.append((funds.occurred_at, key))
+    invoice.applied = None
+    ledger.dirty["i" + invoice_id] = invoice
+    return [key for _, key in sorted(released)]
+
+
+def _apply(
+    ledger: Ledger, key: str, funds: Funds, invoice_id: str, invoice: Invoice, today: int
+) -> None:
+    amount = min(funds.unapplied_minor, invoice.open_minor)
+    funds.unapplied_minor -= amount
+    if funds.applied is None:
+        funds.applied = {invoice_id: amount}
+    else:
+        funds.applied[invoice_id] = funds.applied.get(invoice_id, 0) + amount
+    if invoice.applied is None:
+        invoice.applied = {key: amount}
+    else:
+        invoice.applied[key] = invoice.applied.get(key, 0) + amount
+    ledger.settle(invoice_id, invoice, amount, today)
+    ledger.hold_back(funds.currency, -amount, today)
+    if invoice.open_minor == 0:
+        invoice.closed_on = today
+        if not funds.reason and key is not LOOSE:
+            _note_settled(ledger, invoice_id, funds.valued_on - invoice.due_date)
+    ledger.dirty["i" + invoice_id] = invoice
+
+
+def _apply_to_oldest(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+    shelf = ledger.shelves[funds.currency]
+    account = ledger.summary.accounts[funds.currency]
+    while funds.unapplied_minor and shelf.days:
+        day = shelf.days[0]
+        due, ids = account.due[day], shelf.items[day]
+        if ids:
+            _apply(ledger, key, funds, ids[0], ledger.invoices[ids[0]], today)
+            continue
+        amount = min(funds.unapplied_minor, due.loose_minor)
+        funds.unapplied_minor -= amount
+        funds.applied = funds.applied or {}
+        target = f"{_LOOSE_DAY}{day}"
+        funds.applied[target] = funds.applied.get(target, 0) + amount
+        ledger.settle_loose(funds.currency, day, amount, today)
+        ledger.hold_back(funds.currency, -amount, today)
+
+
+def _reopen(
+    ledger: Ledger, invoice_id: str, invoice: Invoice, key: str, amount: int, today: int
+) -> None:
+    if invoice.applied is not None:
+        del invoice.applied[key]
+        invoice.applied = invoice.applied or None
+    _unsettle(ledger, invoice_id)
+    invoice.closed_on = 0
+    ledger.owe(invoice_id, invoice, amount, today)
+    ledger.dirty["i" + invoice_id] = invoice
+
+
+def _note_settled(ledger: Ledger, invoice_id: str, delay_days: int) -> None:
+    settled = ledger.summary.settled
+    settled[invoice_id] = delay_days
+    if len(settled) > SETTLED_MAX:
+        del settled[next(iter(settled))]
+    ledger.stirred |= SETTLED
+
+
+def _unsettle(ledger: Ledger, invoice_id: str) -> None:
+    if ledger.summary.settled.pop(invoice_id, None) is not None:
+        ledger.stirred |= SETTLED

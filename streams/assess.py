@@ -1,0 +1,60 @@
+"""Assessment: which rules of a policy hold for a ledger as of a business date.
+
+Nothing is decided about warnings here; a finding only says what was measured. Rules are given, so
+that after an event only those are looked at that it can have changed.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from tocsin.streams.documents import Episode
+from tocsin.streams.ledger import Ledger
+from tocsin.streams.policy import Rule
+from tocsin.streams.severity import Ladder
+
+_WHOLE = ("",)
+
+
+class Finding(Struct, frozen=True, gc=False):
+    """A rule that holds, or whose episode is open. `level` 0: it no longer holds.
+
+    `value` is None where the rule can't be judged any more (no limit, too little evidence).
+    """
+
+    rule: Rule
+    subject: str
+    value: int | None
+    level: int
+    ladder: Ladder | None
+    episode: Episode | None
+
+
+def assess(ledger: Ledger, rules: tuple[Rule, ...], as_of: int) -> list[Finding]:
+    """Findings of `rules` as of an epoch day; wakes the ledger when one could change by itself."""
+    summary = ledger.summary
+    found = []
+    wake = summary.next_date
+    for rule in rules:
+        measure, ladder = rule.measure, rule.ladder
+        for subject in summary.accounts if measure.by_currency else _WHOLE:
+            if rule.ladder is None:
+                ladder = rule.ladders.get(subject)
+            value: int | None = None
+            if ladder is not None:
+                value, turn = measure.read(ledger, subject, as_of, rule.parameters, ladder)
+                if turn < wake:
+                    wake = turn
+            if summary.open_episodes == 0:
+                if value is None or ladder is None or value < ladder.lowest:
+                    continue
+                current, episode = 0, summary.episodes.get(f"{rule.name}:{subject}")
+            else:
+                episode = summary.episodes.get(f"{rule.name}:{subject}")
+                current = 0 if episode is None else episode.severity
+            level = 0
+            if value is not None and ladder is not None:
+                level = ladder.level(value, current)
+            if level or current:
+                found.append(Finding(rule, subject, value, level, ladder, episode))
+    summary.next_date = wake
+    return found

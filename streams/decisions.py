@@ -1,0 +1,87 @@
+"""What is decided: risk warnings as they go out, and the digest that compares two runs of them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+
+class Evidence(Struct, frozen=True, gc=False):
+    """A record that made a warning true: its position, and the business id within it."""
+
+    topic_id: int
+    partition: int
+    offset: int
+    id: str
+
+
+class RiskWarning(Struct, frozen=True):
+    """One step in the life of an episode; fields as in the schema of the warnings topic.
+
+    `as_of` is an epoch day, `occurred_at` epoch milliseconds, `value` and `threshold` in `unit`.
+    """
+
+    warning_id: str
+    episode_id: str
+    customer_id: str
+    rule: str
+    subject: str
+    transition: str
+    reason: str
+    severity: str
+    previous_severity: str | None
+    phase: str
+    as_of: int
+    occurred_at: int
+    value: int
+    threshold: int
+    unit: str
+    currency: str | None
+    exposure_minor: int
+    evidence: tuple[Evidence, ...]
+    evidence_count: int
+    evidence_digest: str
+    clears_when_en: str
+    clears_when_zh: str
+    action: str
+    text_en: str
+    text_zh: str
+    action_en: str
+    action_zh: str
+    policy_name: str
+    policy_version: int
+    policy_hash: str
+    suspended_by: str | None = None
+
+
+class DecisionDigest:
+    """Digest over the warnings of a run, equal however customers were spread over partitions.
+
+    Per customer a hash chain over each warning without the positions of its evidence; the whole is
+    the hash over customers in order.
+    """
+
+    def __init__(self) -> None:
+        self._chains: dict[str, bytes] = {}
+        self.count = 0
+
+    def add(self, warning: RiskWarning) -> None:
+        """Take in the next warning of its customer."""
+        fields = list(msgspec.structs.astuple(warning))
+        index = RiskWarning.__struct_fields__.index("evidence")
+        fields[index] = [evidence.id for evidence in warning.evidence]
+        chain = self._chains.get(warning.customer_id, b"")
+        self._chains[warning.customer_id] = hashlib.blake2b(
+            chain + msgspec.msgpack.encode(fields), digest_size=16
+        ).digest()
+        self.count += 1
+
+    def hexdigest(self) -> str:
+        """The digest of all warnings so far."""
+        whole = hashlib.blake2b(digest_size=16)
+        for customer_id, chain in sorted(self._chains.items()):
+            name = customer_id.encode()
+            whole.update(len(name).to_bytes(4, "big") + name + chain)
+        return whole.hexdigest()

@@ -1,0 +1,394 @@
+"""The desk: the one place where a partition's facts are folded and decided.
+
+The ledger agent, replay, backtest and tests all call `Desk.take`, one record at a time, in the
+order of the head merge. Everything follows from records: days close by sequence time, sweeps visit
+customers in the order of their ids, in slices that a kill may part anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, unique
+from typing import Any
+
+from tocsin.streams import events, holds
+from tocsin.streams.assess import assess
+from tocsin.streams.checks import MS_PER_DAY, Code, Refusal, check, check_id, check_timestamp
+from tocsin.streams.convention import Convention, calendar, epoch_day_text
+from tocsin.streams.decisions import Evidence, RiskWarning
+from tocsin.streams.documents import NEVER
+from tocsin.streams.episodes import Moment, advance, digest, withdraw
+from tocsin.streams.evolve import UNCHANGED, Today, evolve
+from tocsin.streams.forgetting import forget
+from tocsin.streams.ledger import Ledger
+from tocsin.streams.policy import Policy, Problem, hash_of, load_policy
+from tocsin.streams.sources import POLICIES
+from tocsin.streams.state import LIVE, PartitionState, PolicyInForce, Sweep
+
+LOGIC_VERSION = 1
+"""Raised with every change that may alter a decision; replay of another version says so."""
+
+BUDGET_DEFAULT = 5_000
+"""Customers that a sweep may visit in one slice."""
+
+_NO_INSTANT = 2**62
+_DAY, _POLICY, _LIVE, _RESUMED = "DAY", "POLICY", "LIVE", "RESUMED"
+
+
+@unique
+class Step(Enum):
+    """How far a record got."""
+
+    DONE = "DONE"
+    UNFINISHED = "UNFINISHED"  # a sweep goes on: commit, begin, and take the same record again
+
+
+class PolicyMissing(Exception):  # noqa: N818 - it names the state of affairs, as the runtime says it
+    """A fact came before any policy: nothing can be decided. Publish one, then start again."""
+
+
+class Desk:
+    """One partition's decision maker. `ledgers` and `state` are changed in place.
+
+    From `begin` to the end of a slice, `touched`, `warnings` and `touched_policies` collect what is
+    to be written with it.
+    """
+
+    def __init__(
+        self,
+        convention: Convention,
+        ledgers: dict[str, Ledger],
+        state: PartitionState,
+        policies: dict[str, str],
+    ) -> None:
+        self.convention = convention
+        self.ledgers = ledgers
+        self.state = state
+        self.policies = policies
+        self.touched: dict[str, Ledger] = {}
+        self.warnings: list[RiskWarning] = []
+        self.touched_policies: list[str] = []
+        self._calendar = calendar(convention)
+        self._budget = BUDGET_DEFAULT
+        self._today = Today(
+            state.business_date,
+            self._calendar,
+            convention.horizon_days,
+            convention.documents_max,
+        )
+        self._queue: list[str] | None = None  # customers left of the sweep in progress, backwards
+        self._policy = None if state.policy is None else self._load(policies[state.policy.hash])
+        self._due: dict[int, list[str]] = {}
+        for customer_id, ledger in ledgers.items():
+            self._due.setdefault(ledger.summary.next_date, []).append(customer_id)
+        self._note_holds()
+        self._note_boundary()
+
+    @property
+    def held(self) -> list[int]:
+        """Topic ids on hold, in order: their records are not to be read."""
+        return holds.held(self.state)
+
+    @property
+    def suspended(self) -> frozenset[int]:
+        """Topic ids that nothing is judged by now: on hold, or reading their backlog."""
+        return self._suspended
+
+    @property
+    def unfinished(self) -> str:
+        """The sweep in progress, as the journal says it; empty if there is none."""
+        sweeps = self.state.sweeps
+        return f"{sweeps[0].kind} after {sweeps[0].cursor!r}" if sweeps else ""
+
+    def begin(self, budget: int = BUDGET_DEFAULT) -> None:
+        """Start a slice, in which sweeps may visit `budget` customers."""
+        self.touched = {}
+        self.warnings = []
+        self.touched_policies = []
+        self._budget = budget
+
+    def take(
+        self, topic_id: int, partition: int, offset: int, timestamp: int, event: events.Event
+    ) -> Step | Refusal:
+        """Take the next record: finish due sweeps, then fold, assess and advance.
+
+        UNFINISHED: the slice's budget is spent; take the same record again after `begin`. A refused
+        record has changed nothing, but what its sequence time brought about before it stays.
+        """
+        if timestamp >= self._boundary:
+            outcome = self._catch_up(topic_id, timestamp)
+            if outcome is not None:
+                return self._refuse(topic_id, offset, outcome)
+        control = _CONTROLS.get(type(event))
+        if control is not None:
+            outcome = check(event, timestamp) or control(self, event, timestamp)
+            if outcome is None:
+                outcome = self._catch_up(topic_id, timestamp)
+        else:
+            outcome = self._fold(topic_id, partition, offset, timestamp, event)  # type: ignore[arg-type]  # no control event is left
+        if outcome is not None:
+            return self._refuse(topic_id, offset, outcome)
+        holds.count_record(self.state, topic_id, offset)
+        if self._suspended:
+            self._resume(topic_id)
+        return Step.DONE
+
+    def refused(self, topic_id: int, offset: int, code: str) -> bool:
+        """Count a record refused before it came here; True if its topic goes on hold now."""
+        is_on_hold = holds.count_refusal(self.state, topic_id, offset, code)
+        if is_on_hold:
+            self._note_holds()
+        self._resume(topic_id)
+        return is_on_hold
+
+    def _refuse(self, topic_id: int, offset: int, outcome: Step | Refusal) -> Step | Refusal:
+        if isinstance(outcome, Refusal):
+            self.refused(topic_id, offset, outcome.code)
+        return outcome
+
+    def _fold(
+        self,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        timestamp: int,
+        event: events.CustomerEvent,
+    ) -> Refusal | None:
+        policy = self._policy
+        if policy is None:
+            raise PolicyMissing("a fact arrived before any policy: publish one, then start again")
+        customer_id = event.customer_id
+        ledger = self.ledgers.get(customer_id)
+        refusal = check(event, timestamp)
+        if ledger is None and refusal is None:
+            refusal = check_id("customer_id", customer_id)
+            ledger = Ledger(customer_id)
+            ledger.summary.partition = partition
+        if refusal is not None or ledger is None:
+            return refusal
+        summary = ledger.summary
+        before = summary.next_date
+        ledger.stirred = 0
+        outcome = evolve(ledger, event, offset, self._today)
+        if outcome == UNCHANGED:
+            return None
+        if isinstance(outcome, Refusal):
+            return outcome
+        self.ledgers[customer_id] = ledger
+        ledger.is_touched = True
+        self.touched[customer_id] = ledger
+        rules = policy.plan(ledger.stirred, self._suspended)
+        if rules:
+            findings = assess(ledger, rules, self._today.date)
+            if findings:
+                cause = Evidence(topic_id, partition, offset, _business_id(event))
+                moment = self._moment(timestamp, policy, outcome, cause)
+                for finding in findings:
+                    warning = advance(ledger, finding, moment)
+                    if warning is not None:
+                        self.warnings.append(warning)
+        if summary.next_date != before:
+            self._schedule(ledger)
+        return None
+
+    def _moment(
+        self, instant: int, policy: Policy, clear_reason: str, cause: Evidence | None
+    ) -> Moment:
+        return Moment(self._today.date, instant, self.state.phase, policy, clear_reason, cause)
+
+    def _schedule(self, ledger: Ledger) -> None:
+        summary = ledger.summary
+        if summary.next_date <= self._today.date:
+            summary.next_date = self._today.date + 1
+        if summary.next_date != NEVER:
+            self._due.setdefault(summary.next_date, []).append(ledger.customer_id)
+
+    def _catch_up(self, topic_id: int, timestamp: int) -> Step | Refusal | None:
+        """Finish sweeps and pass every boundary up to `timestamp`, in order of their instants."""
+        state = self.state
+        if state.business_date == 0:
+            # Policies may be published long before the first fact: they don't say what day it is.
+            if topic_id != POLICIES:
+                refusal = check_timestamp(timestamp)
+                if refusal is not None:
+                    return refusal
+                state.business_date = self._today.date = self._calendar.business_date(timestamp)
+        else:
+            refusal = self._check_ahead(timestamp)
+            if refusal is not None:
+                return refusal
+        while True:
+            while state.sweeps:
+                if not self._go_on(state.sweeps[0]):
+                    return Step.UNFINISHED
+                del state.sweeps[0]
+            close, effective = self._note_boundary()
+            if self._boundary > timestamp:
+                return None
+            if close <= effective:
+                state.business_date += 1
+                self._today.date = state.business_date
+                state.sweeps.append(Sweep(_DAY, close))
+            else:
+                self._put_in_force(state.pending.pop(0), effective)
+
+    def _check_ahead(self, timestamp: int) -> Refusal | None:
+        date, days = self.state.business_date, self.convention.horizon_days
+        if timestamp < self._calendar.closes_at(date) + days * MS_PER_DAY:
+            return None
+        return Refusal(
+            Code.AHEAD_OF_CLOCK,
+            f"the record's timestamp {timestamp} lies more than {days} days after the business "
+            f"date {epoch_day_text(date)}: correct it, or close the days between with DayClosed "
+            "records first",
+        )
+
+    def _note_boundary(self) -> tuple[int, int]:
+        state = self.state
+        date = state.business_date
+        close = self._calendar.closes_at(date) if date else _NO_INSTANT
+        effective = state.pending[0].effective_from if state.pending else _NO_INSTANT
+        # Below every timestamp while something is to be done first.
+        self._boundary = min(close, effective) if date and not state.sweeps else -_NO_INSTANT
+        return close, effective
+
+    def _go_on(self, sweep: Sweep) -> bool:
+        """Visit customers of a sweep while the budget lasts; False if some are left."""
+        if self._queue is None:
+            self._queue = self._customers(sweep)
+        queue = self._queue
+        while queue:
+            if self._budget <= 0:
+                return False
+            self._budget -= 1
+            customer_id = queue.pop()
+            self._visit(self.ledgers[customer_id], sweep)
+            sweep.cursor = customer_id
+        self._queue = None
+        return True
+
+    def _customers(self, sweep: Sweep) -> list[str]:
+        """Customers that a sweep has still to visit, the next one last."""
+        if sweep.kind != _DAY:
+            return sorted((name for name in self.ledgers if name > sweep.cursor), reverse=True)
+        today, ledgers = self._today.date, self.ledgers
+        names = set(self._due.pop(today, ()))
+        due = (name for name in names if ledgers[name].summary.next_date <= today)
+        return sorted(due, reverse=True)
+
+    def _visit(self, ledger: Ledger, sweep: Sweep) -> None:
+        policy, today, summary = self._policy, self._today.date, ledger.summary
+        if policy is None:
+            raise PolicyMissing("a ledger stands without any policy: publish one, start again")
+        moment = self._moment(sweep.at, policy, "FELL_BELOW_CLEAR_AT", None)
+        if sweep.kind == _LIVE:
+            opening = digest(ledger, moment)
+            if opening is not None:
+                self.warnings.append(opening)
+            return
+        before, count = summary.next_date, len(self.warnings)
+        if sweep.kind == _POLICY:
+            moment = Moment(today, sweep.at, self.state.phase, policy, is_policy_change=True)
+            self.warnings += withdraw(ledger, moment)
+        if today >= summary.prune_on:
+            forget(ledger, today, self.convention.horizon_days)
+            ledger.is_touched = True
+        summary.next_date = summary.prune_on
+        for finding in assess(ledger, policy.full_plan(self._suspended), today):
+            warning = advance(ledger, finding, moment)
+            if warning is not None:
+                self.warnings.append(warning)
+        self._schedule(ledger)
+        if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
+            ledger.is_touched = True
+            self.touched[ledger.customer_id] = ledger
+
+    def _load(self, document: str) -> Policy:
+        policy, problems = load_policy(document, self.convention.horizon_days)
+        if policy is None:
+            listed = "; ".join(str(problem) for problem in problems)
+            raise ValueError(f"the policy in force does not fit the conventions: {listed}")
+        return policy
+
+    def _publish(self, event: events.PolicyPublished, timestamp: int) -> Refusal | None:
+        policy, problems = load_policy(event.document, self.convention.horizon_days)
+        if policy is not None and (policy.name, policy.version) != (event.name, event.version):
+            problems.append(Problem((), "name or version differ from those of its record"))
+        if policy is None or problems:
+            listed = "; ".join(str(problem) for problem in problems)
+            return Refusal(Code.POLICY_INVALID, f"{listed}. Mend it with: tocsin policy lint")
+        state, new_hash = self.state, hash_of(event.document)
+        known = [state.policy, *state.pending] if state.policy is not None else state.pending
+        for other in known:
+            if other.hash == new_hash:
+                return None
+            if (other.name, other.version) == (event.name, event.version):
+                return Refusal(
+                    Code.POLICY_VERSION_REUSED,
+                    f"policy {event.name} version {event.version} is known with other content: "
+                    "raise the version",
+                )
+        self.policies[new_hash] = event.document
+        self.touched_policies.append(new_hash)
+        entry = PolicyInForce(new_hash, event.name, event.version, event.effective_from)
+        if event.effective_from <= timestamp:
+            self._put_in_force(entry, timestamp)
+        else:
+            state.pending.append(entry)
+            state.pending.sort(key=lambda pending: pending.effective_from)
+        return None
+
+    def _put_in_force(self, entry: PolicyInForce, instant: int) -> None:
+        state, old = self.state, self.state.policy
+        state.policy = entry
+        self._policy = self._load(self.policies[entry.hash])
+        if old is not None and all(pending.hash != old.hash for pending in state.pending):
+            del self.policies[old.hash]
+            self.touched_policies.append(old.hash)
+        state.sweeps.append(Sweep(_POLICY, instant))
+
+    def _go_live(self, event: events.WentLive, timestamp: int) -> None:
+        if self.state.phase != LIVE:
+            self.state.phase = LIVE
+            self.state.sweeps.append(Sweep(_LIVE, timestamp))
+
+    def _close_day(self, event: events.DayClosed, timestamp: int) -> None:
+        """Nothing is left to do: the record's sequence time has closed what was to be closed."""
+
+    def _release(self, event: events.HoldReleased, timestamp: int) -> None:
+        holds.release(self.state, event.topic_id, event.until_offset, event.drain)
+        self._resume(event.topic_id)
+
+    def _resume(self, topic_id: int) -> None:
+        """Judge by a topic again once its backlog is read: all customers are assessed."""
+        if holds.end_backlog(self.state, topic_id):
+            self._note_holds()
+            opened_at = self._calendar.closes_at(self.state.business_date - 1)
+            self.state.sweeps.append(Sweep(_RESUMED, opened_at))
+            self._note_boundary()
+
+    def _note_holds(self) -> None:
+        self._suspended = holds.suspended(self.state)
+
+
+def _business_id(event: events.CustomerEvent) -> str:
+    match event:
+        case events.InvoiceIssued() | events.InvoiceCancelled():
+            return event.invoice_id
+        case events.CreditNoteIssued():
+            return event.credit_note_id
+        case events.PaymentReceived() | events.PaymentReversed():
+            return event.payment_id
+        case events.ComplaintOpened() | events.ComplaintResolved():
+            return event.complaint_id
+        case events.CustomerUpdated():
+            return event.customer_id
+
+
+# Any: each handler takes its own event type, which the table's key guarantees.
+_CONTROLS: dict[type, Callable[[Desk, Any, int], Refusal | None]] = {
+    events.PolicyPublished: Desk._publish,
+    events.DayClosed: Desk._close_day,
+    events.WentLive: Desk._go_live,
+    events.HoldReleased: Desk._release,
+}

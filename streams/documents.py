@@ -1,0 +1,134 @@
+"""What a ledger keeps of each document, and the summary of a customer: the persisted state.
+
+All are MessagePack arrays: a field may only be appended, with a default (see `state.upgrade`).
+Days are epoch days, instants epoch milliseconds, amounts minor units.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+NEVER = 2**31 - 1
+"""A day that does not come."""
+
+LOOSE = ""
+"""Key of money without a document, among what was applied to an invoice."""
+
+
+class Invoice(Struct, array_like=True, gc=False):
+    """An invoice, open until paid, credited or cancelled. Without an amount, only its end is known.
+
+    `applied` says how much of which payment or credit note (by its key) settled it.
+    """
+
+    occurred_at: int = 0
+    issued_on: int = 0
+    due_date: int = 0
+    amount_minor: int = 0
+    currency: str = ""
+    offset: int = 0
+    open_minor: int = 0
+    closed_on: int = 0
+    is_cancelled: bool = False
+    applied: dict[str, int] | None = None
+
+
+class Funds(Struct, array_like=True, gc=False):
+    """Money that settles invoices: a payment, or a credit note (which has a `reason`).
+
+    `applied` says how much went to which invoice. Without an amount, only its reversal is known.
+    Until `is_released`, its rest waits for a named invoice that has not arrived.
+    """
+
+    occurred_at: int = 0
+    valued_on: int = 0
+    amount_minor: int = 0
+    currency: str = ""
+    offset: int = 0
+    invoice_ids: tuple[str, ...] = ()
+    reason: str = ""
+    unapplied_minor: int = 0
+    closed_on: int = 0
+    is_reversed: bool = False
+    is_released: bool = False
+    applied: dict[str, int] | None = None
+
+
+class Complaint(Struct, array_like=True, gc=False):
+    """A complaint. Without a kind, only its outcome is known so far."""
+
+    occurred_at: int = 0
+    opened_on: int = 0
+    kind: str = ""
+    invoice_id: str | None = None
+    offset: int = 0
+    outcome: str = ""
+    resolved_at: int = 0
+    closed_on: int = 0
+
+
+class Due(Struct, array_like=True, gc=False):
+    """What falls due on one day: the open amount and how many items; `loose` without document."""
+
+    open_minor: int = 0
+    count: int = 0
+    loose_minor: int = 0
+    loose_count: int = 0
+
+
+class Account(Struct, array_like=True, gc=False):
+    """One currency of a customer. `unapplied_minor` includes cash without document, `loose`."""
+
+    open_minor: int = 0
+    unapplied_minor: int = 0
+    loose_minor: int = 0
+    due: dict[int, Due] = field(default_factory=dict)
+
+    @property
+    def exposure_minor(self) -> int:
+        """What the customer owes, net of money not applied yet; negative if it is ahead."""
+        return self.open_minor - self.unapplied_minor
+
+
+class Profile(Struct, array_like=True, gc=False):
+    """What is known of the customer itself, valid from `occurred_at`."""
+
+    occurred_at: int = 0
+    name: str | None = None
+    segment: str | None = None
+    country: str | None = None
+    credit_limit_minor: int | None = None
+    credit_limit_currency: str | None = None
+    payment_terms_days: int | None = None
+
+
+class Episode(Struct, array_like=True, gc=False):
+    """The latest episode of a rule and subject. Severity 0: it is over."""
+
+    ordinal: int = 0
+    severity: int = 0
+    steps: int = 0
+    raised_on: int = 0
+    warned_on: int = 0
+
+
+class Summary(Struct, array_like=True):
+    """All that is judged of a customer; the documents behind it are kept beside it."""
+
+    partition: int = 0
+    next_date: int = NEVER
+    prune_on: int = NEVER
+    document_count: int = 0
+    folded_count: int = 0
+    last_issued_on: int = 0
+    open_episodes: int = 0
+    profile: Profile = field(default_factory=Profile)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    issued: dict[int, int] = field(default_factory=dict)
+    returns: dict[int, int] = field(default_factory=dict)
+    complaints: dict[int, int] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
+    episodes: dict[str, Episode] = field(default_factory=dict)
+
+
+Document = Invoice | Funds | Complaint

@@ -1,0 +1,305 @@
+"""Episodes: the life of a rule over a subject of a customer, from RAISED to CLEARED.
+
+`advance` turns a finding into the next step, or none; every step is a warning with its reason.
+Ids are derived: a replay makes the same ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct
+from tocsin.streams.assess import Finding
+from tocsin.streams.convention import epoch_day_text
+from tocsin.streams.decisions import Evidence, RiskWarning
+from tocsin.streams.documents import Episode
+from tocsin.streams.evidence import EVIDENCE_MAX, Proof, prove
+from tocsin.streams.ledger import Ledger
+from tocsin.streams.measures import Unit
+from tocsin.streams.money import format_minor
+from tocsin.streams.policy import PLACEHOLDERS, Policy, Rule, Text
+from tocsin.streams.severity import SEVERITY_NAMES
+
+DIGEST_RULE = "opening-digest"
+_NO_PROOF = Proof((), 0, hashlib.blake2b(digest_size=16).hexdigest())
+
+
+class Moment(Struct, frozen=True):
+    """Under which circumstances a decision is made.
+
+    `clear_reason` is the reason of an episode that ends now; `cause` the record that changed the
+    ledger, None in a sweep; `is_policy_change` makes POLICY_CHANGED the reason of every step.
+    """
+
+    as_of: int
+    occurred_at: int
+    phase: str
+    policy: Policy
+    clear_reason: str = "FELL_BELOW_CLEAR_AT"
+    cause: Evidence | None = None
+    is_policy_change: bool = False
+
+
+def derived_id(*parts: object) -> str:
+    """An identifier that depends on nothing but its parts: 32 hexadecimal digits."""
+    text = "\0".join(str(part) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def advance(ledger: Ledger, finding: Finding, moment: Moment) -> RiskWarning | None:
+    """Take an episode one step on, if there is one to take, and warn of it."""
+    rule, level, episode = finding.rule, finding.level, finding.episode
+    current = 0 if episode is None else episode.severity
+    if episode is None:
+        episode = ledger.summary.episodes[f"{rule.name}:{finding.subject}"] = Episode()
+    if level == current:
+        if moment.as_of < episode.warned_on + rule.repeat_days:
+            ledger.wake(episode.warned_on + rule.repeat_days)
+            return None
+        transition, reason = "REPEATED", "REPEAT_INTERVAL_ELAPSED"
+    else:
+        transition, reason = _transition(current, level, finding, moment)
+    _step(ledger, episode, current, level, moment.as_of)
+    if level:
+        ledger.wake(moment.as_of + rule.repeat_days)
+    return _warn(ledger, finding, episode, current, transition, reason, moment)
+
+
+def withdraw(ledger: Ledger, moment: Moment) -> list[RiskWarning]:
+    """End the episodes of rules that the policy no longer has."""
+    summary, names = ledger.summary, {rule.name for rule in moment.policy.rules}
+    warnings = []
+    for key in sorted(summary.episodes):
+        rule_name, _, subject = key.partition(":")
+        episode = summary.episodes[key]
+        if episode.severity and rule_name not in names:
+            current = episode.severity
+            _step(ledger, episode, current, 0, moment.as_of)
+            texts = {"rule": rule_name, "customer": ledger.customer_id, "subject": subject}
+            said = _fill(moment.policy.withdrawn, _blank(texts))
+            warnings.append(
+                _build(
+                    ledger,
+                    moment,
+                    rule=rule_name,
+                    subject=subject,
+                    episode=episode,
+                    transition="CLEARED",
+                    reason="POLICY_CHANGED",
+                    severity=current,
+                    previous=current,
+                    measured=(0, 0, Unit.COUNT),
+                    proof=_NO_PROOF,
+                    action="NONE",
+                    texts=(said, said, Text("", "")),
+                )
+            )
+    return warnings
+
+
+def digest(ledger: Ledger, moment: Moment) -> RiskWarning | None:
+    """At go-live: one warning that lists a customer's open episodes; None if there are none."""
+    summary = ledger.summary
+    still_open = [key for key in sorted(summary.episodes) if summary.episodes[key].severity]
+    if not still_open:
+        return None
+    gravest = max(summary.episodes[key].severity for key in still_open)
+    items = ", ".join(
+        f"{key.rstrip(':')} {SEVERITY_NAMES[summary.episodes[key].severity]}" for key in still_open
+    )
+    values = _blank(
+        {
+            "customer": ledger.customer_id,
+            "count": str(len(still_open)),
+            "items": items,
+            "as_of": epoch_day_text(moment.as_of),
+            "severity": SEVERITY_NAMES[gravest],
+        }
+    )
+    policy = moment.policy
+    said, advised = _fill(policy.digest, values), _fill(policy.digest_action_text, values)
+    return _build(
+        ledger,
+        moment,
+        rule=DIGEST_RULE,
+        subject="",
+        episode=Episode(ordinal=1, steps=1),
+        transition="DIGEST",
+        reason="OPENING_DIGEST",
+        severity=gravest,
+        previous=None,
+        measured=(len(still_open), 1, Unit.COUNT),
+        proof=_NO_PROOF,
+        action=policy.digest_action,
+        texts=(said, Text("", ""), advised),
+    )
+
+
+def _transition(current: int, level: int, finding: Finding, moment: Moment) -> tuple[str, str]:
+    if current == 0:
+        transition, reason = "RAISED", "FIRST_CROSSING"
+    elif level == 0:
+        reason = "INSUFFICIENT_EVIDENCE" if finding.value is None else moment.clear_reason
+        transition = "CLEARED"
+    elif level > current:
+        transition, reason = "ESCALATED", "SEVERITY_ROSE"
+    else:
+        transition, reason = "EASED", "SEVERITY_FELL"
+    return transition, "POLICY_CHANGED" if moment.is_policy_change else reason
+
+
+def _step(ledger: Ledger, episode: Episode, current: int, level: int, as_of: int) -> None:
+    if current == 0:
+        episode.ordinal += 1
+        episode.steps = 0
+        episode.raised_on = as_of
+        ledger.summary.open_episodes += 1
+    elif level == 0:
+        ledger.summary.open_episodes -= 1
+    episode.steps += 1
+    episode.severity = level
+    episode.warned_on = as_of
+    ledger.is_touched = True
+
+
+def _warn(
+    ledger: Ledger,
+    finding: Finding,
+    episode: Episode,
+    current: int,
+    transition: str,
+    reason: str,
+    moment: Moment,
+) -> RiskWarning:
+    rule, ladder, subject = finding.rule, finding.ladder, finding.subject
+    value, threshold, clear_at = finding.value or 0, 0, 0
+    if ladder is not None:
+        clear_at = ladder.clear_at
+        if finding.level == 0:
+            threshold = clear_at
+        elif transition == "EASED":
+            threshold = ladder.hold_at(current)
+        else:
+            threshold = ladder.raise_at(finding.level)
+    proof = prove(rule.measure.name, ledger, subject, moment.as_of, rule.parameters)
+    severity = finding.level or current
+    currency = subject if rule.measure.unit is Unit.MINOR else None
+    values = {
+        "customer": ledger.customer_id,
+        "subject": subject,
+        "value": _say(value, rule, currency),
+        "threshold": _say(threshold, rule, currency),
+        "clear_at": _say(clear_at, rule, currency),
+        "to_clear": _say(max(value - clear_at + 1, 0), rule, currency),
+        "exposure": format_minor(*_exposure(ledger, subject, moment.policy)),
+        "count": str(proof.count),
+        "items": ", ".join(evidence.id for evidence in proof.evidence),
+        "severity": SEVERITY_NAMES[severity],
+        "rule": rule.name,
+        "as_of": epoch_day_text(moment.as_of),
+    }
+    said = _fill(moment.policy.cleared if finding.level == 0 else rule.text, values)
+    return _build(
+        ledger,
+        moment,
+        rule=rule.name,
+        subject=subject,
+        episode=episode,
+        transition=transition,
+        reason=reason,
+        severity=severity,
+        previous=current or None,
+        measured=(value, threshold, rule.measure.unit),
+        proof=_with_cause(proof, moment.cause) if finding.level == 0 else proof,
+        action="NONE" if finding.level == 0 else rule.action,
+        texts=(
+            said,
+            _fill(rule.clears_when, values) if finding.level else Text("", ""),
+            _fill(rule.action_text, values) if finding.level else Text("", ""),
+        ),
+    )
+
+
+def _with_cause(proof: Proof, cause: Evidence | None) -> Proof:
+    """A clearing names the record that brought it, before what is left of the evidence."""
+    if cause is None:
+        return proof
+    others = tuple(entry for entry in proof.evidence if entry != cause)
+    return Proof((cause, *others)[:EVIDENCE_MAX], proof.count, proof.digest)
+
+
+def _exposure(ledger: Ledger, subject: str, policy: Policy) -> tuple[int, str]:
+    currency = subject or policy.reporting_currency
+    account = ledger.summary.accounts.get(currency)
+    return (0 if account is None else account.exposure_minor), currency
+
+
+def _build(
+    ledger: Ledger,
+    moment: Moment,
+    *,
+    rule: str,
+    subject: str,
+    episode: Episode,
+    transition: str,
+    reason: str,
+    severity: int,
+    previous: int | None,
+    measured: tuple[int, int, Unit],
+    proof: Proof,
+    action: str,
+    texts: tuple[Text, Text, Text],
+) -> RiskWarning:
+    said, clears_when, advised = texts
+    value, threshold, unit = measured
+    policy = moment.policy
+    episode_id = derived_id(ledger.customer_id, rule, subject, episode.ordinal)
+    return RiskWarning(
+        warning_id=derived_id(episode_id, episode.steps),
+        episode_id=episode_id,
+        customer_id=ledger.customer_id,
+        rule=rule,
+        subject=subject,
+        transition=transition,
+        reason=reason,
+        severity=SEVERITY_NAMES[severity],
+        previous_severity=None if previous is None else SEVERITY_NAMES[previous],
+        phase=moment.phase,
+        as_of=moment.as_of,
+        occurred_at=moment.occurred_at,
+        value=value,
+        threshold=threshold,
+        unit=unit.value,
+        currency=subject if unit is Unit.MINOR else None,
+        exposure_minor=_exposure(ledger, subject, policy)[0],
+        evidence=proof.evidence,
+        evidence_count=proof.count,
+        evidence_digest=proof.digest,
+        clears_when_en=clears_when.en,
+        clears_when_zh=clears_when.zh,
+        action=action,
+        text_en=said.en,
+        text_zh=said.zh,
+        action_en=advised.en,
+        action_zh=advised.zh,
+        policy_name=policy.name,
+        policy_version=policy.version,
+        policy_hash=policy.hash,
+    )
+
+
+def _say(value: int, rule: Rule, currency: str | None) -> str:
+    if currency is not None:
+        return format_minor(value, currency)
+    if rule.measure.unit is Unit.BASIS_POINTS:
+        decimals = f"{value % 100:02d}".rstrip("0")
+        return f"{value // 100}.{decimals}%" if decimals else f"{value // 100}%"
+    return str(value)
+
+
+def _blank(values: dict[str, str]) -> dict[str, str]:
+    return {**dict.fromkeys(PLACEHOLDERS, ""), **values}
+
+
+def _fill(text: Text, values: dict[str, str]) -> Text:
+    return Text(text.en.format_map(values), text.zh.format_map(values))

@@ -1,0 +1,409 @@
+"""The fold: what each fact does to a customer's ledger.
+
+Defined for every arrival: the same id with the same content is a duplicate and changes nothing;
+the same id with other content is a correction, whose old effects are undone before the new ones
+apply; an ending that arrives before its beginning (a reversal before its payment) is kept for it.
+`evolve` returns why an open episode would end if it ends now, UNCHANGED, or a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+from tocsin.streams import events
+from tocsin.streams.application import (
+    free,
+    place,
+    place_invoice,
+    place_loose,
+    place_on,
+    settle_idle,
+    take_back,
+)
+from tocsin.streams.checks import Code, Refusal
+from tocsin.streams.convention import Calendar
+from tocsin.streams.documents import Complaint, Funds, Invoice, Profile
+from tocsin.streams.ledger import (
+    COMPLAINTS,
+    EXPOSURE,
+    FOLDED,
+    ISSUED,
+    RETURNS,
+    Ledger,
+    count_day,
+)
+
+UNCHANGED = ""
+TOTAL_MAX_MINOR = 4 * 10**18
+"""What a customer may owe or be ahead in one currency; the state's integers have 64 bits."""
+
+
+class Today(Struct, gc=False):
+    """What the fold needs beside the fact: business date (epoch day), calendar and conventions."""
+
+    date: int
+    calendar: Calendar
+    horizon_days: int
+    documents_max: int
+
+
+def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Today) -> str | Refusal:
+    """Fold one fact, already checked, into a ledger; see the module for what is returned."""
+    return _HANDLERS[type(event)](ledger, event, offset, today)
+
+
+def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Today) -> str | Refusal:
+    invoice_id, now = event.invoice_id, today.date
+    invoice = ledger.invoices.get(invoice_id)
+    if invoice is not None:
+        return _correct_invoice(ledger, invoice, event, offset, today)
+    currency, amount = event.currency, event.amount_minor
+    account = ledger.account(currency)
+    if account.open_minor + amount > TOTAL_MAX_MINOR:
+        return _too_much(currency)
+    issued_on = today.calendar.local_date(event.occurred_at)
+    if issued_on > now:
+        issued_on = now
+    if ledger.summary.document_count >= today.documents_max:
+        _count_issued(ledger, issued_on, today)
+        ledger.owe_loose(currency, event.due_date, amount, 1, now)
+        settle_idle(ledger, currency, now)
+        return _fold(ledger)
+    invoice = Invoice(event.occurred_at, issued_on, event.due_date, amount, currency, offset)
+    ledger.invoices[invoice_id] = invoice
+    ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
+    _count_issued(ledger, issued_on, today)
+    ledger.owe(invoice_id, invoice, amount, now)
+    if account.unapplied_minor or ledger.awaited:
+        place_invoice(ledger, invoice_id, invoice, now)
+    return "FELL_BELOW_CLEAR_AT"
+
+
+def _correct_invoice(
+    ledger: Ledger, invoice: Invoice, event: events.InvoiceIssued, offset: int, today: Today
+) -> str | Refusal:
+    content = (event.occurred_at, event.due_date, event.amount_minor, event.currency)
+    if content == (invoice.occurred_at, invoice.due_date, invoice.amount_minor, invoice.currency):
+        return UNCHANGED
+    if ledger.account(event.currency).open_minor + event.amount_minor > TOTAL_MAX_MINOR:
+        return _too_much(event.currency)
+    now, invoice_id, old_currency = today.date, event.invoice_id, invoice.currency
+    issued_on = min(today.calendar.local_date(event.occurred_at), now)
+    ledger.dirty["i" + invoice_id] = invoice
+    if invoice.is_cancelled:
+        _describe(invoice, event, issued_on, offset)
+        return "ITEM_CORRECTED"
+    released = free(ledger, invoice_id, invoice, now)
+    _uncount_issued(ledger, invoice.issued_on)
+    _describe(invoice, event, issued_on, offset)
+    invoice.closed_on = 0
+    _count_issued(ledger, issued_on, today)
+    ledger.owe(invoice_id, invoice, event.amount_minor, now)
+    for key in released:
+        place_on(ledger, key, invoice_id, now)
+    settle_idle(ledger, old_currency, now)
+    settle_idle(ledger, event.currency, now)
+    return "ITEM_CORRECTED"
+
+
+def _describe(invoice: Invoice, event: events.InvoiceIssued, issued_on: int, offset: int) -> None:
+    invoice.occurred_at = event.occurred_at
+    invoice.issued_on = issued_on
+    invoice.due_date = event.due_date
+    invoice.amount_minor = event.amount_minor
+    invoice.currency = event.currency
+    invoice.offset = offset
+
+
+def _cancel(
+    ledger: Ledger, event: events.InvoiceCancelled, offset: int, today: Today
+) -> str | Refusal:
+    invoice_id, now = event.invoice_id, today.date
+    invoice = ledger.invoices.get(invoice_id)
+    if invoice is None:
+        if ledger.summary.document_count >= today.documents_max:
+            return _beyond_limit("invoice", invoice_id)
+        invoice = Invoice(offset=offset, closed_on=now, is_cancelled=True)
+        ledger.invoices[invoice_id] = invoice
+        ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
+        for _, key in list(ledger.awaited.get(invoice_id, ())):
+            funds = ledger.funds[key]
+            ledger.unpark(key, funds)
+            place(ledger, key, funds, now)
+        return "ITEM_CANCELLED"
+    if invoice.is_cancelled:
+        return UNCHANGED
+    released = free(ledger, invoice_id, invoice, now)
+    _uncount_issued(ledger, invoice.issued_on)
+    invoice.is_cancelled = True
+    invoice.closed_on = now
+    for key in released:
+        place(ledger, key, ledger.funds[key], now)
+    settle_idle(ledger, invoice.currency, now)
+    return "ITEM_CANCELLED"
+
+
+def _receive(
+    ledger: Ledger, event: events.PaymentReceived, offset: int, today: Today
+) -> str | Refusal:
+    return _take_in(
+        ledger,
+        "p" + event.payment_id,
+        Funds(
+            event.occurred_at,
+            0,
+            event.amount_minor,
+            event.currency,
+            offset,
+            event.invoice_ids,
+        ),
+        today,
+    )
+
+
+def _credit(
+    ledger: Ledger, event: events.CreditNoteIssued, offset: int, today: Today
+) -> str | Refusal:
+    named = () if event.invoice_id is None else (event.invoice_id,)
+    return _take_in(
+        ledger,
+        "c" + event.credit_note_id,
+        Funds(
+            event.occurred_at,
+            0,
+            event.amount_minor,
+            event.currency,
+            offset,
+            named,
+            event.reason,
+        ),
+        today,
+    )
+
+
+def _take_in(ledger: Ledger, key: str, funds: Funds, today: Today) -> str | Refusal:
+    now, currency, amount = today.date, funds.currency, funds.amount_minor
+    funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
+    known = ledger.funds.get(key)
+    if known is not None:
+        return _correct_funds(ledger, key, known, funds, today)
+    if ledger.account(currency).unapplied_minor + amount > TOTAL_MAX_MINOR:
+        return _too_much(currency)
+    if funds.reason == "RETURN":
+        _count_return(ledger, funds, today, 1)
+    if ledger.summary.document_count >= today.documents_max:
+        place_loose(ledger, currency, amount, funds.invoice_ids, now)
+        return _fold(ledger)
+    ledger.funds[key] = funds
+    ledger.remember(key, funds, now, today.horizon_days)
+    _pour(ledger, key, funds, now)
+    return "ITEM_CLEARED"
+
+
+def _pour(ledger: Ledger, key: str, funds: Funds, now: int) -> None:
+    funds.unapplied_minor = funds.amount_minor
+    ledger.hold_back(funds.currency, funds.amount_minor, now)
+    place(ledger, key, funds, now)
+
+
+def _correct_funds(
+    ledger: Ledger, key: str, known: Funds, funds: Funds, today: Today
+) -> str | Refusal:
+    content = (funds.occurred_at, funds.amount_minor, funds.currency)
+    if (
+        content == (known.occurred_at, known.amount_minor, known.currency)
+        and funds.invoice_ids == known.invoice_ids
+        and funds.reason == known.reason
+    ):
+        return UNCHANGED
+    if ledger.account(funds.currency).unapplied_minor + funds.amount_minor > TOTAL_MAX_MINOR:
+        return _too_much(funds.currency)
+    now, old_currency = today.date, known.currency
+    if not known.is_reversed:
+        _withdraw(ledger, key, known, today)
+    known.occurred_at = funds.occurred_at
+    known.valued_on = funds.valued_on
+    known.amount_minor = funds.amount_minor
+    known.currency = funds.currency
+    known.offset = funds.offset
+    known.invoice_ids = funds.invoice_ids
+    known.reason = funds.reason
+    known.is_released = False
+    ledger.dirty[key] = known
+    if not known.is_reversed:
+        if known.reason == "RETURN":
+            _count_return(ledger, known, today, 1)
+        _pour(ledger, key, known, now)
+        settle_idle(ledger, old_currency, now)
+    return "ITEM_CORRECTED"
+
+
+def _withdraw(ledger: Ledger, key: str, funds: Funds, today: Today) -> None:
+    """Undo all effects of money, as if it had never come."""
+    take_back(ledger, key, funds, today.date)
+    ledger.hold_back(funds.currency, -funds.amount_minor, today.date)
+    funds.unapplied_minor = 0
+    if funds.reason == "RETURN":
+        _count_return(ledger, funds, today, -1)
+
+
+def _reverse(
+    ledger: Ledger, event: events.PaymentReversed, offset: int, today: Today
+) -> str | Refusal:
+    key, now = "p" + event.payment_id, today.date
+    funds = ledger.funds.get(key)
+    if funds is None:
+        if ledger.summary.document_count >= today.documents_max:
+            return _beyond_limit("payment", event.payment_id)
+        funds = Funds(offset=offset, closed_on=now, is_reversed=True)
+        ledger.funds[key] = funds
+        ledger.remember(key, funds, now, today.horizon_days)
+        return "ITEM_CORRECTED"
+    if funds.is_reversed:
+        return UNCHANGED
+    _withdraw(ledger, key, funds, today)
+    funds.is_reversed = True
+    funds.closed_on = now
+    settle_idle(ledger, funds.currency, now)
+    return "ITEM_CORRECTED"
+
+
+def _complain(
+    ledger: Ledger, event: events.ComplaintOpened, offset: int, today: Today
+) -> str | Refusal:
+    complaint_id, now = event.complaint_id, today.date
+    opened_on = min(today.calendar.local_date(event.occurred_at), now)
+    complaint = ledger.complaints.get(complaint_id)
+    if complaint is None:
+        if ledger.summary.document_count >= today.documents_max:
+            _count_complaint(ledger, opened_on, today, 1)
+            return _fold(ledger)
+        complaint = ledger.complaints[complaint_id] = Complaint(closed_on=now)
+        ledger.remember("k" + complaint_id, complaint, now, today.horizon_days)
+    elif (event.occurred_at, event.kind, event.invoice_id) == (
+        complaint.occurred_at,
+        complaint.kind,
+        complaint.invoice_id,
+    ):
+        return UNCHANGED
+    elif complaint.kind and complaint.outcome != "WITHDRAWN":
+        _count_complaint(ledger, complaint.opened_on, today, -1)
+    complaint.occurred_at = event.occurred_at
+    complaint.opened_on = opened_on
+    complaint.kind = event.kind
+    complaint.invoice_id = event.invoice_id
+    complaint.offset = offset
+    ledger.dirty["k" + complaint_id] = complaint
+    if complaint.outcome != "WITHDRAWN":
+        _count_complaint(ledger, opened_on, today, 1)
+    return "ITEM_CORRECTED"
+
+
+def _resolve(
+    ledger: Ledger, event: events.ComplaintResolved, offset: int, today: Today
+) -> str | Refusal:
+    complaint_id, now = event.complaint_id, today.date
+    complaint = ledger.complaints.get(complaint_id)
+    if complaint is None:
+        if ledger.summary.document_count >= today.documents_max:
+            return _beyond_limit("complaint", complaint_id)
+        complaint = ledger.complaints[complaint_id] = Complaint(offset=offset)
+        ledger.remember("k" + complaint_id, complaint, now, today.horizon_days)
+    elif (event.occurred_at, event.outcome) == (complaint.resolved_at, complaint.outcome):
+        return UNCHANGED
+    was_counted = complaint.outcome != "WITHDRAWN"
+    is_counted = event.outcome != "WITHDRAWN"
+    if complaint.kind and was_counted != is_counted:
+        _count_complaint(ledger, complaint.opened_on, today, 1 if is_counted else -1)
+    complaint.outcome = event.outcome
+    complaint.resolved_at = event.occurred_at
+    complaint.closed_on = now
+    ledger.dirty["k" + complaint_id] = complaint
+    return "COMPLAINT_WITHDRAWN" if not is_counted else "FELL_BELOW_CLEAR_AT"
+
+
+def _update(
+    ledger: Ledger, event: events.CustomerUpdated, offset: int, today: Today
+) -> str | Refusal:
+    profile = Profile(
+        event.occurred_at,
+        event.name,
+        event.segment,
+        event.country,
+        event.credit_limit_minor,
+        event.credit_limit_currency,
+        event.payment_terms_days,
+    )
+    known = ledger.summary.profile
+    if profile == known or profile.occurred_at < known.occurred_at:
+        return UNCHANGED
+    ledger.summary.profile = profile
+    ledger.stirred |= EXPOSURE
+    return "CUSTOMER_UPDATED"
+
+
+def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
+    summary = ledger.summary
+    if day > today.date - today.horizon_days:
+        issued = summary.issued
+        issued[day] = issued.get(day, 0) + 1
+    if day > summary.last_issued_on:
+        summary.last_issued_on = day
+    ledger.stirred |= ISSUED
+
+
+def _uncount_issued(ledger: Ledger, day: int) -> None:
+    summary = ledger.summary
+    count_day(summary.issued, day, -1)
+    if day == summary.last_issued_on and day not in summary.issued:
+        summary.last_issued_on = max(summary.issued, default=0)
+    ledger.stirred |= ISSUED
+
+
+def _count_return(ledger: Ledger, funds: Funds, today: Today, change: int) -> None:
+    if funds.valued_on > today.date - today.horizon_days:
+        count_day(ledger.summary.returns, funds.valued_on, change)
+        ledger.stirred |= RETURNS
+
+
+def _count_complaint(ledger: Ledger, day: int, today: Today, change: int) -> None:
+    if day > today.date - today.horizon_days:
+        count_day(ledger.summary.complaints, day, change)
+        ledger.stirred |= COMPLAINTS
+
+
+def _fold(ledger: Ledger) -> str:
+    ledger.summary.folded_count += 1
+    ledger.stirred |= FOLDED
+    return "FELL_BELOW_CLEAR_AT"
+
+
+def _too_much(currency: str) -> Refusal:
+    return Refusal(
+        Code.AMOUNT_TOO_LARGE,
+        f"the customer's total in {currency} would exceed {TOTAL_MAX_MINOR} minor units: "
+        "check the unit of this customer's amounts",
+    )
+
+
+def _beyond_limit(what: str, document_id: str) -> Refusal:
+    return Refusal(
+        Code.BEYOND_LIMIT,
+        f"{what} {document_id} is not kept singly, since this customer's ledger is folded in "
+        "aggregate (LIMIT_EXCEEDED): raise documents_max, rebuild, and send this record again",
+    )
+
+
+# Any: each handler takes its own event type, which the table's key guarantees.
+_HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+    events.InvoiceIssued: _issue,
+    events.InvoiceCancelled: _cancel,
+    events.CreditNoteIssued: _credit,
+    events.PaymentReceived: _receive,
+    events.PaymentReversed: _reverse,
+    events.ComplaintOpened: _complain,
+    events.ComplaintResolved: _resolve,
+    events.CustomerUpdated: _update,
+}

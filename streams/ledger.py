@@ -1,0 +1,234 @@
+"""A customer's ledger: summary, documents, and the indexes that make an event cheap.
+
+The worker owns it and changes it in place. What is persisted is the summary and the documents;
+the indexes (open items by due day, money not applied yet) are rebuilt from them by `index`. Every
+change of an open amount goes through `owe` and `settle`, so that totals can't drift apart.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+
+from tocsin.streams.documents import (
+    NEVER,
+    Account,
+    Complaint,
+    Document,
+    Due,
+    Funds,
+    Invoice,
+    Summary,
+)
+
+# What an event stirred, as bits: rules over other measures need not be looked at.
+EXPOSURE = 1
+OVERDUE = 2
+SETTLED = 4
+ISSUED = 8
+COMPLAINTS = 16
+RETURNS = 32
+FOLDED = 64
+ALL = 127
+
+PRUNE_INTERVAL_DAYS = 50
+"""Documents are kept up to this much longer than the horizon, so that pruning is rare."""
+
+
+class Shelf:
+    """Open items of one currency: due days in order, and per day the invoice ids in order."""
+
+    __slots__ = ("days", "idle", "items")
+
+    def __init__(self) -> None:
+        self.days: list[int] = []
+        self.items: dict[int, list[str]] = {}
+        self.idle: list[tuple[int, str]] = []  # money that waits for no named invoice
+
+
+class Ledger:
+    """One customer. Invariant: idle money and open items never stand beside each other."""
+
+    __slots__ = (
+        "awaited",
+        "complaints",
+        "customer_id",
+        "dirty",
+        "funds",
+        "invoices",
+        "is_touched",
+        "shelves",
+        "stirred",
+        "summary",
+    )
+
+    def __init__(self, customer_id: str, summary: Summary | None = None) -> None:
+        self.customer_id = customer_id
+        self.summary = Summary() if summary is None else summary
+        self.invoices: dict[str, Invoice] = {}
+        self.funds: dict[str, Funds] = {}  # by "p" + payment id or "c" + credit note id
+        self.complaints: dict[str, Complaint] = {}
+        self.shelves: dict[str, Shelf] = {}
+        self.awaited: dict[str, list[tuple[int, str]]] = {}  # money by the invoice it waits for
+        self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
+        self.is_touched = False
+        self.stirred = 0
+
+    def account(self, currency: str) -> Account:
+        """The account of a currency, opened at its first document."""
+        account = self.summary.accounts.get(currency)
+        if account is None:
+            account = self.summary.accounts[currency] = Account()
+            self.shelves[currency] = Shelf()
+        return account
+
+    def wake(self, day: int) -> None:
+        """Have the customer assessed at the opening of `day`, unless it is earlier anyhow."""
+        if day < self.summary.next_date:
+            self.summary.next_date = day
+
+    def remember(self, key: str, document: Document, today: int, horizon_days: int) -> None:
+        """Count a new document and see to it that it is forgotten in time."""
+        summary = self.summary
+        summary.document_count += 1
+        self.dirty[key] = document
+        if summary.prune_on == NEVER:
+            summary.prune_on = today + horizon_days + 1
+            self.wake(summary.prune_on)
+
+    def owe(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
+        """Raise an invoice's open amount."""
+        account, day = self.account(invoice.currency), invoice.due_date
+        shelf = self.shelves[invoice.currency]
+        due = self._due(account, shelf, day)
+        if invoice.open_minor == 0:
+            due.count += 1
+            insort(shelf.items[day], invoice_id)
+        invoice.open_minor += amount_minor
+        due.open_minor += amount_minor
+        account.open_minor += amount_minor
+        self._stir_due(day, today)
+
+    def settle(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
+        """Lower an invoice's open amount."""
+        account, day = self.summary.accounts[invoice.currency], invoice.due_date
+        shelf = self.shelves[invoice.currency]
+        due = account.due[day]
+        invoice.open_minor -= amount_minor
+        due.open_minor -= amount_minor
+        account.open_minor -= amount_minor
+        if invoice.open_minor == 0:
+            due.count -= 1
+            ids = shelf.items[day]
+            del ids[bisect_left(ids, invoice_id)]
+            if due.count == 0:
+                _clear_day(account, shelf, day)
+        self.stirred |= EXPOSURE if day >= today else EXPOSURE | OVERDUE
+
+    def owe_loose(self, currency: str, day: int, amount_minor: int, count: int, today: int) -> None:
+        """Raise what is owed without a document; `count` says how many items that adds."""
+        account = self.account(currency)
+        due = self._due(account, self.shelves[currency], day)
+        if due.loose_minor == 0:
+            count = max(count, 1)
+        due.count += count
+        due.loose_count += count
+        due.open_minor += amount_minor
+        due.loose_minor += amount_minor
+        account.open_minor += amount_minor
+        self._stir_due(day, today)
+
+    def settle_loose(self, currency: str, day: int, amount_minor: int, today: int) -> None:
+        """Lower what is owed without a document."""
+        account, shelf = self.summary.accounts[currency], self.shelves[currency]
+        due = account.due[day]
+        due.open_minor -= amount_minor
+        due.loose_minor -= amount_minor
+        account.open_minor -= amount_minor
+        if due.loose_minor == 0:
+            due.count -= due.loose_count
+            due.loose_count = 0
+            if due.count == 0:
+                _clear_day(account, shelf, day)
+        self.stirred |= EXPOSURE if day >= today else EXPOSURE | OVERDUE
+
+    def hold_back(self, currency: str, amount_minor: int, today: int) -> None:
+        """Change the unapplied money of a currency by an amount of either sign."""
+        account = self.account(currency)
+        account.unapplied_minor += amount_minor
+        days = self.shelves[currency].days
+        self.stirred |= EXPOSURE | OVERDUE if days and days[0] < today else EXPOSURE
+
+    def park(self, key: str, funds: Funds) -> None:
+        """Index unapplied money by what it waits for, or as idle."""
+        entry = (funds.occurred_at, key)
+        if funds.is_released:
+            insort(self.shelves[funds.currency].idle, entry)
+            return
+        for invoice_id in dict.fromkeys(funds.invoice_ids):
+            if invoice_id not in self.invoices:
+                insort(self.awaited.setdefault(invoice_id, []), entry)
+
+    def unpark(self, key: str, funds: Funds) -> None:
+        """Take money out of the indexes of unapplied money, wherever it is."""
+        entry = (funds.occurred_at, key)
+        if funds.is_released:
+            idle = self.shelves[funds.currency].idle
+            position = bisect_left(idle, entry)
+            if position < len(idle) and idle[position] == entry:
+                del idle[position]
+            return
+        for invoice_id in funds.invoice_ids:
+            waiting = self.awaited.get(invoice_id)
+            if waiting is not None and entry in waiting:
+                waiting.remove(entry)
+                if not waiting:
+                    del self.awaited[invoice_id]
+
+    def index(self) -> None:
+        """Build all indexes from summary and documents, after a restore."""
+        self.shelves = {}
+        self.awaited = {}
+        for currency, account in self.summary.accounts.items():
+            shelf = self.shelves[currency] = Shelf()
+            shelf.days = sorted(account.due)
+            shelf.items = {day: [] for day in shelf.days}
+        for invoice_id, invoice in self.invoices.items():
+            if invoice.open_minor:
+                self.shelves[invoice.currency].items[invoice.due_date].append(invoice_id)
+        for shelf in self.shelves.values():
+            for ids in shelf.items.values():
+                ids.sort()
+        for key, funds in self.funds.items():
+            if funds.unapplied_minor:
+                self.park(key, funds)
+
+    def _due(self, account: Account, shelf: Shelf, day: int) -> Due:
+        due = account.due.get(day)
+        if due is None:
+            due = account.due[day] = Due()
+            insort(shelf.days, day)
+            shelf.items[day] = []
+        return due
+
+    def _stir_due(self, day: int, today: int) -> None:
+        if day < today:
+            self.stirred |= EXPOSURE | OVERDUE
+        else:
+            self.stirred |= EXPOSURE
+            if day < self.summary.next_date:
+                self.wake(day + 1)
+
+
+def _clear_day(account: Account, shelf: Shelf, day: int) -> None:
+    del account.due[day]
+    del shelf.items[day]
+    del shelf.days[bisect_left(shelf.days, day)]
+
+
+def count_day(window: dict[int, int], day: int, change: int) -> None:
+    """Change a day's count in a window; days without anything are not kept."""
+    count = window.get(day, 0) + change
+    if count > 0:
+        window[day] = count
+    else:
+        window.pop(day, None)
