@@ -25,7 +25,7 @@ from tocsin.schemas.catalog import Topic
 PREFIX = "TOCSIN_"
 MASK = "***"
 # Variables with the prefix that steer programs around the settings and are no settings themselves.
-OTHER_VARIABLES = frozenset({"TOCSIN_CONFIG", "TOCSIN_DEBUG"})
+OTHER_VARIABLES = frozenset({"TOCSIN_CACHE", "TOCSIN_CONFIG", "TOCSIN_DEBUG", "TOCSIN_MAVEN"})
 # Each secret may come as text or in a file; whichever source is stronger decides, never both.
 SECRET_FILES = {
     "sasl_password": "sasl_password_file",
@@ -252,17 +252,26 @@ def _known(source: Source, problems: list[str]) -> Source:
 
 
 def _embedded(sources: list[Source]) -> Source:
-    """What the embedded services that run over the data folder say of themselves."""
-    from tocsin.agents.embedded import discover
+    """What the embedded services that run over the data folder say of themselves.
 
+    Their password goes only with their own address.
+    """
     chosen = next((s.values["data_dir"] for s in sources if "data_dir" in s.values), None)
     folder = Path(str(chosen or DEFAULTS["data_dir"])).expanduser()
+    name = f"the embedded services of {folder}"
+    if not (folder / "services.json").exists():
+        return Source(name, {})  # spares most commands a slow import
+    from tocsin.agents.embedded import discover
+
     found = discover(folder)
     if found is None:
-        return Source("embedded services", {})
-    values = {"bootstrap_servers": found.bootstrap_servers, "clickhouse_url": found.clickhouse_url}
-    name = f"the embedded services of {folder}"
-    return Source(name, {key: value for key, value in values.items() if value})
+        return Source(name, {})
+    values: dict[str, object] = {"bootstrap_servers": found.bootstrap_servers}
+    if not any("clickhouse_url" in source.values for source in sources):
+        values["clickhouse_url"] = found.clickhouse_url
+        values["clickhouse_user"] = found.clickhouse_user
+        values["clickhouse_password_file"] = found.token_path
+    return Source(name, values)
 
 
 def _merge(sources: list[Source], problems: list[str]) -> tuple[dict[str, object], dict[str, str]]:
@@ -339,8 +348,8 @@ def _contradictions(settings: Settings) -> Iterable[str]:
     if settings.ssl_keyfile and not settings.ssl_certfile:
         yield "ssl_keyfile is set without ssl_certfile; give the certificate as well"
     url = settings.clickhouse_url
-    if url and not url.startswith(("http://", "https://")):
-        yield f"clickhouse_url {url!r} must begin with http:// or https://"
+    if url and not url.startswith(("http://", "https://", "chdb://")):
+        yield f"clickhouse_url {url!r} must begin with http://, https:// or chdb://"
     if "@" in url:
         yield "clickhouse_url holds a login; move it to clickhouse_user and clickhouse_password"
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import pickle
 import ssl
 from pathlib import Path
 
+import msgspec
 import pytest
+from tocsin.agents.embedded import Running, Services, process_start
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.settings import DEFAULTS, NAMES, Secret, Settings, load
 from tocsin.schemas.catalog import WARNINGS
@@ -203,3 +206,46 @@ def test_no_broker_and_bad_certificates_are_told_with_the_remedy(tmp_path: Path)
     missing = load(flags | {"ssl_cafile": str(tmp_path / "no.pem")}, discover=False)
     with pytest.raises(ConfigurationError, match=r"no\.pem"):
         missing.client_options()
+
+
+def test_running_embedded_services_are_found_through_their_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("write-token")
+    _pretend_services_run(tmp_path)
+
+    settings = load({"data_dir": str(tmp_path)})
+
+    assert settings.bootstrap_servers == "127.0.0.1:1"
+    assert settings.clickhouse_url == "http://127.0.0.1:2"
+    assert settings.clickhouse_password.reveal() == "write-token"
+
+
+def test_the_embedded_engines_password_never_goes_to_another_address(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("write-token")
+    _pretend_services_run(tmp_path)
+
+    settings = load({"data_dir": str(tmp_path), "clickhouse_url": "http://elsewhere:8123"})
+
+    assert settings.bootstrap_servers == "127.0.0.1:1"
+    assert not settings.clickhouse_password
+    assert settings.clickhouse_user == ""
+
+
+def test_services_that_a_killed_run_left_behind_are_ignored(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("write-token")
+    _pretend_services_run(tmp_path, started="long ago")
+
+    assert load({"data_dir": str(tmp_path)}).bootstrap_servers == ""
+
+
+def _pretend_services_run(folder: Path, started: str | None = None) -> None:
+    """Write what running services write, with this process as their owner."""
+    owner = Running(os.getpid(), started or process_start(os.getpid()))
+    services = Services(
+        bootstrap_servers="127.0.0.1:1",
+        clickhouse_url="http://127.0.0.1:2",
+        clickhouse_user="tocsin",
+        token_path=str(folder / "token"),
+        owner=owner,
+        children={},
+    )
+    (folder / "services.json").write_bytes(msgspec.json.encode(services))
