@@ -65,7 +65,7 @@ def _declare(app: App, settings: Settings, keeper: Keeper) -> None:
         "ledgers", partitions=settings.partitions, key_type=bytes, changelog_topic=changelog
     )
 
-    @app.agent(app.chunks(), name="ledger")  # type: ignore[misc] - Faust is untyped
+    @app.agent(app.chunks(), name="ledger")  # type: ignore[untyped-decorator]  # Faust is untyped
     async def keep_ledgers(chunks: AsyncIterator[Any]) -> None:
         """Fold, assess and advance every record of the partitions that this worker owns."""
         async for transaction in transactions(app, chunks):

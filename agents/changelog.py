@@ -1,4 +1,4 @@
-"""Read back what transactions wrote: a changelog to its end, a topic's last committed record.
+"""Read back what transactions wrote: partitions to their end, a topic's last committed record.
 
 Control records of transactions occupy offsets, so "the end" is reached by position, never by the
 offset of the last record.
@@ -7,13 +7,17 @@ offset of the last record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 LOOK_BACK_OFFSETS = 64
+LOOK_BACK_GROWTH = 8
 FETCH_BYTES_MAX = 4 << 20
+POLL_MS = 200
+STALL_TIMEOUT_S = 60.0
 
 
 def committed_reader(client_options: Mapping[str, Any]) -> AIOKafkaConsumer:
@@ -28,17 +32,12 @@ def committed_reader(client_options: Mapping[str, Any]) -> AIOKafkaConsumer:
     )
 
 
-async def read_to_end(
-    topic: str,
-    partition: int,
-    client_options: Mapping[str, Any],
-    apply: Callable[[bytes, bytes | None], None],
-    stall_timeout_s: float = 60.0,
-) -> int:
-    """Hand every committed record of a partition, oldest first, to `apply`; return their number.
+async def batches(
+    topic: str, partition: int, client_options: Mapping[str, Any]
+) -> AsyncGenerator[Sequence[Any], None]:
+    """Yield a partition's committed records, oldest first, up to the end at the call.
 
-    The end is the last stable offset at the call. Raises TimeoutError if for `stall_timeout_s`
-    nothing comes although the end is not reached.
+    Raises TimeoutError if for `STALL_TIMEOUT_S` nothing comes although the end is not reached.
     """
     source = TopicPartition(topic, partition)
     consumer = committed_reader(client_options)
@@ -47,41 +46,29 @@ async def read_to_end(
         consumer.assign([source])
         first = (await consumer.beginning_offsets([source]))[source]
         end = (await consumer.end_offsets([source]))[source]
-        consumer.seek(source, first)
-        return await _read(consumer, source, end, apply, stall_timeout_s)
+        async for batch in _from(consumer, source, first, end):
+            yield batch
     finally:
         await consumer.stop()
 
 
-async def _read(
-    consumer: AIOKafkaConsumer,
-    source: TopicPartition,
-    end: int,
+async def read_to_end(
+    topic: str,
+    partition: int,
+    client_options: Mapping[str, Any],
     apply: Callable[[bytes, bytes | None], None],
-    stall_timeout_s: float,
 ) -> int:
+    """Hand every committed record of a partition to `apply`; return their number."""
     count = 0
-    position = await consumer.position(source)
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + stall_timeout_s
-    while position < end:
-        fetched = await consumer.getmany(source, timeout_ms=200)
-        for record in fetched.get(source, ()):
-            apply(record.key, record.value)
-            count += 1
-        before, position = position, await consumer.position(source)
-        if position > before:
-            deadline = loop.time() + stall_timeout_s
-        elif loop.time() > deadline:
-            raise TimeoutError(
-                f"{source.topic}-{source.partition} stalled at offset {position} of {end}"
-            )
+    async with aclosing(batches(topic, partition, client_options)) as read:
+        async for batch in read:
+            for record in batch:
+                apply(record.key, record.value)
+            count += len(batch)
     return count
 
 
-async def read_last(
-    topic: str, partition: int, client_options: Mapping[str, Any]
-) -> bytes | None:
+async def read_last(topic: str, partition: int, client_options: Mapping[str, Any]) -> bytes | None:
     """Value of the last committed record of a partition, or None if there is none.
 
     Looks back from the end in growing steps, past markers and aborted records.
@@ -93,14 +80,33 @@ async def read_last(
         consumer.assign([source])
         first = (await consumer.beginning_offsets([source]))[source]
         end = (await consumer.end_offsets([source]))[source]
-        last: list[bytes | None] = []
+        last: bytes | None = None
         back = LOOK_BACK_OFFSETS
         start = end
-        while not last and start > first:
+        while last is None and start > first:
             start = max(first, end - back)
-            consumer.seek(source, start)
-            await _read(consumer, source, end, lambda _, value: last.append(value), 60.0)
-            back *= 8
-        return last[-1] if last else None
+            async for batch in _from(consumer, source, start, end):
+                last = batch[-1].value
+            back *= LOOK_BACK_GROWTH
+        return last
     finally:
         await consumer.stop()
+
+
+async def _from(
+    consumer: AIOKafkaConsumer, source: TopicPartition, start: int, end: int
+) -> AsyncIterator[Sequence[Any]]:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + STALL_TIMEOUT_S
+    consumer.seek(source, start)
+    position = start
+    while position < end:
+        fetched = await consumer.getmany(source, timeout_ms=POLL_MS)
+        batch = [record for record in fetched.get(source, ()) if record.offset < end]
+        if batch:
+            yield batch
+        before, position = position, await consumer.position(source)
+        if position > before:
+            deadline = loop.time() + STALL_TIMEOUT_S
+        elif loop.time() > deadline:
+            raise TimeoutError(f"{source.topic}-{source.partition} stalled at {position} of {end}")

@@ -14,10 +14,12 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import IllegalStateError
 from faust.serializers.schemas import Schema
 from faust.tables.manager import TableManager
@@ -26,7 +28,6 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode import Service
 from msgspec import Struct
-
 from tocsin.agents.changelog import read_to_end
 from tocsin.agents.exits import Exit
 from tocsin.agents.feed import Feed, Fetched
@@ -41,9 +42,6 @@ TRANSPORT = "tocsin"
 QUIESCE_TIMEOUT_S = 30.0
 QUIESCE_POLL_S = 0.005
 FETCH_MAX_WAIT_MS = 100  # Faust hard-codes 1500: one idle topic would stall the others on a node
-
-StoreType = TypeVar("StoreType", bound=Store)
-
 
 class Wiring(Struct, frozen=True, kw_only=True):
     """What the composition root decides for one Faust app.
@@ -131,10 +129,10 @@ class App(faust.App):
         return self.topic(*self.runtime.wiring.sources, schema=ChunkSchema(), acks=False)
 
 
-class ChunkSchema(Schema):  # type: ignore[type-arg,misc] - Faust is untyped here
+class ChunkSchema(Schema):
     """Hand chunks through undecoded: an agent decodes records itself, so that it can refuse."""
 
-    def compile(self, app: Any, **_: Any) -> Any:  # type: ignore[override] - its signature varies
+    def compile(self, app: Any, **_: Any) -> Any:
         """Return the function that makes an event of a message."""
 
         async def decode(message: Any, *, propagate: bool = False) -> Any:
@@ -143,12 +141,27 @@ class ChunkSchema(Schema):  # type: ignore[type-arg,misc] - Faust is untyped her
         return decode
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] - Faust is untyped
+class ExclusiveAssignor(RoundRobinPartitionAssignor):
+    """Give everything to one member: sources merged as one group can't be split."""
+
+    name = "tocsin-exclusive"
+
+    @classmethod
+    def assign(cls, cluster: Any, members: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Let the member with the first id read; the others stand by."""
+        reader = min(members)
+        everything = super().assign(cluster, {reader: members[reader]})
+        nothing = ConsumerProtocolMemberAssignment(cls.version, [], b"")
+        return {member: everything.get(member, nothing) for member in members}
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread around a consumer that reads committed records only."""
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
-        self._assignor = self.app.assignor
+        has_state = self.app.runtime.wiring.new_store is not None
+        self._assignor = self.app.assignor if has_state else ExclusiveAssignor
         return AIOKafkaConsumer(
             **self.app.runtime.wiring.client_options,
             group_id=conf.id,
@@ -171,7 +184,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] - Fau
 
     async def fetch(self, sources: Collection[Source], timeout_s: float) -> Fetched:
         """Implement the feed's Fetcher. During a rebalance there is nothing to be had."""
-        return await self.in_thread(self._fetch(sources, timeout_s))  # type: ignore[no-any-return]
+        return await self.in_thread(self._fetch(sources, timeout_s))
 
     async def _fetch(self, sources: Collection[Source], timeout_s: float) -> Fetched:
         consumer = self._ensure_consumer()
@@ -215,14 +228,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] - Fau
 
     async def committed_offsets(self, sources: Collection[Source]) -> Mapping[Source, int | None]:
         """Ask for the group's committed offsets."""
-        return await self.in_thread(self._committed(sources))  # type: ignore[no-any-return]
+        return await self.in_thread(self._committed(sources))
 
     async def _committed(self, sources: Collection[Source]) -> Mapping[Source, int | None]:
         consumer = self._ensure_consumer()
         return {source: await consumer.committed(TopicPartition(*source)) for source in sources}
 
 
-class Consumer(driver.Consumer):  # type: ignore[misc] - Faust is untyped
+class Consumer(driver.Consumer):
     """Faust's consumer, fed by chunks; what Faust acknowledges or commits has no meaning here."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -283,7 +296,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc] - Faust is untyped
         await super().on_stop()
 
 
-class Producer(driver.Producer):  # type: ignore[misc] - Faust is untyped
+class Producer(driver.Producer):
     """Faust's own producer, which tocsin does not write by, given the deployment's credentials."""
 
     def _settings_auth(self) -> Mapping[str, Any]:
@@ -293,7 +306,7 @@ class Producer(driver.Producer):  # type: ignore[misc] - Faust is untyped
         return options
 
 
-class Transport(driver.Transport):  # type: ignore[misc] - Faust is untyped
+class Transport(driver.Transport):
     """The transport `tocsin://`, registered as an entry point of `faust.transports`."""
 
     Consumer = Consumer
@@ -352,51 +365,55 @@ def _seal(app: App, transaction: Transaction, ended: Chunk | None) -> None:
     runtime.committer.seal(transaction, journal, store, on_committed)
 
 
-class ChunkTable(Table, Generic[StoreType]):  # type: ignore[type-arg,misc] - Faust is untyped
-    """A Faust table whose data lives per partition; written only inside a transaction."""
+class ChunkTable(Table):
+    """A Faust table whose data lives per partition, in stores; written only inside a transaction.
 
-    @property
-    def _stores(self) -> Mapping[int, StoreType]:
-        stores: Mapping[int, StoreType] = self.app.runtime.stores
-        return stores
+    Reads outside of a transaction see what this worker holds, up to two chunks ahead of the log.
+    """
 
-    def of(self, partition: int) -> StoreType:
+    def of(self, partition: int) -> Any:
         """Return the store of one partition that this worker owns."""
-        return self._stores[partition]
+        return self.app.runtime.stores[partition]
 
     def __getitem__(self, key: Any) -> Any:
         turn = _turn.get()
         if turn is not None:
-            return self._stores[turn.partition][key]  # type: ignore[index] - a store is a mapping
-        for store in self._stores.values():
-            if key in store:  # type: ignore[operator] - a store is a mapping
-                return store[key]  # type: ignore[index] - a store is a mapping
+            return self.of(turn.partition)[key]
+        for store in self._stores():
+            if key in store:
+                return store[key]
         raise KeyError(key)
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Value of a key in whichever partition this worker holds, or `default`."""
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def __contains__(self, key: Any) -> bool:
-        return any(key in store for store in self._stores.values())  # type: ignore[operator]
+        return any(key in store for store in self._stores())
 
     def __iter__(self) -> Iterator[Any]:
-        return (key for store in self._stores.values() for key in store)  # type: ignore[attr-defined]
+        return (key for store in self._stores() for key in store)
 
     def __len__(self) -> int:
-        return sum(len(store) for store in self._stores.values())  # type: ignore[arg-type]
+        return sum(map(len, self._stores()))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         turn = _turn.get()
         if turn is None:
             raise TypeError("a chunk table is written only inside a transaction")
-        self._stores[turn.partition][key] = value  # type: ignore[index] - a store is a mapping
+        self.of(turn.partition)[key] = value
 
     def __delitem__(self, key: Any) -> None:
         raise TypeError("state is never deleted by hand: the store prunes what is past its horizon")
 
+    def _stores(self) -> list[Any]:
+        return list(self.app.runtime.stores.values())
 
-class Restore(Service):  # type: ignore[misc] - mode is untyped
+
+class Restore(Service):
     """Bring newly assigned partitions up: fence, state, journal, positions, in this order."""
 
     def __init__(self, app: App, tables: ChunkTables, **kwargs: Any) -> None:
@@ -497,9 +514,7 @@ class Restore(Service):  # type: ignore[misc] - mode is untyped
     async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
         app, consumer, runtime = self.app, self.app.consumer, self.app.runtime
         positions = await self._positions(groups)
-        held = [
-            Source(topic, group) for group in groups for topic in runtime.held.get(group, ())
-        ]
+        held = [Source(topic, group) for group in groups for topic in runtime.held.get(group, ())]
         await consumer.feed.assign(groups, positions, held, generation)
         if self._is_stale(generation):
             return
@@ -543,11 +558,13 @@ class Restore(Service):  # type: ignore[misc] - mode is untyped
         return positions
 
 
-class ChunkTables(TableManager):  # type: ignore[misc] - Faust is untyped
+class ChunkTables(TableManager):
     """Faust's table manager with `Restore` in place of Faust's recovery."""
 
+    _recovery: Restore | None
+
     @property
-    def recovery(self) -> Any:
+    def recovery(self) -> Restore:
         """The restore service."""
         if self._recovery is None:
             self._recovery = Restore(self.app, self, beacon=self.beacon, loop=self.loop)

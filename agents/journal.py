@@ -12,7 +12,6 @@ from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
-
 from tocsin.agents.changelog import read_last
 from tocsin.agents.digests import input_digest, output_digest
 from tocsin.agents.merger import Source
@@ -69,11 +68,12 @@ class Journal:
         outputs: Sequence[Output],
         changes: Sequence[Output],
         stand: Stand,
+        waiting: Any | None = None,
     ) -> bytes:
         """Advance by one transaction and return its journal record, encoded.
 
         `taken` are the records read, in their order; `changes` the lines of the changelog, made
-        after `next_link` was asked.
+        after `next_link` was asked; `waiting` the record that an unfinished sweep keeps waiting.
         """
         sequence, previous_hash = self.next_link()
         record = JournalRecord(
@@ -93,7 +93,7 @@ class Journal:
                 (line.topic_id, line.key, line.value, ()) for line in changes
             ),
             business_date=stand.business_date,
-            unfinished=stand.unfinished,
+            unfinished=self._unfinished(stand, waiting),
             policy_hash=stand.policy_hash,
             reference_hash=stand.reference_hash,
             logic_version=stand.logic_version,
@@ -139,8 +139,23 @@ class Journal:
             for source in self.sources
         )
 
+    def _unfinished(self, stand: Stand, waiting: Any | None) -> str:
+        """Sweep, and place of the waiting record as topic id and offset: a replay reads it too."""
+        if not stand.unfinished or waiting is None:
+            return ""
+        return f"{stand.unfinished}@{self._topic_ids[waiting.topic]}:{waiting.offset}"
+
     def _topic_id(self, source: Source) -> int:
         return self._topic_ids[source.topic]
+
+
+def waiting_place(record: JournalRecord) -> tuple[int, int] | None:
+    """(topic id, offset) of the record that an unfinished sweep kept waiting, if there was one."""
+    _, at, place = record.unfinished.rpartition("@")
+    if not at:
+        return None
+    topic_id, _, offset = place.partition(":")
+    return int(topic_id), int(offset)
 
 
 async def restore_journal(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-
 from tocsin.agents.digests import PROCESSED_AT
 from tocsin.agents.journal import Journal, Stand
 from tocsin.agents.partitioning import partition_of
@@ -22,15 +21,19 @@ from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import DeadLetter, RecordHeader, RefusalEntry
 from tocsin.schemas.refused import Code, Refused
 from tocsin.streams import state as states
+from tocsin.streams.checks import Code as DeskCode
+from tocsin.streams.checks import Refusal
 from tocsin.streams.convention import Convention
 from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.desk import LOGIC_VERSION, Desk, Refusal, Step
+from tocsin.streams.desk import LOGIC_VERSION, Desk, Step
+from tocsin.streams.events import Event
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.state import STATE_VERSION, LoadedPartition, PartitionState
 
 KEY_MISMATCH = "KEY_MISMATCH"
 WRONG_PARTITION = "WRONG_PARTITION"
 _DECODE_CODES = frozenset(Code)
+_DESK_CODES = frozenset(DeskCode)
 
 
 class Routes(Struct, frozen=True):
@@ -95,7 +98,7 @@ class LedgerStore:
             state = PartitionState()
         elif (state.journal_sequence, state.journal_hash) != (
             journal.sequence,
-            journal.previous_hash,
+            journal.previous_hash.hex(),
         ):
             raise ContradictionError(
                 f"partition {self.partition}: its state belongs to journal record "
@@ -108,13 +111,13 @@ class LedgerStore:
         """Changelog lines of what this transaction touched, and of the partition itself."""
         desk, encode = self.desk, self._codec.encode_state
         desk.state.journal_sequence = sequence
-        desk.state.journal_hash = previous_hash
+        desk.state.journal_hash = previous_hash.hex()
         changes = [
             change
             for customer_id, ledger in desk.touched.items()
             for change in states.changes(customer_id, ledger)
         ]
-        changes += [states.policy_change(h, desk.policies[h]) for h in desk.touched_policies]
+        changes += [states.policy_change(h, desk.policies.get(h)) for h in desk.touched_policies]
         changes.append(states.partition_change(desk.state))
         return [
             (key, None if body is None else encode(kind, STATE_VERSION, body))
@@ -125,9 +128,9 @@ class LedgerStore:
         """What the journal says of the partition now."""
         state = self.desk.state
         return Stand(
-            business_date=state.business_date,
+            business_date=state.business_date or None,
             unfinished=self.desk.unfinished,
-            policy_hash=self.desk.policy_hash,
+            policy_hash=state.policy.hash if state.policy else "",
             reference_hash=self._convention.reference_hash,
             logic_version=LOGIC_VERSION,
             state_version=STATE_VERSION,
@@ -182,7 +185,7 @@ class Keeper:
                 break
             if isinstance(outcome, Refusal):
                 self._refuse(transaction, topic_id, record, outcome)
-                if desk.refused(topic_id, record.offset, outcome.code):
+                if topic_id in desk.held:
                     transaction.hold(record.topic)
                     transaction.finish()
         for topic, topic_id in self._routes.topic_ids.items():
@@ -197,21 +200,27 @@ class Keeper:
         record: Any,
         recorded: Mapping[tuple[int, int], str] | None,
     ) -> Step | Refusal:
+        event = self._understand(desk, topic_id, record)
+        code = None if recorded is None else recorded.get((topic_id, record.offset))
+        if code is not None and code not in _DESK_CODES:
+            event = Refusal(code, event.detail if isinstance(event, Refusal) else "")
+        if isinstance(event, Refusal):
+            desk.refused(topic_id, record.offset, event.code)
+            return event
+        return desk.take(topic_id, record.partition, record.offset, record.timestamp, event)
+
+    def _understand(self, desk: Desk, topic_id: int, record: Any) -> Event | Refusal:
         try:
             event = self._codec.decode(topic_id, record.value)
         except Refused as refused:
             return Refusal(refused.code, refused.detail)
-        customer_id = getattr(event, "customer_id", None)
-        refusal = None if customer_id is None else self._misplaced(desk, customer_id, record)
-        refusal = refusal or desk.check(topic_id, record.timestamp, event)
-        if refusal is not None:
-            return refusal
-        if recorded is not None and (topic_id, record.offset) in recorded:
-            return Refusal(recorded[topic_id, record.offset], "")
-        return desk.take(topic_id, record.partition, record.offset, record.timestamp, event)
+        return self._misplaced(desk, event, record) or event
 
-    def _misplaced(self, desk: Desk, customer_id: str, record: Any) -> Refusal | None:
+    def _misplaced(self, desk: Desk, event: Event, record: Any) -> Refusal | None:
         """Check the key and, once per customer, when its ledger is opened, the partition."""
+        customer_id: str | None = getattr(event, "customer_id", None)
+        if customer_id is None:
+            return None
         if record.key != customer_id.encode():
             return Refusal(
                 KEY_MISMATCH,
@@ -245,9 +254,7 @@ class Keeper:
             detail=refusal.detail,
             stage="DECODE" if refusal.code in _DECODE_CODES else "CHECK",
         )
-        transaction.refuse(
-            RefusalEntry(topic_id, record.partition, record.offset, refusal.code)
-        )
+        transaction.refuse(RefusalEntry(topic_id, record.partition, record.offset, refusal.code))
         transaction.send(
             self._routes.dead_letters,
             record.key,
@@ -283,4 +290,3 @@ class Keeper:
         if processed_at is not None:
             headers.append((PROCESSED_AT, processed_at))
         return headers
-

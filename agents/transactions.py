@@ -19,7 +19,6 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct
-
 from tocsin.agents.exits import Exit
 from tocsin.agents.journal import Journal, Output, Stand
 from tocsin.agents.merger import Source
@@ -127,6 +126,13 @@ class Transaction:
     def held(self) -> frozenset[str]:
         """Topics on hold when the transaction ends."""
         return frozenset(self._held)
+
+    @property
+    def waiting(self) -> Any | None:
+        """The record at which the loop was broken; None if it ran to its end."""
+        if self._is_finished or self._next >= len(self._chunk.records):
+            return None
+        return self._chunk.records[self._next]
 
     def rest(self) -> Chunk | None:
         """What this transaction has not taken, as a chunk for the next one."""
@@ -264,6 +270,7 @@ class Committer:
             transaction.outputs,
             changes,
             store.stand(),
+            transaction.waiting,
         )
         return [*changes, Output(log.topic_id, log.topic, partition, None, value, (), instant)]
 
@@ -313,9 +320,7 @@ def _offsets(transaction: Transaction) -> dict[TopicPartition, OffsetAndMetadata
     }
 
 
-def _batches(
-    producer: AIOKafkaProducer, outputs: Sequence[Output]
-) -> list[tuple[str, int, Any]]:
+def _batches(producer: AIOKafkaProducer, outputs: Sequence[Output]) -> list[tuple[str, int, Any]]:
     """Pack outputs into as few batches as fit, in order per topic and partition."""
     full: list[tuple[str, int, Any]] = []
     open_batches: dict[tuple[str, int], Any] = {}

@@ -6,10 +6,10 @@ import asyncio
 import logging
 
 import uvloop
-
 from tocsin.agents import faust_contract
-from tocsin.agents.app import build_worker
+from tocsin.agents.app import build_worker, convention_of
 from tocsin.agents.clock import keep_system_clock
+from tocsin.agents.faust_runtime import App
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require
 
@@ -29,7 +29,12 @@ def run_worker(settings: Settings) -> None:
     uvloop.install()
     app = build_worker(settings)
     if settings.clock == "system":
-        keep_system_clock(app, settings)
+        keep_system_clock(app, settings, convention_of(settings))
+    run_app(app, settings)
+
+
+def run_app(app: App, settings: Settings) -> None:
+    """Run a Faust app under Faust's worker; raises SystemExit at the end."""
     app.Worker(
         loglevel=settings.log_level,
         override_logging=False,

@@ -27,7 +27,7 @@ class Code(StrEnum):
 class Refused(Exception):  # noqa: N818 - named for what happened; it is an outcome, not a fault
     """Input that can never be read, whatever is retried; `detail` says what and how to mend it."""
 
-    def __init__(self, code: Code, detail: str) -> None:
+    def __init__(self, code: StrEnum, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
