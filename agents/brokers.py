@@ -17,6 +17,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
     KafkaError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
@@ -31,7 +33,8 @@ CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_MS = 20_000
 SET_ON_TOPIC = 1  # Kafka's code of a setting that was given to the topic itself
 GONE_ATTEMPTS = 100
-GONE_INTERVAL_S = 0.1
+WAIT_INTERVAL_S = 0.1
+COORDINATOR_ATTEMPTS = 100
 
 
 class TopicSetting(Struct, frozen=True):
@@ -127,12 +130,13 @@ class Brokers:
         for _attempt in range(GONE_ATTEMPTS):
             if not wanted & (await self.partitions()).keys():
                 return
-            await asyncio.sleep(GONE_INTERVAL_S)
+            await asyncio.sleep(WAIT_INTERVAL_S)
         raise TimeoutError(f"topics {', '.join(sorted(wanted))} are still being deleted")
 
     async def group(self, group_id: str) -> Group:
         """The consumer group; state Dead if there is none."""
-        (response,) = await self._client.describe_consumer_groups([group_id])
+        coordinator = await self._coordinator(group_id)
+        (response,) = await self._client.describe_consumer_groups([group_id], coordinator)
         (entry,) = response.groups
         _raise(entry[0], f"group {group_id}")
         return Group(entry[2], tuple(sorted(member[1] for member in entry[5])))
@@ -148,11 +152,32 @@ class Brokers:
 
     async def committed(self, group_id: str) -> dict[tuple[str, int], int]:
         """Where the group goes on reading, per (topic, partition)."""
-        found = await self._client.list_consumer_group_offsets(group_id)
+        coordinator = await self._coordinator(group_id)
+        found = await self._client.list_consumer_group_offsets(group_id, coordinator)
         return {(tp.topic, tp.partition): entry.offset for tp, entry in found.items()}
 
-    async def spans(self, names: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
-        """First offset and last stable end of each partition of topics that exist."""
+    async def _coordinator(self, group_id: str) -> int:
+        """The broker that leads the group; a fresh cluster makes its offsets topic only now."""
+        attempts_left = COORDINATOR_ATTEMPTS
+        while True:
+            try:
+                node: int = await self._client.find_coordinator(group_id)
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+                attempts_left -= 1
+                if not attempts_left:
+                    raise
+                await asyncio.sleep(WAIT_INTERVAL_S)
+            else:
+                return node
+
+    async def spans(
+        self, names: Iterable[str], *, is_settled: bool = True
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        """First offset and end of each partition of topics that exist.
+
+        The end is the last stable offset, or with `is_settled` false the high watermark: it also
+        counts transactions that are just being finished.
+        """
         counts = await self.partitions()
         wanted = [
             TopicPartition(name, partition)
@@ -161,7 +186,8 @@ class Brokers:
         ]
         if not wanted:
             return {}
-        async with consuming(self._settings) as consumer:
+        isolation = "read_committed" if is_settled else "read_uncommitted"
+        async with consuming(self._settings, isolation_level=isolation) as consumer:
             first = await consumer.beginning_offsets(wanted)
             end = await consumer.end_offsets(wanted)
         return {(tp.topic, tp.partition): (first[tp], end[tp]) for tp in wanted}
@@ -184,15 +210,16 @@ async def connect(settings: Settings) -> AsyncIterator[Brokers]:
 
 @asynccontextmanager
 async def consuming(settings: Settings, **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started `read_committed` consumer without a subscription; it commits nothing by itself."""
-    consumer = AIOKafkaConsumer(
-        client_id=f"{settings.app_id}-reader",
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
+    """A started consumer, by default `read_committed`; it subscribes and commits nothing."""
+    options: dict[str, Any] = {
+        "client_id": f"{settings.app_id}-reader",
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed",
+        "auto_offset_reset": "earliest",
         **settings.client_options(),
         **more,
-    )
+    }
+    consumer = AIOKafkaConsumer(**options)
     async with reaching(settings):
         try:
             await asyncio.wait_for(consumer.start(), CONNECT_TIMEOUT_S)

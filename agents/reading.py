@@ -7,12 +7,12 @@ control records of transactions occupy offsets and are never handed out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
-from tocsin.agents.brokers import consuming
+from tocsin.agents.brokers import connect, consuming
 from tocsin.agents.settings import Settings
 
 POLL_MS = 200
@@ -21,11 +21,20 @@ RECORDS_MAX = 2000
 
 
 async def read_topic(settings: Settings, name: str) -> list[ConsumerRecord]:
-    """Every record of a topic that is short enough for memory, by partition and offset."""
+    """Every record of a topic that is short enough for memory, by partition and offset.
+
+    Waits for transactions that are just being finished, so that it sees what this process, or the
+    command before it, has committed.
+    """
+    async with connect(settings) as brokers:
+        spans = await brokers.spans([name], is_settled=False)
+    ends = {TopicPartition(*place): end for place, (_, end) in spans.items()}
     found: list[ConsumerRecord] = []
     async with consuming(settings) as consumer:
-        places = [TopicPartition(name, p) for p in await _partitions(consumer, name)]
-        async for record in _to_end(consumer, places):
+        consumer.assign(list(ends))
+        for place in ends:
+            consumer.seek(place, spans[place][0])
+        async for record in _batches(consumer, ends):
             found.append(record)
     return sorted(found, key=lambda record: (record.partition, record.offset))
 
@@ -34,15 +43,17 @@ async def read_positions(
     settings: Settings, wanted: Iterable[tuple[str, int, int]]
 ) -> dict[tuple[str, int, int], ConsumerRecord]:
     """Records at (topic, partition, offset); those that the broker no longer has are left out."""
+    asked = sorted(set(wanted))
+    async with connect(settings) as brokers:
+        spans = await brokers.spans({name for name, _, _ in asked})
     found: dict[tuple[str, int, int], ConsumerRecord] = {}
     async with consuming(settings) as consumer:
-        for name, partition, offset in sorted(set(wanted)):
-            place = TopicPartition(name, partition)
-            consumer.assign([place])
-            first = (await consumer.beginning_offsets([place]))[place]
-            end = (await consumer.end_offsets([place]))[place]
+        for name, partition, offset in asked:
+            first, end = spans.get((name, partition), (0, 0))
             if not first <= offset < end:
                 continue
+            place = TopicPartition(name, partition)
+            consumer.assign([place])
             consumer.seek(place, offset)
             record = await _first(consumer, place, offset + 1)
             if record is not None and record.offset == offset:
@@ -52,8 +63,8 @@ async def read_positions(
 
 async def follow(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]:
     """Records of a topic from the end at the call on, as they are committed; does not end."""
+    places = await _places(settings, name)
     async with consuming(settings) as consumer:
-        places = [TopicPartition(name, p) for p in await _partitions(consumer, name)]
         consumer.assign(places)
         for place, end in (await consumer.end_offsets(places)).items():
             consumer.seek(place, end)
@@ -61,34 +72,25 @@ async def follow(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]
             yield record
 
 
-async def _partitions(consumer: AIOKafkaConsumer, name: str) -> list[int]:
-    """Partition numbers of a topic; empty if it does not exist."""
-    known = await consumer.topics()
-    return sorted(consumer.partitions_for_topic(name) or ()) if name in known else []
+async def _places(settings: Settings, name: str) -> list[TopicPartition]:
+    """Partitions of a topic; none if it does not exist. Asking a consumer would create it."""
+    async with connect(settings) as brokers:
+        count = (await brokers.partitions()).get(name, 0)
+    return [TopicPartition(name, partition) for partition in range(count)]
 
 
-async def _first(consumer: Any, place: TopicPartition, end: int) -> ConsumerRecord | None:
-    async for record in _batches(consumer, {place: end}):
-        return record
+async def _first(
+    consumer: AIOKafkaConsumer, place: TopicPartition, end: int
+) -> ConsumerRecord | None:
+    async with aclosing(_batches(consumer, {place: end})) as records:
+        async for record in records:
+            return record
     return None
-
-
-async def _to_end(
-    consumer: AIOKafkaConsumer, places: list[TopicPartition]
-) -> AsyncIterator[ConsumerRecord]:
-    if not places:
-        return
-    consumer.assign(places)
-    ends = await consumer.end_offsets(places)
-    for place, first in (await consumer.beginning_offsets(places)).items():
-        consumer.seek(place, first)
-    async for record in _batches(consumer, ends):
-        yield record
 
 
 async def _batches(
     consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]
-) -> AsyncIterator[ConsumerRecord]:
+) -> AsyncGenerator[ConsumerRecord, None]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STALL_TIMEOUT_S
     left = {place for place in ends if await consumer.position(place) < ends[place]}

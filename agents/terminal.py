@@ -74,6 +74,24 @@ class Terminal:
             self._out.write(text + "\n")
             self._out.flush()
 
+    def rich(self, text: Text) -> None:
+        """Print a line of several styles for people."""
+        if self.is_drawn:
+            self._console.print(text)
+        else:
+            self.say(text.plain.strip())
+
+    def labelled(self, label: str, text: str, *, width: int, style: str = "") -> None:
+        """Print a text with a label before it; on a terminal it is wrapped beside the label."""
+        if not self.is_drawn:
+            self.say(f"{label.ljust(width)}{clean(text)}")
+            return
+        grid = Table.grid(padding=0)
+        grid.add_column(width=width + 1)
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(f" {label}", style="dim"), Text(clean(text), style=style))
+        self._console.print(grid)
+
     def heading(self, text: str) -> None:
         """Print a title over what follows, with an empty line before it."""
         self.say()

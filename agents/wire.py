@@ -1,9 +1,10 @@
-"""The codec and registry of a deployment, made from its settings."""
+"""A deployment's codec and its connection to ClickHouse, made from the settings."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.settings import Settings
 from tocsin.schemas.codec import Codec
@@ -17,3 +18,18 @@ def open_codec(settings: Settings) -> Codec:
         return Codec(FileRegistry(path))
     except RegistryError as error:
         raise ConfigurationError(f"schema registry: {error}") from error
+
+
+def open_clickhouse(settings: Settings) -> ClickHouse:
+    """Connect to the deployment's ClickHouse. Raises ConfigurationError, UnavailableError."""
+    if not settings.clickhouse_url:
+        raise ConfigurationError(
+            f"no ClickHouse is known: none is set and no embedded services run over "
+            f"{settings.data_path}",
+            mend="start them with `tocsin up`, or set clickhouse_url",
+        )
+    return connect(
+        settings.clickhouse_url,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.reveal(),
+    )

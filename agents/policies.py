@@ -1,0 +1,162 @@
+"""Policies of a deployment: what was published, and how one is published.
+
+The policies topic is the authority: append-only, one copy of each version in every partition,
+written in one transaction and stamped with the instant from which it is in force.
+"""
+
+from __future__ import annotations
+
+import yaml
+from msgspec import Struct
+from tocsin.agents.control import announcing
+from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.exits import Exit
+from tocsin.agents.reading import read_topic
+from tocsin.agents.settings import Settings
+from tocsin.agents.wire import open_codec
+from tocsin.schemas.catalog import POLICIES
+from tocsin.schemas.policy_file import FileProblem, default_policy_text, read_policy
+from tocsin.streams.events import PolicyPublished
+from tocsin.streams.policy import Policy, hash_of
+
+PURPOSE = "policies"
+BEFORE_ANY_EVENT = 0  # epoch ms: the packaged policy precedes whatever history is loaded
+
+
+class PolicyError(ConfigurationError):
+    """A policy text has problems; they are listed with their lines."""
+
+    exit_code = Exit.USAGE
+
+
+class Published(Struct, frozen=True):
+    """A policy version on the topic. `hash` is SHA-256 of its document, `effective_from` epoch ms.
+
+    `partitions` are those that hold a copy.
+    """
+
+    name: str
+    version: int
+    hash: str
+    effective_from: int
+    partitions: tuple[int, ...]
+    document: str
+    source: str
+
+
+def checked(text: str, where: str, horizon_days: int) -> tuple[Policy, str]:
+    """The policy of a text and its canonical document. Raises PolicyError with all problems."""
+    policy, document, problems = read_policy(text, horizon_days)
+    if policy is None:
+        raise PolicyError(f"policy {where}:" + "".join(f"\n  - {line}" for line in problems))
+    return policy, document
+
+
+def lint(text: str, horizon_days: int) -> list[FileProblem]:
+    """All that is wrong with a policy text."""
+    return read_policy(text, horizon_days)[2]
+
+
+def clause(source: str, rule: str) -> list[tuple[int, str]]:
+    """The numbered lines of a rule in a policy's source; none if it cannot be found there."""
+    try:
+        root = yaml.compose(source, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return []
+    rules = _entry(root, "rules")
+    found = _entry(rules[1], rule) if rules else None
+    if found is None:
+        return []
+    key, value = found
+    lines = source.splitlines()[key.start_mark.line : value.end_mark.line]
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return [(key.start_mark.line + 1 + index, line) for index, line in enumerate(lines)]
+
+
+async def published(settings: Settings) -> list[Published]:
+    """Policy versions in the order in which they were published."""
+    codec = open_codec(settings)
+    found: dict[str, Published] = {}
+    for record in await read_topic(settings, settings.topic(POLICIES)):
+        event = codec.decode(POLICIES.topic_id, record.value)
+        if not isinstance(event, PolicyPublished):
+            continue
+        key = hash_of(event.document)
+        before = found[key].partitions if key in found else ()
+        found[key] = Published(
+            event.name,
+            event.version,
+            key,
+            event.effective_from,
+            tuple(sorted({*before, record.partition})),
+            event.document,
+            event.source,
+        )
+    return list(found.values())
+
+
+async def publish(settings: Settings, text: str, where: str, effective_from: int) -> Published:
+    """Check a policy and write it to every partition.
+
+    Raises PolicyError for its problems, ConfigurationError if its version was published with other
+    content, or if it is there already.
+    """
+    policy, document = checked(text, where, settings.horizon_days)
+    async with announcing(settings, PURPOSE) as announcer:
+        for other in await published(settings):
+            if (other.name, other.version) == (policy.name, policy.version):
+                is_same = other.hash == hash_of(document)
+                what = "is published already" if is_same else "was published with other content"
+                raise ConfigurationError(
+                    f"policy {policy.name} version {policy.version} {what}",
+                    mend=f"raise its version in {where} if it changed",
+                )
+        event = _event(policy, document, text, effective_from)
+        await announcer.send_everywhere(POLICIES, event, effective_from)
+    return _published(event, settings)
+
+
+async def publish_first_policy(settings: Settings) -> Published | None:
+    """Publish the packaged policy unless there has ever been one; None if there has.
+
+    It is in force from 1970 on, so that it precedes any history. Asked only after the announcer is
+    open: a second program that does the same is fenced or finds it there.
+    """
+    async with announcing(settings, PURPOSE) as announcer:
+        if await read_topic(settings, settings.topic(POLICIES)):
+            return None
+        text = default_policy_text()
+        policy, document = checked(text, "packaged with tocsin", settings.horizon_days)
+        event = _event(policy, document, text, BEFORE_ANY_EVENT)
+        await announcer.send_everywhere(POLICIES, event, BEFORE_ANY_EVENT)
+    return _published(event, settings)
+
+
+def _entry(node: yaml.Node | None, name: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """Key and value of a mapping's entry."""
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next(((key, value) for key, value in node.value if key.value == name), None)
+
+
+def _event(policy: Policy, document: str, text: str, effective_from: int) -> PolicyPublished:
+    return PolicyPublished(
+        name=policy.name,
+        version=policy.version,
+        effective_from=effective_from,
+        document=document,
+        source=text,
+    )
+
+
+def _published(event: PolicyPublished, settings: Settings) -> Published:
+    return Published(
+        event.name,
+        event.version,
+        hash_of(event.document),
+        event.effective_from,
+        tuple(range(settings.partitions)),
+        event.document,
+        event.source,
+    )
