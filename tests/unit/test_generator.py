@@ -224,11 +224,11 @@ def test_payers_are_late_as_their_kind_says() -> None:
     for customer_id, _ in big:
         if not truth()[customer_id].regimes:
             found = delays(customer_id, date(2024, 7, 1), date(2025, 4, 1))[:100]
-            late[truth()[customer_id].payer] += [days > 9 for days in found]  # a run, a complaint
+            late[truth()[customer_id].payer] += [days > 3 for days in found]  # a weekend
 
     shares = {kind: sum(found) / len(found) for kind, found in late.items()}
 
-    assert shares["NEVER_LATE"] < 0.1 < shares["SOMETIMES_LATE"] < 0.4 < shares["MOSTLY_LATE"]
+    assert shares["NEVER_LATE"] < 0.2 < shares["SOMETIMES_LATE"] < 0.5 < shares["MOSTLY_LATE"]
 
 
 def test_reversed_payments_were_made() -> None:

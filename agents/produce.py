@@ -1,0 +1,186 @@
+"""Writes facts to tocsin's own source topics, as a producer of the enterprise would.
+
+Facts go in rounds, each one Kafka transaction: a reader sees a round whole or not at all, and one
+round after the other, so that nothing is read long before what it follows. Control records go to
+every partition, in the transaction of their round. The transactional id is fixed: a second feed
+ends the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerFenced
+from msgspec import Struct
+from tocsin.agents.brokers import connect, reaching
+from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.partitioning import partition_of
+from tocsin.agents.settings import Settings
+from tocsin.agents.wire import open_codec
+from tocsin.schemas.catalog import BY_ID, SOURCES
+from tocsin.schemas.codec import Codec
+from tocsin.schemas.jsonlines import Fact
+
+PURPOSE: Final = "feed"  # of the transactional id
+ROUND_FACTS_MAX: Final = 10_000
+ROUND_S: Final = 0.05  # how often facts are sent where their rate is limited
+BATCH_BYTES_MAX: Final = 900_000
+
+Place = tuple[str, int]
+
+
+class Produced(Struct, frozen=True):
+    """What was written: facts, and records, of which a control record makes one per partition."""
+
+    facts: int
+    records: int
+    rounds: int
+
+
+async def produce(
+    facts: Iterable[Fact],
+    settings: Settings,
+    *,
+    events_per_second: float | None = None,
+    progress: Callable[[int], None] = lambda facts: None,
+) -> Produced:
+    """Write facts, in their order, to the topics of a deployment; they become visible by rounds.
+
+    `progress` is told after each round how many facts are visible. Raises ConfigurationError if
+    the topics do not fit, UnavailableError if Kafka fails: then the rounds before stay, and the
+    one under way is not visible.
+    """
+    await _check_topics(settings)
+    packer = _Packer(settings, open_codec(settings))
+    producer = AIOKafkaProducer(
+        **settings.client_options(),
+        transactional_id=f"{settings.app_id}-{PURPOSE}",
+        acks="all",
+        linger_ms=0,
+        max_batch_size=BATCH_BYTES_MAX,
+    )
+    try:
+        async with reaching(settings):
+            await producer.start()
+            try:
+                feed = _Feed(producer, packer, progress)
+                return await feed.run(iter(facts), events_per_second)
+            finally:
+                await producer.stop()
+    except UnavailableError as error:
+        if isinstance(error.__cause__, ProducerFenced):
+            raise UnavailableError(
+                "another program feeds this deployment now, which ended this feed; look which of "
+                "the two is wanted, then send again what is missing"
+            ) from error
+        raise
+
+
+async def _check_topics(settings: Settings) -> None:
+    async with connect(settings) as brokers:
+        counts = await brokers.partitions()
+    wrong = [
+        f"{settings.topic(topic)} has {counts.get(settings.topic(topic), 0)}"
+        for topic in SOURCES
+        if counts.get(settings.topic(topic)) != settings.partitions
+    ]
+    if wrong:
+        raise ConfigurationError(
+            f"topics need {settings.partitions} partitions: {', '.join(wrong)}; see `tocsin topics "
+            "check`"
+        )
+
+
+class _Feed:
+    """Sends rounds one after the other; the next is packed while one is under way."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, packer: _Packer, progress: Callable[[int], None]
+    ) -> None:
+        self._producer = producer
+        self._packer = packer
+        self._progress = progress
+        self._facts = self._records = self._rounds = 0
+
+    async def run(self, facts: Iterator[Fact], events_per_second: float | None) -> Produced:
+        """Send everything, at most at that rate."""
+        loop = asyncio.get_running_loop()
+        size = ROUND_FACTS_MAX
+        if events_per_second is not None:
+            size = min(max(int(events_per_second * ROUND_S), 1), ROUND_FACTS_MAX)
+        began, sent = loop.time(), 0
+        under_way: asyncio.Task[None] | None = None
+        try:
+            while chosen := list(islice(facts, size)):
+                if events_per_second is not None:
+                    await asyncio.sleep(began + sent / events_per_second - loop.time())
+                batches = self._packer.pack(chosen, self._producer.create_batch)
+                if under_way is not None:
+                    await under_way
+                under_way = asyncio.create_task(self._send(batches, len(chosen)))
+                await asyncio.sleep(0)  # lets it start before the next round is packed
+                sent += len(chosen)
+            if under_way is not None:
+                await under_way
+        finally:
+            if under_way is not None and not under_way.done():
+                under_way.cancel()
+                await asyncio.wait([under_way])
+        return Produced(self._facts, self._records, self._rounds)
+
+    async def _send(self, batches: list[tuple[Place, Any]], facts: int) -> None:
+        async with self._producer.transaction():
+            deliveries = [
+                await self._producer.send_batch(batch, topic, partition=partition)
+                for (topic, partition), batch in batches
+            ]
+            for delivery in deliveries:
+                await delivery
+        self._facts += facts
+        self._records += sum(batch.record_count() for _, batch in batches)
+        self._rounds += 1
+        self._progress(self._facts)
+
+
+class _Packer:
+    """Turns facts into batches per topic and partition."""
+
+    def __init__(self, settings: Settings, codec: Codec) -> None:
+        self._partitions = settings.partitions
+        self._names: Mapping[int, str] = {t.topic_id: settings.topic(t) for t in SOURCES}
+        self._codec = codec
+
+    def pack(
+        self, facts: Iterable[Fact], create_batch: Callable[[], Any]
+    ) -> list[tuple[Place, Any]]:
+        """Return batches in an order that keeps that of the facts in each topic and partition."""
+        full: list[tuple[Place, Any]] = []
+        filling: dict[Place, Any] = {}
+        names, partitions, encode = self._names, self._partitions, self._codec.encode
+        for instant, topic_id, event in facts:
+            value = encode(topic_id, event)
+            customer_id: str | None = getattr(event, "customer_id", None)
+            name = names[topic_id]
+            if customer_id is None:
+                key = None
+                places = [(name, partition) for partition in range(partitions)]
+            else:
+                key = customer_id.encode()
+                places = [(name, partition_of(key, partitions))]
+            for place in places:
+                batch = filling.get(place)
+                if batch is None:
+                    batch = filling[place] = create_batch()
+                if batch.append(timestamp=instant, key=key, value=value) is None:
+                    full.append((place, batch))
+                    batch = filling[place] = create_batch()
+                    if batch.append(timestamp=instant, key=key, value=value) is None:
+                        raise ConfigurationError(
+                            f"a {type(event).__name__} of {len(value)} bytes is larger than "
+                            f"{BATCH_BYTES_MAX} bytes, more than {BY_ID[topic_id].name} takes"
+                        )
+        return full + list(filling.items())
