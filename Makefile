@@ -1,0 +1,44 @@
+# Two commands: `make demo` shows the main job, `make test` runs the tests. ARGS is handed through.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench format lock clean
+
+demo: $(READY)
+	$(VENV)/bin/tocsin demo $(ARGS)
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+# What a change must pass beside its tests.
+check: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy build/types/tocsin
+
+bench: $(READY)
+	$(VENV)/bin/python tests/bench/run.py $(ARGS)
+
+format: $(READY)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# Needs uv; writes versions and hashes, no addresses.
+lock:
+	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev \
+		--no-annotate --no-header --upgrade --output-file requirements.lock pyproject.toml
+
+# The folders become tocsin.* by setuptools' mapping, which type checkers don't follow: links do.
+$(READY): requirements.lock pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	mkdir -p build/types/tocsin
+	for part in streams schemas agents; do ln -sfn ../../../$$part build/types/tocsin/$$part; done
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
