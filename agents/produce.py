@@ -21,14 +21,17 @@ from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
-from tocsin.schemas.catalog import BY_ID, SOURCES
+from tocsin.schemas.catalog import SOURCES
 from tocsin.schemas.codec import Codec
-from tocsin.schemas.jsonlines import Fact
+from tocsin.schemas.jsonlines import Fact, iso_instant
 
 PURPOSE: Final = "feed"  # of the transactional id
 ROUND_FACTS_MAX: Final = 10_000
 ROUND_S: Final = 0.05  # how often facts are sent where their rate is limited
 BATCH_BYTES_MAX: Final = 900_000
+RECORD_BYTES_MAX: Final = 1_000_000  # with key and batch header within a broker's default limit
+TOPICS_ATTEMPTS: Final = 20
+TOPICS_INTERVAL_S: Final = 0.1
 
 Place = tuple[str, int]
 
@@ -81,17 +84,19 @@ async def produce(
 
 
 async def _check_topics(settings: Settings) -> None:
+    """Compare partition counts; a topic made a moment ago may take another to be known."""
+    names = [settings.topic(topic) for topic in SOURCES]
     async with connect(settings) as brokers:
-        counts = await brokers.partitions()
-    wrong = [
-        f"{settings.topic(topic)} has {counts.get(settings.topic(topic), 0)}"
-        for topic in SOURCES
-        if counts.get(settings.topic(topic)) != settings.partitions
-    ]
+        for _ in range(TOPICS_ATTEMPTS):
+            counts = await brokers.partitions()
+            if counts.keys() >= set(names):
+                break
+            await asyncio.sleep(TOPICS_INTERVAL_S)
+    wrong = [name for name in names if counts.get(name) != settings.partitions]
     if wrong:
+        found = ", ".join(f"{name} has {counts.get(name, 0)}" for name in wrong)
         raise ConfigurationError(
-            f"topics need {settings.partitions} partitions: {', '.join(wrong)}; see `tocsin topics "
-            "check`"
+            f"topics need {settings.partitions} partitions: {found}; see `tocsin topics check`"
         )
 
 
@@ -163,6 +168,11 @@ class _Packer:
         names, partitions, encode = self._names, self._partitions, self._codec.encode
         for instant, topic_id, event in facts:
             value = encode(topic_id, event)
+            if len(value) > RECORD_BYTES_MAX:
+                raise ConfigurationError(
+                    f"{type(event).__name__} at {iso_instant(instant)} takes {len(value)} bytes; "
+                    f"{names[topic_id]} takes {RECORD_BYTES_MAX}"
+                )
             customer_id: str | None = getattr(event, "customer_id", None)
             name = names[topic_id]
             if customer_id is None:
@@ -178,9 +188,5 @@ class _Packer:
                 if batch.append(timestamp=instant, key=key, value=value) is None:
                     full.append((place, batch))
                     batch = filling[place] = create_batch()
-                    if batch.append(timestamp=instant, key=key, value=value) is None:
-                        raise ConfigurationError(
-                            f"a {type(event).__name__} of {len(value)} bytes is larger than "
-                            f"{BATCH_BYTES_MAX} bytes, more than {BY_ID[topic_id].name} takes"
-                        )
+                    batch.append(timestamp=instant, key=key, value=value)  # the first always fits
         return full + list(filling.items())
