@@ -183,11 +183,14 @@ def _reopen(
 def _note_settled(ledger: Ledger, invoice_id: str, delay_days: int) -> None:
     settled = ledger.summary.settled
     settled[invoice_id] = delay_days
+    ledger.delays.append(delay_days)
     if len(settled) > SETTLED_MAX:
         del settled[next(iter(settled))]
+        del ledger.delays[0]
     ledger.stirred |= SETTLED
 
 
 def _unsettle(ledger: Ledger, invoice_id: str) -> None:
     if ledger.summary.settled.pop(invoice_id, None) is not None:
+        ledger.delays = list(ledger.summary.settled.values())
         ledger.stirred |= SETTLED

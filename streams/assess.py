@@ -16,7 +16,7 @@ _WHOLE = ("",)
 
 
 class Finding(Struct, frozen=True, gc=False):
-    """A rule that holds, or whose episode is open. `level` 0: it no longer holds.
+    """A rule that begins to hold, goes up or down, is due for repetition, or ends (`level` 0).
 
     `value` is None where the rule can't be judged any more (no limit, too little evidence).
     """
@@ -33,7 +33,7 @@ def assess(ledger: Ledger, rules: tuple[Rule, ...], as_of: int) -> list[Finding]
     """Findings of `rules` as of an epoch day; wakes the ledger when one could change by itself."""
     summary = ledger.summary
     found = []
-    wake = summary.next_date
+    wake, episodes, has_open = summary.next_date, summary.episodes, summary.open_episodes > 0
     for rule in rules:
         measure, ladder = rule.measure, rule.ladder
         for subject in summary.accounts if measure.by_currency else _WHOLE:
@@ -44,17 +44,22 @@ def assess(ledger: Ledger, rules: tuple[Rule, ...], as_of: int) -> list[Finding]
                 value, turn = measure.read(ledger, subject, as_of, rule.parameters, ladder)
                 if turn < wake:
                     wake = turn
-            if summary.open_episodes == 0:
-                if value is None or ladder is None or value < ladder.lowest:
-                    continue
-                current, episode = 0, summary.episodes.get(f"{rule.name}:{subject}")
-            else:
-                episode = summary.episodes.get(f"{rule.name}:{subject}")
-                current = 0 if episode is None else episode.severity
+            is_below = ladder is None or value is None or value < ladder.lowest
+            if is_below and not has_open:
+                continue
+            episode = episodes.get(rule.key + subject)
+            current = 0 if episode is None else episode.severity
+            if is_below and not current:
+                continue
             level = 0
             if value is not None and ladder is not None:
                 level = ladder.level(value, current)
-            if level or current:
-                found.append(Finding(rule, subject, value, level, ladder, episode))
-    summary.next_date = wake
+            if episode is not None and level == current:
+                repeat_on = episode.warned_on + rule.repeat_days
+                if as_of < repeat_on:  # nothing to say before then
+                    ledger.repeat(repeat_on)
+                    continue
+            found.append(Finding(rule, subject, value, level, ladder, episode))
+    if wake < summary.next_date:
+        summary.next_date = wake
     return found

@@ -20,7 +20,7 @@ from tocsin.streams.documents import NEVER
 from tocsin.streams.episodes import Moment, advance, digest, withdraw
 from tocsin.streams.evolve import UNCHANGED, Today, evolve
 from tocsin.streams.forgetting import forget
-from tocsin.streams.ledger import Ledger
+from tocsin.streams.ledger import ALL, Ledger
 from tocsin.streams.policy import Policy, Problem, hash_of, load_policy
 from tocsin.streams.sources import POLICIES
 from tocsin.streams.state import LIVE, PartitionState, PolicyInForce, Sweep
@@ -182,19 +182,13 @@ class Desk:
             findings = assess(ledger, rules, self._today.date)
             if findings:
                 cause = Evidence(topic_id, partition, offset, _business_id(event))
-                moment = self._moment(timestamp, policy, outcome, cause)
+                phase = self.state.phase
+                moment = Moment(self._today.date, timestamp, phase, policy, outcome, cause)
                 for finding in findings:
-                    warning = advance(ledger, finding, moment)
-                    if warning is not None:
-                        self.warnings.append(warning)
+                    self.warnings.append(advance(ledger, finding, moment))
         if summary.next_date != before:
             self._schedule(ledger)
         return None
-
-    def _moment(
-        self, instant: int, policy: Policy, clear_reason: str, cause: Evidence | None
-    ) -> Moment:
-        return Moment(self._today.date, instant, self.state.phase, policy, clear_reason, cause)
 
     def _schedule(self, ledger: Ledger) -> None:
         summary = ledger.summary
@@ -223,7 +217,7 @@ class Desk:
                     return Step.UNFINISHED
                 del state.sweeps[0]
             close, effective = self._note_boundary()
-            if self._boundary > timestamp:
+            if min(close, effective) > timestamp:
                 return None
             if close <= effective:
                 state.business_date += 1
@@ -280,24 +274,30 @@ class Desk:
         policy, today, summary = self._policy, self._today.date, ledger.summary
         if policy is None:
             raise PolicyMissing("a ledger stands without any policy: publish one, start again")
-        moment = self._moment(sweep.at, policy, "FELL_BELOW_CLEAR_AT", None)
         if sweep.kind == _LIVE:
-            opening = digest(ledger, moment)
+            opening = digest(ledger, Moment(today, sweep.at, self.state.phase, policy))
             if opening is not None:
                 self.warnings.append(opening)
             return
-        before, count = summary.next_date, len(self.warnings)
-        if sweep.kind == _POLICY:
-            moment = Moment(today, sweep.at, self.state.phase, policy, is_policy_change=True)
+        before, count, is_daily = summary.next_date, len(self.warnings), sweep.kind == _DAY
+        moment = Moment(
+            today, sweep.at, self.state.phase, policy, is_policy_change=sweep.kind == _POLICY
+        )
+        if moment.is_policy_change:
             self.warnings += withdraw(ledger, moment)
         if today >= summary.prune_on:
             forget(ledger, today, self.convention.horizon_days)
             ledger.is_touched = True
-        summary.next_date = summary.prune_on
-        for finding in assess(ledger, policy.full_plan(self._suspended), today):
-            warning = advance(ledger, finding, moment)
-            if warning is not None:
-                self.warnings.append(warning)
+        if today < summary.repeat_on and is_daily:
+            rules = policy.daily_plan(self._suspended)
+        else:
+            rules = policy.full_plan(self._suspended)
+            summary.repeat_on = NEVER
+        summary.next_date = min(summary.prune_on, summary.repeat_on)
+        ledger.stirred = ALL
+        findings = assess(ledger, rules, today)
+        for finding in findings:
+            self.warnings.append(advance(ledger, finding, moment))
         self._schedule(ledger)
         if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
             ledger.is_touched = True

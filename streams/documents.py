@@ -118,6 +118,7 @@ class Summary(Struct, array_like=True):
     partition: int = 0
     next_date: int = NEVER
     prune_on: int = NEVER
+    repeat_on: int = NEVER
     document_count: int = 0
     folded_count: int = 0
     last_issued_on: int = 0

@@ -46,22 +46,16 @@ def derived_id(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def advance(ledger: Ledger, finding: Finding, moment: Moment) -> RiskWarning | None:
-    """Take an episode one step on, if there is one to take, and warn of it."""
+def advance(ledger: Ledger, finding: Finding, moment: Moment) -> RiskWarning:
+    """Take an episode one step on, and warn of it."""
     rule, level, episode = finding.rule, finding.level, finding.episode
     current = 0 if episode is None else episode.severity
     if episode is None:
         episode = ledger.summary.episodes[f"{rule.name}:{finding.subject}"] = Episode()
-    if level == current:
-        if moment.as_of < episode.warned_on + rule.repeat_days:
-            ledger.wake(episode.warned_on + rule.repeat_days)
-            return None
-        transition, reason = "REPEATED", "REPEAT_INTERVAL_ELAPSED"
-    else:
-        transition, reason = _transition(current, level, finding, moment)
+    transition, reason = _transition(current, level, finding, moment)
     _step(ledger, episode, current, level, moment.as_of)
     if level:
-        ledger.wake(moment.as_of + rule.repeat_days)
+        ledger.repeat(moment.as_of + rule.repeat_days)
     return _warn(ledger, finding, episode, current, transition, reason, moment)
 
 
@@ -136,6 +130,8 @@ def digest(ledger: Ledger, moment: Moment) -> RiskWarning | None:
 
 
 def _transition(current: int, level: int, finding: Finding, moment: Moment) -> tuple[str, str]:
+    if level == current:
+        return "REPEATED", "REPEAT_INTERVAL_ELAPSED"
     if current == 0:
         transition, reason = "RAISED", "FIRST_CROSSING"
     elif level == 0:

@@ -32,7 +32,6 @@ from tocsin.streams.ledger import (
     ISSUED,
     RETURNS,
     Ledger,
-    count_day,
 )
 
 UNCHANGED = ""
@@ -347,8 +346,7 @@ def _update(
 def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
     summary = ledger.summary
     if day > today.date - today.horizon_days:
-        issued = summary.issued
-        issued[day] = issued.get(day, 0) + 1
+        ledger.issued.add(day, 1)
     if day > summary.last_issued_on:
         summary.last_issued_on = day
     ledger.stirred |= ISSUED
@@ -356,21 +354,21 @@ def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
 
 def _uncount_issued(ledger: Ledger, day: int) -> None:
     summary = ledger.summary
-    count_day(summary.issued, day, -1)
+    ledger.issued.add(day, -1)
     if day == summary.last_issued_on and day not in summary.issued:
         summary.last_issued_on = max(summary.issued, default=0)
-    ledger.stirred |= ISSUED
+    ledger.stirred |= ISSUED | COMPLAINTS | RETURNS  # fewer invoices raise their rates
 
 
 def _count_return(ledger: Ledger, funds: Funds, today: Today, change: int) -> None:
     if funds.valued_on > today.date - today.horizon_days:
-        count_day(ledger.summary.returns, funds.valued_on, change)
+        ledger.returned.add(funds.valued_on, change)
         ledger.stirred |= RETURNS
 
 
 def _count_complaint(ledger: Ledger, day: int, today: Today, change: int) -> None:
     if day > today.date - today.horizon_days:
-        count_day(ledger.summary.complaints, day, change)
+        ledger.complained.add(day, change)
         ledger.stirred |= COMPLAINTS
 
 

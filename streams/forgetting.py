@@ -47,9 +47,8 @@ def forget(ledger: Ledger, today: int, horizon_days: int) -> None:
         ledger.dirty["k" + complaint_id] = None
     forgotten = len(old_invoices) + len(old_funds) + len(old_complaints)
     summary.document_count -= forgotten
-    for window in (summary.issued, summary.returns, summary.complaints):
-        for day in [day for day in window if day <= last]:
-            del window[day]
+    for window in (ledger.issued, ledger.returned, ledger.complained):
+        window.forget(last)
     if forgotten:
         ledger.index()
     has_more = summary.document_count or summary.issued or summary.returns or summary.complaints

@@ -19,6 +19,7 @@ from tocsin.streams.documents import (
     Invoice,
     Summary,
 )
+from tocsin.streams.windows import Window
 
 # What an event stirred, as bits: rules over other measures need not be looked at.
 EXPOSURE = 1
@@ -30,6 +31,9 @@ RETURNS = 32
 FOLDED = 64
 ALL = 127
 
+CUTS_MAX = 4
+"""Days before which sums are kept: one per grace period in use, and then they start afresh."""
+
 PRUNE_INTERVAL_DAYS = 50
 """Documents are kept up to this much longer than the horizon, so that pruning is rare."""
 
@@ -37,12 +41,32 @@ PRUNE_INTERVAL_DAYS = 50
 class Shelf:
     """Open items of one currency: due days in order, and per day the invoice ids in order."""
 
-    __slots__ = ("days", "idle", "items")
+    __slots__ = ("_before", "days", "idle", "items")
 
     def __init__(self) -> None:
+        self._before: dict[int, int] = {}  # what is due before some days, kept up to date
         self.days: list[int] = []
         self.items: dict[int, list[str]] = {}
         self.idle: list[tuple[int, str]] = []  # money that waits for no named invoice
+
+    def change(self, day: int, amount_minor: int) -> None:
+        """Note that what is due on a day changed."""
+        for before in self._before:
+            if day < before:
+                self._before[before] += amount_minor
+
+    def due_before(self, day: int, account: Account) -> int:
+        """What is due before a day; cheap for the few days that are asked for again and again."""
+        total = self._before.get(day)
+        if total is None:
+            due = account.due
+            total = sum(
+                [due[early].open_minor for early in self.days[: bisect_left(self.days, day)]]
+            )
+            if len(self._before) >= CUTS_MAX:
+                self._before.clear()
+            self._before[day] = total
+        return total
 
 
 class Ledger:
@@ -50,12 +74,16 @@ class Ledger:
 
     __slots__ = (
         "awaited",
+        "complained",
         "complaints",
         "customer_id",
+        "delays",
         "dirty",
         "funds",
         "invoices",
         "is_touched",
+        "issued",
+        "returned",
         "shelves",
         "stirred",
         "summary",
@@ -72,6 +100,7 @@ class Ledger:
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.is_touched = False
         self.stirred = 0
+        self._index_summary()
 
     def account(self, currency: str) -> Account:
         """The account of a currency, opened at its first document."""
@@ -85,6 +114,12 @@ class Ledger:
         """Have the customer assessed at the opening of `day`, unless it is earlier anyhow."""
         if day < self.summary.next_date:
             self.summary.next_date = day
+
+    def repeat(self, day: int) -> None:
+        """Have an open episode said again on `day`."""
+        if day < self.summary.repeat_on:
+            self.summary.repeat_on = day
+        self.wake(day)
 
     def remember(self, key: str, document: Document, today: int, horizon_days: int) -> None:
         """Count a new document and see to it that it is forgotten in time."""
@@ -106,6 +141,7 @@ class Ledger:
         invoice.open_minor += amount_minor
         due.open_minor += amount_minor
         account.open_minor += amount_minor
+        shelf.change(day, amount_minor)
         self._stir_due(day, today)
 
     def settle(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
@@ -116,6 +152,7 @@ class Ledger:
         invoice.open_minor -= amount_minor
         due.open_minor -= amount_minor
         account.open_minor -= amount_minor
+        shelf.change(day, -amount_minor)
         if invoice.open_minor == 0:
             due.count -= 1
             ids = shelf.items[day]
@@ -135,6 +172,7 @@ class Ledger:
         due.open_minor += amount_minor
         due.loose_minor += amount_minor
         account.open_minor += amount_minor
+        self.shelves[currency].change(day, amount_minor)
         self._stir_due(day, today)
 
     def settle_loose(self, currency: str, day: int, amount_minor: int, today: int) -> None:
@@ -144,6 +182,7 @@ class Ledger:
         due.open_minor -= amount_minor
         due.loose_minor -= amount_minor
         account.open_minor -= amount_minor
+        shelf.change(day, -amount_minor)
         if due.loose_minor == 0:
             due.count -= due.loose_count
             due.loose_count = 0
@@ -188,6 +227,7 @@ class Ledger:
         """Build all indexes from summary and documents, after a restore."""
         self.shelves = {}
         self.awaited = {}
+        self._index_summary()
         for currency, account in self.summary.accounts.items():
             shelf = self.shelves[currency] = Shelf()
             shelf.days = sorted(account.due)
@@ -201,6 +241,13 @@ class Ledger:
         for key, funds in self.funds.items():
             if funds.unapplied_minor:
                 self.park(key, funds)
+
+    def _index_summary(self) -> None:
+        summary = self.summary
+        self.issued = Window(summary.issued)
+        self.returned = Window(summary.returns)
+        self.complained = Window(summary.complaints)
+        self.delays = list(summary.settled.values())  # of settled items, the latest last
 
     def _due(self, account: Account, shelf: Shelf, day: int) -> Due:
         due = account.due.get(day)
@@ -223,12 +270,3 @@ def _clear_day(account: Account, shelf: Shelf, day: int) -> None:
     del account.due[day]
     del shelf.items[day]
     del shelf.days[bisect_left(shelf.days, day)]
-
-
-def count_day(window: dict[int, int], day: int, change: int) -> None:
-    """Change a day's count in a window; days without anything are not kept."""
-    count = window.get(day, 0) + change
-    if count > 0:
-        window[day] = count
-    else:
-        window.pop(day, None)

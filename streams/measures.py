@@ -7,6 +7,7 @@ cross a threshold without any event, exact or earlier. Higher is always worse.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from enum import StrEnum, unique
 
@@ -16,6 +17,7 @@ from tocsin.streams.documents import NEVER
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.severity import Ladder
 from tocsin.streams.sources import COMPLAINTS, CUSTOMERS, INVOICES, PAYMENTS
+from tocsin.streams.windows import Window
 
 UTILISATION_MAX = 1_000_000
 """Basis points that stand for any exposure against a limit of 0: no credit at all."""
@@ -51,7 +53,10 @@ Reading = tuple[int | None, int]
 
 
 class Measure(Struct, frozen=True):
-    """A measure as data: its unit, what stirs it, which topics it reads, what a rule must say."""
+    """A measure as data: its unit, what stirs it, which topics it reads, what a rule must say.
+
+    One that `moves_by_time` may change without any event; the others change by events only.
+    """
 
     name: str
     unit: Unit
@@ -59,29 +64,25 @@ class Measure(Struct, frozen=True):
     stirred_by: int
     topics: frozenset[int]
     by_currency: bool = False
+    moves_by_time: bool = False
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    allows_negative: bool = False
 
 
 def _overdue_amount(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
     grace = parameters.grace_days
-    days = ledger.shelves[currency].days
-    last = as_of - grace
+    shelf = ledger.shelves[currency]
+    days, last = shelf.days, as_of - grace
     if not days:
         return 0, NEVER
     if days[0] >= last:
         return 0, days[0] + grace + 1
     account = ledger.summary.accounts[currency]
-    due, total, turn = account.due, 0, NEVER
-    for day in days:
-        if day >= last:
-            turn = day + grace + 1
-            break
-        total += due[day].open_minor
-    total -= account.unapplied_minor
+    total = shelf.due_before(last, account) - account.unapplied_minor
+    place = bisect_left(days, last)
+    turn = days[place] + grace + 1 if place < len(days) else NEVER
     return (total if total > 0 else 0), turn
 
 
@@ -96,20 +97,20 @@ def _overdue_age(
     account = ledger.summary.accounts[currency]
     # Money at hand covers the oldest items; from what is left, dust below the floor has no age.
     needed = account.unapplied_minor + max(parameters.floor_minor.get(currency, 1), 1)
-    due, total, value, turn = account.due, 0, 0, NEVER
+    due, value = account.due, 0
     for day in days:
+        needed -= due[day].open_minor
         if day >= as_of:
-            turn = day + 1
             break
-        if value == 0:
-            total += due[day].open_minor
-            if total >= needed:
-                value = as_of - day
+        if needed <= 0:
+            value = as_of - day
+            break
+    place = bisect_left(days, as_of)
+    turn = days[place] + 1 if place < len(days) else NEVER
     if value:
         for rung in ladder.rungs:
             if rung.raise_at > value:
-                turn = min(turn, as_of + rung.raise_at - value)
-                break
+                return value, min(turn, as_of + rung.raise_at - value)
     return value, turn
 
 
@@ -131,72 +132,80 @@ def _credit_utilisation(
 def _late_share(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    settled = ledger.summary.settled
-    if len(settled) < parameters.minimum:
+    if len(ledger.delays) < parameters.minimum:
         return None, NEVER
-    delays = list(settled.values())[-parameters.last :]
-    grace = parameters.grace_days
-    late = sum([delay > grace for delay in delays])
+    delays = ledger.delays[-parameters.last :]
+    grace, late = parameters.grace_days, 0
+    for delay in delays:
+        if delay > grace:
+            late += 1
     return late * 10_000 // len(delays), NEVER
 
 
 def _delay_trend(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    settled = ledger.summary.settled
-    if len(settled) < parameters.last + parameters.minimum:
+    delays = ledger.delays
+    if len(delays) < parameters.last + parameters.minimum:
         return None, NEVER
-    delays = list(settled.values())
     recent = sorted(delays[-parameters.last :])
-    earlier = sorted(delays[-parameters.last - parameters.baseline : -parameters.last])
-    now, before = recent[len(recent) // 2], earlier[len(earlier) // 2]
-    if now <= parameters.grace_days:  # drifting, but still in time: no risk yet
+    now = recent[len(recent) // 2]
+    if now <= parameters.grace_days:  # perhaps drifting, but still in time: no risk yet
         return 0, NEVER
+    earlier = sorted(delays[-parameters.last - parameters.baseline : -parameters.last])
+    before = earlier[len(earlier) // 2]
     return max(now - before, 0), NEVER
-
-
-def _in_window(window: dict[int, int], as_of: int, window_days: int) -> tuple[int, int]:
-    """Count of the last `window_days` days, and the day on which the oldest of them leaves."""
-    first, count, oldest = as_of - window_days + 1, 0, NEVER
-    for day, number in window.items():
-        if first <= day <= as_of:
-            count += number
-            if day < oldest:
-                oldest = day
-    return count, (oldest + window_days if count else NEVER)
 
 
 def _complaint_count(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    if not ledger.summary.complaints:
+    window, length = ledger.complained, parameters.window_days
+    if not window.counts:
         return 0, NEVER
-    return _in_window(ledger.summary.complaints, as_of, parameters.window_days)
+    count = window.total(length, as_of)
+    return count, (window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER)
 
 
-def _rate(events: dict[int, int], ledger: Ledger, as_of: int, parameters: Parameters) -> Reading:
-    if not events:
+def _rate(
+    events: Window,
+    stirring: int,
+    ledger: Ledger,
+    as_of: int,
+    parameters: Parameters,
+    ladder: Ladder,
+) -> Reading:
+    length, invoices = parameters.window_days, ledger.issued
+    count = events.total(length, as_of)
+    if count < parameters.minimum_events:
         return 0, NEVER
-    count, turn = _in_window(events, as_of, parameters.window_days)
-    if count == 0:
-        return 0, NEVER
-    issued, leaves = _in_window(ledger.summary.issued, as_of, parameters.window_days)
-    turn = min(turn, leaves)  # fewer invoices make the same events a higher rate
-    if issued < parameters.minimum or count < parameters.minimum_events:
-        return None, turn
-    return count * 10_000 // max(issued, 1), turn
+    issued = invoices.total(length, as_of)
+    if issued < parameters.minimum:
+        return None, NEVER
+    value = count * 10_000 // max(issued, 1)
+    if value >= ladder.clear_at:
+        leaves = events.oldest_leaves(length, as_of), invoices.oldest_leaves(length, as_of)
+        return value, min(leaves)
+    if issued > parameters.minimum and not ledger.stirred & stirring:
+        return value, NEVER  # one more invoice: what was found before still is early enough
+    # As invoices leave the window the same events weigh more: when could they weigh enough?
+    return value, invoices.shrinks_to(count * 10_000 // ladder.lowest, length, as_of)
 
 
 def _complaint_rate(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    return _rate(ledger.summary.complaints, ledger, as_of, parameters)
+    if not ledger.complained.counts:
+        return 0, NEVER
+    return _rate(ledger.complained, parts.COMPLAINTS, ledger, as_of, parameters, ladder)
 
 
 def _return_rate(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    return _rate(ledger.summary.returns, ledger, as_of, parameters)
+    if not ledger.returned.counts:
+        return 0, NEVER
+    return _rate(ledger.returned, parts.RETURNS, ledger, as_of, parameters, ladder)
 
 
 def _silent_days(
@@ -208,11 +217,13 @@ def _silent_days(
         return None, NEVER
     if value < ladder.lowest:
         return value, last + ladder.lowest
-    days = [day for day in ledger.summary.issued if last - parameters.window_days < day <= last]
-    if len(days) < max(parameters.minimum, 2):
+    days = ledger.issued.days
+    first = bisect_right(days, last - parameters.window_days)
+    gaps = len(days) - first - 1
+    if gaps + 1 < max(parameters.minimum, 2):
         return None, NEVER
     # The usual gap between days with invoices: who buys each quarter is not silent for two months.
-    needed = parameters.usual_gaps * (last - min(days)) // (len(days) - 1)
+    needed = parameters.usual_gaps * (last - days[first]) // gaps
     if value < needed:
         return 0, last + needed
     later = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
@@ -237,6 +248,7 @@ MEASURES: dict[str, Measure] = {
             parts.OVERDUE,
             _MONEY_IN_AND_OUT,
             by_currency=True,
+            moves_by_time=True,
             optional=("grace",),
         ),
         Measure(
@@ -246,6 +258,7 @@ MEASURES: dict[str, Measure] = {
             parts.OVERDUE,
             _MONEY_IN_AND_OUT,
             by_currency=True,
+            moves_by_time=True,
             optional=("floor",),
         ),
         Measure(
@@ -281,6 +294,7 @@ MEASURES: dict[str, Measure] = {
             _complaint_count,
             parts.COMPLAINTS,
             frozenset({COMPLAINTS}),
+            moves_by_time=True,
             required=("window",),
         ),
         Measure(
@@ -289,6 +303,7 @@ MEASURES: dict[str, Measure] = {
             _complaint_rate,
             parts.COMPLAINTS | parts.ISSUED,
             frozenset({COMPLAINTS, INVOICES}),
+            moves_by_time=True,
             required=("window", "minimum"),
             optional=("minimum_events",),
         ),
@@ -298,6 +313,7 @@ MEASURES: dict[str, Measure] = {
             _return_rate,
             parts.RETURNS | parts.ISSUED,
             frozenset({INVOICES}),
+            moves_by_time=True,
             required=("window", "minimum"),
             optional=("minimum_events",),
         ),
@@ -307,6 +323,7 @@ MEASURES: dict[str, Measure] = {
             _silent_days,
             parts.ISSUED,
             frozenset({INVOICES}),
+            moves_by_time=True,
             required=("window", "minimum", "usual_gaps"),
         ),
         Measure(

@@ -80,7 +80,9 @@ class Rule(Struct, frozen=True):
     text: Text
     clears_when: Text
     action_text: Text
-    ladder: Ladder | None = None
+    key: str
+    """Its episodes' key, up to the subject."""
+    ladder: Ladder | None
     """The only ladder, where thresholds don't depend on the currency."""
 
 
@@ -113,6 +115,15 @@ class Policy(Struct):
     def full_plan(self, suspended: frozenset[int]) -> tuple[Rule, ...]:
         """All rules but those that read a suspended topic."""
         return self.plan(ALL, suspended)
+
+    def daily_plan(self, suspended: frozenset[int]) -> tuple[Rule, ...]:
+        """Rules to look at when a day passes and nothing else: those that move by time."""
+        rules = self.plans.get((0, suspended))
+        if rules is None:
+            rules = self.plans[0, suspended] = tuple(
+                rule for rule in self.full_plan(suspended) if rule.measure.moves_by_time
+            )
+        return rules
 
 
 def canonical(document: object) -> str:
@@ -251,6 +262,7 @@ class _Reader:
             measure=measure,
             parameters=self._parameters(rule, path, measure),
             ladders=ladders,
+            key=f"{name}:",
             ladder=ladders.get(""),
             repeat_days=self._quantity(
                 rule.get("repeat_after"), (*path, "repeat_after"), _days, lowest=1
