@@ -32,7 +32,7 @@ from tocsin.agents.settings import Settings
 CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_MS = 20_000
 SET_ON_TOPIC = 1  # Kafka's code of a setting that was given to the topic itself
-GONE_ATTEMPTS = 100
+WAIT_ATTEMPTS = 100
 WAIT_INTERVAL_S = 0.1
 COORDINATOR_ATTEMPTS = 100
 
@@ -111,6 +111,15 @@ class Brokers:
             _raise(code, f"topic {name}: {rest[0] if rest else ''}")
         return True
 
+    async def until_known(self, names: Iterable[str]) -> None:
+        """Wait until the brokers tell of topics that were just created."""
+        wanted = set(names)
+        for _ in range(WAIT_ATTEMPTS):
+            if wanted <= set(await self.partitions()):
+                return
+            await asyncio.sleep(WAIT_INTERVAL_S)
+        raise TimeoutError(f"topics {', '.join(sorted(wanted))} were created but do not appear")
+
     async def set_topic(self, name: str, own: Mapping[str, str]) -> None:
         """Make `own` the topic's own settings, beside those that it has already."""
         settings = (await self.topic_settings([name]))[name]
@@ -127,7 +136,7 @@ class Brokers:
         for entry in response.topic_error_codes:
             if for_code(entry[1]) is not UnknownTopicOrPartitionError:
                 _raise(entry[1], f"topic {entry[0]}")
-        for _attempt in range(GONE_ATTEMPTS):
+        for _attempt in range(WAIT_ATTEMPTS):
             if not wanted & (await self.partitions()).keys():
                 return
             await asyncio.sleep(WAIT_INTERVAL_S)

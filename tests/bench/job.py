@@ -62,7 +62,7 @@ def encode(kind: int, event: dict[str, Any]) -> bytes:
 def decode(value: bytes) -> tuple[int, dict[str, Any]]:
     """Read one record: its kind and its fields."""
     kind = int.from_bytes(value[1:5], "big")
-    return kind, fastavro.schemaless_reader(io.BytesIO(value[5:]), SCHEMAS[kind], None)  # type: ignore[return-value] - a record is a dict
+    return kind, fastavro.schemaless_reader(io.BytesIO(value[5:]), SCHEMAS[kind], None)  # type: ignore[return-value]  # a record is a dict
 
 
 def new_state() -> dict[str, Any]:

@@ -1,0 +1,164 @@
+"""The command line: names the commands, loads only the one that is called, ends with one line.
+
+Every error of our tree becomes one message (what, where, how to mend) and its exit code. Anything
+else is a defect: it is named in one line, and TOCSIN_DEBUG=1 shows where it arose.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, cast
+
+import click
+from msgspec import Struct
+from tocsin.agents.errors import TocsinError
+from tocsin.agents.exits import Exit
+
+DEBUG_VARIABLE = "TOCSIN_DEBUG"
+
+
+class Entry(Struct, frozen=True):
+    """A command: under which heading it is listed, in which module it is, what it does."""
+
+    section: str
+    module: str
+    about: str
+
+
+COMMANDS = {
+    "up": Entry("Run", "services", "Run Kafka and ClickHouse on this machine."),
+    "worker": Entry("Run", "services", "Turn events into warnings."),
+    "audit": Entry("Run", "services", "Copy every record into ClickHouse."),
+    "intake": Entry("Run", "services", "Bring foreign topics in."),
+    "topics": Entry("Set up", "topics", "Create the topics, or check them."),
+    "migrate": Entry("Set up", "services", "Bring ClickHouse's tables up to date."),
+    "policy": Entry("Set up", "policy", "Check, show or publish a policy."),
+    "go-live": Entry("Set up", "topics", "History is loaded: warnings count from now."),
+    "warnings": Entry("See", "warnings", "The latest, the open ones, or each as it comes."),
+    "customer": Entry("See", "customer", "The credit file of one customer."),
+    "explain": Entry("See", "explain", "Why one warning was given, with its evidence."),
+    "sql": Entry("See", "sql", "Ask the history in SQL."),
+    "generate": Entry("Events", "data", "Make up a portfolio's events."),
+    "produce": Entry("Events", "data", "Send events from JSON Lines."),
+    "replay": Entry("Prove", "data", "Decide again, and compare."),
+    "verify": Entry("Prove", "data", "Compare Kafka, ClickHouse and journal."),
+    "doctor": Entry("Mend", "doctor", "Find what is wrong, and how to mend it."),
+    "dead-letters": Entry("Mend", "dead_letters", "Refused records: see, mend, send again."),
+    "reset": Entry("Mend", "topics", "Forget all state, decide again from the events."),
+}
+
+
+class Commands(click.Group):
+    """Lists commands by section without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command's name, in the order of the catalog."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"tocsin.agents.commands_{entry.module}")
+        return cast(click.Command, getattr(module, cmd_name.replace("-", "_")))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown name is answered with the nearest known one."""
+        from tocsin.agents.settings import nearest
+
+        name = args[0] if args else ""
+        if args and name not in COMMANDS and not name.startswith("-"):
+            ctx.fail(f"no such command: {name}{nearest(name, COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their sections."""
+        sections = list(dict.fromkeys(entry.section for entry in COMMANDS.values()))
+        for section in sections:
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (name, entry.about)
+                        for name, entry in COMMANDS.items()
+                        if entry.section == section
+                    ]
+                )
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"tocsin {version('tocsin')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version.",
+)
+def tocsin() -> None:
+    """Early warning for bad business customers, from invoices, payments and complaints."""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; prints what went wrong."""
+    try:
+        result = tocsin.main(list(arguments), prog_name="tocsin", standalone_mode=False)
+    except click.exceptions.Abort:
+        return Exit.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except TocsinError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has seen enough; without this Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    return _code(result)
+
+
+def main() -> None:
+    """Entry point of `tocsin`."""
+    try:
+        code = run_command(sys.argv[1:])
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        _complain(
+            f"a defect in tocsin: {type(error).__name__}: {error}; {DEBUG_VARIABLE}=1 shows where"
+        )
+        code = Exit.AGENT
+    sys.exit(code)
+
+
+def _code(result: Any) -> int:
+    """A command's exit code: what it returned if that is one."""
+    return result if isinstance(result, int) and not isinstance(result, bool) else Exit.OK
+
+
+def _complain(message: str) -> None:
+    mark = click.style("error:", fg="red", bold=True)
+    click.echo(f"{mark} {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()
