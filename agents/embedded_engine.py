@@ -49,6 +49,7 @@ DEFAULT_FORMAT: Final = "TabSeparated"
 STREAMED_FORMATS: Final = frozenset(
     {"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"}
 )
+SERVER_DEFAULTS: Final = {"implicit_select": "0"}  # chDB is more lenient than a server
 READER_LIMITS: Final = {"max_execution_time": "300", "max_memory_usage": "4000000000"}
 # What the HTTP interface itself understands; the engine would call these unknown settings.
 TRANSPORT_PARAMETERS: Final = frozenset(
@@ -191,7 +192,7 @@ class Engine:
         connection = chdb.connect(self._path)
         try:
             limits = READER_LIMITS if statement.is_reader else {}
-            for name, value in {**limits, **statement.settings}.items():
+            for name, value in {**SERVER_DEFAULTS, **limits, **statement.settings}.items():
                 if not SETTING_NAME.fullmatch(name):
                     raise StatementError(
                         f"Code: 115. DB::Exception: Unknown setting {name!r} (UNKNOWN_SETTING)"
