@@ -19,6 +19,7 @@ from aiokafka.errors import (
     AuthenticationMethodNotSupported,
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
+    KafkaConnectionError,
     KafkaError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
@@ -54,19 +55,24 @@ class Group(Struct, frozen=True):
 @asynccontextmanager
 async def reaching(settings: Settings) -> AsyncIterator[None]:
     """Translate what goes wrong between us and the brokers into errors of our tree."""
-    where = settings.bootstrap_servers
+    where = f"Kafka at {settings.bootstrap_servers}"
     try:
         yield
     except (AuthenticationFailedError, AuthenticationMethodNotSupported) as error:
         raise ConfigurationError(
-            f"Kafka at {where} refuses the login: {error}; check security_protocol, "
-            "sasl_mechanism, sasl_username and the password"
+            f"{where} refuses the login: {error}",
+            mend="check security_protocol, sasl_mechanism, sasl_username and the password",
+        ) from error
+    except KafkaConnectionError as error:
+        raise UnavailableError(
+            f"{where} does not answer",
+            mend="see that it runs (`tocsin up` starts one) and that bootstrap_servers and "
+            "security_protocol are right",
         ) from error
     except (KafkaError, TimeoutError, OSError) as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error) or "no answer in time"
         raise UnavailableError(
-            f"Kafka at {where} cannot be used: {reason}; check that it runs (`tocsin doctor`) "
-            "and that bootstrap_servers and security_protocol are right"
+            f"{where} cannot be used: {reason}", mend="`tocsin doctor` looks for the cause"
         ) from error
 
 

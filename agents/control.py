@@ -6,6 +6,8 @@ transactional id per kind fences a second operator who does the same at the same
 
 from __future__ import annotations
 
+import getpass
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -13,9 +15,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from tocsin.agents.brokers import reaching
 from tocsin.agents.errors import UnavailableError
+from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
-from tocsin.schemas.catalog import Topic
+from tocsin.schemas.catalog import CLOCK, Topic
 from tocsin.streams.events import ControlEvent
 
 
@@ -61,3 +64,24 @@ async def announcing(settings: Settings, purpose: str) -> AsyncIterator[Announce
             ) from error
         finally:
             await producer.stop()
+
+
+def author() -> str:
+    """Who gives the order: the user of the operating system, as far as it has a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under an id without a name
+        return "unknown"
+
+
+async def present_ms(settings: Settings) -> int:
+    """The instant (epoch ms) that a control record given now should bear.
+
+    It closes all days before it. Where a feed keeps the clock, which may tell of past or simulated
+    days, the present is the latest instant that the feed has told; else it is the wall clock.
+    """
+    wall_clock = time.time_ns() // 1_000_000
+    if settings.clock != "feed":
+        return wall_clock
+    told = [record.timestamp for record in await read_topic(settings, settings.topic(CLOCK))]
+    return max(told, default=wall_clock)

@@ -46,6 +46,8 @@ def configure(level: str, *, as_json: bool | None = None, stream: TextIO | None 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def quiet() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+from tocsin.agents.logs import quiet
 from tocsin.agents.settings import ABOUT, NAMES, SECRET_FILES, Settings, load, nearest
 from tocsin.agents.terminal import Terminal
 
@@ -35,6 +36,7 @@ def connected(
         flags = {name: kwargs.pop(name, None) for name in FLAGS}
         flags |= _pairs(pairs)  # type: ignore[arg-type]  # click's value of `--set`
         settings = load(flags, environ=os.environ, config=config)  # type: ignore[arg-type]  # a str
+        quiet()
         return function(settings, Terminal(as_json=as_json), *args, **kwargs)
 
     for name in reversed(FLAGS):

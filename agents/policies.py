@@ -6,6 +6,8 @@ written in one transaction and stamped with the instant from which it is in forc
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import yaml
 from msgspec import Struct
 from tocsin.agents.control import announcing
@@ -126,11 +128,20 @@ async def publish_first_policy(settings: Settings) -> Published | None:
     async with announcing(settings, PURPOSE) as announcer:
         if await read_topic(settings, settings.topic(POLICIES)):
             return None
-        text = default_policy_text()
-        policy, document = checked(text, "packaged with tocsin", settings.horizon_days)
-        event = _event(policy, document, text, BEFORE_ANY_EVENT)
+        event = first_event(settings, None)
         await announcer.send_everywhere(POLICIES, event, BEFORE_ANY_EVENT)
     return _published(event, settings)
+
+
+def first_event(settings: Settings, path: Path | None) -> PolicyPublished:
+    """The record that puts a policy file, or the packaged policy, in force before any event.
+
+    Raises PolicyError for its problems.
+    """
+    text = default_policy_text() if path is None else path.read_text("utf-8")
+    where = "packaged with tocsin" if path is None else str(path)
+    policy, document = checked(text, where, settings.horizon_days)
+    return _event(policy, document, text, BEFORE_ANY_EVENT)
 
 
 def _entry(node: yaml.Node | None, name: str) -> tuple[yaml.Node, yaml.Node] | None:

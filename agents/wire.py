@@ -9,6 +9,7 @@ from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.settings import Settings
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.registry import FileRegistry, RegistryError
+from tocsin.streams.convention import Convention
 
 
 def open_codec(settings: Settings) -> Codec:
@@ -20,14 +21,30 @@ def open_codec(settings: Settings) -> Codec:
         raise ConfigurationError(f"schema registry: {error}") from error
 
 
-def open_clickhouse(settings: Settings) -> ClickHouse:
-    """Connect to the deployment's ClickHouse. Raises ConfigurationError, UnavailableError."""
+def convention_of(settings: Settings) -> Convention:
+    """The deployment's convention: zone, hour of closing, horizon."""
+    return Convention(settings.zone, settings.close_after_minutes, settings.horizon_days)
+
+
+def require_clickhouse(settings: Settings) -> None:
+    """Raise ConfigurationError if no ClickHouse is known."""
     if not settings.clickhouse_url:
         raise ConfigurationError(
             f"no ClickHouse is known: none is set and no embedded services run over "
             f"{settings.data_path}",
             mend="start them with `tocsin up`, or set clickhouse_url",
         )
+
+
+def open_clickhouse(settings: Settings, *, is_reader: bool = False) -> ClickHouse:
+    """Connect to the deployment's ClickHouse. Raises ConfigurationError, UnavailableError.
+
+    A reader does not log in to the embedded engine, which lets those who do not only read.
+    """
+    require_clickhouse(settings)
+    is_embedded = "embedded services" in settings.origins.get("clickhouse_user", "")
+    if is_reader and is_embedded:
+        return connect(settings.clickhouse_url)
     return connect(
         settings.clickhouse_url,
         user=settings.clickhouse_user,

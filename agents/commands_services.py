@@ -1,0 +1,98 @@
+"""`tocsin up`, `worker`, `audit`, `intake`: the programs that keep running; `migrate`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+from tocsin.agents import logs
+from tocsin.agents.exits import Exit
+from tocsin.agents.options import connected, run
+from tocsin.agents.settings import Settings
+from tocsin.agents.terminal import Terminal
+
+
+@click.command("up")
+@connected
+def up(settings: Settings, terminal: Terminal) -> int:
+    """Run an embedded Kafka and ClickHouse over the data folder until Ctrl-C.
+
+    Other commands find them through the folder. The first start fetches Kafka once.
+    """
+    from tocsin.agents import embedded
+
+    return run(embedded.up(settings.data_path, tell=terminal.say))
+
+
+@click.command("worker")
+@connected
+def worker(settings: Settings, terminal: Terminal) -> None:
+    """Read the events, keep the ledgers, publish the warnings; until Ctrl-C or SIGTERM.
+
+    Any number may run: they share the partitions. Each ends with its own exit code when it
+    cannot go on, and is safe to start again at once.
+    """
+    from tocsin.agents.worker import run_worker
+
+    logs.configure(settings.log_level)
+    run_worker(settings)
+
+
+@click.command("audit")
+@connected
+def audit(settings: Settings, terminal: Terminal) -> Exit:
+    """Copy every record into ClickHouse, once, until Ctrl-C or SIGTERM; sets the tables up."""
+    from tocsin.agents.audit import SinkError
+
+    logs.configure(settings.log_level)
+    try:
+        run(_audit(settings))
+    except SinkError as error:
+        terminal.note(f"error: {error}", style="red")
+        return Exit.SINK
+    return Exit.OK
+
+
+@click.command("intake")
+@click.argument("mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@connected
+def intake(settings: Settings, terminal: Terminal, mapping: Path) -> None:
+    """Bring foreign topics in: any key, any partition count, JSON or Avro, mapped field by field.
+
+    MAPPING is a YAML file that says which topics, and which of their fields are ours.
+    """
+    from tocsin.agents.intake import run_intake
+
+    logs.configure(settings.log_level)
+    run_intake(settings, mapping)
+
+
+@click.command("migrate")
+@connected
+def migrate(settings: Settings, terminal: Terminal) -> None:
+    """Bring ClickHouse to the tables and views that this version needs."""
+    from tocsin.agents import migrate as migrations
+    from tocsin.agents.wire import open_clickhouse
+
+    client = open_clickhouse(settings)
+    try:
+        done = migrations.migrate(client)
+    finally:
+        client.close()
+    terminal.result(done)
+    for name in done:
+        terminal.say(f"applied {name}")
+    if not done:
+        terminal.say("nothing to apply", style="green")
+
+
+async def _audit(settings: Settings) -> None:
+    from tocsin.agents.audit import run_sink
+    from tocsin.agents.supervisor import stop_on_signals
+    from tocsin.agents.wire import require_clickhouse
+
+    require_clickhouse(settings)
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    await run_sink(settings, stop)

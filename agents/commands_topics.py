@@ -1,0 +1,125 @@
+"""`tocsin topics`, `tocsin go-live`, `tocsin reset`: what a deployment stands on."""
+
+from __future__ import annotations
+
+import click
+from tocsin.agents.brokers import Brokers, connect
+from tocsin.agents.control import announcing, author, present_ms
+from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.exits import Exit
+from tocsin.agents.formats import instant, parse_instant
+from tocsin.agents.options import connected, run
+from tocsin.agents.settings import Settings
+from tocsin.agents.terminal import Column, Terminal
+from tocsin.agents.topics import Problem, apply, check
+from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, JOURNAL, LEDGERS, WARNINGS
+from tocsin.streams.events import WentLive
+
+# What the worker writes. Without them it starts over from the events; those are never touched.
+DERIVED = (WARNINGS, JOURNAL, DEAD_LETTERS, LEDGERS)
+
+
+@click.group()
+def topics() -> None:
+    """Create tocsin's topics, or check that they are fit for use."""
+
+
+@topics.command("apply")
+@click.option("--fix", is_flag=True, help="Also set topic settings that differ.")
+@connected
+def topics_apply(settings: Settings, terminal: Terminal, fix: bool) -> None:
+    """Create the topics that are missing and publish the packaged policy if there is none.
+
+    Nothing that exists is altered, unless --fix is given, and then settings only.
+    """
+    applied = run(apply(settings, fix=fix))
+    terminal.result(applied)
+    for name in applied.created:
+        terminal.say(f"created {name} with {settings.partitions} partitions")
+    for name in applied.mended:
+        terminal.say(f"mended the settings of {name}")
+    if applied.policy:
+        terminal.say(f"published policy {applied.policy}")
+    if not (applied.created or applied.mended or applied.policy):
+        terminal.say("all topics are as they should be", style="green")
+
+
+@topics.command("check")
+@connected
+def topics_check(settings: Settings, terminal: Terminal) -> Exit:
+    """Tell what is wrong with the topics; exit code 1 if anything is."""
+    problems = run(check(settings))
+    terminal.result(problems)
+    if not problems:
+        terminal.say("all topics are as they should be", style="green")
+        return Exit.OK
+    columns = [Column("topic"), Column("problem", wraps=True), Column("mend", wraps=True)]
+    terminal.table(columns, [[problem.topic, problem.what, problem.mend] for problem in problems])
+    return Exit.DIFFERENCE
+
+
+@click.command("go-live")
+@click.option("--at", metavar="INSTANT", help="Instant from which, ISO 8601; now if not given.")
+@connected
+def go_live(settings: Settings, terminal: Terminal, at: str | None) -> None:
+    """End the loading of history: warnings that follow concern the present.
+
+    Writes one control record to every partition of the clock topic, in one transaction. The
+    worker goes live when it has read all records that are older.
+    """
+    timestamp = run(_go_live(settings, parse_instant(at) if at else None))
+    terminal.result({"went_live_at": timestamp, "partitions": settings.partitions})
+    terminal.say(f"live from {instant(timestamp)} in all {settings.partitions} partitions")
+
+
+@click.command("reset")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@connected
+def reset(settings: Settings, terminal: Terminal, yes: bool) -> None:
+    """Forget every decision and all state, so that the worker decides again from the events.
+
+    Deletes and creates anew the topics that the worker writes (warnings, journal, dead-letters,
+    ledgers). The events, policies and clock stay. Stop the workers and the audit first; give the
+    audit a new database, or drop the history of these topics there.
+    """
+    names = [settings.topic(topic) for topic in DERIVED]
+    if not yes:
+        terminal.note(f"this deletes {', '.join(names)} at {settings.bootstrap_servers}")
+        click.confirm("forget all decisions and state?", abort=True, err=True)
+    run(_reset(settings, names))
+    terminal.result({"reset": names})
+    terminal.say(f"forgot {', '.join(names)}; the next worker starts from the first event")
+
+
+async def _go_live(settings: Settings, instant_ms: int | None) -> int:
+    await _require_topics(settings)
+    timestamp = await present_ms(settings) if instant_ms is None else instant_ms
+    async with announcing(settings, "go-live") as announcer:
+        await announcer.send_everywhere(CLOCK, WentLive(source=author()), timestamp)
+    return timestamp
+
+
+async def _require_topics(settings: Settings) -> None:
+    async with connect(settings) as brokers:
+        count = (await brokers.partitions()).get(settings.topic(CLOCK))
+    if count != settings.partitions:
+        found = "does not exist" if count is None else f"has {count} partitions"
+        mend = "see `tocsin topics check`"
+        raise ConfigurationError(f"topic {Problem(settings.topic(CLOCK), found, mend)}")
+
+
+async def _reset(settings: Settings, names: list[str]) -> None:
+    async with connect(settings) as brokers:
+        await _refuse_while_working(brokers, settings)
+        await brokers.delete(names)
+        await brokers.rewind(settings.app_id)
+    await apply(settings)
+
+
+async def _refuse_while_working(brokers: Brokers, settings: Settings) -> None:
+    group = await brokers.group(settings.app_id)
+    if group.members:
+        raise ConfigurationError(
+            f"{len(group.members)} worker(s) of {settings.app_id} are running; stop them, wait "
+            f"{settings.session_timeout_s} s, then reset"
+        )

@@ -1,0 +1,231 @@
+"""Questions of the commands to ClickHouse: warnings, customers, evidence, policies, refusals.
+
+Records come back as their raw bytes and are decoded by the codec, so that a warning from history
+equals the one on the topic. Values reach statements as parameters only.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import Struct
+from tocsin.agents import lookup_sql as sql
+from tocsin.agents.clickhouse import ClickHouse
+from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
+from tocsin.agents.settings import Settings
+from tocsin.agents.wire import open_clickhouse, open_codec
+from tocsin.schemas.catalog import BY_ID, SOURCES
+from tocsin.schemas.codec import Codec
+from tocsin.schemas.records import DeadLetter
+from tocsin.streams.decisions import Evidence, RiskWarning
+from tocsin.streams.events import Event
+from tocsin.streams.severity import SEVERITIES
+
+NOT_SET_UP_CODES = frozenset({60, 81})  # ClickHouse: unknown table, unknown database
+ORIGIN_HEADER = "tocsin_origin"  # on a record sent again: topic/partition/offset it was refused at
+EVENT_SOURCES = tuple(topic for topic in SOURCES if topic.name not in ("policies", "clock"))
+
+
+class Wanted(Struct, frozen=True):
+    """Which warnings: empty fields leave all in; `severity` is the least one."""
+
+    is_open: bool = False
+    customer_id: str = ""
+    rule: str = ""
+    severity: str = "LOW"
+    phase: str = ""
+    since: int = 0  # epoch day
+    limit: int = 50
+
+
+class Placed(Struct, frozen=True):
+    """A warning and where it stands in the warnings topic."""
+
+    partition: int
+    offset: int
+    warning: RiskWarning
+
+
+class Refused(Struct, frozen=True):
+    """A dead letter, where it stands in the dead-letters topic, and whether it was sent again."""
+
+    partition: int
+    offset: int
+    letter: DeadLetter
+    is_resent: bool
+
+
+class EventSeen(Struct, frozen=True):
+    """An event of a customer and where it stands."""
+
+    topic_id: int
+    partition: int
+    offset: int
+    timestamp: int
+    event: Event
+
+
+class Lookup:
+    """The history of one deployment."""
+
+    def __init__(self, client: ClickHouse, codec: Codec) -> None:
+        self._client = client
+        self._codec = codec
+
+    def warnings(self, wanted: Wanted) -> list[Placed]:
+        """The latest warnings, newest first; open ones by severity and exposure."""
+        statement = sql.WARNINGS_WANTED.format(
+            view="v_open_warnings" if wanted.is_open else "v_warning_history",
+            order=sql.GRAVEST_FIRST if wanted.is_open else sql.NEWEST_FIRST,
+        )
+        values = {
+            "customer": wanted.customer_id,
+            "rule": wanted.rule,
+            "phase": wanted.phase,
+            "severity": wanted.severity,
+            "severities": list(SEVERITIES),
+            "since": wanted.since,
+            "limit": wanted.limit,
+        }
+        return self._placed(statement, values)
+
+    def warnings_with_id(self, warning_id: str) -> list[Placed]:
+        """Warnings whose id begins so; two at most, which tells an ambiguous beginning."""
+        return self._placed(sql.WARNING_BY_ID, {"id": warning_id})
+
+    def episode(self, episode_id: str) -> list[Placed]:
+        """Every step of an episode, oldest first."""
+        return self._placed(sql.WARNINGS_OF_EPISODE, {"id": episode_id})
+
+    def names(self, customer_ids: Collection[str]) -> dict[str, str]:
+        """The latest known names of customers."""
+        rows = self._client.rows(sql.NAMES, {"ids": sorted(set(customer_ids))})
+        return {customer_id: name for customer_id, name in rows if name}
+
+    def reporting_currency(self) -> str | None:
+        """The currency that the policy published last reports in."""
+        rows = self._client.rows(sql.REPORTING_CURRENCY)
+        return rows[0][0] or None if rows else None
+
+    def policy(self, policy_hash: str) -> tuple[str, str] | None:
+        """Canonical document and source text of the policy with this hash."""
+        rows = self._client.rows(sql.POLICY, {"hash": policy_hash})
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def journal_place(self, placed: Placed) -> tuple[int, int] | None:
+        """Sequence and offset of the journal record whose transaction wrote the warning.
+
+        Each journal record counts its outputs: warnings, and one dead letter per refusal.
+        """
+        values = {"partition": placed.partition, "offset": placed.offset}
+        rows = self._client.rows(sql.JOURNAL_OF_WARNING, values)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def evidence(self, wanted: Iterable[Evidence]) -> dict[Evidence, EventSeen]:
+        """The records that pieces of evidence point to, as far as ClickHouse has them."""
+        found: dict[Evidence, EventSeen] = {}
+        for evidence in wanted:
+            statement = sql.EVENT_AT.format(table=BY_ID[evidence.topic_id].table)
+            values = {"partition": evidence.partition, "offset": evidence.offset}
+            for row in self._client.rows(statement, values):
+                found[evidence] = self._seen(evidence.topic_id, row)
+        return found
+
+    def events(self, customer_id: str, limit: int) -> list[EventSeen]:
+        """The latest events of a customer, newest first."""
+        values = {"customer": customer_id, "limit": limit}
+        found = [
+            self._seen(topic.topic_id, row)
+            for topic in EVENT_SOURCES
+            for row in self._client.rows(sql.EVENTS_OF_CUSTOMER.format(table=topic.table), values)
+        ]
+        found.sort(key=lambda seen: (seen.timestamp, seen.topic_id, seen.offset), reverse=True)
+        return found[:limit]
+
+    def standing(self, customer_id: str) -> dict[str, Any] | None:
+        """The customer's row of the credit file, by column; None for a stranger."""
+        answer = self._client.query(sql.STANDING, {"customer": customer_id})
+        return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else None
+
+    def due(self, customer_id: str) -> list[tuple[str, int, int, int]]:
+        """Open amounts: currency, due day (epoch days), open minor units, items; oldest first."""
+        rows = self._client.rows(sql.DUE, {"customer": customer_id})
+        return [(currency, due, open_minor, items) for currency, due, open_minor, items in rows]
+
+    def similar(self, customer_id: str) -> list[str]:
+        """Known customer ids that are nearest to one that is not known."""
+        rows = self._client.rows(sql.SIMILAR_CUSTOMERS, {"customer": customer_id})
+        return [found for (found,) in rows]
+
+    def dead_letters(
+        self, *, topic_id: int | None = None, code: str = "", limit: int = 50
+    ) -> list[Refused]:
+        """The latest dead letters, newest first."""
+        topic = -1 if topic_id is None else topic_id
+        values = {"topic": topic, "code": code, "limit": limit}
+        return self._refused(sql.DEAD_LETTERS_WANTED, values)
+
+    def dead_letter(self, topic_id: int, partition: int, offset: int) -> Refused | None:
+        """The dead letter of the record that was refused at that place."""
+        values = {"topic": topic_id, "partition": partition, "offset": offset}
+        found = self._refused(sql.DEAD_LETTER_AT, values)
+        return found[0] if found else None
+
+    def _refused(self, statement: str, values: Mapping[str, Any]) -> list[Refused]:
+        rows = self._client.rows(statement, values)
+        resent = self._resent() if rows else frozenset()
+        found = []
+        for partition, offset, value in rows:
+            letter = self._codec.decode_dead_letter(base64.b64decode(value))
+            found.append(Refused(partition, offset, letter, place_of(letter) in resent))
+        return found
+
+    def _resent(self) -> frozenset[str]:
+        """Places of refused records that were sent again."""
+        statements = [sql.RESENT.format(table=topic.table) for topic in EVENT_SOURCES]
+        rows = self._client.rows("UNION ALL".join(statements), {"header": ORIGIN_HEADER})
+        return frozenset(place for (place,) in rows if place)
+
+    def _placed(self, places: str, values: Mapping[str, Any]) -> list[Placed]:
+        """Warnings at the places that a statement names, in its order."""
+        found = [(partition, offset) for partition, offset in self._client.rows(places, values)]
+        if not found:
+            return []
+        raw = {
+            (partition, offset): value
+            for partition, offset, value in self._client.rows(sql.RAW_WARNINGS, {"places": found})
+        }
+        return [
+            Placed(*place, self._codec.decode_warning(base64.b64decode(raw[place])))
+            for place in found
+        ]
+
+    def _seen(self, topic_id: int, row: tuple[Any, ...]) -> EventSeen:
+        partition, offset, timestamp, value = row
+        event = self._codec.decode(topic_id, base64.b64decode(value))
+        return EventSeen(topic_id, partition, offset, timestamp, event)
+
+
+@contextmanager
+def looking(settings: Settings) -> Iterator[Lookup]:
+    """Open the history. Raises ConfigurationError if it was never set up, UnavailableError."""
+    client = open_clickhouse(settings, is_reader=True)
+    try:
+        yield Lookup(client, open_codec(settings))
+    except ClickHouseRefusedError as error:
+        if error.code in NOT_SET_UP_CODES:
+            raise ConfigurationError(
+                f"ClickHouse at {settings.clickhouse_url} holds no history of tocsin yet",
+                mend="start `tocsin audit`, which sets it up and fills it",
+            ) from error
+        raise
+    finally:
+        client.close()
+
+
+def place_of(letter: DeadLetter) -> str:
+    """How people name a refused record: topic/partition/offset it was read from."""
+    return f"{BY_ID[letter.topic_id].name}/{letter.partition}/{letter.offset}"

@@ -1,0 +1,126 @@
+"""The statements of `tocsin.agents.lookup`.
+
+`{table}` and the like stand for names and clauses of this code, filled in by `format`; values are
+`{{name:Type}}` and bound by the server.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+WARNINGS_WANTED: Final = """
+SELECT partition, offset FROM {view}
+WHERE ({{customer:String}} = '' OR customer_id = {{customer:String}})
+    AND ({{rule:String}} = '' OR rule = {{rule:String}})
+    AND ({{phase:String}} = '' OR phase = {{phase:String}})
+    AND indexOf({{severities:Array(String)}}, severity)
+        >= indexOf({{severities:Array(String)}}, {{severity:String}})
+    AND toInt32(as_of) >= {{since:Int32}}
+ORDER BY {order}
+LIMIT {{limit:UInt32}}
+"""
+
+GRAVEST_FIRST: Final = (
+    "indexOf({severities:Array(String)}, severity) DESC, exposure_minor DESC, customer_id, rule"
+)
+NEWEST_FIRST: Final = "occurred_at DESC, partition, offset DESC"
+
+WARNING_BY_ID: Final = """
+SELECT partition, offset FROM v_warning_history
+WHERE startsWith(warning_id, {id:String}) ORDER BY partition, offset LIMIT 2
+"""
+
+WARNINGS_OF_EPISODE: Final = """
+SELECT partition, offset FROM v_warning_history WHERE episode_id = {id:String} ORDER BY offset
+"""
+
+RAW_WARNINGS: Final = """
+SELECT partition, offset, base64Encode(raw_value) FROM warnings FINAL
+WHERE (partition, offset) IN {places:Array(Tuple(Int32, Int64))}
+"""
+
+NAMES: Final = """
+SELECT customer_id, argMax(name, (timestamp, offset)) FROM customers
+WHERE is_decoded AND customer_id IN {ids:Array(String)} GROUP BY customer_id
+"""
+
+REPORTING_CURRENCY: Final = """
+SELECT JSONExtractString(document, 'reporting_currency') FROM policies
+WHERE is_decoded ORDER BY effective_from DESC, offset DESC LIMIT 1
+"""
+
+POLICY: Final = """
+SELECT document, source FROM policies
+WHERE is_decoded AND lower(hex(SHA256(document))) = {hash:String} LIMIT 1
+"""
+
+JOURNAL_OF_WARNING: Final = """
+SELECT sequence, offset FROM
+(
+    SELECT
+        sequence,
+        offset,
+        sum(output_count - length(`refusals.offset`)) OVER (ORDER BY sequence) AS written
+    FROM journal FINAL
+    WHERE partition = {partition:Int32} AND is_decoded
+)
+WHERE written >= (
+    SELECT count() FROM warnings FINAL
+    WHERE partition = {partition:Int32} AND offset <= {offset:Int64}
+)
+ORDER BY sequence LIMIT 1
+"""
+
+EVENT_AT: Final = """
+SELECT partition, offset, toUnixTimestamp64Milli(timestamp), base64Encode(raw_value)
+FROM {table}
+WHERE partition = {{partition:Int32}} AND offset = {{offset:Int64}} LIMIT 1
+"""
+
+EVENTS_OF_CUSTOMER: Final = """
+SELECT partition, offset, toUnixTimestamp64Milli(timestamp), base64Encode(raw_value)
+FROM {table} FINAL
+WHERE is_decoded AND customer_id = {{customer:String}}
+ORDER BY timestamp DESC, offset DESC LIMIT {{limit:UInt32}}
+"""
+
+STANDING: Final = """
+SELECT
+    customer_id, name, segment, country, credit_limit_minor, credit_limit_currency,
+    payment_terms_days, currencies, open_minor, unapplied_minor, exposure_minor, past_due_minor,
+    toInt32(oldest_due_date) AS oldest_due_date, toInt32(as_of) AS as_of,
+    toUnixTimestamp64Milli(last_payment_at) AS last_payment_at, last_payment_minor,
+    last_payment_currency, complaints, open_complaints
+FROM v_credit_file
+WHERE customer_id = {customer:String}
+"""
+
+DUE: Final = """
+SELECT currency, toInt32(due_date), open_minor, items FROM v_due
+WHERE customer_id = {customer:String} ORDER BY currency, due_date
+"""
+
+SIMILAR_CUSTOMERS: Final = """
+SELECT customer_id FROM standings
+ORDER BY editDistanceUTF8(customer_id, {customer:String}), customer_id LIMIT 3
+"""
+
+DEAD_LETTERS_WANTED: Final = """
+SELECT partition, offset, base64Encode(raw_value) FROM dead_letters FINAL
+WHERE is_decoded
+    AND ({topic:Int32} < 0 OR refused_topic_id = {topic:Int32})
+    AND ({code:String} = '' OR code = {code:String})
+ORDER BY timestamp DESC, partition, offset DESC LIMIT {limit:UInt32}
+"""
+
+DEAD_LETTER_AT: Final = """
+SELECT partition, offset, base64Encode(raw_value) FROM dead_letters FINAL
+WHERE is_decoded AND refused_topic_id = {topic:Int32} AND refused_partition = {partition:Int32}
+    AND refused_offset = {offset:Int64}
+LIMIT 1
+"""
+
+RESENT: Final = """
+SELECT `raw_headers.value`[indexOf(`raw_headers.name`, {{header:String}})]
+FROM {table} WHERE has(`raw_headers.name`, {{header:String}})
+"""
