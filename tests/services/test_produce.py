@@ -133,7 +133,7 @@ async def test_records_larger_than_one_batch_fill_several_in_order(settings: Set
 async def test_a_record_that_fits_no_batch_is_named(settings: Settings) -> None:
     large = Fact(0, 3, InvoiceIssued("C1", "I" * 999_995, 0, 0, 5, "EUR"))
 
-    with pytest.raises(ConfigurationError, match=r"InvoiceIssued at 1970.* takes 1000018 bytes"):
+    with pytest.raises(ConfigurationError, match=r"InvoiceIssued at 1970.* takes 1000015 bytes"):
         await produce([large], settings)
 
 
@@ -175,8 +175,8 @@ async def test_a_second_feed_ends_the_first(settings: Settings) -> None:
     assert instants == [*range(told[-1]), *range(200_000, 200_005)]
 
 
-async def test_a_broker_that_cannot_be_reached_is_an_error_that_says_how_to_go_on(
+async def test_a_broker_that_cannot_be_reached_is_named(
     settings: Settings,
 ) -> None:
-    with pytest.raises(UnavailableError, match="check that it runs"):
+    with pytest.raises(UnavailableError, match=r"Kafka at 127\.0\.0\.1:1 "):
         await produce([], replace(settings, bootstrap_servers="127.0.0.1:1"))
