@@ -18,7 +18,7 @@ _LOOSE_DAY = "\0"  # prefix of a due day without documents, among what money was
 
 def place(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
     """Apply a document's unapplied money, which must not be parked, and park what is left."""
-    is_waiting = False
+    before, is_waiting = funds.unapplied_minor, False
     for invoice_id in funds.invoice_ids:
         invoice = ledger.invoices.get(invoice_id)
         if invoice is None:
@@ -29,6 +29,8 @@ def place(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
         funds.is_released = True
         if funds.unapplied_minor:
             _apply_to_oldest(ledger, key, funds, today)
+    if funds.unapplied_minor != before:
+        ledger.hold_back(funds.currency, funds.unapplied_minor - before, today)
     if funds.unapplied_minor:
         funds.closed_on = 0
         ledger.park(key, funds)
@@ -52,7 +54,9 @@ def place_on(ledger: Ledger, key: str, invoice_id: str, today: int) -> None:
     """Put released money back on an invoice that was corrected, and place what is left of it."""
     funds, invoice = ledger.funds[key], ledger.invoices[invoice_id]
     if invoice.open_minor and invoice.currency == funds.currency:
+        before = funds.unapplied_minor
         _apply(ledger, key, funds, invoice_id, invoice, today)
+        ledger.hold_back(funds.currency, funds.unapplied_minor - before, today)
     place(ledger, key, funds, today)
 
 
@@ -76,12 +80,12 @@ def place_loose(
 ) -> None:
     """Apply money that has no document: named invoices first, then the oldest due."""
     funds = Funds(currency=currency, amount_minor=amount_minor, unapplied_minor=amount_minor)
-    ledger.hold_back(currency, amount_minor, today)
     for invoice_id in invoice_ids:
         invoice = ledger.invoices.get(invoice_id)
         if invoice is not None and invoice.open_minor and invoice.currency == currency:
             _apply(ledger, LOOSE, funds, invoice_id, invoice, today)
     _apply_to_oldest(ledger, LOOSE, funds, today)
+    ledger.hold_back(currency, funds.unapplied_minor, today)
     ledger.summary.accounts[currency].loose_minor += funds.unapplied_minor
 
 
@@ -142,7 +146,6 @@ def _apply(
     else:
         invoice.applied[key] = invoice.applied.get(key, 0) + amount
     ledger.settle(invoice_id, invoice, amount, today)
-    ledger.hold_back(funds.currency, -amount, today)
     if invoice.open_minor == 0:
         invoice.closed_on = today
         if not funds.reason and key is not LOOSE:
@@ -165,7 +168,6 @@ def _apply_to_oldest(ledger: Ledger, key: str, funds: Funds, today: int) -> None
         target = f"{_LOOSE_DAY}{day}"
         funds.applied[target] = funds.applied.get(target, 0) + amount
         ledger.settle_loose(funds.currency, day, amount, today)
-        ledger.hold_back(funds.currency, -amount, today)
 
 
 def _reopen(

@@ -34,14 +34,15 @@ def assess(ledger: Ledger, rules: tuple[Rule, ...], as_of: int) -> list[Finding]
     summary = ledger.summary
     found = []
     wake, episodes, has_open = summary.next_date, summary.episodes, summary.open_episodes > 0
+    accounts = summary.accounts
     for rule in rules:
-        measure, ladder = rule.measure, rule.ladder
-        for subject in summary.accounts if measure.by_currency else _WHOLE:
+        ladder, read, parameters = rule.ladder, rule.read, rule.parameters
+        for subject in accounts if rule.by_currency else _WHOLE:
             if rule.ladder is None:
                 ladder = rule.ladders.get(subject)
             value: int | None = None
             if ladder is not None:
-                value, turn = measure.read(ledger, subject, as_of, rule.parameters, ladder)
+                value, turn = read(ledger, subject, as_of, parameters, ladder)
                 if turn < wake:
                     wake = turn
             is_below = ladder is None or value is None or value < ladder.lowest

@@ -20,8 +20,8 @@ from tocsin.streams.documents import NEVER
 from tocsin.streams.episodes import Moment, advance, digest, withdraw
 from tocsin.streams.evolve import UNCHANGED, Today, evolve
 from tocsin.streams.forgetting import forget
-from tocsin.streams.ledger import ALL, Ledger
-from tocsin.streams.policy import Policy, Problem, hash_of, load_policy
+from tocsin.streams.ledger import ALL, EXPOSURE, Ledger
+from tocsin.streams.policy import Policy, Problem, Rule, hash_of, load_policy
 from tocsin.streams.sources import POLICIES
 from tocsin.streams.state import LIVE, PartitionState, PolicyInForce, Sweep
 
@@ -76,6 +76,7 @@ class Desk:
             convention.horizon_days,
             convention.documents_max,
         )
+        self._plans: dict[int, tuple[Rule, ...]] = {}  # rules to look at, by what was stirred
         self._queue: list[str] | None = None  # customers left of the sweep in progress, backwards
         self._policy = None if state.policy is None else self._load(policies[state.policy.hash])
         self._due: dict[int, list[str]] = {}
@@ -177,7 +178,12 @@ class Desk:
         self.ledgers[customer_id] = ledger
         ledger.is_touched = True
         self.touched[customer_id] = ledger
-        rules = policy.plan(ledger.stirred, self._suspended)
+        stirred = ledger.stirred
+        if summary.profile.credit_limit_minor is None:
+            stirred &= ~EXPOSURE  # judged against the limit only; setting one stirs PROFILE
+        rules = self._plans.get(stirred)
+        if rules is None:
+            rules = self._plans[stirred] = policy.plan(stirred, self._suspended)
         if rules:
             findings = assess(ledger, rules, self._today.date)
             if findings:
@@ -342,6 +348,7 @@ class Desk:
         state, old = self.state, self.state.policy
         state.policy = entry
         self._policy = self._load(self.policies[entry.hash])
+        self._plans = {}
         if old is not None and all(pending.hash != old.hash for pending in state.pending):
             del self.policies[old.hash]
             self.touched_policies.append(old.hash)
@@ -369,6 +376,7 @@ class Desk:
 
     def _note_holds(self) -> None:
         self._suspended = holds.suspended(self.state)
+        self._plans = {}
 
 
 def _business_id(event: events.CustomerEvent) -> str:

@@ -26,10 +26,12 @@ from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.convention import Calendar
 from tocsin.streams.documents import Complaint, Funds, Invoice, Profile
 from tocsin.streams.ledger import (
+    COMPLAINT_RATE,
     COMPLAINTS,
-    EXPOSURE,
     FOLDED,
     ISSUED,
+    PROFILE,
+    RETURN_RATE,
     RETURNS,
     Ledger,
 )
@@ -339,7 +341,7 @@ def _update(
     if profile == known or profile.occurred_at < known.occurred_at:
         return UNCHANGED
     ledger.summary.profile = profile
-    ledger.stirred |= EXPOSURE
+    ledger.stirred |= PROFILE
     return "CUSTOMER_UPDATED"
 
 
@@ -349,7 +351,12 @@ def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
         ledger.issued.add(day, 1)
     if day > summary.last_issued_on:
         summary.last_issued_on = day
-    ledger.stirred |= ISSUED
+    stirred = ISSUED
+    if summary.complaints:
+        stirred |= COMPLAINT_RATE
+    if summary.returns:
+        stirred |= RETURN_RATE
+    ledger.stirred |= stirred
 
 
 def _uncount_issued(ledger: Ledger, day: int) -> None:

@@ -29,7 +29,10 @@ ISSUED = 8
 COMPLAINTS = 16
 RETURNS = 32
 FOLDED = 64
-ALL = 127
+PROFILE = 128
+COMPLAINT_RATE = 256  # one more invoice: the rate can only fall
+RETURN_RATE = 512
+ALL = 1023
 
 CUTS_MAX = 4
 """Days before which sums are kept: one per grace period in use, and then they start afresh."""
@@ -134,15 +137,20 @@ class Ledger:
         """Raise an invoice's open amount."""
         account, day = self.account(invoice.currency), invoice.due_date
         shelf = self.shelves[invoice.currency]
-        due = self._due(account, shelf, day)
+        due = account.due.get(day) or self._due(account, shelf, day)
         if invoice.open_minor == 0:
             due.count += 1
             insort(shelf.items[day], invoice_id)
         invoice.open_minor += amount_minor
         due.open_minor += amount_minor
         account.open_minor += amount_minor
-        shelf.change(day, amount_minor)
-        self._stir_due(day, today)
+        if day < today:
+            shelf.change(day, amount_minor)
+            self.stirred |= EXPOSURE | OVERDUE
+        else:
+            self.stirred |= EXPOSURE
+            if day + 1 < self.summary.next_date:
+                self.summary.next_date = day + 1
 
     def settle(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
         """Lower an invoice's open amount."""
@@ -152,14 +160,17 @@ class Ledger:
         invoice.open_minor -= amount_minor
         due.open_minor -= amount_minor
         account.open_minor -= amount_minor
-        shelf.change(day, -amount_minor)
+        if day < today:
+            shelf.change(day, -amount_minor)
+            self.stirred |= EXPOSURE | OVERDUE
+        else:
+            self.stirred |= EXPOSURE
         if invoice.open_minor == 0:
             due.count -= 1
             ids = shelf.items[day]
             del ids[bisect_left(ids, invoice_id)]
             if due.count == 0:
                 _clear_day(account, shelf, day)
-        self.stirred |= EXPOSURE if day >= today else EXPOSURE | OVERDUE
 
     def owe_loose(self, currency: str, day: int, amount_minor: int, count: int, today: int) -> None:
         """Raise what is owed without a document; `count` says how many items that adds."""

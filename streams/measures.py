@@ -50,6 +50,7 @@ class Parameters(Struct, frozen=True):
 
 
 Reading = tuple[int | None, int]
+Read = Callable[[Ledger, str, int, Parameters, Ladder], Reading]
 
 
 class Measure(Struct, frozen=True):
@@ -60,7 +61,7 @@ class Measure(Struct, frozen=True):
 
     name: str
     unit: Unit
-    read: Callable[[Ledger, str, int, Parameters, Ladder], Reading]
+    read: Read
     stirred_by: int
     topics: frozenset[int]
     by_currency: bool = False
@@ -265,7 +266,7 @@ MEASURES: dict[str, Measure] = {
             "credit_utilisation",
             Unit.BASIS_POINTS,
             _credit_utilisation,
-            parts.EXPOSURE,
+            parts.EXPOSURE | parts.PROFILE,
             _MONEY_IN_AND_OUT | {CUSTOMERS},
             by_currency=True,
             optional=("floor",),
@@ -301,7 +302,7 @@ MEASURES: dict[str, Measure] = {
             "complaint_rate",
             Unit.BASIS_POINTS,
             _complaint_rate,
-            parts.COMPLAINTS | parts.ISSUED,
+            parts.COMPLAINTS | parts.COMPLAINT_RATE,
             frozenset({COMPLAINTS, INVOICES}),
             moves_by_time=True,
             required=("window", "minimum"),
@@ -311,7 +312,7 @@ MEASURES: dict[str, Measure] = {
             "return_rate",
             Unit.BASIS_POINTS,
             _return_rate,
-            parts.RETURNS | parts.ISSUED,
+            parts.RETURNS | parts.RETURN_RATE,
             frozenset({INVOICES}),
             moves_by_time=True,
             required=("window", "minimum"),

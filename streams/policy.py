@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from tocsin.streams.ledger import ALL
-from tocsin.streams.measures import MEASURES, SETTLED_JUDGED_MAX, Measure, Parameters, Unit
+from tocsin.streams.measures import MEASURES, SETTLED_JUDGED_MAX, Measure, Parameters, Read, Unit
 from tocsin.streams.money import MINOR_DIGITS, parse_major
 from tocsin.streams.severity import SEVERITIES, Ladder, build_ladder
 
@@ -80,6 +80,8 @@ class Rule(Struct, frozen=True):
     text: Text
     clears_when: Text
     action_text: Text
+    read: Read
+    by_currency: bool
     key: str
     """Its episodes' key, up to the subject."""
     ladder: Ladder | None
@@ -262,6 +264,8 @@ class _Reader:
             measure=measure,
             parameters=self._parameters(rule, path, measure),
             ladders=ladders,
+            read=measure.read,
+            by_currency=measure.by_currency,
             key=f"{name}:",
             ladder=ladders.get(""),
             repeat_days=self._quantity(

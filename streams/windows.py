@@ -42,18 +42,21 @@ class Window:
     def total(self, length: int, as_of: int) -> int:
         """Sum over the `length` days up to and with `as_of`."""
         entry = self._sums.get(length)
-        if entry is None or not 0 <= as_of - entry[0] <= length:
-            first = bisect_right(self.days, as_of - length)
-            last = bisect_right(self.days, as_of)
-            total = sum([self.counts[day] for day in self.days[first:last]])
+        if entry is None or as_of - entry[0] >= length:
+            total = self._between(as_of - length, as_of)
             self._sums[length] = [as_of, total]
             return total
         if entry[0] != as_of:
-            counts, total = self.counts, entry[1]
-            for day in range(entry[0] + 1, as_of + 1):
-                total += counts.get(day, 0) - counts.get(day - length, 0)
-            entry[0], entry[1] = as_of, total
+            before = entry[0]
+            entry[1] += self._between(before, as_of)
+            entry[1] -= self._between(before - length, as_of - length)
+            entry[0] = as_of
         return entry[1]
+
+    def _between(self, after: int, until: int) -> int:
+        days, counts = self.days, self.counts
+        first, last = bisect_right(days, after), bisect_right(days, until)
+        return sum([counts[day] for day in days[first:last]]) if first < last else 0
 
     def oldest_leaves(self, length: int, as_of: int) -> int:
         """The day on which the oldest counted day leaves the window; NEVER if it is empty."""
