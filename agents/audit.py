@@ -9,12 +9,12 @@ retried for a bounded time, then raised: the process ends with `Exit.SINK` and i
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
-from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,7 @@ from aiokafka.structs import TopicPartition
 from msgspec import Struct
 from tocsin.agents.audit_blocks import Block, Lane, Limits
 from tocsin.agents.audit_progress import Progress, read_progress, resume_at, write_progress
+from tocsin.agents.brokers import connect as brokers
 from tocsin.agents.brokers import reaching
 from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.digests import DIGEST_SIZE, input_bytes
@@ -37,6 +38,7 @@ from tocsin.agents.history_tables import build_columns, history_table
 from tocsin.agents.migrate import migrate
 from tocsin.agents.settings import Settings
 from tocsin.agents.standings import STANDING_COLUMNS, STANDINGS, standing_columns
+from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import (
     APPEND_ONLY,
     DEAD_LETTERS,
@@ -49,7 +51,7 @@ from tocsin.schemas.catalog import (
 )
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.refused import Refused
-from tocsin.schemas.registry import FileRegistry, RegistryError
+from tocsin.schemas.registry import RegistryError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,6 +62,10 @@ FETCH_BYTES_MAX: Final = 2 << 20
 CHECK_INTERVAL_S: Final = 5.0
 RETRY_S: Final = 60.0  # trouble that lasts longer ends the process
 RETRY_DELAY_S_MAX: Final = 5.0
+
+# Blocks are many small objects that live shortly: looking for cycles among them by Python's default
+# takes as long as decoding them does.
+GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 PINNED_SETTINGS: Final[Mapping[str, Any]] = {
     # Beside those of the port: a block arrives whole and makes one part in each month.
@@ -276,7 +282,8 @@ async def run_sink(
 
     Raises SinkError, ConfigurationError, UnavailableError.
     """
-    codec = Codec(FileRegistry(Path(settings.registry_file) if settings.registry_file else None))
+    gc.set_threshold(*GC_THRESHOLDS)
+    codec = open_codec(settings)
     client = connect(
         settings.clickhouse_url,
         user=settings.clickhouse_user,
@@ -296,7 +303,10 @@ async def run_sink(
     async with reaching(settings):
         await consumer.start()
     try:
-        lanes = await plan_lanes(consumer, client, settings)
+        async with brokers(settings) as admin:
+            spans = await admin.spans(map(settings.topic, TOPICS))
+        progress = await asyncio.to_thread(read_progress, client)
+        lanes = plan_lanes(settings, spans, progress)
         topic_ids = {settings.topic(topic): topic.topic_id for topic in TOPICS}
         writer = Writer(client, codec, topic_ids)
         if on_start is not None:
@@ -307,48 +317,46 @@ async def run_sink(
         client.close()
 
 
-async def plan_lanes(
-    consumer: AIOKafkaConsumer, client: ClickHouse, settings: Settings
+def plan_lanes(
+    settings: Settings,
+    spans: Mapping[tuple[str, int], tuple[int, int]],
+    progress: Mapping[tuple[int, int], Sequence[Progress]],
 ) -> list[Lane]:
     """One lane per topic partition, from where the progress ends.
 
-    Raises ConfigurationError if a topic is missing or is not the one that was read before.
+    `spans` are the brokers' first and end offsets. Raises ConfigurationError if a topic is
+    missing, lost records that were not audited, or is not the one that was read before.
     """
-    progress = await asyncio.to_thread(read_progress, client)
-    existing = await consumer.topics()
     lanes = []
     for topic in (*APPEND_ONLY, LEDGERS):
         name = settings.topic(topic)
-        if name not in existing:
-            raise ConfigurationError(f"there is no topic {name}; run `tocsin topics apply`")
-        for partition in sorted(consumer.partitions_for_topic(name) or ()):
-            first = resume_at(progress.get((topic.topic_id, partition), ()))
-            lanes.append(Lane(topic, TopicPartition(name, partition), first))
-    await _check_spans(consumer, lanes)
+        partitions = sorted(partition for found, partition in spans if found == name)
+        if not partitions:
+            raise ConfigurationError(f"there is no topic {name}", mend="run `tocsin topics apply`")
+        for partition in partitions:
+            reached = resume_at(progress.get((topic.topic_id, partition), ()))
+            lane = Lane(topic, TopicPartition(name, partition), reached)
+            _check_span(lane, *spans[name, partition])
+            lanes.append(lane)
     return lanes
 
 
-async def _check_spans(consumer: AIOKafkaConsumer, lanes: Sequence[Lane]) -> None:
-    """Refuse topics that lost records unread, or that are others than those read before."""
-    places = [lane.place for lane in lanes]
-    begins = await consumer.beginning_offsets(places)
-    ends = await consumer.end_offsets(places)
-    for lane in lanes:
-        begin, end = begins[lane.place], ends[lane.place]
-        name = f"{lane.place.topic}-{lane.place.partition}"
-        if lane.first > end:
-            raise ConfigurationError(
-                f"{name} ends at offset {end}, but ClickHouse has it up to {lane.first}: the topic "
-                "was made anew; give the audit another database, or bring the topic back"
-            )
-        if begin > lane.first and lane.topic is LEDGERS:
-            lane.position = begin
-        elif begin > lane.first:
-            raise ConfigurationError(
-                f"{name} starts at offset {begin}, but the history ends at {lane.first}: records "
-                "were deleted before they were audited; set retention.ms=-1 "
-                "(`tocsin topics apply`) and bring them back from a backup"
-            )
+def _check_span(lane: Lane, begin: int, end: int) -> None:
+    name = f"{lane.place.topic}-{lane.place.partition}"
+    if lane.first > end:
+        raise ConfigurationError(
+            f"{name} ends at offset {end}, but ClickHouse has it up to {lane.first}: the topic was "
+            "made anew",
+            mend="give the audit another database, or bring the topic back",
+        )
+    if begin > lane.first and lane.topic is LEDGERS:
+        lane.position = begin  # compaction may leave nothing at the beginning
+    elif begin > lane.first:
+        raise ConfigurationError(
+            f"{name} starts at offset {begin}, but the history ends at {lane.first}: records were "
+            "deleted before they were audited",
+            mend="set retention.ms=-1 (`tocsin topics apply`) and restore them from a backup",
+        )
 
 
 def _decoders(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b, sha256
 from operator import attrgetter
-from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 from tocsin.agents.audit_progress import read_progress, resume_at
+from tocsin.agents.brokers import connect as brokers
 from tocsin.agents.brokers import consuming
 from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.digests import RecordDigest, input_bytes, input_digest, output_digest
@@ -29,6 +29,7 @@ from tocsin.agents.errors import UnavailableError
 from tocsin.agents.history import HistoryRecord, journal, read_pages
 from tocsin.agents.merger import head_merge
 from tocsin.agents.settings import Settings
+from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import (
     APPEND_ONLY,
     BY_ID,
@@ -40,7 +41,6 @@ from tocsin.schemas.catalog import (
 )
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import JournalRecord
-from tocsin.schemas.registry import FileRegistry
 
 POLL_MS: Final = 200
 STALL_S: Final = 60.0
@@ -119,12 +119,16 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
         user=settings.clickhouse_user,
         password=settings.clickhouse_password.reveal(),
     )
-    codec = Codec(FileRegistry(Path(settings.registry_file) if settings.registry_file else None))
+    codec = open_codec(settings)
     names = {settings.topic(topic): topic for topic in APPEND_ONLY}
     try:
+        async with brokers(settings) as admin:
+            spans = await admin.spans(names)
+        ends = {
+            (names[name].topic_id, partition): end for (name, partition), (_, end) in spans.items()
+        }
+        await _caught_up(client, ends, wait_s)
         async with consuming(settings) as consumer:
-            ends = await _ends(consumer, names)
-            await _caught_up(client, ends, wait_s)
             kafka = await _read_kafka(consumer, ends, names)
         differences = []
         for (topic_id, partition), end in ends.items():
@@ -253,19 +257,6 @@ class _JournalReader:
         self.problems.append(f"journal record {entry.sequence}: {problem}")
 
 
-async def _ends(consumer: AIOKafkaConsumer, names: Mapping[str, Topic]) -> dict[Place, int]:
-    """Last stable offset of every partition of topics that exist."""
-    existing = await consumer.topics()
-    places = {
-        TopicPartition(name, partition): (topic.topic_id, partition)
-        for name, topic in names.items()
-        if name in existing
-        for partition in sorted(consumer.partitions_for_topic(name) or ())
-    }
-    found = await consumer.end_offsets(list(places))
-    return {places[place]: end for place, end in found.items()}
-
-
 async def _caught_up(client: ClickHouse, ends: Mapping[Place, int], wait_s: float) -> None:
     """Wait until the sink has passed all ends, or the time is over: then rows are missing."""
     deadline = monotonic() + wait_s
@@ -341,7 +332,6 @@ async def _diagnose(
     names = {settings.topic(topic): topic}
     expected: dict[int, bytes] = {}
     async with consuming(settings) as consumer:
-        await consumer.topics()
         async for _, records in _committed(consumer, {place: end}, names):
             ids = {name: entry.topic_id for name, entry in names.items()}
             expected.update((record.offset, _fingerprint(record, ids)) for record in records)
