@@ -94,7 +94,7 @@ CREATE TABLE IF NOT EXISTS invoices
     `is_decoded` Bool,
     `event_type` LowCardinality(String),
     `customer_id` String,
-    `invoice_id` String,
+    `invoice_id` Nullable(String),
     `occurred_at` DateTime64(3, 'UTC'),
     `due_date` Nullable(Date32),
     `amount_minor` Nullable(Int64),

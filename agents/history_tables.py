@@ -118,7 +118,11 @@ def history_table(topic: Topic) -> Table:
     for record in records:
         for field in record["fields"]:
             avro, count = seen.get(field["name"], (field["type"], 0))
-            seen[field["name"]] = avro, count + 1
+            # Optional in one record of the union is optional in the table.
+            seen[field["name"]] = (
+                field["type"] if isinstance(field["type"], list) else avro,
+                count + 1,
+            )
     columns = [
         column
         for name, (avro, count) in seen.items()
