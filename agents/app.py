@@ -10,17 +10,11 @@ from tocsin.agents.exits import Exit, die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
 from tocsin.agents.settings import Settings
-from tocsin.agents.wire import open_codec
+from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas import catalog
-from tocsin.streams.convention import Convention
 from tocsin.streams.desk import PolicyMissing
 
 CONTROL = (catalog.POLICIES, catalog.CLOCK)
-
-
-def convention_of(settings: Settings) -> Convention:
-    """Return the deployment's convention."""
-    return Convention(settings.zone, settings.close_after_minutes, settings.horizon_days)
 
 
 def build_worker(settings: Settings) -> App:

@@ -30,6 +30,7 @@ class Entry(Struct, frozen=True):
 
 
 COMMANDS = {
+    "demo": Entry("Run", "demo", "See the main job, whole."),
     "up": Entry("Run", "services", "Run Kafka and ClickHouse on this machine."),
     "worker": Entry("Run", "services", "Turn events into warnings."),
     "audit": Entry("Run", "services", "Copy every record into ClickHouse."),

@@ -158,8 +158,10 @@ def counting(terminal: Terminal, what: str) -> Iterator[Progressed]:
 
 
 def _facts(settings: Settings, paths: tuple[Path, ...]) -> Iterator[Fact]:
+    """Events of files, with the closing of every day, so that all partitions close it."""
+    convention = convention_of(settings)
     try:
-        return jsonlines.read(paths, convention_of(settings))
+        return jsonlines.with_closings(jsonlines.read(paths, convention), convention)
     except LinesError as error:
         raise ConfigurationError(f"lines that are no events:\n{error}") from error
 

@@ -14,14 +14,13 @@ from typing import Any
 
 import uvloop
 from tocsin.agents import faust_contract
-from tocsin.agents.app import convention_of
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.settings import Settings
 from tocsin.agents.transactions import Route, Transaction
-from tocsin.agents.wire import open_codec
+from tocsin.agents.wire import convention_of, open_codec
 from tocsin.agents.worker import run_app
 from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, SOURCES
 from tocsin.schemas.codec import Codec

@@ -137,6 +137,7 @@ class Replay:
     def __init__(
         self, app_id: str, partitions: int, codec: Codec, convention: Convention, log: Log
     ) -> None:
+        self._partitions = partitions
         self._codec = codec
         self._convention = convention
         self._log = log
@@ -144,6 +145,12 @@ class Replay:
         self._keeper = Keeper(app_id, codec, self._routes, partitions)
         self._decisions = DecisionDigest()
         self.report = Report()
+
+    async def all(self) -> Report:
+        """Replay every partition and return what was found."""
+        for partition in range(self._partitions):
+            await self.partition(partition)
+        return self.report
 
     async def partition(
         self, partition: int, on_progress: Callable[[int], None] = lambda records: None

@@ -7,11 +7,12 @@ import logging
 
 import uvloop
 from tocsin.agents import faust_contract
-from tocsin.agents.app import build_worker, convention_of
+from tocsin.agents.app import build_worker
 from tocsin.agents.clock import keep_system_clock
 from tocsin.agents.faust_runtime import App
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require
+from tocsin.agents.wire import convention_of
 
 log = logging.getLogger("tocsin.worker")
 
@@ -37,6 +38,7 @@ def run_app(app: App, settings: Settings) -> None:
     """Run a Faust app under Faust's worker; raises SystemExit at the end."""
     app.Worker(
         loglevel=settings.log_level,
+        quiet=True,
         override_logging=False,
         redirect_stdouts=False,
         blocking_timeout=SHUTDOWN_TIMEOUT_S,

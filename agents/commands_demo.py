@@ -1,0 +1,62 @@
+"""`tocsin demo`: see the main job, whole."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+from tocsin.agents.exits import Exit
+from tocsin.agents.options import connected
+from tocsin.agents.settings import Settings
+from tocsin.agents.supervisor import stop_on_signals
+from tocsin.agents.terminal import Terminal
+
+
+@click.command("demo")
+@click.option("--customers", default=300, show_default=True, help="Customers of the portfolio.")
+@click.option("--days", default=365, show_default=True, help="Business days that it spans.")
+@click.option("--seed", default=1, show_default=True, help="The same seed, the same portfolio.")
+@click.option(
+    "--events",
+    type=click.Path(exists=True, path_type=Path),
+    help="Your own events as JSON Lines instead of a portfolio.",
+)
+@click.option("--exit", "is_exit", is_flag=True, help="End after the summary, without pauses.")
+@click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), default="en", help="Language of texts."
+)
+@connected
+def demo(
+    settings: Settings,
+    terminal: Terminal,
+    customers: int,
+    days: int,
+    seed: int,
+    events: Path | None,
+    is_exit: bool,
+    language: str,
+) -> Exit:
+    """Load a year of a portfolio, go live, warn, and prove that nothing was lost or doubled.
+
+    Starts Kafka, ClickHouse, worker and audit under the data folder. Exit code 1 if the warnings
+    topic, ClickHouse and a replay do not agree.
+    """
+    from tocsin.agents.demo import Wish, run_demo
+
+    wish = Wish(
+        customers=customers,
+        days=days,
+        seed=seed,
+        events=events,
+        language=language,
+        is_paced=not is_exit,
+        stays=not is_exit,
+    )
+
+    async def show() -> Exit:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        return await run_demo(wish, settings.data_path, terminal, stop)
+
+    return asyncio.run(show())

@@ -1,0 +1,397 @@
+"""The main job, whole: services, worker and audit over a portfolio, history first, then live days.
+
+Nothing here is a shortcut: broker, engine, worker and audit are the programs of production, each a
+process of its own. At the end three independent tellings are compared: the warnings topic, its
+history in ClickHouse, and a replay of the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from tocsin.agents import cards
+from tocsin.agents.brokers import Brokers, connect, consuming
+from tocsin.agents.cards import View
+from tocsin.agents.digests import RecordDigest
+from tocsin.agents.embedded import Embedded
+from tocsin.agents.embedded_kafka import free_port
+from tocsin.agents.errors import UnavailableError
+from tocsin.agents.exits import Exit
+from tocsin.agents.generator import Portfolio
+from tocsin.agents.history import read_range
+from tocsin.agents.policies import first_event
+from tocsin.agents.portfolio import Request
+from tocsin.agents.produce import produce
+from tocsin.agents.reading import read_topic
+from tocsin.agents.reconcile import Reconciliation, reconcile
+from tocsin.agents.replay import Decided, KafkaLog, Replay, Report, decide
+from tocsin.agents.settings import Settings, load
+from tocsin.agents.supervisor import Program
+from tocsin.agents.terminal import Terminal
+from tocsin.agents.topics import apply
+from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
+from tocsin.schemas import jsonlines
+from tocsin.schemas.catalog import (
+    CLOCK,
+    COMPLAINTS,
+    CUSTOMERS,
+    INVOICES,
+    PAYMENTS,
+    POLICIES,
+    WARNINGS,
+)
+from tocsin.schemas.jsonlines import Fact
+from tocsin.streams.convention import Convention
+from tocsin.streams.events import CustomerUpdated, WentLive
+from tocsin.streams.state import LIVE
+
+FOLDER = "demo"
+LIVE_DAYS = 10
+LIVE_DAY_S = 1.0
+CATCH_UP_TIMEOUT_S = 1800.0
+STALL_TIMEOUT_S = 90.0
+POLL_S = 0.25
+CARDS_A_DAY_MAX = 3
+FACT_TOPICS = (CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS)
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What the user asked to see."""
+
+    customers: int = 300
+    days: int = 365
+    seed: int = 1
+    events: Path | None = None
+    language: str = "en"
+    is_paced: bool = True  # live days take a second each, for eyes
+    stays: bool = True  # services stay up after the summary, until Ctrl-C
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What was measured; `lost` and `doubled` against an independent replay."""
+
+    events: int
+    warnings: int
+    warnings_lost: int
+    warnings_doubled: int
+    audit_missing: int
+    audit_doubled: int
+    replay_digest_equal: bool
+    decision_digest: str
+    events_per_second: int
+    by_rule: dict[str, int]
+    by_severity: dict[str, int]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything agrees."""
+        return self.replay_digest_equal and not (
+            self.warnings_lost or self.warnings_doubled or self.audit_missing or self.audit_doubled
+        )
+
+
+async def run_demo(wish: Wish, data_dir: Path, terminal: Terminal, stop: asyncio.Event) -> Exit:
+    """Show the main job; returns the exit code. Raises the tree's errors."""
+    folder = data_dir / FOLDER
+    shutil.rmtree(folder / "kafka", ignore_errors=True)
+    shutil.rmtree(folder / "clickhouse", ignore_errors=True)
+    terminal.note("starting Kafka and the ClickHouse engine")
+    async with Embedded(folder, tell=terminal.note) as services:
+        demo = Demo(wish, services, terminal)
+        outcome = await _unless_stopped(demo.run(), services, stop)
+        if outcome is None:
+            return Exit.INTERRUPTED
+        demo.tell(outcome)
+        if wish.stays and not stop.is_set():
+            terminal.note("services stay up; stop with Ctrl-C")
+            await services.watch(stop)
+    terminal.result(outcome)
+    return Exit.OK if outcome.is_sound else Exit.DIFFERENCE
+
+
+async def _unless_stopped(work: Any, services: Embedded, stop: asyncio.Event) -> Outcome | None:
+    """Run until done, until the user stops it, or until a program gives up."""
+    running = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(services.watch(stop))
+    await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (running, watching):
+        if not task.done():
+            task.cancel()
+    await asyncio.wait({running, watching})
+    if not watching.cancelled():
+        watching.result()
+    return None if running.cancelled() else running.result()
+
+
+class Demo:
+    """One run over running services."""
+
+    def __init__(self, wish: Wish, services: Embedded, terminal: Terminal) -> None:
+        self._wish = wish
+        self._services = services
+        self._terminal = terminal
+        self._environ = {
+            **os.environ,
+            "TOCSIN_BOOTSTRAP_SERVERS": services.bootstrap_servers,
+            "TOCSIN_CLICKHOUSE_URL": services.clickhouse_url,
+            "TOCSIN_CLICKHOUSE_USER": services.services.clickhouse_user,
+            "TOCSIN_CLICKHOUSE_PASSWORD_FILE": services.services.token_path,
+            "TOCSIN_DATA_DIR": str(services.folder),
+            "TOCSIN_CLOCK": "feed",
+            "TOCSIN_LOG_LEVEL": "WARNING",
+            "TOCSIN_WEB_PORT": str(free_port()),
+        }
+        self.settings = load(environ=self._environ, discover=False)
+        self._names: dict[str, str] = {}
+        self._rate = 0
+
+    async def run(self) -> Outcome:
+        """History, go-live, live days, and the comparison of the three tellings."""
+        convention = convention_of(self.settings)
+        history, live = self._split(convention)
+        await apply(self.settings)
+        await self._load(history)
+        await self._start("audit")
+        await self._start("worker")
+        await self._catch_up(len(history))
+        going_live = Fact(live[0].instant, CLOCK.topic_id, WentLive("feed"))
+        self._terminal.heading("live")
+        await self._play([[going_live], *_days(live, convention)])
+        self._terminal.note("comparing topic, ClickHouse and replay")
+        return await self._compare([*history, going_live, *live])
+
+    def _split(self, convention: Convention) -> tuple[list[Fact], list[Fact]]:
+        """All facts, cut where the live days begin."""
+        facts = self._facts(convention)
+        if not facts:
+            raise UnavailableError("there is no event to show")
+        last = convention.business_date(facts[-1].instant)
+        cut = convention.closes_at(last - LIVE_DAYS - 1)
+        place = next((i for i, fact in enumerate(facts) if fact.instant >= cut), len(facts))
+        return facts[:place], facts[place:]
+
+    def _facts(self, convention: Convention) -> list[Fact]:
+        wish = self._wish
+        if wish.events is not None:
+            found: Iterable[Fact] = jsonlines.read([wish.events], convention)
+        else:
+            request = Request(customers=wish.customers, days=wish.days, seed=wish.seed)
+            found = Portfolio(request, convention).facts()
+        facts = list(jsonlines.with_closings(found, convention))
+        self._names = {
+            fact.event.customer_id: fact.event.name or ""
+            for fact in facts
+            if isinstance(fact.event, CustomerUpdated)
+        }
+        return facts
+
+    async def _load(self, history: Sequence[Fact]) -> None:
+        with self._progress("history to Kafka", len(history)) as advance:
+            await produce(history, self.settings, progress=advance)
+
+    async def _start(self, name: str) -> None:
+        await self._services.supervisor.start(
+            Program(
+                name=name,
+                argv=[sys.executable, "-m", "tocsin.agents.cli", name],
+                environ=self._environ,
+                log_path=self._services.folder / "logs" / f"{name}.log",
+                stop_within_s=30.0,
+            )
+        )
+
+    async def _catch_up(self, total: int) -> None:
+        """Wait until the worker has decided everything; measures its rate from the first commit."""
+        with self._progress("deciding the history", total) as advance:
+            began, first = 0.0, 0
+            async for done in self._positions():
+                if done and not began:
+                    began, first = time.monotonic(), done
+                advance(min(done, total))
+        seconds = max(time.monotonic() - began, POLL_S)
+        self._rate = round((done - first) / seconds) if done > first else round(done / seconds)
+
+    async def _positions(self) -> Any:
+        """Yield how many facts are decided and committed, until all that was written is."""
+        async with connect(self.settings) as brokers:
+            deadline, before = time.monotonic() + STALL_TIMEOUT_S, -1
+            while True:
+                done, is_end = await self._decided(brokers)
+                yield done
+                if is_end:
+                    return
+                if done != before:
+                    deadline, before = time.monotonic() + STALL_TIMEOUT_S, done
+                elif time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"the worker has decided nothing for {STALL_TIMEOUT_S:.0f} s; see "
+                        f"{self._services.folder / 'logs' / 'worker.log'}"
+                    )
+                await asyncio.sleep(POLL_S)
+
+    async def _decided(self, brokers: Brokers) -> tuple[int, bool]:
+        settings = self.settings
+        names = {settings.topic(topic) for topic in (*FACT_TOPICS, CLOCK)}
+        committed = await brokers.committed(settings.app_id)
+        ends = {place: end for place, (_, end) in (await brokers.spans(names)).items()}
+        facts = {settings.topic(topic) for topic in FACT_TOPICS}
+        done = sum(offset for (name, _), offset in committed.items() if name in facts)
+        # The last offset of a partition is the marker of the transaction that wrote it.
+        is_end = all(committed.get(place, 0) >= end - 1 for place, end in ends.items() if end)
+        return done, is_end
+
+    async def _play(self, days: Iterable[Sequence[Fact]]) -> None:
+        """Write day after day, and print the warnings that come of it."""
+        printing = asyncio.ensure_future(self._print_warnings())
+        try:
+            for day in days:
+                await produce(day, self.settings)
+                if self._wish.is_paced:
+                    await asyncio.sleep(LIVE_DAY_S)
+            async for _ in self._positions():
+                pass
+            await asyncio.sleep(POLL_S)
+        finally:
+            printing.cancel()
+            await asyncio.wait({printing})
+
+    async def _print_warnings(self) -> None:
+        """Print live warnings as they come: the gravest of each day whole, the others counted."""
+        codec = open_codec(self.settings)
+        view = View(names=self._names, language=self._wish.language)  # type: ignore[arg-type]  # checked by the command
+        shown: Counter[int] = Counter()
+        async with consuming(self.settings, auto_offset_reset="earliest") as consumer:
+            consumer.subscribe([self.settings.topic(WARNINGS)])
+            async for record in consumer:
+                warning = codec.decode_warning(record.value)
+                if warning.phase != LIVE or warning.transition not in ("RAISED", "ESCALATED"):
+                    continue
+                if warning.severity in ("HIGH", "CRITICAL") and (
+                    shown[warning.as_of] < CARDS_A_DAY_MAX
+                ):
+                    shown[warning.as_of] += 1
+                    cards.card(self._terminal, warning, view)
+
+    async def _compare(self, facts: Sequence[Fact]) -> Outcome:
+        settings, codec = self.settings, open_codec(self.settings)
+        reconciliation = await reconcile(settings, wait_s=120.0)
+        convention, log = convention_of(settings), KafkaLog(settings)
+        report = await Replay(settings.app_id, settings.partitions, codec, convention, log).all()
+        records = await read_topic(settings, settings.topic(WARNINGS))
+        warnings = [codec.decode_warning(record.value) for record in records]
+        decided = await asyncio.to_thread(self._decide, facts)
+        wanted = Counter(report.warning_ids)
+        found = Counter(warning.warning_id for warning in warnings)
+        audited = await asyncio.to_thread(self._audited)
+        return Outcome(
+            events=len(facts),
+            warnings=len(warnings),
+            warnings_lost=_short(wanted, found) + _short(wanted, audited),
+            warnings_doubled=_short(found, wanted) + _short(audited, wanted),
+            audit_missing=reconciliation.missing,
+            audit_doubled=reconciliation.doubled,
+            replay_digest_equal=_agree(settings, records, report, decided, reconciliation),
+            decision_digest=report.decision_digest,
+            events_per_second=self._rate,
+            by_rule=_counted(warning.rule for warning in warnings),
+            by_severity=_counted(warning.severity for warning in warnings),
+        )
+
+    def _decide(self, facts: Sequence[Fact]) -> Decided:
+        """Decide everything once more in this process, without Kafka or journal."""
+        policy = Fact(0, POLICIES.topic_id, first_event(self.settings, None))
+        return decide(chain([policy], facts), convention_of(self.settings))
+
+    def _audited(self) -> Counter[str]:
+        """Warning ids in ClickHouse, with how often each is there."""
+        codec, found = open_codec(self.settings), Counter[str]()
+        client = open_clickhouse(self.settings)
+        try:
+            for partition in range(self.settings.partitions):
+                for record in read_range(client, WARNINGS.topic_id, partition):
+                    found[codec.decode_warning(record.value).warning_id] += 1
+        finally:
+            client.close()
+        return found
+
+    def tell(self, outcome: Outcome) -> None:
+        """Print the summary."""
+        terminal, folder = self._terminal, self._services.folder
+        terminal.heading("summary")
+        terminal.facts(
+            [
+                ("events", f"{outcome.events:,}"),
+                ("warnings", f"{outcome.warnings:,}"),
+                *((f"  {name}", f"{count:,}") for name, count in outcome.by_severity.items()),
+                *((f"  {name}", f"{count:,}") for name, count in outcome.by_rule.items()),
+                ("events a second", f"{outcome.events_per_second:,} while deciding the history"),
+                ("lost, doubled", f"{outcome.warnings_lost}, {outcome.warnings_doubled} warnings"),
+                ("in ClickHouse", f"{outcome.audit_missing} records missing, "
+                                  f"{outcome.audit_doubled} doubled"),
+                ("replay", "equal, byte for byte" if outcome.replay_digest_equal else "DIFFERS"),
+                ("decision digest", outcome.decision_digest),
+            ]
+        )  # fmt: skip
+        if self._wish.stays:
+            option = f"--data-dir {folder}"
+            terminal.heading("try next, in another terminal")
+            for command in ("warnings --open", "customer C000001", "doctor", "replay", "sql"):
+                terminal.say(f"  tocsin {command} {option}")
+
+    @contextmanager
+    def _progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        console = self._terminal.note_console
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda done: progress.update(task, completed=done)
+        if not console.is_terminal:
+            self._terminal.note(f"{title}: {total:,} events")
+
+
+def _days(facts: Sequence[Fact], convention: Convention) -> Iterator[list[Fact]]:
+    """The facts of each business day; a day's closing goes with the day that it opens."""
+    for _, day in groupby(facts, key=lambda fact: convention.business_date(fact.instant)):
+        yield list(day)
+
+
+def _short(wanted: Counter[str], found: Counter[str]) -> int:
+    """How many of the wanted were not found, each as often as it was wanted."""
+    return sum((wanted - found).values())
+
+
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(names).most_common())
+
+
+def _agree(
+    settings: Settings,
+    records: Iterable[Any],
+    report: Report,
+    decided: Decided,
+    reconciliation: Reconciliation,
+) -> bool:
+    """Whether topic, journal, ClickHouse, replay and a plain run over the events say the same."""
+    digests: dict[int, RecordDigest] = {p: RecordDigest() for p in range(settings.partitions)}
+    for record in records:
+        digests[record.partition].add(
+            [(WARNINGS.topic_id, record.key, record.value, record.headers)]
+        )
+    return (
+        report.exit_code is Exit.OK
+        and {p: digest.digest().hex() for p, digest in digests.items()} == report.digests
+        and decided.decision_digest == report.decision_digest
+        and reconciliation.is_equal
+    )
