@@ -26,7 +26,7 @@ from tocsin.agents.audit_blocks import Block, Lane, Limits
 from tocsin.agents.audit_progress import Progress, read_progress, resume_at, write_progress
 from tocsin.agents.brokers import connect as brokers
 from tocsin.agents.brokers import reaching
-from tocsin.agents.clickhouse import ClickHouse, connect
+from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.digests import DIGEST_SIZE, input_bytes
 from tocsin.agents.errors import (
     ConfigurationError,
@@ -38,7 +38,7 @@ from tocsin.agents.history_tables import build_columns, history_table
 from tocsin.agents.migrate import migrate
 from tocsin.agents.settings import Settings
 from tocsin.agents.standings import STANDING_COLUMNS, STANDINGS, standing_columns
-from tocsin.agents.wire import open_codec
+from tocsin.agents.wire import open_clickhouse, open_codec
 from tocsin.schemas.catalog import (
     APPEND_ONLY,
     DEAD_LETTERS,
@@ -284,11 +284,7 @@ async def run_sink(
     """
     gc.set_threshold(*GC_THRESHOLDS)
     codec = open_codec(settings)
-    client = connect(
-        settings.clickhouse_url,
-        user=settings.clickhouse_user,
-        password=settings.clickhouse_password.reveal(),
-    )
+    client = open_clickhouse(settings)
     await asyncio.to_thread(migrate, client)
     consumer = AIOKafkaConsumer(
         client_id=f"{settings.app_id}-audit",

@@ -26,7 +26,7 @@ FROM
 ) AS read
 LEFT JOIN
 (
-    SELECT topic_id, partition, offset FROM policies FINAL
+    SELECT topic_id, partition, toNullable(offset) AS offset FROM policies FINAL
     UNION ALL SELECT topic_id, partition, offset FROM clock FINAL
     UNION ALL SELECT topic_id, partition, offset FROM customers FINAL
     UNION ALL SELECT topic_id, partition, offset FROM invoices FINAL

@@ -23,13 +23,13 @@ from msgspec import Struct
 from tocsin.agents.audit_progress import read_progress, resume_at
 from tocsin.agents.brokers import connect as brokers
 from tocsin.agents.brokers import consuming
-from tocsin.agents.clickhouse import ClickHouse, connect
+from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.digests import RecordDigest, input_bytes, input_digest, output_digest
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.history import HistoryRecord, journal, read_pages
 from tocsin.agents.merger import head_merge
 from tocsin.agents.settings import Settings
-from tocsin.agents.wire import open_codec
+from tocsin.agents.wire import open_clickhouse, open_codec
 from tocsin.schemas.catalog import (
     APPEND_ONLY,
     BY_ID,
@@ -114,11 +114,7 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
 
     Raises UnavailableError, ConfigurationError; Refused if a journal record is not one.
     """
-    client = connect(
-        settings.clickhouse_url,
-        user=settings.clickhouse_user,
-        password=settings.clickhouse_password.reveal(),
-    )
+    client = open_clickhouse(settings)
     codec = open_codec(settings)
     names = {settings.topic(topic): topic for topic in APPEND_ONLY}
     try:

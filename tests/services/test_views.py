@@ -1,0 +1,414 @@
+"""The BI views, each against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka.structs import TopicPartition
+from msgspec import Struct, structs
+from tocsin.agents.audit import Writer
+from tocsin.agents.audit_blocks import Block, Lane
+from tocsin.agents.clickhouse import ClickHouse, connect
+from tocsin.agents.digests import TOPIC_IDS
+from tocsin.agents.embedded import WRITER, EmbeddedEngine
+from tocsin.agents.history import HistoryRecord
+from tocsin.agents.migrate import migrate
+from tocsin.schemas.catalog import (
+    COMPLAINTS,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    INVOICES,
+    JOURNAL,
+    LEDGERS,
+    PAYMENTS,
+    WARNINGS,
+    Topic,
+)
+from tocsin.schemas.codec import Codec
+from tocsin.schemas.records import DeadLetter, JournalRecord, OffsetRange
+from tocsin.schemas.registry import FileRegistry
+from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.documents import Account, Due, Profile, Summary
+from tocsin.streams.events import (
+    ComplaintOpened,
+    ComplaintResolved,
+    CreditNoteIssued,
+    CustomerUpdated,
+    InvoiceCancelled,
+    InvoiceIssued,
+    PaymentReceived,
+    PaymentReversed,
+)
+from tocsin.streams.state import STATE_VERSION, Kind
+
+DAY_MS = 86_400_000
+CODEC = Codec(FileRegistry())
+_numbers = count()
+
+
+def day(text: str) -> int:
+    """Epoch day of an ISO date."""
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days
+
+
+def noon(text: str) -> int:
+    """Epoch milliseconds at twelve o'clock UTC of an ISO date."""
+    return day(text) * DAY_MS + DAY_MS // 2
+
+
+class History:
+    """Puts records into ClickHouse as the sink does, one block each call."""
+
+    def __init__(self, client: ClickHouse) -> None:
+        self._writer = Writer(client, CODEC, TOPIC_IDS)
+        self._next: Counter[Topic] = Counter()
+        self._lanes: dict[Topic, Lane] = {}
+        self.rows = client.rows
+
+    def add(
+        self,
+        topic: Topic,
+        *values: bytes,
+        key: bytes = b"C1",
+        headers: tuple[tuple[str, bytes | None], ...] = (),
+    ) -> None:
+        lane = self._lanes.setdefault(topic, Lane(topic, TopicPartition(topic.name, 0), 0))
+        first = self._next[topic]
+        records = [
+            HistoryRecord(topic.name, 0, offset, noon("2025-06-30"), key, value, headers)
+            for offset, value in enumerate(values, first)
+        ]
+        self._next[topic] += len(values)
+        self._writer.write([Block(lane, first, first + len(values), records)])
+
+    def facts(self, topic: Topic, *events: Any) -> None:
+        for event in events:
+            key = event.customer_id.encode()
+            self.add(topic, CODEC.encode(topic.topic_id, event), key=key)
+
+    def standing(self, customer_id: str, summary: Summary) -> None:
+        body = msgspec.msgpack.encode(summary)
+        value = CODEC.encode_state(Kind.CUSTOMER, STATE_VERSION, body)
+        self.add(LEDGERS, value, key=customer_id.encode())
+
+    def business_date(self, text: str, **more: Any) -> None:
+        entry = structs.replace(ENTRY, business_date=day(text), **more)
+        self.add(JOURNAL, CODEC.encode_journal(entry))
+
+
+ENTRY = JournalRecord(0, b"", (), (), (), b"", (), b"", 0, b"", None, "", "", "", 1, 1)
+WARNING = RiskWarning(
+    warning_id="w1",
+    episode_id="e1",
+    customer_id="C1",
+    rule="overdue-amount",
+    subject="EUR",
+    transition="RAISED",
+    reason="FIRST_CROSSING",
+    severity="MEDIUM",
+    previous_severity=None,
+    phase="LIVE",
+    as_of=day("2025-06-30"),
+    occurred_at=noon("2025-06-30"),
+    value=5000,
+    threshold=1000,
+    unit="MINOR",
+    currency="EUR",
+    exposure_minor=7000,
+    evidence=(),
+    evidence_count=0,
+    evidence_digest="",
+    clears_when_en="",
+    clears_when_zh="",
+    action="CALL",
+    text_en="",
+    text_zh="",
+    action_en="",
+    action_zh="",
+    policy_name="default",
+    policy_version=1,
+    policy_hash="",
+)
+
+
+def invoice(number: str, issued: str, amount_minor: int, **more: Any) -> InvoiceIssued:
+    due = more.pop("due", issued)
+    event = InvoiceIssued("C1", number, noon(issued), day(due), amount_minor, "EUR")
+    return structs.replace(event, **more)
+
+
+def payment(number: str, paid: str, amount_minor: int, customer_id: str = "C1") -> PaymentReceived:
+    return PaymentReceived(customer_id, number, noon(paid), amount_minor, "EUR")
+
+
+def letter(topic: Topic, offset: int) -> bytes:
+    refused = DeadLetter(
+        topic.topic_id, 0, offset, noon("2025-06-30"), b"C1", b"bytes", (), "CODE", "why", "CHECK"
+    )
+    return CODEC.encode_dead_letter(refused)
+
+
+def step(**changes: Any) -> bytes:
+    return CODEC.encode_warning(structs.replace(WARNING, **changes))
+
+
+@pytest.fixture
+def history(engine: EmbeddedEngine) -> Iterator[History]:
+    """A migrated, empty database of its own."""
+    name = f"views{next(_numbers)}"
+    first = connect(engine.url, user=WRITER, password=engine.token)
+    first.command(f"CREATE DATABASE {name}")
+    first.close()
+    client = connect(f"{engine.url}/{name}", user=WRITER, password=engine.token)
+    migrate(client)
+    yield History(client)
+    client.close()
+
+
+def test_an_open_warning_is_the_latest_step_of_an_episode_that_has_not_ended(
+    history: History,
+) -> None:
+    history.add(
+        WARNINGS,
+        step(),
+        step(transition="ESCALATED", severity="HIGH", previous_severity="MEDIUM"),
+        step(episode_id="e2"),
+        step(episode_id="e2", transition="CLEARED"),
+        step(episode_id="", transition="DIGEST"),
+    )
+
+    found = history.rows("SELECT episode_id, transition, severity FROM v_open_warnings")
+
+    assert found == [("e1", "ESCALATED", "HIGH")]
+
+
+def test_a_warnings_latency_is_known_from_the_workers_header(history: History) -> None:
+    late = str(noon("2025-06-30") + 120).encode()
+    history.add(WARNINGS, step(), headers=(("a", None), ("tocsin_processed_at", late)))
+    history.add(WARNINGS, step())
+
+    found = history.rows("SELECT offset, latency_ms FROM v_warning_history ORDER BY offset")
+
+    assert found == [(0, 120), (1, None)]
+
+
+def test_dead_letters_name_the_topic_and_place_of_what_was_refused(history: History) -> None:
+    history.add(DEAD_LETTERS, letter(PAYMENTS, 7))
+
+    found = history.rows("SELECT topic, refused_offset, code, value_bytes FROM v_dead_letters")
+
+    assert found == [("payments", 7, "CODE", 5)]
+
+
+class Open(Struct):
+    """An open amount so many days after its due date, and the bucket it belongs to."""
+
+    days_past_due: int
+    amount_minor: int
+    bucket: str
+
+
+BOUNDARIES = [
+    Open(-5, 1, "CURRENT"),
+    Open(0, 2, "CURRENT"),
+    Open(1, 4, "D1_30"),
+    Open(30, 8, "D1_30"),
+    Open(31, 16, "D31_60"),
+    Open(60, 32, "D31_60"),
+    Open(61, 64, "D61_90"),
+    Open(90, 128, "D61_90"),
+    Open(91, 256, "D91_PLUS"),
+]
+BUCKETS = {"CURRENT": 3, "D1_30": 12, "D31_60": 48, "D61_90": 192, "D91_PLUS": 256}
+
+
+def aged(as_of: str) -> Summary:
+    due = {day(as_of) - entry.days_past_due: Due(entry.amount_minor, 1) for entry in BOUNDARIES}
+    account = Account(open_minor=511, unapplied_minor=11, due=due)
+    return Summary(profile=Profile(segment="SME"), accounts={"EUR": account})
+
+
+def test_an_item_is_past_due_from_the_day_after_its_due_date(history: History) -> None:
+    history.standing("C1", aged("2025-06-30"))
+
+    found = history.rows(
+        "SELECT bucket, total_open_minor FROM v_aging_on(as_of='2025-06-30') ORDER BY bucket"
+    )
+
+    assert dict(found) == BUCKETS
+
+
+def test_aging_goes_by_currency_and_segment_as_of_the_latest_business_date(
+    history: History,
+) -> None:
+    history.business_date("2025-06-30")
+    history.standing("C1", aged("2025-06-30"))
+    history.standing("C2", aged("2025-06-30"))
+    dollars = Account(open_minor=9, due={day("2025-06-29"): Due(9, 2)})
+    history.standing("C3", Summary(accounts={"USD": dollars}))
+
+    found = history.rows(
+        "SELECT currency, segment, bucket, total_open_minor, total_items, customers FROM v_aging "
+        "WHERE bucket = 'D1_30' ORDER BY currency"
+    )
+
+    assert found == [("EUR", "SME", "D1_30", 24, 4, 2), ("USD", None, "D1_30", 9, 2, 1)]
+
+
+def test_a_later_standing_replaces_the_earlier_one(history: History) -> None:
+    history.standing("C1", aged("2025-06-30"))
+    history.standing("C1", Summary(accounts={"EUR": Account(due={day("2025-01-01"): Due(5, 1)})}))
+    history.standing("C2", aged("2025-06-30"))
+    history.add(LEDGERS, None, key=b"C2")  # type: ignore[arg-type] # a tombstone
+
+    assert history.rows("SELECT customer_id, open_minor FROM v_due") == [("C1", 5)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [("2024-07-01", "2025-06-30", "121.67"), ("2024-12-30", "2025-06-30", "61.00")],
+)
+def test_dso_is_receivables_over_sales_times_days(
+    history: History, first: str, last: str, expected: str
+) -> None:
+    history.facts(INVOICES, invoice("I1", "2025-01-15", 150_000_00))
+    history.facts(PAYMENTS, payment("P1", "2025-03-01", 100_000_00))
+
+    found = history.rows(
+        "SELECT receivables_minor, total_sales_minor, dso_days "
+        f"FROM v_dso_between(first='{first}', last='{last}')"
+    )
+
+    assert found == [(50_000_00, 150_000_00, Decimal(expected))]
+
+
+def test_dso_of_a_month_without_sales_is_null_and_the_last_month_ends_today(
+    history: History,
+) -> None:
+    history.business_date("2025-03-10")
+    history.facts(INVOICES, invoice("I1", "2025-01-15", 1000), invoice("I2", "2025-03-05", 400))
+    history.facts(PAYMENTS, payment("P1", "2025-01-20", 500), payment("P2", "2025-02-20", 300))
+
+    found = history.rows(
+        "SELECT month, days, receivables_minor, total_sales_minor, dso_days "
+        "FROM v_dso ORDER BY month"
+    )
+
+    assert found == [
+        (date(2025, 1, 1), 31, 500, 1000, Decimal("15.50")),
+        (date(2025, 2, 1), 28, 200, 0, None),
+        (date(2025, 3, 1), 10, 600, 400, Decimal("15.00")),
+    ]
+
+
+def test_documents_show_corrections_and_endings_and_leave_out_what_was_refused(
+    history: History,
+) -> None:
+    history.facts(
+        INVOICES,
+        invoice("I1", "2025-01-01", 100),
+        invoice("I1", "2025-01-01", 120, due="2025-02-01"),
+        invoice("I2", "2025-01-02", 50),
+        InvoiceCancelled("C1", "I2", noon("2025-01-03")),
+        invoice("I3", "2025-01-04", 70),
+        CreditNoteIssued("C1", "N1", noon("2025-01-05"), 20, "EUR", "RETURN", "I1"),
+    )
+    history.add(DEAD_LETTERS, letter(INVOICES, 4))
+    history.add(INVOICES, b"no record at all")
+    history.facts(
+        PAYMENTS,
+        payment("P1", "2025-01-06", 30),
+        payment("P2", "2025-01-07", 40),
+        PaymentReversed("C1", "P2", noon("2025-01-09")),
+    )
+
+    invoices = history.rows(
+        "SELECT invoice_id, due_on, invoiced_minor, is_cancelled "
+        "FROM v_invoices ORDER BY invoice_id"
+    )
+    movements = history.rows(
+        "SELECT kind, day, change_minor, sales_minor FROM v_receivable_movements ORDER BY day, kind"
+    )
+
+    assert invoices == [("I1", date(2025, 2, 1), 120, 0), ("I2", date(2025, 1, 2), 50, 1)]
+    assert movements == [
+        ("INVOICE", date(2025, 1, 1), 120, 120),
+        ("CREDIT_NOTE", date(2025, 1, 5), -20, 0),
+        ("PAYMENT", date(2025, 1, 6), -30, 0),
+        ("PAYMENT", date(2025, 1, 7), -40, 0),
+        ("REVERSAL", date(2025, 1, 9), 40, 0),
+    ]
+
+
+def test_the_credit_file_has_one_row_for_each_customer(history: History) -> None:
+    history.business_date("2025-06-30")
+    history.facts(
+        CUSTOMERS, CustomerUpdated("C1", 0, "Old Ltd"), CustomerUpdated("C1", 1, "New Ltd")
+    )
+    account = Account(
+        open_minor=900,
+        unapplied_minor=100,
+        due={day("2025-06-29"): Due(300, 1), day("2025-06-30"): Due(600, 2)},
+    )
+    profile = Profile(segment="SME", credit_limit_minor=0, credit_limit_currency="EUR")
+    history.standing("C1", Summary(profile=profile, accounts={"EUR": account}))
+    history.standing("C2", Summary())
+    history.add(WARNINGS, step(), step(episode_id="e2", rule="complaints", severity="CRITICAL"))
+    history.facts(PAYMENTS, payment("P1", "2025-06-01", 10), payment("P2", "2025-06-03", 20))
+    history.facts(PAYMENTS, payment("P3", "2025-06-05", 99))
+    history.facts(PAYMENTS, PaymentReversed("C1", "P3", noon("2025-06-06")))
+    history.facts(
+        COMPLAINTS,
+        ComplaintOpened("C1", "K1", 0, "QUALITY"),
+        ComplaintOpened("C1", "K2", 0, "PRICE"),
+        ComplaintResolved("C1", "K1", 1, "UPHELD"),
+    )
+
+    found = history.rows(
+        "SELECT customer_id, name, credit_limit_minor, currencies, exposure_minor, past_due_minor, "
+        "oldest_due_date, open_warnings, worst_severity, rules, last_payment_at, "
+        "last_payment_minor, complaints, open_complaints FROM v_credit_file ORDER BY customer_id"
+    )
+
+    assert found == [
+        (
+            "C1",
+            "New Ltd",
+            0,
+            ["EUR"],
+            [800],
+            [300],
+            date(2025, 6, 29),
+            2,
+            "CRITICAL",
+            ["complaints", "overdue-amount"],
+            datetime(2025, 6, 3, 12, tzinfo=UTC).replace(tzinfo=None),
+            20,
+            2,
+            1,
+        ),
+        ("C2", None, None, [], [], [], None, 0, None, [], None, None, 0, 0),
+    ]
+
+
+def test_reconciliation_shows_what_the_journal_read_and_the_history_lacks(
+    history: History,
+) -> None:
+    history.facts(INVOICES, *(invoice(f"I{n}", "2025-01-01", 1) for n in range(5)))
+    history.add(WARNINGS, step())
+    ranges = (OffsetRange(INVOICES.topic_id, 0, 4, 4), OffsetRange(PAYMENTS.topic_id, 0, 2, 2))
+    history.business_date("2025-06-30", ranges=ranges, output_count=1)
+
+    found = history.rows(
+        "SELECT direction, topic_id, in_journal, in_history, difference FROM v_reconciliation "
+        "ORDER BY direction, topic_id"
+    )
+
+    assert found == [("read", 3, 4, 4, 0), ("read", 4, 2, 0, 2), ("written", None, 1, 1, 0)]
