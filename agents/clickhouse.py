@@ -8,6 +8,7 @@ trying again may help, ClickHouseRefusedError when the answer was no.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ INSERT_SETTINGS: Final[Mapping[str, Any]] = {
     "max_partitions_per_insert_block": 0,  # a back-fill reaches over years of months
 }
 # Codes of ClickHouse that say "not now" rather than "no".
-BUSY_CODES: Final = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 319, 999})
+BUSY_CODES: Final = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 319, 394, 999})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,8 @@ def connect(url: str, *, user: str = "", password: str = "") -> ClickHouse:
     A user and password in the URL are taken if none are given. Raises ConfigurationError for a URL
     that cannot be right, UnavailableError, ClickHouseRefusedError.
     """
+    # The library logs what it also raises; the user is told once, by us.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     parts = _split(url)
     if parts.scheme == "chdb":
         path = unquote(parts.path)
@@ -188,7 +191,11 @@ def translated(where: str) -> Iterator[None]:
                 f"the ClickHouse data at {where} are in use by another process, or damaged",
                 mend="stop the other one, or speak to it over HTTP",
             ) from error
-        if code in BUSY_CODES or (code == 0 and isinstance(error, OperationalError)):
+        # Without a code it was no ClickHouse that answered: nothing did, or a proxy.
+        is_unanswered = code == 0 and (
+            isinstance(error, OperationalError) or "HTTP status 5" in str(error)
+        )
+        if code in BUSY_CODES or is_unanswered:
             raise UnavailableError(
                 f"ClickHouse at {where} cannot be used: {_plain(error)}",
                 mend="check that it runs (`tocsin doctor`) and that clickhouse_url is right",
@@ -242,6 +249,9 @@ def _parameters(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _plain(error: Exception) -> str:
     """The library's message without wrapping, addresses (they may hold secrets) and excess."""
     text = str(error)
+    if "HTTPConnectionPool" in text or "HTTPSConnectionPool" in text:
+        cause = re.search(r"\[Errno -?\d+\] ([\w ]+)|(timed out)|(certificate[\w ]*)", text)
+        return next(filter(None, cause.groups())).lower() if cause else "the connection broke"
     text = text[text.find("DB::Exception: ") + 15 :] if "DB::Exception: " in text else text
     text = re.sub(r"\s*\(for url [^)]*\)", "", text)
     text = re.sub(r"://[^/@\s]*@", "://***@", text)

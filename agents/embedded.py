@@ -112,6 +112,11 @@ class EmbeddedEngine:
         """Its process id while started by `start`."""
         return self._process.pid if self._process else 0
 
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._process.returncode if self._process else 0
+
     def program(self) -> Program:
         """Choose the port and say what to run."""
         self._port = kept_ports(self._files.engine_ports, ("http",))["http"]
@@ -287,10 +292,11 @@ async def up(data_folder: Path, *, tell: Tell = click.echo) -> int:
     """Run the services until Ctrl-C or SIGTERM; returns the exit code."""
     stop = asyncio.Event()
     stop_on_signals(stop)
-    async with Embedded(data_folder, tell=tell) as embedded:
+    embedded = Embedded(data_folder, tell=tell)
+    tell(f"starting Kafka and ClickHouse over {embedded.folder}")
+    async with embedded:
         tell(f"Kafka       {embedded.bootstrap_servers}")
         tell(f"ClickHouse  {embedded.clickhouse_url}  (reading needs no password)")
-        tell(f"data        {embedded.folder}")
         tell("running; stop with Ctrl-C")
         await embedded.watch(stop)
         tell("stopping")

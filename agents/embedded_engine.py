@@ -1,12 +1,8 @@
 """The embedded ClickHouse: one process owns chDB and serves it over HTTP on loopback.
 
 It speaks as much of ClickHouse's HTTP interface as clickhouse-connect's ordinary client and BI
-tools need. Each request has a chDB connection of its own, so settings never leak from one to
-another. Whoever does not show the write token reads only: chDB's `readonly=1` enforces that. It
-leaves four things open (writing a file with INTO OUTFILE, reading one with file(), the Python table
-function, KILL), so a reader's statement is first normalised by chDB's own formatter, and these are
-refused there. Not offered: sessions and temporary tables over requests, external data, cluster
-functions.
+tools need. Who shows the write token writes; everybody else reads (`embedded_chdb`), and GET always
+reads. Not offered: sessions and temporary tables over requests, external data, cluster functions.
 """
 
 from __future__ import annotations
@@ -17,22 +13,20 @@ import hmac
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import chdb
 import lz4.frame  # type: ignore[import-untyped] # it ships no types
 from aiohttp import BasicAuth, web
+from tocsin.agents.embedded_chdb import DEFAULT_FORMAT, Engine, Statement, StatementError
 from tocsin.agents.errors import TocsinError, UnavailableError
 from tocsin.agents.exits import Exit
 
@@ -42,15 +36,10 @@ HOST: Final = "127.0.0.1"
 WRITER: Final = "tocsin"  # the user whose password is the write token
 QUERIES_AT_ONCE: Final = 8
 BODY_BYTES_MAX: Final = 512 << 20
+URL_BYTES_MAX: Final = 1 << 20
 DECOMPRESSED_BYTES_MAX: Final = 2 << 30
+GRACE_S: Final = 3.0  # what runs at the stop may end in this time; then it is cancelled
 SHUTDOWN_WITHIN_S: Final = 8.0
-DEFAULT_FORMAT: Final = "TabSeparated"
-# Each chunk of these is complete in itself, so chunks can be sent one after the other.
-STREAMED_FORMATS: Final = frozenset(
-    {"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"}
-)
-SERVER_DEFAULTS: Final = {"implicit_select": "0"}  # chDB is more lenient than a server
-READER_LIMITS: Final = {"max_execution_time": "300", "max_memory_usage": "4000000000"}
 # What the HTTP interface itself understands; the engine would call these unknown settings.
 TRANSPORT_PARAMETERS: Final = frozenset(
     {
@@ -61,23 +50,6 @@ TRANSPORT_PARAMETERS: Final = frozenset(
         "cancel_http_readonly_queries_on_client_close", "add_http_cors_header",
     }
 )  # fmt: skip
-SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-NOT_FOR_READERS: Final = re.compile(r"\bINTO OUTFILE\b|\bfile\(|\bPython\(|^KILL\b", re.IGNORECASE)
-HAS_RESULT: Final = re.compile(
-    rb"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*"
-    rb"(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN|CHECK|FROM|VALUES)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-SELECTS: Final = re.compile(rb"(?:\s|\()*(?:SELECT|WITH)\b", re.IGNORECASE)
-TRAILING_FORMAT: Final = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
-# An INSERT up to and with its FORMAT; quoted names and texts are stepped over.
-INSERT_HEAD: Final = re.compile(
-    rb"\s*(INSERT\s+INTO\s(?:'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|\"(?:[^\"\\]|\\.)*\"|[^'`\"])*?)"
-    rb"\sFORMAT\s+(\w+)[ \t]*(?:\r?\n|;|\s|$)",
-    re.IGNORECASE | re.DOTALL,
-)
-INSERT_HEAD_BYTES_MAX: Final = 65_536
-ERROR_CODE: Final = re.compile(r"Code: (\d+)\.")
 HTTP_STATUS: Final = {
     **dict.fromkeys((46, 47, 60, 81, 115), 404),  # unknown function, name, table, database, setting
     **dict.fromkeys((6, 26, 27, 36, 41, 42, 43, 53, 62, 69, 70, 72, 456, 457), 400),
@@ -88,162 +60,6 @@ HTTP_STATUS: Final = {
 }
 
 
-class StatementError(Exception):
-    """A statement failed; the text is ClickHouse's, with its code."""
-
-    def __init__(self, text: str) -> None:
-        begin = text.find("Code: ")
-        self.text = text[begin:].strip() if begin >= 0 else f"Code: 1002. DB::Exception: {text}"
-        found = ERROR_CODE.match(self.text)
-        self.code = int(found[1]) if found else 1002
-        super().__init__(self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One request, taken apart. `text` may end in data of an INSERT."""
-
-    text: bytes
-    parameters: Mapping[str, str]
-    settings: Mapping[str, str]
-    database: str
-    format: str
-    is_reader: bool
-
-    @property
-    def result_format(self) -> str:
-        """The format that the result has; empty for a statement without result."""
-        if not HAS_RESULT.match(self.text):
-            return ""
-        found = TRAILING_FORMAT.search(self.text)
-        return found[1].decode() if found else self.format
-
-    @property
-    def is_streamed(self) -> bool:
-        """Whether the result can be sent while it is made; chDB offers that for SELECT alone."""
-        return bool(SELECTS.match(self.text)) and self.result_format in STREAMED_FORMATS
-
-
-class Engine:
-    """chDB over one folder. Its methods block and may be called from several threads."""
-
-    def __init__(self, folder: Path) -> None:
-        """Open the folder. Raises UnavailableError if another process has it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = str(folder)
-        try:
-            # Held as long as we live: the engine ends with its last connection.
-            self._keeper = chdb.connect(self._path)
-        except RuntimeError as error:
-            raise UnavailableError(
-                f"the ClickHouse data in {folder} cannot be opened",
-                mend="only one process may have it: stop the other one (`tocsin up` or a "
-                "program that uses chdb:// on this folder), or give another folder",
-            ) from error
-        version, zone = self._keeper.query("SELECT version(), timezone()", "TSV").data().split()
-        self.version, self.zone = str(version), str(zone)
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._keeper.close()
-
-    def execute(self, statement: Statement) -> tuple[bytes, dict[str, int]]:
-        """Run a statement whole: its result and what it read and wrote. Raises StatementError."""
-        with self._session(statement) as connection:
-            return self._execute(connection, statement)
-
-    def stream(self, statement: Statement) -> Iterator[bytes]:
-        """Run a statement and yield its result in chunks. Raises StatementError at the first."""
-        with self._session(statement) as connection:
-            is_empty = True
-            chunks = connection.send_query(
-                statement.text.decode(), statement.format, params=dict(statement.parameters)
-            )
-            try:
-                for chunk in chunks:
-                    is_empty = False
-                    yield chunk.bytes()
-            finally:
-                chunks.close()
-        if is_empty and statement.result_format == "Native":
-            yield self._native_header(statement)
-
-    def _execute(self, connection: Any, statement: Statement) -> tuple[bytes, dict[str, int]]:
-        if head := INSERT_HEAD.match(statement.text[:INSERT_HEAD_BYTES_MAX]):
-            inserter = connection.send_insert(head[1].decode(), head[2].decode())
-            inserter.append(memoryview(statement.text)[head.end() :])
-            done = inserter.finish()
-            return b"", {"written_rows": done.rows_written, "written_bytes": done.bytes_written}
-        result = connection.query(
-            statement.text.decode(), statement.format, params=dict(statement.parameters)
-        )
-        return result.bytes() or b"", {
-            "read_rows": result.rows_read(),
-            "read_bytes": result.bytes_read(),
-            "written_rows": result.rows_written(),
-            "written_bytes": result.bytes_written(),
-        }
-
-    @contextmanager
-    def _session(self, statement: Statement) -> Iterator[Any]:
-        """A connection of its own, with the statement's database, settings and rights."""
-        if statement.is_reader:
-            self._check_reader(statement)
-        connection = chdb.connect(self._path)
-        try:
-            limits = READER_LIMITS if statement.is_reader else {}
-            for name, value in {**SERVER_DEFAULTS, **limits, **statement.settings}.items():
-                if not SETTING_NAME.fullmatch(name):
-                    raise StatementError(
-                        f"Code: 115. DB::Exception: Unknown setting {name!r} (UNKNOWN_SETTING)"
-                    )
-                connection.query(f"SET {name} = {_quoted(value)}")
-            if statement.database:
-                connection.query(f"USE {_quoted(statement.database, '`')}")
-            if statement.is_reader:
-                connection.query("SET readonly = 1")  # last: it forbids any further SET
-            yield connection
-        except RuntimeError as error:
-            raise StatementError(str(error)) from error
-        except UnicodeDecodeError as error:
-            raise StatementError("Code: 62. DB::Exception: not UTF-8 (SYNTAX_ERROR)") from error
-        finally:
-            connection.close()
-
-    def _check_reader(self, statement: Statement) -> None:
-        """Refuse what `readonly=1` leaves open. Several statements at once fail here too."""
-        connection = chdb.connect(self._path)
-        try:
-            text = _quoted(statement.text[:BODY_BYTES_MAX].decode())
-            normal = connection.query(f"SELECT formatQuerySingleLine({text})", "TSVRaw").data()
-        except (RuntimeError, UnicodeDecodeError) as error:
-            raise StatementError(str(error)) from error
-        finally:
-            connection.close()
-        if found := NOT_FOR_READERS.search(normal):
-            raise StatementError(
-                f"Code: 164. DB::Exception: {found[0].strip('( ')} is not for readers (READONLY)"
-            )
-
-    def _native_header(self, statement: Statement) -> bytes:
-        """A Native block without rows, since chDB sends none: clients learn the columns from it."""
-        text = TRAILING_FORMAT.sub(b"", statement.text).strip().rstrip(b";")
-        if not SELECTS.match(text):
-            return b""
-        described = Statement(
-            b"DESCRIBE TABLE (" + text + b"\n) FORMAT JSONCompact",
-            statement.parameters,
-            statement.settings,
-            statement.database,
-            statement.format,
-            statement.is_reader,
-        )
-        columns = json.loads(self.execute(described)[0])["data"]
-        fields = [text for column in columns for text in column[:2]]
-        encoded = b"".join(_varint(len(raw)) + raw for raw in map(str.encode, fields))
-        return _varint(len(columns)) + _varint(0) + encoded
-
-
 class Endpoint:
     """The HTTP side: takes requests apart, lets threads run them, shapes the answers."""
 
@@ -251,6 +67,7 @@ class Endpoint:
         self._engine = engine
         self._token = token
         self._pool = ThreadPoolExecutor(QUERIES_AT_ONCE, thread_name_prefix="query")
+        self._running = 0
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -258,7 +75,17 @@ class Endpoint:
         application.router.add_get("/ping", self._ping)
         application.router.add_get("/replicas_status", self._ping)
         application.router.add_route("*", "/", self._query)
+        application.on_shutdown.append(self._finish)
         return application
+
+    async def _finish(self, _application: web.Application) -> None:
+        """Give running statements a moment, then cancel them: no insert of theirs is confirmed."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + GRACE_S
+        while self._running and loop.time() < deadline:  # noqa: ASYNC110 - threads set no event
+            await asyncio.sleep(0.05)
+        if self._running:
+            await asyncio.to_thread(self._engine.cancel_all)
 
     async def _ping(self, _request: web.Request) -> web.Response:
         return web.Response(text="Ok.\n")
@@ -311,7 +138,9 @@ class Endpoint:
             await response.write_eof()
             return response
         finally:
-            await self._run(chunks.close)  # type: ignore[attr-defined] # it is a generator
+            # At the end of a shutdown the thread may still be in it; then the process ends it.
+            with suppress(ValueError):
+                await self._run(chunks.close)
 
     async def _statement(self, request: web.Request) -> Statement:
         """Take a request apart. Raises StatementError."""
@@ -367,7 +196,11 @@ class Endpoint:
         return True
 
     async def _run(self, act: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, act)
+        self._running += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, act)
+        finally:
+            self._running -= 1
 
     def _refusal(self, error: StatementError, headers: dict[str, str]) -> web.Response:
         headers["X-ClickHouse-Exception-Code"] = str(error.code)
@@ -384,6 +217,7 @@ async def serve(folder: Path, port: int, token: str, stop: asyncio.Event) -> Non
     runner = web.AppRunner(
         Endpoint(engine, token).application(),
         access_log=None,
+        max_line_size=URL_BYTES_MAX,  # clients put parameters into the address
         auto_decompress=False,  # we know more encodings than aiohttp, and bound what comes out
         shutdown_timeout=SHUTDOWN_WITHIN_S,
     )
@@ -464,20 +298,6 @@ async def _form_fields(request: web.Request) -> dict[str, str]:
     if len(fields) < len(form):
         raise StatementError("Code: 48. DB::Exception: external data (NOT_IMPLEMENTED)")
     return fields
-
-
-def _quoted(text: str, quote: str = "'") -> str:
-    escaped = text.replace("\\", "\\\\").replace(quote, "\\" + quote)
-    return f"{quote}{escaped}{quote}"
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 127:
-        encoded.append(number & 127 | 128)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 async def _main(folder: Path, port: int, token: str) -> None:

@@ -168,6 +168,9 @@ def test_the_calls_mean_the_same_in_this_process(tmp_path: Path, engine: Embedde
         "SELECT 1 INTO OUTFILE 'stolen.txt'",
         "SELECT 1 INTO /* */ OUTFILE 'stolen.txt'",
         "SELECT * FROM Python('data')",
+        "SELECT * FROM `pyth\\x6fn`('data')",
+        "SELECT * FROM eval('SELECT 1')",
+        "SELECT * FROM EVAL ('SELECT 1')",
         "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
         "SELECT * FROM executable('ls', 'TSV', 'a String')",
         "/* */ KILL QUERY WHERE 1",
@@ -216,6 +219,20 @@ def test_a_request_under_a_foreign_name_is_refused(engine: EmbeddedEngine) -> No
     request.add_header("Host", "rebound.example:80")
 
     assert send(request)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "name", ["dialect", "allow_experimental_eval_table_function", "async_insert", "no such"]
+)
+def test_a_reader_sets_only_what_cannot_undo_the_checks(engine: EmbeddedEngine, name: str) -> None:
+    assert post(engine, b"SELECT 1", readonly="1", max_threads="1")[0] == 200
+    assert post(engine, b"SELECT 1", readonly="1", **{name: "1"})[0] in (403, 404)
+
+
+def test_parameters_may_be_long(reader: ClickHouse) -> None:
+    names = [f"customer-{n}" for n in range(20_000)]
+
+    assert reader.rows("SELECT length({names:Array(String)})", {"names": names}) == [(20_000,)]
 
 
 def test_settings_of_a_request_end_with_it(engine: EmbeddedEngine) -> None:
@@ -269,6 +286,32 @@ def test_a_long_query_does_not_hold_up_others(reader: ClickHouse, engine: Embedd
     thread.join()
 
     assert done < ends[0]
+    other.close()
+
+
+def test_a_stop_cancels_what_runs_too_long(tmp_path: Path) -> None:
+    engine = EmbeddedEngine(Files(tmp_path))
+    asyncio.run(engine.start())
+    client, other = connect(engine.url), connect(engine.url)
+    refusals = list[Exception]()
+
+    def ask_for_hours() -> None:
+        try:
+            client.query("SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 7")
+        except UnavailableError as error:
+            refusals.append(error)
+
+    thread = threading.Thread(target=ask_for_hours)
+    thread.start()
+    # The statement that asks counts too.
+    while other.rows("SELECT count() FROM system.processes") == [(1,)]:
+        assert thread.is_alive()
+    asyncio.run(engine.stop())
+    thread.join(30)
+
+    assert engine.returncode == Exit.OK
+    assert "cancelled" in str(refusals[0])
+    client.close()
     other.close()
 
 

@@ -12,7 +12,8 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 from tocsin.agents.clickhouse import connect
-from tocsin.agents.embedded_engine import INSERT_HEAD, StatementError, decompress
+from tocsin.agents.embedded_chdb import INSERT_HEAD, StatementError
+from tocsin.agents.embedded_engine import decompress
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
