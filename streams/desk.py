@@ -32,6 +32,7 @@ BUDGET_DEFAULT = 5_000
 """Customers that a sweep may visit in one slice."""
 
 _NO_INSTANT = 2**62
+_DAILY = -1  # no stirring: the plan of a customer whose day has come
 _DAY, _POLICY, _LIVE, _RESUMED = "DAY", "POLICY", "LIVE", "RESUMED"
 
 
@@ -181,9 +182,7 @@ class Desk:
         stirred = ledger.stirred
         if summary.profile.credit_limit_minor is None:
             stirred &= ~EXPOSURE  # judged against the limit only; setting one stirs PROFILE
-        rules = self._plans.get(stirred)
-        if rules is None:
-            rules = self._plans[stirred] = policy.plan(stirred, self._suspended)
+        rules = self._plan(policy, stirred)
         if rules:
             findings = assess(ledger, rules, self._today.date)
             if findings:
@@ -195,6 +194,15 @@ class Desk:
         if summary.next_date != before:
             self._schedule(ledger)
         return None
+
+    def _plan(self, policy: Policy, stirred: int) -> tuple[Rule, ...]:
+        rules = self._plans.get(stirred)
+        if rules is None:
+            is_daily = stirred == _DAILY
+            suspended = self._suspended
+            rules = policy.daily_plan(suspended) if is_daily else policy.plan(stirred, suspended)
+            self._plans[stirred] = rules
+        return rules
 
     def _schedule(self, ledger: Ledger) -> None:
         summary = ledger.summary
@@ -295,9 +303,9 @@ class Desk:
             forget(ledger, today, self.convention.horizon_days)
             ledger.is_touched = True
         if today < summary.repeat_on and is_daily:
-            rules = policy.daily_plan(self._suspended)
+            rules = self._plan(policy, _DAILY)
         else:
-            rules = policy.full_plan(self._suspended)
+            rules = self._plan(policy, ALL)
             summary.repeat_on = NEVER
         summary.next_date = min(summary.prune_on, summary.repeat_on)
         ledger.stirred = ALL

@@ -88,8 +88,8 @@ class Rule(Struct, frozen=True):
     """The only ladder, where thresholds don't depend on the currency."""
 
 
-class Policy(Struct):
-    """A policy in force. `plan` lists the rules that given stirrings may change, by name."""
+class Policy(Struct, frozen=True):
+    """A policy: its rules by name, and the words that belong to no single rule."""
 
     name: str
     version: int
@@ -101,31 +101,18 @@ class Policy(Struct):
     digest_action: str
     digest_action_text: Text
     hash: str
-    plans: dict[tuple[int, frozenset[int]], tuple[Rule, ...]]
 
     def plan(self, stirred: int, suspended: frozenset[int]) -> tuple[Rule, ...]:
         """Rules to look at after `stirred`, without those that read a suspended topic."""
-        rules = self.plans.get((stirred, suspended))
-        if rules is None:
-            rules = self.plans[stirred, suspended] = tuple(
-                rule
-                for rule in self.rules
-                if rule.measure.stirred_by & stirred and not rule.measure.topics & suspended
-            )
-        return rules
-
-    def full_plan(self, suspended: frozenset[int]) -> tuple[Rule, ...]:
-        """All rules but those that read a suspended topic."""
-        return self.plan(ALL, suspended)
+        return tuple(
+            rule
+            for rule in self.rules
+            if rule.measure.stirred_by & stirred and not rule.measure.topics & suspended
+        )
 
     def daily_plan(self, suspended: frozenset[int]) -> tuple[Rule, ...]:
         """Rules to look at when a day passes and nothing else: those that move by time."""
-        rules = self.plans.get((0, suspended))
-        if rules is None:
-            rules = self.plans[0, suspended] = tuple(
-                rule for rule in self.full_plan(suspended) if rule.measure.moves_by_time
-            )
-        return rules
+        return tuple(rule for rule in self.plan(ALL, suspended) if rule.measure.moves_by_time)
 
 
 def canonical(document: object) -> str:
@@ -242,7 +229,6 @@ class _Reader:
                 texts.get("digest_action"), (*texts_path, "digest_action")
             ),
             hash=document_hash,
-            plans={},
         )
 
     def _rule(self, name: str, plain: object) -> Rule | None:

@@ -1,0 +1,243 @@
+"""A book: a customer's facts as lines of text, run through a desk; shared by the domain's tests."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from tocsin.schemas.policy_file import default_policy_text, read_policy
+from tocsin.streams import events
+from tocsin.streams.checks import Refusal
+from tocsin.streams.convention import Convention, epoch_day_text
+from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.desk import Desk, Step
+from tocsin.streams.ledger import Ledger
+from tocsin.streams.money import format_minor, parse_major
+from tocsin.streams.state import (
+    LoadedPartition,
+    PartitionState,
+    changes,
+    load,
+    partition_change,
+    policy_change,
+)
+
+CUSTOMER = "ACME"
+ZONE = "Asia/Shanghai"
+EPOCH = date(1970, 1, 1)
+
+_LINE = re.compile(r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d))? (\w+) ?(.*)")
+_MONEY = r"(?P<amount>[\d,.]+) (?P<currency>[A-Z]{3})"
+_FORMS = {
+    "invoice": re.compile(rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: on (?P<on>\S+))?"),
+    "payment": re.compile(rf"(?P<id>\S+) {_MONEY}(?: for (?P<named>[^@]*?))?(?: on (?P<on>\S+))?"),
+    "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z]+)(?: for (?P<named>\S+))?"),
+    "limit": re.compile(rf"(?:none|{_MONEY})"),
+}
+
+
+def day(text: str) -> int:
+    """An ISO date as an epoch day."""
+    return (date.fromisoformat(text) - EPOCH).days
+
+
+def instant(text: str, clock: str = "12:00", zone: str = ZONE) -> int:
+    """A local date and time as epoch milliseconds."""
+    local = datetime.fromisoformat(f"{text} {clock}").replace(tzinfo=ZoneInfo(zone))
+    return int(local.timestamp()) * 1000
+
+
+def minor(amount: str, currency: str) -> int:
+    """Major units as text to minor units."""
+    found = parse_major(amount, currency)
+    assert found is not None, amount
+    return found
+
+
+def parse_line(line: str, customer: str = CUSTOMER) -> tuple[int, int, events.Event]:
+    """One line of a book as (timestamp, topic id, event)."""
+    match = _LINE.fullmatch(line.strip())
+    assert match, f"no fact: {line!r}"
+    at = instant(match[1], match[2] or "12:00")
+    return at, *_parse_fact(customer, at, match[3], match[4])
+
+
+def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, events.Event]:
+    parts: dict[str, Any] = {}
+    if verb in _FORMS:
+        form = _FORMS[verb].fullmatch(rest.strip())
+        assert form, f"no {verb}: {rest!r}"
+        parts = form.groupdict()
+    words = rest.split()
+    on = instant(parts["on"]) if parts.get("on") else at
+    named = tuple(name.strip() for name in (parts.get("named") or "").split(",") if name.strip())
+    match verb:
+        case "invoice":
+            amount = minor(parts["amount"], parts["currency"])
+            return 3, events.InvoiceIssued(
+                customer, parts["id"], on, day(parts["due"]), amount, parts["currency"]
+            )
+        case "payment":
+            amount = minor(parts["amount"], parts["currency"])
+            return 4, events.PaymentReceived(
+                customer, parts["id"], on, amount, parts["currency"], named
+            )
+        case "credit":
+            amount = minor(parts["amount"], parts["currency"])
+            return 3, events.CreditNoteIssued(
+                customer,
+                parts["id"],
+                at,
+                amount,
+                parts["currency"],
+                parts["reason"],
+                named[0] if named else None,
+            )
+        case "limit":
+            has = parts["amount"] is not None
+            amount = minor(parts["amount"], parts["currency"]) if has else None
+            return 2, events.CustomerUpdated(
+                customer, at, credit_limit_minor=amount, credit_limit_currency=parts["currency"]
+            )
+        case "cancel":
+            return 3, events.InvoiceCancelled(customer, words[0], at)
+        case "reverse":
+            return 4, events.PaymentReversed(customer, words[0], at)
+        case "complaint":
+            return 5, events.ComplaintOpened(customer, words[0], at, words[1])
+        case "resolve":
+            return 5, events.ComplaintResolved(customer, words[0], at, words[1])
+        case "close":
+            return 1, events.DayClosed(at // 86_400_000, "feed")
+        case "live":
+            return 1, events.WentLive("feed")
+    raise AssertionError(f"no verb: {verb!r}")
+
+
+def default_document() -> str:
+    """The packaged default policy as canonical JSON."""
+    policy, document, problems = read_policy(default_policy_text(), 400)
+    assert policy is not None, problems
+    return document
+
+
+class Book:
+    """A desk that is fed lines; `warnings` are all that it ever decided."""
+
+    def __init__(self, document: str | None = None, convention: Convention | None = None) -> None:
+        self.convention = convention or Convention(zone=ZONE)
+        self.desk = Desk(self.convention, {}, PartitionState(), {})
+        self.offset = 0
+        self.warnings: list[RiskWarning] = []
+        self.store: dict[bytes, bytes | None] = {}
+        self.log: list[bytes] = []
+        self.publish(default_document() if document is None else document)
+
+    def publish(self, document: str, at: int = 631_152_000_000, effective_from: int = 0) -> None:
+        """Publish a policy document."""
+        plain = msgspec.json.decode(document)
+        published = events.PolicyPublished(
+            plain["name"], plain["version"], effective_from, document, ""
+        )
+        assert self.take(at, 0, published) is Step.DONE
+
+    def take(
+        self, at: int, topic_id: int, event: events.Event, budget: int = 10**9
+    ) -> Step | Refusal:
+        """Take one event, in as many slices as the budget asks for, writing state after each."""
+        while True:
+            self.desk.begin(budget)
+            outcome = self.desk.take(topic_id, 0, self.offset, at, event)
+            self.warnings += self.desk.warnings
+            self.write()
+            if outcome is not Step.UNFINISHED:
+                self.offset += 1
+                return outcome
+
+    def add(self, *lines: str) -> list[RiskWarning]:
+        """Take lines that must be accepted; returns the warnings that they brought."""
+        before = len(self.warnings)
+        for line in lines:
+            outcome = self.take(*parse_line(line))
+            assert outcome is Step.DONE, f"{line}: {outcome}"
+        return self.warnings[before:]
+
+    def write(self) -> None:
+        """Put what the slice changed into the store, as the changelog would."""
+        found = [partition_change(self.desk.state)]
+        for customer_id, ledger in self.desk.touched.items():
+            found += changes(customer_id, ledger)
+        for policy_hash in self.desk.touched_policies:
+            found.append(policy_change(policy_hash, self.desk.policies.get(policy_hash)))
+        for key, kind, body in found:
+            self.store[key] = body
+            self.log.append(key + b"|" + kind.encode() + b"|" + (body or b"-"))
+
+    def restart(self) -> None:
+        """Go on with what the store holds, as a new process would."""
+        loaded = LoadedPartition()
+        for key in sorted(self.store):
+            load(loaded, key, 1, self.store[key])
+        loaded.finish()
+        assert loaded.state is not None
+        self.desk = Desk(self.convention, loaded.ledgers, loaded.state, loaded.policies)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The customer's ledger."""
+        return self.desk.ledgers[CUSTOMER]
+
+
+def tell(warning: RiskWarning) -> str:
+    """A warning as one line that a credit controller can read."""
+    value = str(warning.value)
+    match warning.unit:
+        case "MINOR":
+            value = format_minor(warning.value, warning.subject)
+        case "DAYS":
+            value += " days"
+        case "BASIS_POINTS":
+            value = f"{warning.value // 100}.{warning.value % 100:02d}%"
+    ids = ", ".join(evidence.id for evidence in warning.evidence)
+    return (
+        f"{epoch_day_text(warning.as_of)} {warning.transition} {warning.rule} "
+        f"{warning.severity} {value} {warning.reason}" + (f" [{ids}]" if ids else "")
+    )
+
+
+def audit(ledger: Ledger) -> None:
+    """Fail if a ledger's totals differ from its documents, or money got lost or made."""
+    for currency, account in ledger.summary.accounts.items():
+        invoices = {k: i for k, i in ledger.invoices.items() if i.currency == currency}
+        funds = {k: f for k, f in ledger.funds.items() if f.currency == currency}
+        loose = sum(due.loose_minor for due in account.due.values())
+        assert account.open_minor == sum(i.open_minor for i in invoices.values()) + loose
+        assert account.open_minor == sum(due.open_minor for due in account.due.values())
+        parked = sum(f.unapplied_minor for f in funds.values())
+        assert account.unapplied_minor == parked + account.loose_minor
+        assert all(due.count > 0 and due.open_minor > 0 for due in account.due.values())
+        for invoice_id, invoice in invoices.items():
+            applied = sum((invoice.applied or {}).values())
+            if not invoice.is_cancelled:
+                assert invoice.open_minor + applied == invoice.amount_minor
+                assert (invoice.open_minor == 0) == bool(invoice.closed_on)
+            for key, amount in (invoice.applied or {}).items():
+                if key in funds:
+                    assert (funds[key].applied or {})[invoice_id] == amount
+        for money in funds.values():
+            if not money.is_reversed:
+                used = sum((money.applied or {}).values())
+                assert money.unapplied_minor + used == money.amount_minor
+                assert (money.unapplied_minor == 0) == bool(money.closed_on)
+        shelf = ledger.shelves[currency]
+        assert shelf.days == sorted(account.due)
+        if shelf.idle:
+            assert not shelf.days, "idle money beside open items"
+
+
+def previous_day(text: str) -> str:
+    """The day before an ISO date."""
+    return (date.fromisoformat(text) - timedelta(days=1)).isoformat()
