@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -51,6 +52,7 @@ from tocsin.agents.supervisor import Process, Program, Supervisor, stop_on_signa
 WRITER: Final = "tocsin"
 ENGINE_START_WITHIN_S: Final = 60.0
 ENGINE_STOP_WITHIN_S: Final = 20.0
+ORPHANS_END_WITHIN_S: Final = 10.0
 PRIVATE: Final = 0o600
 
 Tell = Callable[[str], None]
@@ -214,7 +216,7 @@ class Embedded:
         """Bring up both. Raises FolderBusyError, UnavailableError, ConfigurationError."""
         self._lock = _lock(self._files)
         try:
-            _end_orphans(self._files.services)
+            await _end_orphans(self._files.services)
             await self._start()
         except BaseException:
             await self._stop()
@@ -335,13 +337,22 @@ def _read_services(path: Path) -> Services | None:
         return None  # not there, or of another version: nothing that one could rely on
 
 
-def _end_orphans(path: Path) -> None:
-    """Kill what a killed run left running, where the kernel did not; we hold the lock."""
+async def _end_orphans(path: Path) -> None:
+    """Kill what a killed run left, where the kernel did not, and wait: it holds ports and files.
+
+    We hold the lock, so nobody else needs them.
+    """
     left = _read_services(path)
-    for child in left.children.values() if left is not None else ():
+    children = list(left.children.values()) if left is not None else []
+    for child in children:
         if child.is_alive:
-            os.kill(child.pid, signal.SIGKILL)
-    path.unlink(missing_ok=True)
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
+    with suppress(TimeoutError):  # then the start tells what is still held
+        async with asyncio.timeout(ORPHANS_END_WITHIN_S):
+            while any(child.is_alive for child in children):  # noqa: ASYNC110 - not our children
+                await asyncio.sleep(0.05)
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local file, at once
 
 
 def _lock(files: Files) -> TextIOWrapper:

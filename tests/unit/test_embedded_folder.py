@@ -28,11 +28,18 @@ from tocsin.agents.embedded_kafka import (
     server_properties,
 )
 from tocsin.agents.errors import ConfigurationError, FolderBusyError
+from tocsin.agents.supervisor import Process, Program
+
+FOR_EVER = "import time\nwhile True: time.sleep(0.05)"
 
 
-def write_services(folder: Path, owner: Running) -> None:
+def write_services(
+    folder: Path, owner: Running, children: dict[str, Running] | None = None
+) -> None:
     """A file as `up` writes it."""
-    services = Services("127.0.0.1:1", "http://127.0.0.1:2", "tocsin", "token", owner, {})
+    services = Services(
+        "127.0.0.1:1", "http://127.0.0.1:2", "tocsin", "token", owner, children or {}
+    )
     (folder / "services.json").write_bytes(msgspec.json.encode(services))
 
 
@@ -98,6 +105,22 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="--data-dir"):
         async with Embedded(tmp_path / "file" / "data"):
             pass
+
+
+async def test_what_a_killed_run_left_running_is_ended(tmp_path: Path) -> None:
+    """As on systems whose kernel does not end children with their parent."""
+    left = Process(Program("left", [sys.executable, "-S", "-c", FOR_EVER], tmp_path / "log"))
+    await left.start()
+    child = Running(left.pid, process_start(left.pid))
+    other = Running(os.getpid(), "an id that was given again")
+    write_services(tmp_path, Running(2**22 + 1, "gone"), {"left": child, "other": other})
+
+    with pytest.raises(ConfigurationError, match="cannot be run"):
+        async with Embedded(tmp_path, environ={"TOCSIN_JAVA": str(tmp_path / "nothing")}):
+            pass
+
+    assert left.returncode == -9
+    assert not (tmp_path / "services.json").exists()
 
 
 def test_the_write_token_is_made_once_and_private(tmp_path: Path) -> None:
