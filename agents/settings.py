@@ -25,7 +25,9 @@ from tocsin.schemas.catalog import Topic
 PREFIX = "TOCSIN_"
 MASK = "***"
 # Variables with the prefix that steer programs around the settings and are no settings themselves.
-OTHER_VARIABLES = frozenset({"TOCSIN_CACHE", "TOCSIN_CONFIG", "TOCSIN_DEBUG", "TOCSIN_MAVEN"})
+OTHER_VARIABLES = frozenset(
+    {"TOCSIN_CACHE", "TOCSIN_CONFIG", "TOCSIN_DEBUG", "TOCSIN_JAVA", "TOCSIN_MAVEN"}
+)
 # Each secret may come as text or in a file; whichever source is stronger decides, never both.
 SECRET_FILES = {
     "sasl_password": "sasl_password_file",
