@@ -143,8 +143,7 @@ class _Feed:
                 await self._producer.send_batch(batch, topic, partition=partition)
                 for (topic, partition), batch in batches
             ]
-            for delivery in deliveries:
-                await delivery
+            await asyncio.gather(*deliveries)
         self._facts += facts
         self._records += sum(batch.record_count() for _, batch in batches)
         self._rounds += 1
