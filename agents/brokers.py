@@ -7,9 +7,9 @@ here creates a topic by asking for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -21,6 +21,7 @@ from aiokafka.errors import (
     GroupLoadInProgressError,
     KafkaConnectionError,
     KafkaError,
+    NotCoordinatorForGroupError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
     for_code,
@@ -35,7 +36,8 @@ REQUEST_TIMEOUT_MS = 20_000
 SET_ON_TOPIC = 1  # Kafka's code of a setting that was given to the topic itself
 WAIT_ATTEMPTS = 100
 WAIT_INTERVAL_S = 0.1
-COORDINATOR_ATTEMPTS = 100
+
+Answer = TypeVar("Answer")
 
 
 class TopicSetting(Struct, frozen=True):
@@ -150,11 +152,14 @@ class Brokers:
 
     async def group(self, group_id: str) -> Group:
         """The consumer group; state Dead if there is none."""
-        coordinator = await self._coordinator(group_id)
-        (response,) = await self._client.describe_consumer_groups([group_id], coordinator)
-        (entry,) = response.groups
-        _raise(entry[0], f"group {group_id}")
-        return Group(entry[2], tuple(sorted(member[1] for member in entry[5])))
+
+        async def ask(coordinator: int) -> Group:
+            found = await self._client.describe_consumer_groups([group_id], coordinator)
+            (entry,) = found[0].groups
+            _raise(entry[0], f"group {group_id}")
+            return Group(entry[2], tuple(sorted(member[1] for member in entry[5])))
+
+        return await self._of_coordinator(group_id, ask)
 
     async def rewind(self, group_id: str) -> None:
         """Set every offset that a group without members has committed back to 0."""
@@ -167,23 +172,30 @@ class Brokers:
 
     async def committed(self, group_id: str) -> dict[tuple[str, int], int]:
         """Where the group goes on reading, per (topic, partition)."""
-        coordinator = await self._coordinator(group_id)
-        found = await self._client.list_consumer_group_offsets(group_id, coordinator)
-        return {(tp.topic, tp.partition): entry.offset for tp, entry in found.items()}
 
-    async def _coordinator(self, group_id: str) -> int:
-        """The broker that leads the group; a fresh cluster makes its offsets topic only now."""
-        attempts_left = COORDINATOR_ATTEMPTS
+        async def ask(coordinator: int) -> dict[tuple[str, int], int]:
+            found = await self._client.list_consumer_group_offsets(group_id, coordinator)
+            return {(tp.topic, tp.partition): entry.offset for tp, entry in found.items()}
+
+        return await self._of_coordinator(group_id, ask)
+
+    async def _of_coordinator(
+        self, group_id: str, ask: Callable[[int], Awaitable[Answer]]
+    ) -> Answer:
+        """Ask the broker that leads the group; a fresh cluster appoints it only now."""
+        attempts_left = WAIT_ATTEMPTS
         while True:
             try:
-                node: int = await self._client.find_coordinator(group_id)
-            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError):
+                return await ask(await self._client.find_coordinator(group_id))
+            except (
+                GroupCoordinatorNotAvailableError,
+                GroupLoadInProgressError,
+                NotCoordinatorForGroupError,
+            ):
                 attempts_left -= 1
                 if not attempts_left:
                     raise
                 await asyncio.sleep(WAIT_INTERVAL_S)
-            else:
-                return node
 
     async def spans(
         self, names: Iterable[str], *, is_settled: bool = True

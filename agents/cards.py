@@ -10,6 +10,7 @@ from rich.text import Text
 from tocsin.agents.formats import clean, day, measure, money
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.money import MINOR_DIGITS
 
 Language = Literal["en", "zh"]
 
@@ -79,8 +80,9 @@ def threshold_of(warning: RiskWarning) -> str:
 
 
 def owed(warning: RiskWarning, view: View) -> str:
-    """What the customer owed at that moment."""
-    return money(warning.exposure_minor, warning.currency or view.currency)
+    """What the customer owed at that moment, in the subject's currency if it is one."""
+    subject = warning.subject if warning.subject in MINOR_DIGITS else None
+    return money(warning.exposure_minor, warning.currency or subject or view.currency)
 
 
 def table(terminal: Terminal, warnings: Iterable[RiskWarning], view: View) -> None:
@@ -115,7 +117,7 @@ def card(terminal: Terminal, warning: RiskWarning, view: View) -> None:
     head.append(f"  {step(warning)}", style="not bold dim on default")
     lines = [
         ("", text_of(warning, language), ""),
-        (labels["owes"], owed(warning, view), ""),
+        (labels["owes"], "" if warning.transition == "DIGEST" else owed(warning, view), ""),
         (labels["do"], action_of(warning, language), "bold"),
         (labels["ends"], clears_when(warning, language), ""),
         (labels["id"], f"tocsin explain {warning.warning_id}", "dim"),

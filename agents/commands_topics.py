@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import click
+from tocsin.agents.audit_progress import TABLE as PROGRESS
 from tocsin.agents.brokers import Brokers, connect
 from tocsin.agents.control import announcing, author, present_ms
 from tocsin.agents.errors import ConfigurationError
@@ -10,8 +13,10 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant, parse_instant
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
+from tocsin.agents.standings import STANDINGS
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.topics import Problem, apply, check
+from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, JOURNAL, LEDGERS, WARNINGS
 from tocsin.streams.events import WentLive
 
@@ -79,8 +84,8 @@ def reset(settings: Settings, terminal: Terminal, yes: bool) -> None:
     """Forget every decision and all state, so that the worker decides again from the events.
 
     Deletes and creates anew the topics that the worker writes (warnings, journal, dead-letters,
-    ledgers). The events, policies and clock stay. Stop the workers and the audit first; give the
-    audit a new database, or drop the history of these topics there.
+    ledgers), and empties their history in ClickHouse. The events, policies and clock stay, and so
+    does what subscribers have received. Stop the workers and the audit first.
     """
     names = [settings.topic(topic) for topic in DERIVED]
     if not yes:
@@ -114,6 +119,22 @@ async def _reset(settings: Settings, names: list[str]) -> None:
         await brokers.delete(names)
         await brokers.rewind(settings.app_id)
     await apply(settings)
+    if settings.clickhouse_url:
+        await asyncio.to_thread(_forget_history, settings)
+
+
+def _forget_history(settings: Settings) -> None:
+    """Empty the tables of what was deleted, and the sink's notes of how far it had come."""
+    ids = ", ".join(str(topic.topic_id) for topic in DERIVED)
+    client = open_clickhouse(settings)
+    try:
+        for name in (*(topic.table for topic in DERIVED if topic is not LEDGERS), STANDINGS):
+            client.command(f"TRUNCATE TABLE IF EXISTS {name}")
+        if client.command(f"EXISTS TABLE {PROGRESS}"):
+            forget = f"ALTER TABLE {PROGRESS} DELETE WHERE topic_id IN ({ids})"
+            client.command(f"{forget} SETTINGS mutations_sync = 2")
+    finally:
+        client.close()
 
 
 async def _refuse_while_working(brokers: Brokers, settings: Settings) -> None:

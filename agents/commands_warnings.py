@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -107,13 +108,14 @@ async def _follow(
 ) -> None:
     """Print what the topic gets from now on; ends with Ctrl-C."""
     codec = open_codec(settings)
-    view = View(language)
     terminal.note("waiting for warnings; Ctrl-C ends")
-    async for record in follow(settings, settings.topic(WARNINGS)):
-        warning = codec.decode_warning(record.value)
-        if _matches(warning, wanted):
-            terminal.result(as_json(warning, view))
-            cards.card(terminal, warning, view)
+    with looking(settings) if settings.clickhouse_url else nullcontext() as lookup:
+        async for record in follow(settings, settings.topic(WARNINGS)):
+            warning = codec.decode_warning(record.value)
+            if _matches(warning, wanted):
+                view = view_of(lookup, [warning], language) if lookup else View(language)
+                terminal.result(as_json(warning, view))
+                cards.card(terminal, warning, view)
 
 
 def _matches(warning: RiskWarning, wanted: Wanted) -> bool:

@@ -29,7 +29,7 @@ from tocsin.schemas.records import JournalRecord
 DISK_LOW_BYTES = 5 << 30
 DISK_OUT_BYTES = 1 << 30
 LAG_HIGH_RECORDS = 100_000
-SINK_OLD_S = 300
+SINK_OLD_S = 60
 MIGRATIONS = "SELECT number FROM migrations FINAL"
 RECONCILIATION = "SELECT sum(abs(difference)) FROM v_reconciliation"
 SINK_AGE = "SELECT dateDiff('second', max(inserted_at), now64(3)) FROM sink_progress"
@@ -108,9 +108,12 @@ async def _topics(settings: Settings) -> list[Finding]:
     problems = await check(settings)
     if not problems:
         return [_fine("topics", f"all there, {settings.partitions} partitions, a policy in each")]
+    same: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        same.setdefault((problem.what, problem.mend), []).append(problem.topic)
     return [
-        Finding("topics", Health.WRONG, f"{problem.topic} {problem.what}", problem.mend)
-        for problem in problems
+        Finding("topics", Health.WRONG, f"{', '.join(names)}: {what}", mend)
+        for (what, mend), names in same.items()
     ]
 
 
