@@ -88,6 +88,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     warnings_doubled: int
     audit_missing: int
     audit_doubled: int
+    disagreements: list[str]
     replay_digest_equal: bool
     decision_digest: str
     events_per_second: int
@@ -295,6 +296,7 @@ class Demo:
         wanted = Counter(report.warning_ids)
         found = Counter(warning.warning_id for warning in warnings)
         audited = await asyncio.to_thread(self._audited)
+        disagreements = _disagreements(settings, records, report, decided, reconciliation)
         return Outcome(
             events=len(facts),
             warnings=len(warnings),
@@ -302,7 +304,8 @@ class Demo:
             warnings_doubled=_short(found, wanted) + _short(audited, wanted),
             audit_missing=reconciliation.missing,
             audit_doubled=reconciliation.doubled,
-            replay_digest_equal=_agree(settings, records, report, decided, reconciliation),
+            disagreements=disagreements,
+            replay_digest_equal=not disagreements,
             decision_digest=report.decision_digest,
             events_per_second=self._rate,
             by_rule=_counted(warning.rule for warning in warnings),
@@ -344,6 +347,8 @@ class Demo:
                 ("decision digest", outcome.decision_digest),
             ]
         )  # fmt: skip
+        for disagreement in outcome.disagreements:
+            terminal.say(disagreement, style="red")
         if self._wish.stays:
             option = f"--data-dir {folder}"
             terminal.heading("try next, in another terminal")
@@ -376,22 +381,24 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
     return dict(Counter(names).most_common())
 
 
-def _agree(
+def _disagreements(
     settings: Settings,
     records: Iterable[Any],
     report: Report,
     decided: Decided,
     reconciliation: Reconciliation,
-) -> bool:
-    """Whether topic, journal, ClickHouse, replay and a plain run over the events say the same."""
+) -> list[str]:
+    """Where topic, journal, ClickHouse, replay and a plain run over the events differ."""
     digests: dict[int, RecordDigest] = {p: RecordDigest() for p in range(settings.partitions)}
     for record in records:
         digests[record.partition].add(
             [(WARNINGS.topic_id, record.key, record.value, record.headers)]
         )
-    return (
-        report.exit_code is Exit.OK
-        and {p: digest.digest().hex() for p, digest in digests.items()} == report.digests
-        and decided.decision_digest == report.decision_digest
-        and reconciliation.is_equal
-    )
+    found = list(report.differences)
+    if {p: digest.digest().hex() for p, digest in digests.items()} != report.digests:
+        found.append("the warnings topic has other bytes than the replay")
+    if decided.decision_digest != report.decision_digest:
+        found.append("a plain run over the events decides otherwise than the replay")
+    if not reconciliation.is_equal:
+        found.append("ClickHouse and Kafka differ: `tocsin verify` tells where")
+    return found

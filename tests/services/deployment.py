@@ -1,0 +1,190 @@
+"""A whole deployment for a test: own topics and database on shared services, real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from tocsin.agents.brokers import connect
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
+from tocsin.agents.generator import Portfolio
+from tocsin.agents.policies import first_event
+from tocsin.agents.portfolio import Request
+from tocsin.agents.reading import read_topic
+from tocsin.agents.replay import ClickHouseLog, Decided, KafkaLog, Log, Replay, Report, decide
+from tocsin.agents.settings import Settings, load
+from tocsin.agents.topics import apply
+from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
+from tocsin.schemas.catalog import POLICIES, SOURCES, WARNINGS
+from tocsin.schemas.jsonlines import Fact, with_closings
+from tocsin.streams.decisions import RiskWarning
+
+POLL_S = 0.1
+STALL_S = 90.0
+
+
+class Program:
+    """One process of the product, ended with the test that started it."""
+
+    def __init__(self, name: str, environ: dict[str, str], log_path: Path, *more: str) -> None:
+        self._name, self._environ, self._log_path, self._more = name, environ, log_path, more
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tocsin.agents.cli", self._name, *self._more],
+                env=self._environ,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def wait(self, timeout_s: float = 60.0) -> int:
+        assert self._process is not None
+        return self._process.wait(timeout_s)
+
+    def stop(self) -> int:
+        """End it as a supervisor would; return its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def log(self) -> str:
+        return self._log_path.read_text(errors="replace")
+
+
+class Deployment:
+    """Settings, topics, database and programs of one test."""
+
+    def __init__(
+        self, name: str, broker: EmbeddedKafka, engine: EmbeddedEngine, folder: Path, **more: Any
+    ) -> None:
+        self.folder = folder
+        self._database = name.replace("-", "_")
+        self._engine = engine
+        self._programs: list[Program] = []
+        self.environ = {
+            **os.environ,
+            "TOCSIN_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+            "TOCSIN_CLICKHOUSE_URL": f"{engine.url}/{self._database}",
+            "TOCSIN_CLICKHOUSE_USER": "tocsin",
+            "TOCSIN_CLICKHOUSE_PASSWORD": engine.token,
+            "TOCSIN_DATA_DIR": str(folder),
+            "TOCSIN_APP_ID": name,
+            "TOCSIN_TOPIC_PREFIX": f"{name}.",
+            "TOCSIN_CLOCK": "feed",
+            "TOCSIN_LOG_LEVEL": "WARNING",
+            "TOCSIN_SESSION_TIMEOUT_S": "3",
+            **{f"TOCSIN_{key.upper()}": str(value) for key, value in more.items()},
+        }
+        self.settings: Settings = load(environ=self.environ, discover=False)
+        self.convention = convention_of(self.settings)
+        self.codec = open_codec(self.settings)
+
+    async def prepare(self) -> None:
+        client = open_clickhouse(
+            load(environ={**self.environ, "TOCSIN_CLICKHOUSE_URL": self._engine.url}, discover=False)
+        )
+        client.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
+        client.close()
+        await apply(self.settings)
+
+    def program(self, name: str, *more: str, **environ: str) -> Program:
+        number = len(self._programs)
+        given = {**self.environ, "TOCSIN_WEB_PORT": str(free_port()), **environ}
+        program = Program(name, given, self.folder / f"{name}-{number}.log", *more)
+        self._programs.append(program)
+        return program
+
+    def started(self, name: str, *more: str, **environ: str) -> Program:
+        program = self.program(name, *more, **environ)
+        program.start()
+        return program
+
+    def end(self) -> None:
+        for program in self._programs:
+            if program.is_running:
+                program.signal(signal.SIGCONT)
+                program.kill()
+
+    def portfolio(self, customers: int, days: int, seed: int = 1) -> list[Fact]:
+        request = Request(customers=customers, days=days, seed=seed)
+        facts = Portfolio(request, self.convention).facts()
+        return list(with_closings(facts, self.convention))
+
+    async def decided(self) -> tuple[int, bool]:
+        """Source records whose decisions are committed, and whether those are all."""
+        settings = self.settings
+        names = {settings.topic(topic) for topic in SOURCES}
+        async with connect(settings) as brokers:
+            committed = await brokers.committed(settings.app_id)
+            ends = {place: end for place, (_, end) in (await brokers.spans(names)).items()}
+        done = sum(committed.get(place, 0) for place in ends)
+        # A partition may end with the marker of the transaction that wrote its last record.
+        return done, all(committed.get(place, 0) >= end - 1 for place, end in ends.items() if end)
+
+    async def until_decided(self, *watched: Program) -> None:
+        """Wait until the workers have decided all that was written; programs must stay alive."""
+        before, deadline, is_all = -1, time.monotonic() + STALL_S, False
+        while not is_all:
+            done, is_all = await self.decided()
+            if done != before:
+                before, deadline = done, time.monotonic() + STALL_S
+            assert time.monotonic() < deadline, f"stalled after {done} records"
+            for program in watched:
+                assert program.is_running, program.log()[-3000:]
+            await asyncio.sleep(POLL_S)
+
+    async def warnings(self) -> list[RiskWarning]:
+        """The warnings topic, read committed, by partition and offset."""
+        records = await read_topic(self.settings, self.settings.topic(WARNINGS))
+        return [self.codec.decode_warning(record.value) for record in records]
+
+    async def replayed(self, *, from_history: bool = False) -> Report:
+        log: Log = KafkaLog(self.settings)
+        if from_history:
+            log = ClickHouseLog(open_clickhouse(self.settings))
+        settings = self.settings
+        return await Replay(
+            settings.app_id, settings.partitions, self.codec, self.convention, log
+        ).all()
+
+    def plainly_decided(self, facts: Iterable[Fact]) -> Decided:
+        """What one desk decides over the same events, without Kafka."""
+        policy = Fact(0, POLICIES.topic_id, first_event(self.settings, None))
+        return decide(chain([policy], facts), self.convention)
+
+
+@asynccontextmanager
+async def deployed(
+    name: str, broker: EmbeddedKafka, engine: EmbeddedEngine, folder: Path, **more: Any
+) -> AsyncIterator[Deployment]:
+    """Prepare a deployment; end its programs afterwards."""
+    deployment = Deployment(name, broker, engine, folder, **more)
+    await deployment.prepare()
+    try:
+        yield deployment
+    finally:
+        deployment.end()
