@@ -98,9 +98,9 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             )
         case "limit":
             has = parts["amount"] is not None
-            amount = minor(parts["amount"], parts["currency"]) if has else None
+            limit = minor(parts["amount"], parts["currency"]) if has else None
             return 2, events.CustomerUpdated(
-                customer, at, credit_limit_minor=amount, credit_limit_currency=parts["currency"]
+                customer, at, credit_limit_minor=limit, credit_limit_currency=parts["currency"]
             )
         case "cancel":
             return 3, events.InvoiceCancelled(customer, words[0], at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.unit.conftest import Book, audit, tell
 
 FOLDER = Path(__file__).parent.parent / "golden" / "ledgers"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 from tocsin.streams.checks import Code, Refusal
@@ -26,12 +28,12 @@ def unapplied(book: Book, currency: str = "CNY") -> int:
     return book.ledger.summary.accounts[currency].unapplied_minor // 100
 
 
-def snapshot(book: Book) -> bytes:
+def snapshot(book: Book) -> str:
     """All that a ledger keeps, but when it is to be looked at."""
     ledger = book.ledger
     summary = msgspec.structs.replace(ledger.summary, next_date=0, prune_on=0)
     kept = (summary, ledger.invoices, ledger.funds, ledger.complaints)
-    return msgspec.msgpack.encode(kept, order="sorted")
+    return json.dumps(msgspec.to_builtins(kept, str_keys=True), sort_keys=True)
 
 
 TWO = (
