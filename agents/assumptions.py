@@ -60,7 +60,7 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
     second_currency_share: float = 0.05  # customers who trade in another currency
     no_limit_share: float = 0.10
     no_credit_share: float = 0.01  # limit 0: they pay in advance
-    limit_cover: float = 3.0  # credit limit as a multiple of the usual exposure
+    limit_cover: float = 5.0  # credit limit as a multiple of the usual exposure
     limit_change_share: float = 0.05
 
     payers: tuple[Payer, ...] = (
@@ -118,5 +118,5 @@ def read_assumptions(path: Path) -> Assumptions:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}; mend the path") from error
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise ConfigurationError(
-            f"{path}: {error}; names and defaults are listed by `tocsin generate --help`"
+            f"{path}: {error}; names and defaults are those of tocsin.agents.assumptions.Assumptions"
         ) from error

@@ -169,9 +169,7 @@ class _Source:
         self.indent += 3
         self.read(item, items)
         self.line(f"{found}.append({item})")
-        self.indent -= 1
-        self.line("n, p = read_long(v, p)")
-        self.indent -= 1
+        self.indent -= 2
         self.line(f"{target} = tuple({found})")
         self.indent -= 1
 
@@ -251,10 +249,17 @@ if v[p] == 0:
     p += 1
 else:
     {found} = []
-    n, p = read_long(v, p)
-    while n:
-        if n < 0:
-            n = -n
-            size, p = read_size(v, p)
+    while True:
+        n = v[p]
+        if n & 129:
+            n, p = read_long(v, p)
+            if n < 0:
+                n = -n
+                size, p = read_size(v, p)
+        else:
+            n >>= 1
+            p += 1
+        if n == 0:
+            break
         for _ in range(n):
 """
