@@ -118,5 +118,5 @@ def read_assumptions(path: Path) -> Assumptions:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}; mend the path") from error
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise ConfigurationError(
-            f"{path}: {error}; names and defaults are those of tocsin.agents.assumptions.Assumptions"
+            f"{path}: {error}; the names are those of tocsin.agents.assumptions.Assumptions"
         ) from error
