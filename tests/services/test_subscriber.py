@@ -1,0 +1,69 @@
+"""The subscriber example as its reader would run it: a process, a broker, a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.produce import produce
+from tocsin.schemas import jsonlines
+from tocsin.schemas.catalog import WARNINGS
+
+from tests.services.deployment import deployed
+
+SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "examples" / "subscriber.py"
+# ONE is overdue while history is loaded and pays once live; TWO becomes overdue only then.
+LINES = """
+{"type":"InvoiceIssued","customer_id":"ONE","invoice_id":"I1","occurred_at":"2025-01-02T09:00:00Z","due_date":"2025-01-10","amount_minor":9000000,"currency":"EUR"}
+{"type":"InvoiceIssued","customer_id":"TWO","invoice_id":"I2","occurred_at":"2025-01-20T09:00:00Z","due_date":"2025-02-10","amount_minor":9000000,"currency":"EUR"}
+{"type":"WentLive","source":"feed","recorded_at":"2025-02-01T06:00:00Z"}
+{"type":"PaymentReceived","customer_id":"ONE","payment_id":"P1","occurred_at":"2025-02-03T09:00:00Z","amount_minor":9000000,"currency":"EUR","invoice_ids":["I1"]}
+{"type":"InvoiceIssued","customer_id":"THREE","invoice_id":"I3","occurred_at":"2025-02-20T09:00:00Z","due_date":"2025-03-10","amount_minor":100,"currency":"EUR"}
+"""
+
+
+async def test_a_subscriber_prints_live_warnings_and_only_those(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_text(LINES.strip())
+    async with deployed("subscribed", broker, engine, tmp_path) as deployment:
+        facts = list(
+            jsonlines.with_closings(
+                jsonlines.read([events], deployment.convention), deployment.convention
+            )
+        )
+        worker = deployment.started("worker")
+        await produce(facts, deployment.settings)
+        await deployment.until_decided(worker)
+        warnings = await deployment.warnings()
+        wanted = [warning for warning in warnings if warning.phase == "LIVE"]
+        topic = deployment.settings.topic(WARNINGS)
+
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(SUBSCRIBER), broker.bootstrap_servers, topic),
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUTF8": "1"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(60):
+                lines = [await process.stdout.readline() for _ in range(2 * len(wanted))]
+        finally:
+            process.kill()
+            rest = await process.stdout.read()
+            await process.wait()
+
+    printed = b"".join(lines).decode()
+    assert {warning.phase for warning in warnings} == {"HISTORY", "LIVE"}
+    assert {warning.transition for warning in wanted} >= {"DIGEST", "CLEARED", "RAISED"}
+    for warning in wanted:
+        assert f"{warning.severity} {warning.text_en}\n" in printed
+    assert rest == b""
+    assert "2025-02-1" in printed
+    assert "TWO owes" in printed
