@@ -208,8 +208,13 @@ class Sink:
             fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
         except OffsetOutOfRangeError as error:
             raise SinkError(
-                f"the brokers no longer have the offsets {error}; were topics made anew? "
-                "Give the audit another database, or bring the topics back"
+                f"the brokers no longer have the offsets {error}: were topics made anew?",
+                mend="give the audit another database, or bring the topics back",
+            ) from error
+        except KafkaError as error:
+            raise SinkError(
+                f"the brokers cannot be read: {error or type(error).__name__}",
+                mend="check topics and rights (`tocsin topics check`), then start again",
             ) from error
         for place, records in fetched.items():
             self._lanes[place].extend(records)
