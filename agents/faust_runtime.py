@@ -156,7 +156,28 @@ class ExclusiveAssignor(RoundRobinPartitionAssignor):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread around a consumer that reads committed records only."""
+    """Faust's consumer thread around a consumer that reads committed records only.
+
+    A second consumer, without a group, asks for ends as a reader of uncommitted records sees them:
+    a record whose transaction is still open is one that the broker already has, so it is waited
+    for. By last stable offsets a transaction over two topics would show in one before the other.
+    """
+
+    _observer: AIOKafkaConsumer | None = None
+
+    async def on_start(self) -> None:
+        """Start both consumers."""
+        self._observer = AIOKafkaConsumer(
+            **self.app.runtime.wiring.client_options, group_id=None, enable_auto_commit=False
+        )
+        await self._observer.start()
+        await super().on_start()
+
+    async def on_thread_stop(self) -> None:
+        """Stop both consumers."""
+        await super().on_thread_stop()
+        if self._observer is not None:
+            await self._observer.stop()
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
@@ -197,9 +218,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return Fetched({Source(*tp): batch for tp, batch in records.items()}, positions)
 
     async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
-        """Implement the feed's Fetcher: last stable offsets, since isolation is read_committed."""
+        """Implement the feed's Fetcher: high watermarks, in one request per broker."""
+        if self._observer is None:
+            raise RuntimeError("the consumer thread has not started")
         ends = await self.in_thread(
-            self._ensure_consumer().end_offsets([TopicPartition(*source) for source in sources])
+            self._observer.end_offsets([TopicPartition(*source) for source in sources])
         )
         return {Source(*tp): end for tp, end in ends.items()}
 
@@ -330,6 +353,7 @@ async def transactions(app: App, chunks: Any) -> AsyncIterator[Transaction]:
             if rest.generation != app.consumer_generation_id or not app.consumer.flow_active:
                 break
             runtime.open_turns += 1
+            rest = app.consumer.feed.current(rest)
             transaction = Transaction(rest, runtime.held.get(rest.group, frozenset()))
             await runtime.committer.make_room(rest.group)
             token = _turn.set(transaction)

@@ -2,8 +2,9 @@
 
 Nothing here is read from the broker without its position: a batch of records and the positions
 after it arrive together, so "caught up" never refers to records that are still on their way.
-A source is caught up when its position has reached the last stable offset, as told by an end-offset
-request that is at most `END_OFFSETS_AGE_MAX_S` old: whatever the broker had then is waited for.
+A source is caught up when its position has reached its end, as told by an end-offset request that
+is at most `END_OFFSETS_AGE_MAX_S` old: whatever the broker had then is waited for, the records of
+transactions that are still open too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+from msgspec import structs
 from tocsin.agents.merger import Merger, Source
 from tocsin.agents.transactions import Chunk
 
@@ -36,7 +38,7 @@ class Fetcher(Protocol):
         """Wait for records of these sources, at most `timeout_s`."""
 
     async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
-        """Ask the broker for the last stable offsets, in one batch per broker."""
+        """Ask the brokers for the ends, uncommitted records included, in one batch per broker."""
 
     async def seek(self, positions: Mapping[Source, int]) -> None:
         """Read on from these positions."""
@@ -80,6 +82,8 @@ class Feed:
         self._ends_asked_at = -1.0
         self._arrived_at: dict[Source, float] = {}
         self._reseeks: dict[Source, int] = {}
+        self._taken = 0
+        self._stale: dict[Source, int] = {}  # number of the last chunk taken before the hold
         self._fetch: asyncio.Task[Fetched] | None = None
         self._wake = asyncio.Event()
         self.generation = 0
@@ -115,6 +119,7 @@ class Feed:
         self._ends, self._ends_asked_at = {}, -1.0
         self._arrived_at = {}
         self._reseeks = {}
+        self._stale = {}
         fetch, self._fetch = self._fetch, None
         if fetch is not None:
             await asyncio.wait({fetch})
@@ -132,6 +137,19 @@ class Feed:
         group = self._group_of.get(source)
         if group is not None:
             group.merger.hold(source)
+            self._stale[source] = self._taken
+
+    def current(self, chunk: Chunk) -> Chunk:
+        """Return a chunk without records of sources that were put on hold since it was taken.
+
+        Records before them were left out by the hold, even if it is released by now: after the
+        release all of them are read again, in order.
+        """
+        stale = {source for source, number in self._stale.items() if chunk.number <= number}
+        if not stale:
+            return chunk
+        records = [r for r in chunk.records if Source(r.topic, r.partition) not in stale]
+        return structs.replace(chunk, records=records)
 
     def release(self, source: Source, position: int) -> None:
         """Read a source again from `position`."""
@@ -170,7 +188,9 @@ class Feed:
             merged = group.merger.take(self._is_caught_up, self._limit)
             if merged is not None:
                 group.outstanding += 1
-                chunks.append(Chunk(number, merged.records, merged.passed_idle, generation))
+                self._taken += 1
+                records, passed_idle = merged
+                chunks.append(Chunk(number, records, passed_idle, generation, self._taken))
         return chunks
 
     async def _confirm_ends(self) -> None:
@@ -196,10 +216,13 @@ class Feed:
         return True
 
     async def _reseek(self) -> None:
-        if self._reseeks:
-            reseeks, self._reseeks = self._reseeks, {}
-            await self._fetcher.seek(reseeks)
-            self._positions.update(reseeks)
+        if not self._reseeks:
+            return
+        reseeks, self._reseeks = self._reseeks, {}
+        positions = self._positions
+        await self._fetcher.seek(reseeks)
+        if positions is self._positions:  # else all was revoked meanwhile
+            positions.update(reseeks)
             for source in reseeks:
                 self._group_of[source].merger.release(source)
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
-from msgspec import Struct
+from msgspec import Struct, structs
 from tocsin.agents.exits import Exit
 from tocsin.agents.journal import Journal, Output, Stand
 from tocsin.agents.merger import Source
@@ -48,12 +48,16 @@ class Store(Protocol):
 
 
 class Chunk(Struct):
-    """Records of one group in merge order, fixed before they were ordered."""
+    """Records of one group in merge order, fixed before they were ordered.
+
+    Chunks are numbered as they are taken.
+    """
 
     group: int
     records: Sequence[Any]
     passed_idle: tuple[int, ...]
     generation: int
+    number: int = 0
 
 
 class Route(Struct, frozen=True):
@@ -141,8 +145,7 @@ class Transaction:
         ]
         if not records:
             return None
-        chunk = self._chunk
-        return Chunk(chunk.group, records, chunk.passed_idle, chunk.generation)
+        return structs.replace(self._chunk, records=records)
 
     @property
     def passed_idle(self) -> tuple[int, ...]:
@@ -287,11 +290,11 @@ class Committer:
             if before is not None:
                 await asyncio.shield(before)
             await producer.begin_transaction()
-            deliveries: list[Awaitable[Any]] = []
-            for topic, partition, batch in batches:
-                deliveries.append(await producer.send_batch(batch, topic, partition=partition))
-            for delivery in deliveries:
-                await delivery
+            deliveries = [
+                await producer.send_batch(batch, topic, partition=partition)
+                for topic, partition, batch in batches
+            ]
+            await asyncio.gather(*deliveries)
             if offsets:
                 await producer.send_offsets_to_transaction(offsets, self._app_id)
             await producer.commit_transaction()

@@ -1,0 +1,83 @@
+"""The same decisions, once each and in order, although worker and sink are killed again and again.
+
+Negative controls, each shown red once with this test (2026-11-22) by the change named:
+- merge off (`head_merge` returns the queues one after the other, `Merger.take` bounds nothing):
+  NEGATIVE_MERGE
+- transactions off (outputs sent without begin and commit, positions committed beside them):
+  NEGATIVE_TRANSACTIONS
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.services.deployment import Deployment, Program, deployed
+from tests.services.test_end_to_end import assert_one_truth
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.produce import produce
+from tocsin.schemas.jsonlines import Fact
+
+SEED = 20261122
+WORKER_KILLS = 20
+SINK_KILLS = 5
+EVENTS_MIN = 100_000
+EVENTS_PER_SECOND = 900
+CHUNK_RECORDS = 150
+
+
+async def kill_again_and_again(
+    program: Program, kills: int, chance: random.Random, until: asyncio.Task[object]
+) -> int:
+    """Kill at random moments of progress and start again, until so often or all is written."""
+    done = 0
+    while done < kills and not until.done():
+        await asyncio.sleep(chance.uniform(0.5, 8.0))
+        program.kill()
+        program.start()
+        done += 1
+    return done
+
+
+async def join_and_leave(deployment: Deployment, chance: random.Random) -> None:
+    """A second worker joins for a while and leaves in good order."""
+    await asyncio.sleep(chance.uniform(5.0, 15.0))
+    second = deployment.started("worker")
+    await asyncio.sleep(chance.uniform(15.0, 25.0))
+    assert second.is_running, second.log()[-3000:]
+    second.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(second.wait) == 0
+
+
+async def feed(deployment: Deployment, facts: list[Fact]) -> None:
+    await produce(facts, deployment.settings, events_per_second=EVENTS_PER_SECOND)
+
+
+@pytest.mark.timeout(900)
+async def test_20_kills_of_the_worker_and_5_of_the_sink_change_nothing(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    async with deployed(
+        "kills", broker, engine, tmp_path, chunk_records_max=CHUNK_RECORDS
+    ) as deployment:
+        facts = deployment.portfolio(customers=1000, days=365, seed=3)
+        assert len(facts) >= EVENTS_MIN
+        worker, audit = deployment.started("worker"), deployment.started("audit")
+
+        feeding = asyncio.create_task(feed(deployment, facts))
+        killed, sunk, _ = await asyncio.gather(
+            kill_again_and_again(worker, WORKER_KILLS, chance, feeding),
+            kill_again_and_again(audit, SINK_KILLS, chance, feeding),
+            join_and_leave(deployment, chance),
+        )
+        await feeding
+        await deployment.until_decided(worker, audit)
+
+        assert (killed, sunk) == (WORKER_KILLS, SINK_KILLS), f"seed {SEED}"
+        await assert_one_truth(deployment, facts)
