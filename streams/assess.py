@@ -33,7 +33,7 @@ def assess(ledger: Ledger, rules: tuple[Rule, ...], as_of: int) -> list[Finding]
     """Findings of `rules` as of an epoch day; wakes the ledger when one could change by itself."""
     summary = ledger.summary
     found = []
-    wake, episodes, has_open = summary.next_date, summary.episodes, summary.open_episodes > 0
+    wake, episodes, open_rules = summary.next_date, summary.episodes, ledger.open_rules
     accounts = summary.accounts
     for rule in rules:
         ladder, read, parameters = rule.ladder, rule.read, rule.parameters
@@ -46,7 +46,7 @@ def assess(ledger: Ledger, rules: tuple[Rule, ...], as_of: int) -> list[Finding]
                 if turn < wake:
                     wake = turn
             is_below = ladder is None or value is None or value < ladder.lowest
-            if is_below and not has_open:
+            if is_below and rule.key not in open_rules:
                 continue
             episode = episodes.get(rule.key + subject)
             current = 0 if episode is None else episode.severity

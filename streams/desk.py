@@ -133,6 +133,8 @@ class Desk:
         holds.count_record(self.state, topic_id, offset)
         if self._suspended:
             self._resume(topic_id)
+            # The record itself is done: what the budget leaves of the sweep goes on with the next.
+            self._catch_up(topic_id, timestamp)
         return Step.DONE
 
     def refused(self, topic_id: int, offset: int, code: str) -> bool:
@@ -236,7 +238,7 @@ class Desk:
             if close <= effective:
                 state.business_date += 1
                 self._today.date = state.business_date
-                state.sweeps.append(Sweep(_DAY, close))
+                self._begin_sweep(_DAY, close)
             else:
                 self._put_in_force(state.pending.pop(0), effective)
 
@@ -259,6 +261,10 @@ class Desk:
         # Below every timestamp while something is to be done first.
         self._boundary = min(close, effective) if date and not state.sweeps else -_NO_INSTANT
         return close, effective
+
+    def _begin_sweep(self, kind: str, instant: int) -> None:
+        self.state.sweeps.append(Sweep(kind, instant))
+        self._boundary = -_NO_INSTANT  # to be finished before anything else
 
     def _go_on(self, sweep: Sweep) -> bool:
         """Visit customers of a sweep while the budget lasts; False if some are left."""
@@ -360,12 +366,12 @@ class Desk:
         if old is not None and all(pending.hash != old.hash for pending in state.pending):
             del self.policies[old.hash]
             self.touched_policies.append(old.hash)
-        state.sweeps.append(Sweep(_POLICY, instant))
+        self._begin_sweep(_POLICY, instant)
 
     def _go_live(self, event: events.WentLive, timestamp: int) -> None:
         if self.state.phase != LIVE:
             self.state.phase = LIVE
-            self.state.sweeps.append(Sweep(_LIVE, timestamp))
+            self._begin_sweep(_LIVE, timestamp)
 
     def _close_day(self, event: events.DayClosed, timestamp: int) -> None:
         """Nothing is left to do: the record's sequence time has closed what was to be closed."""
@@ -379,8 +385,7 @@ class Desk:
         if holds.end_backlog(self.state, topic_id):
             self._note_holds()
             opened_at = self._calendar.closes_at(self.state.business_date - 1)
-            self.state.sweeps.append(Sweep(_RESUMED, opened_at))
-            self._note_boundary()
+            self._begin_sweep(_RESUMED, opened_at)
 
     def _note_holds(self) -> None:
         self._suspended = holds.suspended(self.state)

@@ -155,6 +155,7 @@ def _step(ledger: Ledger, episode: Episode, current: int, level: int, as_of: int
     episode.steps += 1
     episode.severity = level
     episode.warned_on = as_of
+    ledger.note_open_rules()
     ledger.is_touched = True
 
 

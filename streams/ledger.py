@@ -86,6 +86,7 @@ class Ledger:
         "invoices",
         "is_touched",
         "issued",
+        "open_rules",
         "returned",
         "shelves",
         "stirred",
@@ -254,11 +255,20 @@ class Ledger:
                 self.park(key, funds)
 
     def _index_summary(self) -> None:
+        self.open_rules: set[str] = set()  # keys of rules with open episodes
         summary = self.summary
         self.issued = Window(summary.issued)
         self.returned = Window(summary.returns)
         self.complained = Window(summary.complaints)
         self.delays = list(summary.settled.values())  # of settled items, the latest last
+        self.note_open_rules()
+
+    def note_open_rules(self) -> None:
+        """Index the rules with open episodes, after one began or ended."""
+        episodes = self.summary.episodes
+        self.open_rules = {
+            key[: key.index(":") + 1] for key, episode in episodes.items() if episode.severity
+        }
 
     def _due(self, account: Account, shelf: Shelf, day: int) -> Due:
         due = account.due.get(day)

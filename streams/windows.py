@@ -67,14 +67,13 @@ class Window:
 
     def shrinks_to(self, left: int, length: int, as_of: int) -> int:
         """The day on which, if nothing is added, the sum is `left` or less; NEVER if it is now."""
-        total = self.total(length, as_of)
-        for place in range(bisect_right(self.days, as_of - length), len(self.days)):
-            if total <= left:
-                break
-            day = self.days[place]
-            total -= self.counts[day]
-            if total <= left:
-                return day + length
+        days, counts, total = self.days, self.counts, 0
+        first = bisect_right(days, as_of - length)
+        # From the newest day backwards: the first that does not fit into `left` has to leave.
+        for place in range(bisect_right(days, as_of) - 1, first - 1, -1):
+            total += counts[days[place]]
+            if total > left:
+                return days[place] + length
         return NEVER
 
     def forget(self, last: int) -> None:

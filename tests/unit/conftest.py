@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -236,8 +236,3 @@ def audit(ledger: Ledger) -> None:
         assert shelf.days == sorted(account.due)
         if shelf.idle:
             assert not shelf.days, "idle money beside open items"
-
-
-def previous_day(text: str) -> str:
-    """The day before an ISO date."""
-    return (date.fromisoformat(text) - timedelta(days=1)).isoformat()

@@ -365,6 +365,23 @@ def test_after_the_backlog_everyone_is_assessed() -> None:
     assert {warning.customer_id for warning in book.warnings} == {"C000", "C001", "C002"}
 
 
+def test_the_last_record_of_the_backlog_starts_the_assessment_of_everyone() -> None:
+    for budget in (1, 100):
+        book = Book()
+        customers(book, 3)
+        storm(book, PAYMENTS, HOLD_REFUSALS)
+        book.add("2025-03-20 close")
+        release = events.HoldReleased(PAYMENTS, book.offset + 2, False, "ann", "mended")
+        book.take(instant("2025-03-20", "13:00"), CLOCK, release)
+        at, topic, event = parse_line("2025-03-20 payment P 300,000 CNY", "C001")
+        book.take(at, topic, event, budget)
+        assert bool(book.desk.unfinished) is (budget == 1)
+        book.restart()
+        book.take(*parse_line("2025-03-20 15:00 close"), budget)
+        late = [w.customer_id for w in book.warnings if w.rule == "overdue-age"]
+        assert late == ["C000", "C002"]
+
+
 def test_a_drained_backlog_does_not_bring_the_hold_back_and_an_undrained_does() -> None:
     for drain in (True, False):
         book = Book()
