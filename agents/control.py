@@ -22,6 +22,10 @@ from tocsin.schemas.catalog import CLOCK, Topic
 from tocsin.streams.events import ControlEvent
 
 
+class OvertakenError(UnavailableError):
+    """Another program opened an announcer for the same purpose; nothing of ours was written."""
+
+
 class Announcer:
     """Sends control records; whatever was announced before it was opened is finished."""
 
@@ -58,9 +62,9 @@ async def announcing(settings: Settings, purpose: str) -> AsyncIterator[Announce
             await producer.start()
             yield Announcer(producer, settings)
         except ProducerFenced as error:
-            raise UnavailableError(
-                f"another program announced a {purpose} at the same moment; look what it did, "
-                "then try again"
+            raise OvertakenError(
+                f"another program wrote to {purpose} at the same moment",
+                mend="look what it did, then try again",
             ) from error
         finally:
             await producer.stop()

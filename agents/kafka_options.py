@@ -18,7 +18,8 @@ def client_options(settings: Settings) -> dict[str, Any]:
     if not settings.bootstrap_servers:
         raise ConfigurationError(
             f"no Kafka broker is known: none is set and no embedded services run over "
-            f"{settings.data_path}; start them with `tocsin up`, or set bootstrap_servers"
+            f"{settings.data_path}",
+            mend="start them with `tocsin up`, or set bootstrap_servers",
         )
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
@@ -41,8 +42,9 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or str(error)
         raise ConfigurationError(
-            f"certificates: {reason}; check ssl_cafile ({settings.ssl_cafile or 'system'}), "
-            f"ssl_certfile ({settings.ssl_certfile or 'none'}) and ssl_keyfile"
+            f"certificates: {reason}",
+            mend=f"check ssl_cafile ({settings.ssl_cafile or 'the system'}), "
+            f"ssl_certfile ({settings.ssl_certfile or 'none'}) and ssl_keyfile",
         ) from error
     context.check_hostname = settings.ssl_check_hostname
     return context

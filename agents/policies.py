@@ -6,11 +6,12 @@ written in one transaction and stamped with the instant from which it is in forc
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import yaml
 from msgspec import Struct
-from tocsin.agents.control import announcing
+from tocsin.agents.control import OvertakenError, announcing
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.reading import read_topic
@@ -22,6 +23,8 @@ from tocsin.streams.events import PolicyPublished
 from tocsin.streams.policy import Policy, hash_of
 
 PURPOSE = "policies"
+OVERTAKEN_ATTEMPTS = 5
+OVERTAKEN_PAUSE_S = 1.0
 BEFORE_ANY_EVENT = 0  # epoch ms: the packaged policy precedes whatever history is loaded
 
 
@@ -123,8 +126,17 @@ async def publish_first_policy(settings: Settings) -> Published | None:
     """Publish the packaged policy unless there has ever been one; None if there has.
 
     It is in force from 1970 on, so that it precedes any history. Asked only after the announcer is
-    open: a second program that does the same is fenced or finds it there.
+    open: a second program that does the same overtakes us, or finds it there.
     """
+    for attempt in range(1, OVERTAKEN_ATTEMPTS):
+        try:
+            return await _publish_first(settings)
+        except OvertakenError:
+            await asyncio.sleep(OVERTAKEN_PAUSE_S * attempt)  # else we overtake each other for ever
+    return await _publish_first(settings)
+
+
+async def _publish_first(settings: Settings) -> Published | None:
     async with announcing(settings, PURPOSE) as announcer:
         if await read_topic(settings, settings.topic(POLICIES)):
             return None

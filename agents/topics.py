@@ -81,7 +81,7 @@ async def apply(settings: Settings, *, fix: bool = False) -> Applied:
         if problems:
             raise _refusal(problems)
         created = await _create(brokers, settings, counts)
-        await brokers.until_known(created)
+        await brokers.until_known(settings.topic(topic) for topic in TOPICS)
         problems = await _check_settings(brokers, settings)
         mended = tuple(problem.topic for problem in problems) if fix else ()
         for problem in problems if fix else ():

@@ -1,0 +1,223 @@
+"""Parts of the commands that need no service: words, tables, aging, clauses, mended records."""
+
+from __future__ import annotations
+
+import io
+
+import click
+import pytest
+from tocsin.agents.commands_customer import LAST_BUCKET, aging
+from tocsin.agents.commands_sql import refusal
+from tocsin.agents.dead_letters import CODE_HEADER, as_it_was, mended, parse_place
+from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.events_told import tell
+from tocsin.agents.formats import clean, day, duration, instant, measure, money, parse_instant
+from tocsin.agents.lookup import ORIGIN_HEADER, place_of
+from tocsin.agents.policies import clause
+from tocsin.agents.settings import Settings
+from tocsin.agents.terminal import Column, Terminal
+from tocsin.agents.wire import open_codec
+from tocsin.schemas.catalog import PAYMENTS
+from tocsin.schemas.channels import STRUCTS
+from tocsin.schemas.policy_file import default_policy_text
+from tocsin.schemas.records import DeadLetter, RecordHeader
+from tocsin.streams import events
+
+
+def test_money_reads_with_its_currency_and_its_decimals() -> None:
+    assert money(123456, "EUR") == "1,234.56 EUR"
+    assert money(-123456, "JPY") == "-123,456 JPY"
+    assert money(7, None) == "7 minor units"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1, "DAYS", "1 day"),
+        (2, "DAYS", "2 days"),
+        (8350, "BASIS_POINTS", "83.5 %"),
+        (3, "COUNT", "3"),
+    ],
+)
+def test_a_measure_reads_with_its_unit(value: int, unit: str, text: str) -> None:
+    assert measure(value, unit) == text
+
+
+def test_dates_instants_and_durations_read_and_are_read() -> None:
+    assert day(0) == "1970-01-01"
+    assert day(None) == "-"
+    assert instant(parse_instant("2025-01-31T08:00:00+01:00")) == "2025-01-31 07:00:00Z"
+    assert parse_instant("1970-01-02") == 86_400_000
+    assert duration(3725) == "1 h 2 min"
+    assert duration(0) == "0 s"
+    with pytest.raises(click.UsageError):
+        parse_instant("soon")
+
+
+def test_text_from_outside_cannot_steer_the_terminal() -> None:
+    assert "\x1b" not in clean("\x1b[31mred\x07")
+
+
+def test_piped_tables_are_aligned_and_whole() -> None:
+    out = io.StringIO()
+
+    Terminal(out=out).table(
+        [Column("id"), Column("n", right=True)], [("a", "1"), ("bcd" * 60, "22")]
+    )
+
+    head, first, second = out.getvalue().splitlines()
+    assert second == f"{'bcd' * 60}  22"
+    assert head.endswith("   n")
+    assert first.startswith("a ")
+
+
+def test_with_json_only_the_result_is_printed() -> None:
+    out = io.StringIO()
+    terminal = Terminal(as_json=True, out=out)
+
+    terminal.say("for people")
+    terminal.table([Column("id")], [("a",)])
+    terminal.result({"for": "programs"})
+
+    assert out.getvalue() == '{"for":"programs"}\n'
+
+
+def test_due_today_is_not_past_due_and_bounds_belong_to_the_younger_bucket() -> None:
+    as_of = 20_000
+    late = (0, 1, 30, 31, 60, 61, 90, 91)
+    due = [("EUR", as_of - days, 10**position, 1) for position, days in enumerate(late)]
+
+    buckets = {name: (amount, items) for name, amount, items in aging(due, as_of)["EUR"]}
+
+    assert buckets == {
+        "not due": (1, 1),
+        "1-30 days": (110, 2),
+        "31-60 days": (11_000, 2),
+        "61-90 days": (1_100_000, 2),
+        LAST_BUCKET: (10_000_000, 1),
+    }
+
+
+def test_the_clause_of_a_rule_is_found_with_its_lines() -> None:
+    text = default_policy_text()
+
+    lines = clause(text, "overdue-age")
+
+    assert lines[0][1].strip() == "overdue-age:"
+    assert text.splitlines()[lines[0][0] - 1] == lines[0][1]
+    assert any("raise_at" in line for _, line in lines)
+    assert not any("credit-utilisation" in line for _, line in lines)
+    assert clause(text, "no-such-rule") == []
+    assert clause("a: [", "x") == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "",
+        "-- nothing",
+        "INSERT INTO warnings VALUES (1)",
+        "/* SELECT */ ALTER TABLE x DELETE WHERE 1",
+        "WITH 1 AS x INSERT INTO t SELECT x",
+        "SELECT 1 INTO OUTFILE 'x'",
+        "SET readonly = 0",
+    ],
+)
+def test_statements_that_change_something_are_not_asked(statement: str) -> None:
+    assert refusal(statement)
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT 1;", " with 1 as x select x", "(select 1)", "-- why\nSHOW TABLES"]
+)
+def test_statements_that_read_are_asked(statement: str) -> None:
+    assert refusal(statement) is None
+
+
+def test_every_event_can_be_told() -> None:
+    told: list[events.Event] = [
+        events.InvoiceIssued("C", "I1", 0, 5, 12345, "EUR"),
+        events.InvoiceCancelled("C", "I1", 0),
+        events.CreditNoteIssued("C", "N1", 0, 5, "EUR", "RETURN", "I1"),
+        events.PaymentReceived("C", "P1", 0, 5, "EUR", ("I1", "I2")),
+        events.PaymentReversed("C", "P1", 0, "bounced"),
+        events.ComplaintOpened("C", "K1", 0, "QUALITY", "I1", "broken"),
+        events.ComplaintResolved("C", "K1", 0, "UPHELD"),
+        events.CustomerUpdated(
+            "C", 0, name="Acme", credit_limit_minor=0, credit_limit_currency="EUR"
+        ),
+        events.PolicyPublished("p", 1, 0, "{}", ""),
+        events.DayClosed(1, "system"),
+        events.WentLive("me"),
+        events.HoldReleased(4, 9, False, "me", "mended"),
+    ]
+
+    lines = [" ".join(tell(event)) for event in told]
+
+    known = {kind for kind in STRUCTS.values() if kind.__module__ == events.__name__}
+    assert {type(event) for event in told} == known
+    assert lines[0] == "invoice I1 123.45 EUR, due 1970-01-06"
+    assert "for I1, I2" in lines[3]
+    assert "limit 0.00 EUR" in lines[7]
+
+
+@pytest.mark.parametrize("text", ["payments/1", "warnings/0/1", "payments/x/1", "nope/0/0", ""])
+def test_a_place_that_names_no_source_record_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="TOPIC/PARTITION/OFFSET"):
+        parse_place(text)
+
+
+def test_a_record_sent_again_as_it_was_keeps_bytes_key_and_time_and_says_where_from() -> None:
+    letter = _letter(b"bytes", key=b"C1")
+
+    out = as_it_was(letter)
+
+    assert (out.key, out.value, out.timestamp, out.partition) == (b"C1", b"bytes", 1000, None)
+    assert out.headers[0] == ("trace", b"1")
+    assert (ORIGIN_HEADER, place_of(letter).encode()) in out.headers
+    assert (CODE_HEADER, b"NOT_FRAMED") in out.headers
+
+
+def test_a_record_without_a_key_goes_back_to_its_partition() -> None:
+    assert as_it_was(_letter(b"bytes", key=None)).partition == 2
+
+
+def test_a_mended_event_takes_the_records_place_with_its_own_time_and_key() -> None:
+    line = (
+        '{"type":"PaymentReceived","customer_id":"C9","payment_id":"P1","amount_minor":5,'
+        '"currency":"EUR","occurred_at":"1970-01-01T00:00:07.000Z"}'
+    )
+
+    out = mended(_letter(b"bytes", key=b"C1"), line, Settings())
+
+    assert (out.key, out.timestamp) == (b"C9", 7000)
+    event = open_codec(Settings()).decode(PAYMENTS.topic_id, out.value)
+    assert isinstance(event, events.PaymentReceived)
+    assert event.amount_minor == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "cannot be read"),
+        ('{"type":"DayClosed","date":"2025-01-01","source":"x"}', "topic clock"),
+    ],
+)
+def test_a_mended_event_that_does_not_fit_is_refused(line: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        mended(_letter(b"bytes", key=b"C1"), line, Settings())
+
+
+def _letter(value: bytes, key: bytes | None) -> DeadLetter:
+    return DeadLetter(
+        topic_id=PAYMENTS.topic_id,
+        partition=2,
+        offset=7,
+        timestamp=1000,
+        key=key,
+        value=value,
+        headers=(RecordHeader("trace", b"1"),),
+        code="NOT_FRAMED",
+        detail="",
+        stage="DECODE",
+    )
