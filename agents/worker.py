@@ -36,6 +36,8 @@ def run_worker(settings: Settings) -> None:
 
 def run_app(app: App, settings: Settings) -> None:
     """Run a Faust app under Faust's worker; raises SystemExit at the end."""
+    # Faust makes its folder, but none above it: a new machine has no data folder yet.
+    app.conf.datadir.mkdir(parents=True, exist_ok=True)
     app.Worker(
         loglevel=settings.log_level,
         quiet=True,
