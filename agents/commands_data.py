@@ -12,6 +12,7 @@ from typing import IO
 import click
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from tocsin.agents.brokers import reaching
 from tocsin.agents.cards import View
 from tocsin.agents.commands_warnings import as_json
 from tocsin.agents.errors import ConfigurationError
@@ -217,8 +218,9 @@ async def _replay(settings: Settings, terminal: Terminal, *, history: bool) -> R
             records += count
             progress(records)
 
-        for partition in range(settings.partitions):
-            await work.partition(partition, add)
+        async with reaching(settings):
+            for partition in range(settings.partitions):
+                await work.partition(partition, add)
     if client is not None:
         client.close()
     return work.report

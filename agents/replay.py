@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -161,10 +161,14 @@ class Replay:
         journal = Journal(sources, self._routes.topic_ids, self._codec)
         store = LedgerStore(partition, self._convention, self._codec)
         store.finish(journal, is_new=True)
-        cursors = {t.topic_id: Cursor(self._log.read(t, partition)) for t in SOURCES}
         digest = RecordDigest()
-        async with aclosing(self._log.read(JOURNAL, partition)) as pages:
-            async for page in pages:
+        async with AsyncExitStack() as stack:
+            pages = {
+                topic: await stack.enter_async_context(aclosing(self._log.read(topic, partition)))
+                for topic in (*SOURCES, JOURNAL)
+            }
+            cursors = {topic.topic_id: Cursor(pages[topic]) for topic in SOURCES}
+            async for page in pages[JOURNAL]:
                 for record in page:
                     written = self._codec.decode_journal(record.value)
                     chunk = await self._chunk(partition, written, cursors)
