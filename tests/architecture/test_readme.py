@@ -1,0 +1,205 @@
+"""The README is true: its commands parse, its examples run, its tables say what the code says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from tocsin.agents.cli import COMMANDS, run_command
+from tocsin.agents.exits import Exit
+from tocsin.agents.settings import load
+from tocsin.agents.standings import STANDINGS
+from tocsin.agents.supervisor import NEVER_RETRIED
+from tocsin.schemas import catalog
+from tocsin.schemas.mapping import load_mapping
+from tocsin.schemas.registry import packaged_schema
+from tocsin.streams.convention import Convention
+from tocsin.streams.events import InvoiceIssued
+
+from tests.architecture.command_lines import parse
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```([\w ]*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+TARGETS = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def block(kind: str) -> str:
+    (text,) = [text for found, text in BLOCKS if found == kind]
+    return text
+
+
+def command_lines() -> list[str]:
+    return [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The rows of the table whose header begins with a word."""
+    table = README.split(f"| {heading} |", 1)[1].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+
+
+def quoted(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the README makes, as the current one."""
+    (tmp_path / "events.jsonl").write_text(block("json lines"))
+    (tmp_path / "mapping.yaml").write_text(block("yaml"))
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TOCSIN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path
+
+
+def test_every_command_is_one(here: Path) -> None:
+    seen = set()
+    for line in command_lines():
+        words = shlex.split(line, comments=True)
+        match words:
+            case ["make", target, *arguments]:
+                assert target in TARGETS, line
+                given = [a.removeprefix("ARGS=") for a in arguments if a.startswith("ARGS=")]
+                for text in given:
+                    parse([target, *shlex.split(text)])
+            case ["tocsin", *arguments]:
+                parse(arguments)
+                seen.add(arguments[0])
+            case ["export", *pairs]:
+                assert pairs
+            case ["python", path, *_]:
+                assert (ROOT / path).exists(), line
+            case [pair, "docker", "compose", "up", *_]:
+                assert pair.startswith("TOCSIN_CLICKHOUSE_PASSWORD=")
+            case _:
+                pytest.fail(f"what is this? {line}")
+    assert seen >= {"up", "worker", "audit", "intake", "topics", "go-live", "produce", "replay"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([name, "--help"]) == Exit.OK
+
+    assert f"Usage: tocsin {name}" in capsys.readouterr().out
+
+
+def test_every_variable_is_a_setting(here: Path) -> None:
+    pairs = [
+        pair.split("=", 1)
+        for line in command_lines()
+        if line.startswith("export ")
+        for pair in shlex.split(line, comments=True)[1:]
+    ]
+    environ = {name: value for name, value in pairs if not name.endswith("_FILE")}
+    for name, _ in pairs:
+        if name.endswith("_FILE"):
+            secret = here / name
+            secret.write_text("a secret\n")
+            environ[name] = str(secret)
+
+    settings = load(environ=environ, discover=False)
+
+    assert settings.partitions == 12
+    assert settings.sasl_password.reveal() == "a secret"
+    assert settings.clickhouse_password.reveal() == "a secret"
+
+
+def test_the_events_are_decided_as_the_readme_says(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (line,) = [line for line in command_lines() if "--out warnings.jsonl" in line]
+
+    assert run_command(shlex.split(line, comments=True)[1:]) == Exit.OK
+
+    told = [words.split() for words in capsys.readouterr().out.splitlines()]
+    for words in block("text").splitlines():
+        assert words.split() in told
+    warnings = [json.loads(line) for line in (here / "warnings.jsonl").read_text().splitlines()]
+    (quote,) = re.findall(r"^> (.+)$", README, re.MULTILINE)
+    assert quote in [warning["text_en"] for warning in warnings]
+
+
+def test_the_mapping_maps_the_record_beside_it(here: Path) -> None:
+    mapping = load_mapping(here / "mapping.yaml", Convention(zone="UTC"))
+    (record,) = re.findall(r"It takes `(\{.*?\}.*?)`", README, re.DOTALL)
+
+    fact = mapping["erp.invoices"].map(record.encode())
+
+    assert fact.event == InvoiceIssued(
+        customer_id="4711",
+        invoice_id="R-1",
+        occurred_at=1735808400000,
+        due_date=20120,
+        amount_minor=31050,
+        currency="EUR",
+    )
+    voided = (
+        b'{"kind": "VOID", "debtor": {"no": 4711}, "number": "R-1", "posted_ms": 1735808400000}'
+    )
+    assert type(mapping["erp.invoices"].map(voided).event).__name__ == "InvoiceCancelled"
+
+
+def test_every_rule_of_the_packaged_policy_is_told() -> None:
+    policy = yaml.safe_load((ROOT / "schemas" / "default-policy.yaml").read_text())
+
+    assert [name for row in rows("rule") for name in quoted(row[0])] == list(policy["rules"])
+
+
+def test_every_topic_is_told_with_its_id_keeping_and_table() -> None:
+    told = [
+        (*quoted(name), int(number), kept, *quoted(table))
+        for name, number, _, kept, table in rows("topic")
+    ]
+
+    keeping = {catalog.Keeping.FOR_EVER: "for ever", catalog.Keeping.LATEST: "latest"}
+    assert told == [
+        (t.name, t.topic_id, keeping[t.keeping], STANDINGS if t is catalog.LEDGERS else t.table)
+        for t in catalog.TOPICS
+    ]
+
+
+def test_every_exit_code_is_told_and_whether_to_start_again() -> None:
+    told = {int(code): again for code, _, again in rows("code")}
+
+    assert list(told) == list(Exit)
+    assert {code for code, again in told.items() if again == "no"} == NEVER_RETRIED
+
+
+def test_the_fields_and_headers_of_a_warning_exist() -> None:
+    schema = cast(dict[str, Any], packaged_schema("warnings"))
+    fields = {field["name"] for field in schema["fields"]}
+    told = {name for row in rows("field") for name in quoted(row[0])}
+
+    assert told <= fields
+    assert len(told) > 15
+    writer = (ROOT / "agents" / "ledger.py").read_text()
+    for header in re.findall(r"`(ce_\w+)`", README):
+        assert f'"{header}"' in writer
+
+
+def test_everything_that_is_named_exists() -> None:
+    linked = re.findall(r"\]\(([^)]+)\)", README)
+    named = re.findall(r"`((?:streams|schemas|agents|deploy|tests|\.ci)/[^`]*)`", README)
+
+    assert len(linked) > 15
+    assert len(named) > 8
+    assert [path for path in linked if not (ROOT / path).exists()] == []
+    assert [path for path in named if not list(ROOT.glob(path))] == []
+
+
+def test_every_dependency_is_told_why() -> None:
+    project = (ROOT / "pyproject.toml").read_text().split("dependencies = [")[1].split("\n]")[0]
+    names = re.findall(r'^\s*"([\w.-]+)', project, re.MULTILINE)
+    (why,) = re.findall(r"^Why each dependency: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+
+    assert len(names) > 10
+    assert [name for name in names if not re.search(rf"\b{re.escape(name)}\b", why)] == []
