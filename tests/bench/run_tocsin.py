@@ -1,4 +1,7 @@
-"""The reference job on tocsin's runtime: journal, digests and exactly-once as in production."""
+"""The reference job on tocsin's runtime: journal, digests and exactly-once as in production.
+
+run_tocsin.py RUN SERVERS EVENTS PREFIX: ends when so many records are committed.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,12 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
+import job
 import msgspec
 import uvloop
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import job
+from measuring import Window
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.journal import Journal, Stand
@@ -23,9 +23,11 @@ from tocsin.schemas import catalog
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.registry import FileRegistry
 
+CHUNK_RECORDS_MAX = int(os.environ.get("CHUNK", "4000"))  # the default of the product's setting
+
 
 class ReferenceStore:
-    """Per-customer states as JSON lines of the changelog."""
+    """Per-customer states, in the changelog in MessagePack as the product's are."""
 
     def __init__(self) -> None:
         self.states: dict[str, dict[str, Any]] = {}
@@ -33,13 +35,13 @@ class ReferenceStore:
 
     def load(self, key: bytes, value: bytes | None) -> None:
         if value is not None:
-            self.states[key.decode()] = msgspec.json.decode(value)
+            self.states[key.decode()] = msgspec.msgpack.decode(value)
 
     def finish(self, journal: Journal, *, is_new: bool) -> None:
         """Nothing to set up."""
 
     def drain(self, sequence: int, previous_hash: bytes) -> list[tuple[bytes, bytes | None]]:
-        encode, states = msgspec.json.encode, self.states
+        encode, states = msgspec.msgpack.encode, self.states
         lines: list[tuple[bytes, bytes | None]] = [
             (key.encode(), encode(states[key])) for key in self._dirty
         ]
@@ -67,26 +69,28 @@ class ReferenceStore:
         return len(self.states)
 
 
-def build(run: str, bootstrap_servers: str, total: int) -> App:
-    """One agent over the three topics; ends the process when `total` records are committed."""
-    sources = job.TOPICS
-    topic_ids = {"invoices": 3, "payments": 4, "complaints": 5}
-    wiring = Wiring(
+def wiring_of(run: str, bootstrap_servers: str, prefix: str) -> Wiring:
+    """Wire the three topics and the run's own output topics."""
+    return Wiring(
         app_id=run,
         client_options={"bootstrap_servers": bootstrap_servers},
-        sources=sources,
-        topic_ids=topic_ids,
+        sources=tuple(prefix + topic for topic in job.TOPICS),
+        topic_ids={prefix + topic: 3 + rank for rank, topic in enumerate(job.TOPICS)},
         control_topics=frozenset(),
         group_of=lambda source: source.partition,
         codec=Codec(FileRegistry()),
         fatal=die,
-        chunk_records_max=int(os.environ.get("CHUNK", "4000")),
+        chunk_records_max=CHUNK_RECORDS_MAX,
         new_store=lambda partition: ReferenceStore(),
         journal_route=Route(catalog.JOURNAL.topic_id, f"{run}-journal"),
         changelog_route=Route(catalog.LEDGERS.topic_id, f"{run}-ledgers"),
     )
+
+
+def build(run: str, bootstrap_servers: str, events: int, prefix: str) -> App:
+    """One agent over the three topics; ends the process when all records are committed."""
     app = App(
-        wiring,
+        wiring_of(run, bootstrap_servers, prefix),
         topic_partitions=4,
         broker_session_timeout=6.0,
         broker_heartbeat_interval=2.0,
@@ -95,37 +99,33 @@ def build(run: str, bootstrap_servers: str, total: int) -> App:
     changelog = app.topic(f"{run}-ledgers", partitions=4, value_serializer="raw")
     ledgers = app.Table("ledgers", partitions=4, key_type=bytes, changelog_topic=changelog)
     warnings = Route(catalog.WARNINGS.topic_id, f"{run}-warnings")
-    began = 0.0
+    window = Window()
+    agent_s = 0.0
 
     @app.agent(app.chunks(), name="reference")
     async def watch(chunks: AsyncIterator[Any]) -> None:
-        nonlocal began
+        nonlocal agent_s
         async for transaction in transactions(app, chunks):
-            began = began or time.perf_counter()
+            window.begin()
+            turn = time.thread_time()
+            states = ledgers.of(transaction.partition)
             for record in transaction:
                 kind, event = job.decode(record.value)
                 customer_id = event["customer_id"]
-                state = ledgers[customer_id]
+                state = states[customer_id]
                 for crossing in job.fold(state, kind, event):
                     transaction.send(
                         warnings, record.key, msgspec.json.encode(crossing), record.timestamp
                     )
-                ledgers[customer_id] = state
+                states[customer_id] = state
+            agent_s += time.thread_time() - turn
 
-    @app.timer(0.05)
+    @app.timer(0.01)
     async def end() -> None:
         committer = app.runtime.committer
-        if total and committer.records >= total:
-            seconds = time.perf_counter() - began
-            print(
-                msgspec.json.encode(
-                    {
-                        "events_per_second": round(total / seconds),
-                        "cpu_seconds": round(time.process_time(), 2),
-                        "transactions": committer.transactions,
-                    }
-                ).decode(),
-                flush=True,
+        if committer.records >= events:
+            window.report(
+                events, agent_cpu_seconds=round(agent_s, 3), transactions=committer.transactions
             )
             os._exit(0)
 
@@ -134,5 +134,5 @@ def build(run: str, bootstrap_servers: str, total: int) -> App:
 
 if __name__ == "__main__":
     uvloop.install()
-    name, servers, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    build(name, servers, count).Worker(loglevel=os.environ.get("LOGLEVEL", "WARN"), blocking_timeout=60).execute_from_commandline()
+    app = build(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    app.Worker(loglevel="WARN", blocking_timeout=60).execute_from_commandline()

@@ -1,0 +1,291 @@
+"""The whole policy on a generated portfolio: where the time of an event goes.
+
+In process, the real keeper, desk, store and journal are measured by phases; then the same records
+go through a worker of production on the broker, exactly once, and its CPU is counted. What the
+worker takes beyond decode, fold and assess is everything else: fetch, merge, digests, state,
+batches, commit.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+from unittest.mock import patch
+
+import job
+import records
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import ConsumerRecord
+from measuring import Phases
+from peers import own_interpreter
+from rich.console import Console
+from rich.table import Table
+from services import HERE, Broker, environ_of, run_to_line, settings_of, tell
+from tocsin.agents import transactions
+from tocsin.agents.generator import Portfolio
+from tocsin.agents.journal import Journal
+from tocsin.agents.ledger import Keeper, LedgerStore, Routes
+from tocsin.agents.merger import Source, head_merge
+from tocsin.agents.partitioning import partition_of
+from tocsin.agents.policies import first_event
+from tocsin.agents.portfolio import Request
+from tocsin.agents.produce import produce
+from tocsin.agents.reading import read_topic
+from tocsin.agents.replay import decide
+from tocsin.agents.settings import Settings
+from tocsin.agents.topics import apply
+from tocsin.agents.transactions import BATCH_BYTES_MAX, Chunk, Output, Transaction
+from tocsin.agents.wire import convention_of, open_codec
+from tocsin.schemas.catalog import POLICIES, SOURCES, WARNINGS
+from tocsin.schemas.jsonlines import Fact, with_closings
+from tocsin.streams import desk
+
+APP_ID = "policy"
+DOMAIN = ("decode", "fold", "assess")
+CHUNK_RECORDS = 4_000
+REST_US_TARGET = 7.0
+EVENTS_PER_SECOND_MIN = 1_000
+START_WITHIN_S = 60.0
+
+
+def reference_rest(own: Mapping[str, Any], events: int, customers: int) -> dict[str, float]:
+    """CPU per event of the reference job on tocsin, and what is left without decode and fold.
+
+    Decode and fold are measured alone, over the same records in time order.
+    """
+    states: dict[str, dict[str, Any]] = {}
+    fold_s = 0.0
+    values: list[bytes] = []
+
+    def fold() -> float:
+        began = time.thread_time()
+        for value in values:
+            kind, event = job.decode(value)
+            state = states.get(event["customer_id"])
+            if state is None:
+                state = states[event["customer_id"]] = job.new_state()
+            job.fold(state, kind, event)
+        return time.thread_time() - began
+
+    for kind, _, _, event in records.generate(events, customers):
+        values.append(job.encode(kind, event))
+        if len(values) == CHUNK_RECORDS:
+            fold_s += fold()
+            values.clear()
+    fold_s += fold()
+    whole, folding = own["cpu_seconds"] / events * 1e6, fold_s / events * 1e6
+    return {
+        "cpu_us_per_event": round(whole, 2),
+        "fold_us_per_event": round(folding, 2),
+        "rest_us_per_event": round(whole - folding, 2),
+    }
+
+
+async def measure(broker: Broker, customers: int, days: int) -> dict[str, Any]:
+    """Generate, measure in process, then end to end."""
+    environ = environ_of(broker, APP_ID)
+    settings = settings_of(environ)
+    convention = convention_of(settings)
+    tell(f"generating {customers:,} customers over {days} days")
+    portfolio = Portfolio(Request(customers=customers, days=days), convention)
+    facts = list(with_closings(portfolio.facts(), convention))
+    found = in_process(facts, settings)
+    tell("producing them and starting the worker")
+    await apply(settings)
+    produced = await produce(facts, settings)
+    count = produced.records + settings.partitions  # the policy, once per partition
+    before = broker.cpu_seconds
+    line = await run_to_line(
+        [str(own_interpreter()), str(HERE / "run_worker.py"), str(count)],
+        broker.folder,
+        START_WITHIN_S + count / EVENTS_PER_SECOND_MIN,
+        environ,
+    )
+    line["broker_cpu_seconds"] = round(broker.cpu_seconds - before, 3)
+    cpu_us = line["cpu_seconds"] / count * 1e6
+    domain_us = sum(found["phases_us"][name] for name in DOMAIN)
+    return {
+        **line,
+        **found,
+        **await _difference(settings, facts),
+        "cpu_us_per_event": round(cpu_us, 2),
+        "domain_us_per_event": round(domain_us, 2),
+        "rest_us_per_event": round(cpu_us - domain_us, 2),
+    }
+
+
+async def _difference(settings: Settings, facts: Sequence[Fact]) -> dict[str, int]:
+    """Compare the committed warnings with what one desk decides over the facts in time order."""
+    expected: Counter[str] = Counter()
+    policy = Fact(0, POLICIES.topic_id, first_event(settings, None))
+
+    def count(warning: Any) -> None:
+        expected[warning.warning_id] += 1
+
+    decide(chain([policy], facts), convention_of(settings), count)
+    found = Counter(
+        dict(record.headers)["ce_id"].decode()
+        for record in await read_topic(settings, settings.topic(WARNINGS))
+    )
+    return {
+        "missing": (expected - found).total(),
+        "spurious": (found - expected).total(),
+        "expected": expected.total(),
+    }
+
+
+def in_process(facts: Sequence[Fact], settings: Settings) -> dict[str, Any]:
+    """Measure the CPU of the whole, then how it is divided among the phases."""
+    chunks = list(_chunks(facts, settings))
+    count = sum(len(chunk.records) for chunk in chunks)
+    gc.collect()
+    gc.freeze()  # a worker's collector has no benchmark to walk through
+    began = time.thread_time()
+    Bench(settings).run(chunks)
+    cpu_s = time.thread_time() - began
+    phases = Phases()
+    phases.calibrate()
+    with ExitStack() as stack:
+        for target, name, phase in _MEASURED:
+            measured = phases.timed(phase, getattr(target, name))
+            stack.enter_context(patch.object(target, name, measured))
+        bench = Bench(settings)
+        bench.measure(phases)
+        phases.timed("runtime", bench.run)(chunks)
+    gc.unfreeze()
+    return {"phases_us": phases.us_per(count, cpu_s)}
+
+
+# The real functions, and the phase that each one's own time belongs to.
+_MEASURED: tuple[tuple[Any, str, str], ...] = (
+    (desk, "check", "fold"),
+    (desk, "evolve", "fold"),
+    (desk, "assess", "assess"),
+    (desk, "advance", "assess"),
+    (desk.Desk, "take", "desk: routing"),
+    (desk.Desk, "_catch_up", "desk: day closings"),
+    (Keeper, "keep", "keeper"),
+    (LedgerStore, "drain", "encode state"),
+    (Journal, "append", "journal and digests"),
+    (transactions, "_batches", "batches"),
+)
+
+
+class Batches:
+    """Makes batches as the worker's producer does, without one."""
+
+    def create_batch(self) -> BatchBuilder:
+        """Return an empty batch."""
+        return BatchBuilder(BATCH_BYTES_MAX, 0, is_transactional=True)
+
+
+class Bench:
+    """One process's worth of partitions, driven as the worker drives them, without a broker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._codec = open_codec(settings)
+        self._routes = Routes.of(settings.topic)
+        self._keeper = Keeper(settings.app_id, self._codec, self._routes, settings.partitions)
+        self._convention = convention_of(settings)
+        self._topics = [settings.topic(topic) for topic in SOURCES]
+        self._stores: dict[int, tuple[LedgerStore, Journal]] = {}
+
+    def measure(self, phases: Phases) -> None:
+        """Count what the codec takes."""
+        codec: Any = self._codec
+        codec.decode = phases.timed("decode", codec.decode)
+        codec.encode_warning = phases.timed("encode warnings", codec.encode_warning)
+
+    def run(self, chunks: Sequence[Chunk]) -> None:
+        """Take all chunks, each to its end."""
+        for chunk in chunks:
+            rest: Chunk | None = chunk
+            while rest is not None:
+                rest = self._turn(rest)
+
+    def _turn(self, chunk: Chunk) -> Chunk | None:
+        store, journal = self._partition(chunk.group)
+        transaction = Transaction(chunk, frozenset())
+        self._keeper.keep(transaction, store, b"0")
+        changelog = self._routes.changelog
+        changes = [
+            Output(changelog.topic_id, changelog.topic, chunk.group, key, value, (), 0)
+            for key, value in store.drain(*journal.next_link())
+        ]
+        value = journal.append(
+            transaction.taken, transaction.passed_idle, transaction.refusals, transaction.outputs,
+            changes, store.stand(), transaction.waiting,
+        )  # fmt: skip
+        route = self._routes.journal
+        written = Output(route.topic_id, route.topic, chunk.group, None, value, (), 0)
+        transactions._batches(Batches(), [*transaction.outputs, *changes, written])
+        return transaction.rest()
+
+    def _partition(self, number: int) -> tuple[LedgerStore, Journal]:
+        if number not in self._stores:
+            sources = [Source(topic, number) for topic in self._topics]
+            journal = Journal(sources, self._routes.topic_ids, self._codec)
+            store = LedgerStore(number, self._convention, self._codec)
+            store.finish(journal, is_new=True)
+            self._stores[number] = store, journal
+        return self._stores[number]
+
+
+def _chunks(facts: Sequence[Fact], settings: Settings) -> Iterator[Chunk]:
+    """The facts as the consumer hands them over: encoded, by partition, merged, in chunks."""
+    codec, partitions = open_codec(settings), settings.partitions
+    names = {topic.topic_id: settings.topic(topic) for topic in SOURCES}
+    queues: dict[tuple[int, int], list[Any]] = {
+        (partition, topic_id): [] for partition in range(partitions) for topic_id in names
+    }
+    first = Fact(0, POLICIES.topic_id, first_event(settings, None))
+    for instant, topic_id, event in chain([first], facts):
+        value = codec.encode(topic_id, event)
+        customer_id = getattr(event, "customer_id", None)
+        key = None if customer_id is None else customer_id.encode()
+        places = range(partitions) if key is None else (partition_of(key, partitions),)
+        for partition in places:
+            queue = queues[partition, topic_id]
+            queue.append(_record(names[topic_id], partition, len(queue), instant, key, value))
+    merged = [
+        head_merge([queues[partition, topic_id] for topic_id in names], attrgetter("timestamp"))
+        for partition in range(partitions)
+    ]
+    for start in range(0, max(map(len, merged)), CHUNK_RECORDS):
+        for partition, found in enumerate(merged):
+            if found[start : start + CHUNK_RECORDS]:
+                yield Chunk(partition, found[start : start + CHUNK_RECORDS], (), 0)
+
+
+def _record(
+    topic: str, partition: int, offset: int, instant: int, key: bytes | None, value: bytes
+) -> ConsumerRecord:
+    return ConsumerRecord(
+        topic, partition, offset, instant, 0, key, value, None, len(key or b""), len(value), ()
+    )
+
+
+def show(console: Console, found: Mapping[str, Any]) -> None:
+    """Print the phases, and the worker as a whole."""
+    table = Table("phase", title="whole policy, µs per event")
+    table.add_column("in process", justify="right")
+    for name, us in sorted(found["phases_us"].items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{us:.2f}")
+    table.add_section()
+    table.add_row("sum", f"{sum(found['phases_us'].values()):.2f}")
+    console.print(table)
+    is_reached = found["rest_us_per_event"] <= REST_US_TARGET
+    console.print(
+        f"whole policy, worker on the broker: {found['events']:,} records, "
+        f"{found['events_per_second']:,} events/s; CPU {found['cpu_us_per_event']} µs per event, "
+        f"decode, fold and assess {found['domain_us_per_event']}, everything else "
+        f"{found['rest_us_per_event']} (target {REST_US_TARGET}: "
+        f"{'reached' if is_reached else 'missed'}); of {found['expected']:,} warnings "
+        f"{found['missing']} missing, {found['spurious']} spurious"
+    )

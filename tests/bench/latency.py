@@ -1,0 +1,309 @@
+"""From a record's append to its warning being readable: the product's worker under steady load.
+
+A plain producer, not a transactional one, writes to several topics and all partitions. Some of its
+records are invoices to customers without credit, each of which must raise a warning at once. The
+clock runs from the call that sends such a record, so that it holds the producer's part too, until
+a `read_committed` subscriber has the warning; the part from the broker's acknowledgement on is told
+beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from random import Random
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from measuring import cpu_seconds_of
+from rich.console import Console
+from services import Broker, environ_of, settings_of, tell
+from tocsin.agents.brokers import connect
+from tocsin.agents.control import announcing
+from tocsin.agents.settings import Settings
+from tocsin.agents.topics import apply
+from tocsin.agents.wire import open_codec
+from tocsin.schemas.catalog import (
+    CLOCK,
+    COMPLAINTS,
+    CUSTOMERS,
+    INVOICES,
+    PAYMENTS,
+    SOURCES,
+    WARNINGS,
+)
+from tocsin.streams.events import (
+    ComplaintOpened,
+    CustomerEvent,
+    CustomerUpdated,
+    InvoiceIssued,
+    PaymentReceived,
+    WentLive,
+)
+
+APP_ID = "latency"
+CUSTOMERS_ORDINARY = 4_000
+PROBES_PER_SECOND = 50
+WARM_UP_S = 5
+TICK_S = 0.01
+LATE_AFTER_S = 10.0
+READY_WITHIN_S = 90.0
+POLL_S = 0.05
+TARGET_P99_MS = 250.0
+DAY_MS = 86_400_000
+LIMIT_MINOR = 10**12
+
+
+class Load:
+    """Events of a portfolio in trouble nowhere, and probes: invoices to who has no credit."""
+
+    def __init__(self, probes: int) -> None:
+        self._chance = Random(1)
+        self._numbers = count()
+        self._unpaid: list[tuple[str, str, int]] = []
+        self.probes = [f"probe-{number:05d}" for number in range(probes)]
+        self._ordinary = [f"C{number:06d}" for number in range(CUSTOMERS_ORDINARY)]
+
+    def opening(self, instant: int) -> Iterator[tuple[int, CustomerEvent]]:
+        """All customers with their limits."""
+        for names, limit in ((self._ordinary, LIMIT_MINOR), (self.probes, 0)):
+            for name in names:
+                yield (
+                    CUSTOMERS.topic_id,
+                    CustomerUpdated(
+                        name, instant, credit_limit_minor=limit, credit_limit_currency="EUR"
+                    ),
+                )
+
+    def probe(self, name: str, instant: int) -> tuple[int, CustomerEvent]:
+        """An invoice that must raise a warning at once."""
+        return INVOICES.topic_id, self._invoice(name, 1_000_000, instant)
+
+    def ordinary(self, instant: int) -> tuple[int, CustomerEvent]:
+        """An event that raises none."""
+        share, number = self._chance.random(), next(self._numbers)
+        if share < 0.4 and self._unpaid:
+            customer_id, invoice_id, amount = self._unpaid.pop()
+            return PAYMENTS.topic_id, PaymentReceived(
+                customer_id, f"P{number}", instant, amount, "EUR", (invoice_id,)
+            )
+        customer_id = self._chance.choice(self._ordinary)
+        if share < 0.41:
+            # Far fewer than the policy minds: three per customer within its window.
+            return COMPLAINTS.topic_id, ComplaintOpened(
+                customer_id, f"K{number}", instant, "QUALITY"
+            )
+        invoice = self._invoice(customer_id, self._chance.randrange(1_000, 100_000), instant)
+        self._unpaid.append((customer_id, invoice.invoice_id, invoice.amount_minor))
+        return INVOICES.topic_id, invoice
+
+    def _invoice(self, customer_id: str, amount_minor: int, instant: int) -> InvoiceIssued:
+        due = instant // DAY_MS + 30
+        return InvoiceIssued(
+            customer_id, f"I{next(self._numbers)}", instant, due, amount_minor, "EUR"
+        )
+
+
+class Watch:
+    """When each probe was sent and acknowledged, and when its warning could be read."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, float] = {}
+        self.acknowledged: dict[str, float] = {}
+        self.readable: dict[str, float] = {}
+        self.unexpected = 0
+
+    async def subscribe(self, consumer: AIOKafkaConsumer) -> None:
+        """Read warnings until cancelled."""
+        while True:
+            found = await consumer.getmany(timeout_ms=1000)
+            now = time.perf_counter()
+            for batch in found.values():
+                for record in batch:
+                    customer_id = record.key.decode()
+                    if customer_id in self.sent and customer_id not in self.readable:
+                        self.readable[customer_id] = now
+                    else:
+                        self.unexpected += 1
+
+    def forget(self) -> None:
+        """Start anew after the warm-up."""
+        self.sent.clear()
+        self.readable.clear()
+        self.unexpected = 0
+
+    async def until_readable(self, within_s: float) -> None:
+        """Wait for what is still missing, no longer than that."""
+        deadline = time.perf_counter() + within_s
+        for name in self.sent:
+            while name not in self.readable and time.perf_counter() < deadline:  # noqa: ASYNC110 - bounded, and what sets it has no event
+                await asyncio.sleep(POLL_S)
+
+    def milliseconds(self, since: dict[str, float]) -> list[float]:
+        """Latencies, sorted."""
+        return sorted((at - since[name]) * 1000 for name, at in self.readable.items())
+
+
+async def measure(broker: Broker, rate: int, seconds: int) -> dict[str, Any]:
+    """Start a worker, load it at so many events a second, and time the probes."""
+    environ = environ_of(broker, APP_ID)
+    settings = settings_of(environ)
+    await apply(settings)
+    load = Load(PROBES_PER_SECOND * (seconds + WARM_UP_S))
+    sender = Sender(settings)
+    await sender.start()
+    await sender.send_all(load.opening(_now_ms()))
+    async with announcing(settings, "go-live") as announcer:
+        await announcer.send_everywhere(CLOCK, WentLive("bench"), _now_ms())
+    log_path = broker.folder / "latency-worker.log"
+    with log_path.open("wb") as log:
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tocsin.agents.cli", "worker",
+            env=environ, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        await _until_decided(settings, worker)
+        tell(f"latency: {rate:,} events/s for {seconds} s")
+        return await _timed(settings, sender, load, rate, seconds, worker)
+    finally:
+        await sender.stop()
+        if worker.returncode is None:
+            worker.terminate()
+            await worker.wait()
+
+
+async def _timed(
+    settings: Settings, sender: Sender, load: Load, rate: int, seconds: int, worker: Any
+) -> dict[str, Any]:
+    consumer = AIOKafkaConsumer(
+        settings.topic(WARNINGS),
+        **settings.client_options(),
+        isolation_level="read_committed",
+        auto_offset_reset="latest",
+    )
+    await consumer.start()
+    await consumer.seek_to_end()
+    watch = Watch()
+    subscriber = asyncio.create_task(watch.subscribe(consumer))
+    try:
+        await sender.load(load, watch, rate, WARM_UP_S)
+        await watch.until_readable(LATE_AFTER_S)
+        watch.forget()
+        cpu, began = cpu_seconds_of(worker.pid), time.perf_counter()
+        events = await sender.load(load, watch, rate, seconds)
+        took = time.perf_counter() - began
+        await watch.until_readable(LATE_AFTER_S)
+        cpu = cpu_seconds_of(worker.pid) - cpu
+    finally:
+        subscriber.cancel()
+        await consumer.stop()
+    return {
+        "events": events,
+        "events_per_second": round(events / took),
+        "cpu_seconds": round(cpu, 3),
+        "missing": len(watch.sent) - len(watch.readable),
+        "spurious": watch.unexpected,
+        "probes": len(watch.sent),
+        **_percentiles("", watch.milliseconds(watch.sent)),
+        **_percentiles("since_ack_", watch.milliseconds(watch.acknowledged)),
+    }
+
+
+class Sender:
+    """A producer as an enterprise has it: idempotent, all copies, no transaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._codec = open_codec(settings)
+        self._names = {topic.topic_id: settings.topic(topic) for topic in SOURCES}
+        self._producer = AIOKafkaProducer(**settings.client_options(), enable_idempotence=True)
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._producer.stop()
+
+    async def send(self, topic_id: int, event: CustomerEvent) -> asyncio.Future[Any]:
+        """Send a record stamped with the instant at which its event became known."""
+        return await self._producer.send(
+            self._names[topic_id],
+            self._codec.encode(topic_id, event),
+            key=event.customer_id.encode(),
+            timestamp_ms=event.occurred_at,
+        )
+
+    async def send_all(self, events: Iterator[tuple[int, CustomerEvent]]) -> None:
+        """Send and wait for the acknowledgements."""
+        await asyncio.gather(*[await self.send(topic_id, event) for topic_id, event in events])
+
+    async def load(self, load: Load, watch: Watch, rate: int, seconds: int) -> int:
+        """Send at a steady rate; return the number of events."""
+        began, sent, probes = time.perf_counter(), 0, 0
+        while (passed := time.perf_counter() - began) < seconds:
+            while probes < passed * PROBES_PER_SECOND:
+                await self._send_probe(load, watch)
+                probes += 1
+                sent += 1
+            while sent < passed * rate:
+                await self.send(*load.ordinary(_now_ms()))
+                sent += 1
+            await asyncio.sleep(TICK_S)
+        return sent
+
+    async def _send_probe(self, load: Load, watch: Watch) -> None:
+        name = load.probes.pop()
+        record = load.probe(name, _now_ms())
+        watch.sent[name] = time.perf_counter()
+        acknowledged = await self.send(*record)
+
+        def note(_delivery: Any) -> None:
+            watch.acknowledged[name] = time.perf_counter()
+
+        acknowledged.add_done_callback(note)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _percentiles(prefix: str, sorted_ms: list[float]) -> dict[str, float]:
+    if len(sorted_ms) < 2:
+        return {}
+    hundredths = statistics.quantiles(sorted_ms, n=100)
+    found = {"p50_ms": hundredths[49], "p99_ms": hundredths[98], "max_ms": sorted_ms[-1]}
+    return {prefix + name: round(value, 1) for name, value in found.items()}
+
+
+async def _until_decided(settings: Settings, worker: Any) -> None:
+    """Wait until the worker has decided all that is written."""
+    names = {settings.topic(topic) for topic in SOURCES}
+    deadline = time.perf_counter() + READY_WITHIN_S
+    async with connect(settings) as brokers:
+        ends = {place: end for place, (_, end) in (await brokers.spans(names)).items()}
+        while True:
+            committed = await brokers.committed(settings.app_id)
+            # A partition may end with the marker of the transaction that wrote its last record.
+            if all(committed.get(place, 0) >= end - 1 for place, end in ends.items()):
+                return
+            if worker.returncode is not None or time.perf_counter() > deadline:
+                raise RuntimeError("the worker did not become ready; its log is in the folder")
+            await asyncio.sleep(POLL_S)
+
+
+def show(console: Console, found: dict[str, Any]) -> None:
+    """Print the percentiles."""
+    is_reached = found["p99_ms"] < TARGET_P99_MS
+    console.print(
+        f"latency at {found['events_per_second']:,} events/s, {found['probes']:,} probes: p50 "
+        f"{found['p50_ms']} ms, p99 {found['p99_ms']} ms (target {TARGET_P99_MS:.0f}: "
+        f"{'reached' if is_reached else 'missed'}), slowest {found['max_ms']} ms; from the "
+        f"acknowledgement on p50 {found['since_ack_p50_ms']}, p99 {found['since_ack_p99_ms']} ms; "
+        f"{found['missing']} missing, {found['spurious']} spurious; worker CPU "
+        f"{found['cpu_seconds']} s"
+    )
