@@ -41,7 +41,10 @@ log = logging.getLogger("tocsin.runtime")
 TRANSPORT = "tocsin"
 QUIESCE_TIMEOUT_S = 30.0
 QUIESCE_POLL_S = 0.005
-FETCH_MAX_WAIT_MS = 100  # Faust hard-codes 1500: one idle topic would stall the others on a node
+# Faust hard-codes 1500. A client has one fetch in flight per broker: while it waits for sources
+# that are caught up, those with a backlog get nothing.
+FETCH_MAX_WAIT_MS = 25
+FETCH_BYTES_MAX = 4 << 20  # per partition: a backlog comes in few rounds
 
 class Wiring(Struct, frozen=True, kw_only=True):
     """What the composition root decides for one Faust app.
@@ -191,7 +194,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             enable_auto_commit=False,
             auto_offset_reset=conf.consumer_auto_offset_reset,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
-            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
