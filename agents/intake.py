@@ -18,6 +18,7 @@ from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.partitioning import partition_of
+from tocsin.agents.refusing import letter_of
 from tocsin.agents.settings import Settings
 from tocsin.agents.transactions import Route, Transaction
 from tocsin.agents.wire import convention_of, open_codec
@@ -25,7 +26,6 @@ from tocsin.agents.worker import run_app
 from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, SOURCES
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.mapping import Mapper, MappingError, load_mapping
-from tocsin.schemas.records import DeadLetter, RecordHeader
 from tocsin.schemas.refused import Refused
 from tocsin.streams.checks import check
 
@@ -90,21 +90,10 @@ class Intake:
         code: str,
         detail: str,
     ) -> None:
-        letter = DeadLetter(
-            topic_id=FOREIGN_TOPIC_ID,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp=record.timestamp,
-            key=record.key,
-            value=record.value,
-            headers=tuple(RecordHeader(name, value) for name, value in record.headers),
-            code=code,
-            detail=detail,
-            stage="INTAKE",
-        )
+        letter = letter_of(FOREIGN_TOPIC_ID, record, code, detail, "INTAKE")
         transaction.send(
             self._dead_letters,
-            record.key,
+            letter.key,
             self._codec.encode_dead_letter(letter),
             record.timestamp,
             [origin],

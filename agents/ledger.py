@@ -14,11 +14,12 @@ from msgspec import Struct
 from tocsin.agents.digests import PROCESSED_AT
 from tocsin.agents.journal import Journal, Stand
 from tocsin.agents.partitioning import partition_of
+from tocsin.agents.refusing import letter_of
 from tocsin.agents.transactions import Route, Transaction
 from tocsin.schemas import catalog
 from tocsin.schemas.catalog import Topic
 from tocsin.schemas.codec import Codec
-from tocsin.schemas.records import DeadLetter, RecordHeader, RefusalEntry
+from tocsin.schemas.records import RefusalEntry
 from tocsin.schemas.refused import Code, Refused
 from tocsin.streams import state as states
 from tocsin.streams.checks import Code as DeskCode
@@ -32,6 +33,7 @@ from tocsin.streams.state import STATE_VERSION, LoadedPartition, PartitionState
 
 KEY_MISMATCH = "KEY_MISMATCH"
 WRONG_PARTITION = "WRONG_PARTITION"
+SHOWN_MAX = 100  # bytes or characters of a key in a refusal's detail
 _DECODE_CODES = frozenset(Code)
 _DESK_CODES = frozenset(DeskCode)
 
@@ -224,7 +226,8 @@ class Keeper:
         if record.key != customer_id.encode():
             return Refusal(
                 KEY_MISMATCH,
-                f"the record's key {record.key!r} is not its customer_id {customer_id!r}: "
+                f"the record's key {_start(record.key)} is not its customer_id "
+                f"{_start(customer_id)}: "
                 "send it with the customer_id in UTF-8 as key",
             )
         if customer_id in desk.ledgers:
@@ -234,30 +237,20 @@ class Keeper:
             return None
         return Refusal(
             WRONG_PARTITION,
-            f"customer {customer_id!r} belongs to partition {right} of {self._partitions}, not to "
-            f"{record.partition}: let the producer use Kafka's default partitioner, or send "
+            f"customer {_start(customer_id)} belongs to partition {right} of {self._partitions}, "
+            f"not to {record.partition}: let the producer use Kafka's default partitioner, or send "
             "through `tocsin intake`",
         )
 
     def _refuse(
         self, transaction: Transaction, topic_id: int, record: Any, refusal: Refusal
     ) -> None:
-        letter = DeadLetter(
-            topic_id=topic_id,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp=record.timestamp,
-            key=record.key,
-            value=record.value,
-            headers=tuple(RecordHeader(name, value) for name, value in record.headers),
-            code=refusal.code,
-            detail=refusal.detail,
-            stage="DECODE" if refusal.code in _DECODE_CODES else "CHECK",
-        )
+        stage = "DECODE" if refusal.code in _DECODE_CODES else "CHECK"
+        letter = letter_of(topic_id, record, refusal.code, refusal.detail, stage)
         transaction.refuse(RefusalEntry(topic_id, record.partition, record.offset, refusal.code))
         transaction.send(
             self._routes.dead_letters,
-            record.key,
+            letter.key,
             self._codec.encode_dead_letter(letter),
             record.timestamp,
         )
@@ -290,3 +283,8 @@ class Keeper:
         if processed_at is not None:
             headers.append((PROCESSED_AT, processed_at))
         return headers
+
+
+def _start(key: bytes | str | None) -> str:
+    """A key as a refusal shows it: keys that are wrong may be of any size."""
+    return repr(None if key is None else key[:SHOWN_MAX])

@@ -13,8 +13,9 @@ from tocsin.agents.brokers import Brokers, TopicSetting, connect
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.policies import publish_first_policy
 from tocsin.agents.reading import read_topic
+from tocsin.agents.refusing import LETTER_BYTES_MAX
 from tocsin.agents.settings import Settings
-from tocsin.schemas.catalog import POLICIES, TOPICS, Keeping, Topic
+from tocsin.schemas.catalog import DEAD_LETTERS, POLICIES, TOPICS, Keeping, Topic
 
 
 class Problem(Struct, frozen=True):
@@ -50,6 +51,8 @@ def topic_settings(topic: Topic, replication_factor: int) -> dict[str, str]:
     }
     if topic.keeping is Keeping.FOR_EVER:
         own |= {"retention.ms": "-1", "retention.bytes": "-1"}
+    if topic is DEAD_LETTERS:
+        own["max.message.bytes"] = str(LETTER_BYTES_MAX)
     return own
 
 
