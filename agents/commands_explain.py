@@ -15,10 +15,12 @@ from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant
 from tocsin.agents.lookup import EventSeen, Lookup, Placed, looking
-from tocsin.agents.options import connected
+from tocsin.agents.options import connected, run
 from tocsin.agents.policies import clause
+from tocsin.agents.reading import read_positions
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
+from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import BY_ID, JOURNAL, WARNINGS
 from tocsin.streams.decisions import Evidence
 
@@ -43,14 +45,14 @@ def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language
     WARNING is its id, or the beginning of it. Ends with what would clear it.
     """
     with looking(settings) as lookup:
-        found = _read(lookup, warning_id)
+        found = _read(settings, lookup, warning_id)
         view = view_of(lookup, [found.placed.warning], language)
     terminal.result(_as_json(found, view))
     if not terminal.as_json:
         _show(terminal, found, view)
 
 
-def _read(lookup: Lookup, warning_id: str) -> Explanation:
+def _read(settings: Settings, lookup: Lookup, warning_id: str) -> Explanation:
     matches = lookup.warnings_with_id(warning_id)
     if len(matches) != 1:
         what = "several warnings begin with" if matches else "no warning in the history has the id"
@@ -62,10 +64,31 @@ def _read(lookup: Lookup, warning_id: str) -> Explanation:
     return Explanation(
         matches[0],
         lookup.episode(warning.episode_id),
-        lookup.evidence(warning.evidence),
+        completed(settings, lookup.evidence(warning.evidence), warning.evidence),
         clause(policy[1], warning.rule) if policy else (),
         lookup.journal_place(matches[0]),
     )
+
+
+def completed(
+    settings: Settings, found: Mapping[Evidence, EventSeen], wanted: Sequence[Evidence]
+) -> dict[Evidence, EventSeen]:
+    """The records behind a warning, those that the history still lacks from the topics."""
+    places = {
+        (settings.topic(BY_ID[evidence.topic_id]), evidence.partition, evidence.offset): evidence
+        for evidence in wanted
+        if evidence not in found
+    }
+    fetched: dict[Evidence, EventSeen] = {}
+    if places and settings.bootstrap_servers:
+        codec = open_codec(settings)
+        for place, record in run(read_positions(settings, places)).items():
+            evidence = places[place]
+            event = codec.decode(evidence.topic_id, record.value)
+            fetched[evidence] = EventSeen(
+                evidence.topic_id, record.partition, record.offset, record.timestamp, event
+            )
+    return {**found, **fetched}
 
 
 def _show(terminal: Terminal, found: Explanation, view: View) -> None:

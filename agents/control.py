@@ -18,8 +18,10 @@ from tocsin.agents.errors import UnavailableError
 from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
-from tocsin.schemas.catalog import CLOCK, Topic
+from tocsin.schemas.catalog import CLOCK, JOURNAL, Topic
 from tocsin.streams.events import ControlEvent
+
+LOOK_BACK_OFFSETS = 64  # enough to find a record among the markers of transactions
 
 
 class OvertakenError(UnavailableError):
@@ -81,11 +83,11 @@ def author() -> str:
 async def present_ms(settings: Settings) -> int:
     """The instant (epoch ms) that a control record given now should bear.
 
-    It closes all days before it. Where a feed keeps the clock, which may tell of past or simulated
-    days, the present is the latest instant that the feed has told; else it is the wall clock.
+    It closes all days before it, and everything decided so far must precede it when the topics are
+    read again. A feed may tell of past or simulated days: there the wall clock says nothing.
     """
-    wall_clock = time.time_ns() // 1_000_000
-    if settings.clock != "feed":
-        return wall_clock
-    told = [record.timestamp for record in await read_topic(settings, settings.topic(CLOCK))]
-    return max(told, default=wall_clock)
+    instants = [] if settings.clock == "feed" else [time.time_ns() // 1_000_000]
+    for topic in (CLOCK, JOURNAL):
+        records = await read_topic(settings, settings.topic(topic), LOOK_BACK_OFFSETS)
+        instants += [int(record.timestamp) + 1 for record in records]
+    return max(instants, default=time.time_ns() // 1_000_000)

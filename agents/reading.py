@@ -18,13 +18,14 @@ from tocsin.agents.settings import Settings
 POLL_MS = 200
 STALL_TIMEOUT_S = 30.0
 RECORDS_MAX = 2000
+ALL = 1 << 62
 
 
-async def read_topic(settings: Settings, name: str) -> list[ConsumerRecord]:
+async def read_topic(settings: Settings, name: str, last: int = ALL) -> list[ConsumerRecord]:
     """Every record of a topic that is short enough for memory, by partition and offset.
 
-    Waits for transactions that are just being finished, so that it sees what this process, or the
-    command before it, has committed.
+    `last` leaves out what lies further than that before the end. Waits for transactions that are
+    just being finished, so that it sees what this process, or the command before, has committed.
     """
     async with connect(settings) as brokers:
         spans = await brokers.spans([name], is_settled=False)
@@ -32,8 +33,8 @@ async def read_topic(settings: Settings, name: str) -> list[ConsumerRecord]:
     found: list[ConsumerRecord] = []
     async with consuming(settings) as consumer:
         consumer.assign(list(ends))
-        for place in ends:
-            consumer.seek(place, spans[place][0])
+        for place, end in ends.items():
+            consumer.seek(place, max(spans[place][0], end - last))
         async for record in _batches(consumer, ends):
             found.append(record)
     return sorted(found, key=lambda record: (record.partition, record.offset))

@@ -1,0 +1,398 @@
+"""Commands over a whole deployment: what they print is what the topics and ClickHouse hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from tocsin.agents.cli import run_command
+from tocsin.agents.commands_explain import completed
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.exits import Exit
+from tocsin.agents.lookup import looking
+from tocsin.agents.produce import produce
+from tocsin.agents.reconcile import reconcile
+from tocsin.schemas.catalog import COMPLAINTS, INVOICES, PAYMENTS
+from tocsin.schemas.jsonlines import Fact
+from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.events import InvoiceIssued, PaymentReceived
+from tocsin.streams.severity import SEVERITIES
+
+from tests.services.deployment import Deployment, Program, deployed
+
+WAIT_S = 60.0
+DAY_MS = 86_400_000
+
+
+class Desk:
+    """A deployment with history in it, and the command line over it."""
+
+    def __init__(
+        self, deployment: Deployment, worker: Program, audit: Program, facts: list[Fact]
+    ) -> None:
+        self.deployment = deployment
+        self.worker = worker
+        self.audit = audit
+        self.facts = facts
+        self.last_instant = facts[-1].instant
+        self._monkeypatch = pytest.MonkeyPatch()
+        for name, value in deployment.environ.items():
+            if name.startswith("TOCSIN_"):
+                self._monkeypatch.setenv(name, value)
+
+    def close(self) -> None:
+        self._monkeypatch.undo()
+
+    def later(self) -> int:
+        """An instant after everything sent so far."""
+        self.last_instant += 1
+        return self.last_instant
+
+    def send(self, *facts: Fact) -> None:
+        asyncio.run(produce(facts, self.deployment.settings))
+
+    def send_raw(self, topic: str, partition: int, *values: bytes) -> None:
+        async def send() -> None:
+            producer = AIOKafkaProducer(**self.deployment.settings.client_options())
+            await producer.start()
+            for value in values:
+                await producer.send_and_wait(
+                    f"{self.deployment.settings.topic_prefix}{topic}",
+                    value,
+                    key=b"C000001",
+                    partition=partition,
+                    timestamp_ms=self.later(),
+                )
+            await producer.stop()
+
+        asyncio.run(send())
+
+    def until_audited(self) -> None:
+        """Wait until all is decided and in ClickHouse."""
+
+        async def wait() -> None:
+            await self.deployment.until_decided(self.worker, self.audit)
+            assert (await reconcile(self.deployment.settings, wait_s=WAIT_S)).is_equal
+
+        asyncio.run(wait())
+
+
+@pytest.fixture(scope="module")
+def desk(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Desk]:
+    """One deployment for all tests here; they add to it and none relies on another."""
+    folder = tmp_path_factory.mktemp("desk")
+    with asyncio.Runner() as runner:
+        context = deployed("desk", broker, engine, folder, partitions=2)
+        deployment = runner.run(context.__aenter__())
+        worker, audit = deployment.started("worker"), deployment.started("audit")
+        facts = deployment.portfolio(customers=60, days=200)
+        runner.run(produce(facts, deployment.settings))
+        running = Desk(deployment, worker, audit, facts)
+        running.until_audited()
+        yield running
+        running.close()
+        runner.run(context.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def tocsin(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run a command with --json and return what it prints, checking its exit code."""
+
+    def run(*arguments: str, code: int = Exit.OK) -> Any:
+        capsys.readouterr()
+        found = run_command([*arguments, "--json"])
+        out, err = capsys.readouterr()
+        assert found == code, err
+        return json.loads(out) if out else err
+
+    return run
+
+
+Run = Callable[..., Any]
+
+
+def all_warnings(desk: Desk) -> list[RiskWarning]:
+    return asyncio.run(desk.deployment.warnings())
+
+
+def still_open(warnings: list[RiskWarning]) -> dict[str, RiskWarning]:
+    """The last step of each episode that has not ended."""
+    last = {w.episode_id: w for w in warnings if w.transition != "DIGEST"}
+    return {key: warning for key, warning in last.items() if warning.transition != "CLEARED"}
+
+
+def test_warnings_lists_every_warning_of_the_topic(desk: Desk, tocsin: Run) -> None:
+    expected = all_warnings(desk)
+
+    found = tocsin("warnings", "--limit", "100000")
+
+    assert {entry["warning_id"] for entry in found} == {w.warning_id for w in expected}
+    one = next(w for w in expected if w.warning_id == found[0]["warning_id"])
+    assert (found[0]["value"], found[0]["rule"]) == (one.value, one.rule)
+    assert found[0]["customer_name"]
+
+
+def test_open_warnings_are_those_that_have_not_ended_gravest_first(desk: Desk, tocsin: Run) -> None:
+    expected = still_open(all_warnings(desk))
+
+    found = tocsin("warnings", "--open", "--limit", "100000")
+
+    assert {entry["episode_id"] for entry in found} == set(expected)
+    order = [SEVERITIES[entry["severity"]] for entry in found]
+    assert order == sorted(order, reverse=True)
+
+
+def test_warnings_can_be_narrowed(desk: Desk, tocsin: Run) -> None:
+    some = tocsin("warnings", "--limit", "1")[0]
+
+    found = tocsin(
+        "warnings", "--customer", some["customer_id"], "--rule", some["rule"], "--limit", "1000"
+    )
+    grave = tocsin("warnings", "--severity", "HIGH", "--limit", "100000")
+
+    assert {(entry["customer_id"], entry["rule"]) for entry in found} == {
+        (some["customer_id"], some["rule"])
+    }
+    assert {entry["severity"] for entry in grave} <= {"HIGH", "CRITICAL"}
+
+
+def test_a_table_names_customer_rule_value_threshold_and_action(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["warnings", "--open", "--limit", "3"]) == Exit.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert run_command(["warnings", "--open", "--limit", "3", "--long", "--lang", "zh"]) == Exit.OK
+    cards = capsys.readouterr().out
+
+    (first, *_) = still_open_in_order(desk)
+    assert lines[0].split()[0] == "severity"
+    assert len(lines) == 4
+    for text in (first.customer_id, first.rule, first.action_en, first.warning_id):
+        assert text in lines[1]
+    assert first.text_zh in cards
+
+
+def still_open_in_order(desk: Desk) -> list[RiskWarning]:
+    return sorted(
+        still_open(all_warnings(desk)).values(),
+        key=lambda w: (-SEVERITIES[w.severity], -w.exposure_minor, w.customer_id, w.rule),
+    )
+
+
+def test_the_credit_file_adds_up_and_names_what_is_open(desk: Desk, tocsin: Run) -> None:
+    customer_id = still_open_in_order(desk)[0].customer_id
+
+    file = tocsin("customer", customer_id)
+
+    for index, currency in enumerate(file["currencies"]):
+        due = [entry for entry in file["due"] if entry["currency"] == currency]
+        assert sum(entry["open_minor"] for entry in due) == file["open_minor"][index]
+        late = [entry["open_minor"] for entry in due if entry["due_date"] < file["as_of"]]
+        assert sum(late) == file["past_due_minor"][index]
+    expected = {
+        key for key, w in still_open(all_warnings(desk)).items() if w.customer_id == customer_id
+    }
+    assert {entry["episode_id"] for entry in file["open_warnings"]} == expected
+    sent = [f for f in desk.facts if getattr(f.event, "customer_id", "") == customer_id]
+    assert file["events"][0]["event"]["type"] == type(sent[-1].event).__name__
+
+
+def test_an_unknown_customer_is_answered_with_those_that_are_near(tocsin: Run) -> None:
+    assert "C000001" in tocsin("customer", "C00001", code=Exit.CONFIGURATION)
+
+
+def test_explain_shows_the_events_the_clause_and_the_journal_record(
+    desk: Desk, tocsin: Run
+) -> None:
+    warning = next(
+        w for w in reversed(all_warnings(desk)) if w.rule == "overdue-age" and w.evidence
+    )
+
+    found = tocsin("explain", warning.warning_id[:20])
+
+    assert found["warning"]["warning_id"] == warning.warning_id
+    assert len(found["evidence"]) == len(warning.evidence)
+    ids = {value for seen in found["evidence"] for value in seen["event"].values() if value}
+    assert {evidence.id for evidence in warning.evidence} <= {i for i in ids if isinstance(i, str)}
+    assert found["clause"][0].strip() == "overdue-age:"
+    assert found["journal_sequence"] >= 0
+    assert warning.warning_id in found["episode"]
+
+
+def test_evidence_that_the_history_lacks_comes_from_the_topics(desk: Desk) -> None:
+    settings = desk.deployment.settings
+    warning = next(w for w in all_warnings(desk) if len(w.evidence) > 1)
+    with looking(settings) as lookup:
+        from_history = lookup.evidence(warning.evidence)
+
+    from_topics = completed(settings, {}, warning.evidence)
+
+    assert from_topics == from_history
+    assert set(from_topics) == set(warning.evidence)
+
+
+def test_explain_of_an_ambiguous_or_unknown_id_says_so(desk: Desk, tocsin: Run) -> None:
+    assert "several" in tocsin("explain", "", code=Exit.CONFIGURATION)
+    assert "no warning" in tocsin("explain", "zzz", code=Exit.CONFIGURATION)
+
+
+def test_sql_answers_and_changes_nothing(desk: Desk, tocsin: Run) -> None:
+    (row,) = tocsin("sql", "SELECT count() AS n FROM warnings FINAL")
+    assert row["n"] == len(all_warnings(desk))
+
+    # Past our own check, the engine itself refuses those who do not log in.
+    refused = tocsin("sql", "SELECT * FROM nowhere", code=Exit.SINK)
+    assert "nowhere" in refused
+
+
+def test_verify_and_replay_find_nothing_while_nothing_is_wrong(desk: Desk, tocsin: Run) -> None:
+    assert tocsin("verify")["is_equal"]
+    from_topics, from_history = tocsin("replay"), tocsin("replay", "--history")
+
+    assert from_topics["is_equal"]
+    assert from_history["digests"] == from_topics["digests"]
+    assert from_topics["warnings"] == len(all_warnings(desk))
+
+
+def test_doctor_finds_nothing_wrong_while_all_runs(desk: Desk, tocsin: Run) -> None:
+    desk.until_audited()
+
+    findings = tocsin("doctor")["findings"]
+
+    assert {f["about"] for f in findings if f["health"] == "wrong"} == set()
+    assert {"Kafka", "topics", "worker", "ClickHouse", "audit"} <= {f["about"] for f in findings}
+
+
+def test_a_refused_record_is_seen_mended_and_sent_again_once(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    payment = PaymentReceived("C000007", "MEND-1", desk.later(), -100, "EUR")
+    desk.send(Fact(desk.last_instant, PAYMENTS.topic_id, payment))
+    desk.until_audited()
+    (refused,) = tocsin("dead-letters", "list", "--code", "AMOUNT_NOT_POSITIVE")
+    event = json.loads(tocsin("dead-letters", "show", refused["record"])["event"])
+    assert (event["payment_id"], event["amount_minor"]) == ("MEND-1", -100)
+
+    line = tmp_path / "mended.jsonl"
+    line.write_text(json.dumps({**event, "amount_minor": 100}))
+    (sent,) = tocsin("dead-letters", "resend", refused["record"], "--event", str(line))
+    desk.until_audited()
+
+    assert sent["refused_at"] == refused["record"]
+    (after,) = tocsin("dead-letters", "list", "--code", "AMOUNT_NOT_POSITIVE")
+    assert after["is_resent"]
+    latest = tocsin("customer", "C000007", "--events", "3")["events"]
+    assert any(
+        seen["record"] == sent["sent_to"] and seen["event"]["amount_minor"] == 100
+        for seen in latest
+    )
+    again = tocsin("dead-letters", "resend", refused["record"], code=Exit.CONFIGURATION)
+    assert "--again" in again
+
+
+def test_a_hold_is_told_by_doctor_and_ended_by_release(desk: Desk, tocsin: Run) -> None:
+    desk.send_raw("complaints", 1, *[b"garbage"] * 60)
+    until(lambda: bool(holds(tocsin)), "the storm did not bring a hold")
+    assert "complaints is held in partition 1" in holds(tocsin)[0]
+
+    release = ("dead-letters", "release", "complaints", "--partition", "1", "--reason", "mended")
+    event = tocsin(*release, "--drain")
+
+    assert event["topic_id"] == COMPLAINTS.topic_id
+    until(lambda: not holds(tocsin), "the hold did not end")
+    desk.until_audited()
+    letters = tocsin("dead-letters", "list", "--topic", "complaints", "--limit", "1000")
+    assert len(letters) == 60
+
+
+def until(condition: Callable[[], bool], otherwise: str) -> None:
+    """Ask again and again until it holds."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+
+
+def holds(tocsin: Run) -> list[str]:
+    """What doctor says of topics on hold, which also decides its exit code."""
+    try:
+        found = tocsin("doctor")
+    except AssertionError:
+        found = tocsin("doctor", code=Exit.DIFFERENCE)
+    return [finding["what"] for finding in found["findings"] if finding["about"] == "holds"]
+
+
+def test_a_hold_of_a_topic_that_is_never_held_cannot_be_ended(tocsin: Run) -> None:
+    release = ("dead-letters", "release", "clock", "--partition", "0", "--reason", "x")
+    assert "never held" in tocsin(*release, code=Exit.CONFIGURATION)
+
+
+def test_a_published_policy_is_listed_and_comes_into_force(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    source = tocsin("policy", "show")[-1]["source"]
+    file = tmp_path / "policy.yaml"
+    file.write_text(source.replace("version: 1\n", "version: 2\n", 1))
+
+    done = tocsin("policy", "publish", str(file), "--effective-from", "2025-06-30T23:00:00Z")
+
+    assert done["partitions"] == [0, 1]
+    assert [entry["version"] for entry in tocsin("policy", "show")] == [1, 2]
+
+
+def test_followed_warnings_are_printed_as_they_come_and_go_live_marks_them(desk: Desk) -> None:
+    environ = {**desk.deployment.environ, "PYTHONUNBUFFERED": "1"}
+    follow = subprocess.Popen(
+        [sys.executable, "-m", "tocsin.agents.cli", "warnings", "--follow", "--live", "--json"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert follow.stdout is not None
+    assert follow.stderr is not None
+    try:
+        assert "waiting" in follow.stderr.readline()
+        assert run_command(["go-live"]) == Exit.OK
+        invoice = InvoiceIssued(
+            "C000009", "BIG-1", desk.later(), desk.last_instant // DAY_MS - 80, 10**10, "EUR"
+        )
+        desk.send(Fact(desk.last_instant, INVOICES.topic_id, invoice))
+
+        seen: list[dict[str, Any]] = []
+        while not any(w["customer_id"] == "C000009" and w["transition"] == "RAISED" for w in seen):
+            seen.append(json.loads(follow.stdout.readline()))
+    finally:
+        follow.kill()
+        follow.communicate()
+
+    assert {warning["phase"] for warning in seen} == {"LIVE"}
+    assert "DIGEST" in {warning["transition"] for warning in seen}
+
+
+def test_reset_needs_the_worker_stopped_and_then_everything_is_decided_again(
+    desk: Desk, tocsin: Run
+) -> None:
+    desk.until_audited()
+    before = {warning.warning_id for warning in all_warnings(desk)}
+    assert "running" in tocsin("reset", "--yes", code=Exit.CONFIGURATION)
+    assert desk.worker.stop() == 0
+    assert desk.audit.stop() == 0
+
+    tocsin("reset", "--yes")
+
+    assert all_warnings(desk) == []
+    desk.worker.start()
+    desk.audit.start()
+    desk.until_audited()
+    assert {warning.warning_id for warning in all_warnings(desk)} == before
