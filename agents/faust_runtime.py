@@ -356,20 +356,24 @@ async def transactions(app: App, chunks: Any) -> AsyncIterator[Transaction]:
             if rest.generation != app.consumer_generation_id or not app.consumer.flow_active:
                 break
             runtime.open_turns += 1
+            is_sealed = False
             rest = app.consumer.feed.current(rest)
             transaction = Transaction(rest, runtime.held.get(rest.group, frozenset()))
-            await runtime.committer.make_room(rest.group)
-            token = _turn.set(transaction)
-            is_done = False
             try:
-                yield transaction
-                is_done = True
+                await runtime.committer.make_room(rest.group)
+                token = _turn.set(transaction)
+                try:
+                    yield transaction
+                finally:
+                    _turn.reset(token)
+                rest = transaction.rest()
+                _seal(app, transaction, chunk if rest is None else None)
+                is_sealed = True
             finally:
-                _turn.reset(token)
-                if not is_done and not app.should_stop:
-                    runtime.wiring.fatal(Exit.AGENT, "an agent left its loop inside a transaction")
-            rest = transaction.rest()
-            _seal(app, transaction, chunk if rest is None else None)
+                if not is_sealed:
+                    runtime.open_turns -= 1
+                    if not app.should_stop:
+                        runtime.wiring.fatal(Exit.AGENT, "an agent left its loop in a transaction")
 
 
 def _seal(app: App, transaction: Transaction, ended: Chunk | None) -> None:
