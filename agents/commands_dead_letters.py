@@ -19,6 +19,7 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
 from tocsin.agents.lookup import Lookup, Refused, looking, place_of
 from tocsin.agents.options import connected, run
+from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import open_codec
@@ -141,8 +142,8 @@ def dead_letters_resend(
     chosen = [refused.letter for refused in found if again or not refused.is_resent]
     if records and len(chosen) < len(records):
         raise ConfigurationError("a record was sent again before", mend="--again sends it twice")
-    outgoing = [(letter, _outgoing(letter, event, settings)) for letter in chosen]
-    sent = run(resend(settings, outgoing))
+    chosen_records = [(letter, outgoing(letter, event, settings)) for letter in chosen]
+    sent = run(resend(settings, chosen_records))
     terminal.result(sent)
     for done in sent:
         terminal.say(f"sent {done.refused_at} to {done.sent_to}")
@@ -181,7 +182,13 @@ def _find(lookup: Lookup, record: str) -> Refused:
     return refused
 
 
-def _outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outgoing:
+def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outgoing:
+    """What is sent for a refused record. A letter that was cut cannot go as it is."""
+    if event is None and letter.detail.endswith(CUT):
+        raise ConfigurationError(
+            f"{place_of(letter)} was too large for dead letters and is not kept whole there",
+            mend="send the corrected event with --event",
+        )
     if event is None:
         return as_it_was(letter)
     lines = event.read_text("utf-8").splitlines()

@@ -6,7 +6,9 @@ import io
 
 import click
 import pytest
+from msgspec.structs import replace
 from tocsin.agents.commands_customer import LAST_BUCKET, aging
+from tocsin.agents.commands_dead_letters import outgoing
 from tocsin.agents.commands_sql import refusal
 from tocsin.agents.dead_letters import CODE_HEADER, as_it_was, mended, parse_place
 from tocsin.agents.errors import ConfigurationError
@@ -14,6 +16,7 @@ from tocsin.agents.events_told import tell
 from tocsin.agents.formats import clean, day, duration, instant, measure, money, parse_instant
 from tocsin.agents.lookup import ORIGIN_HEADER, place_of
 from tocsin.agents.policies import clause
+from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import open_codec
@@ -180,6 +183,15 @@ def test_a_record_sent_again_as_it_was_keeps_bytes_key_and_time_and_says_where_f
 
 def test_a_record_without_a_key_goes_back_to_its_partition() -> None:
     assert as_it_was(_letter(b"bytes", key=None)).partition == 2
+
+
+def test_a_letter_that_was_cut_is_not_sent_as_if_it_were_whole() -> None:
+    whole = _letter(b"bytes", key=b"C1")
+    cut = replace(whole, detail=f"no event{CUT}")
+
+    assert outgoing(whole, None, Settings()).value == b"bytes"
+    with pytest.raises(ConfigurationError, match="--event"):
+        outgoing(cut, None, Settings())
 
 
 def test_a_mended_event_takes_the_records_place_with_its_own_time_and_key() -> None:

@@ -7,14 +7,16 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import ssl
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 import pytest
 from tocsin.agents.embedded import Running, Services, process_start
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.settings import DEFAULTS, NAMES, Secret, Settings, load
+from tocsin.agents.settings import DEFAULTS, NAMES, OTHER_VARIABLES, Secret, Settings, load
 from tocsin.schemas.catalog import WARNINGS
 
 
@@ -249,3 +251,22 @@ def _pretend_services_run(folder: Path, started: str | None = None) -> None:
         children={},
     )
     (folder / "services.json").write_bytes(msgspec.json.encode(services))
+
+
+def test_variables_that_steer_programs_are_no_unknown_settings() -> None:
+    environ = dict.fromkeys(OTHER_VARIABLES - {"TOCSIN_CONFIG"}, "x")
+
+    assert load(environ=environ, discover=False) == Settings()
+
+
+def test_every_variable_that_the_code_names_is_known() -> None:
+    known = OTHER_VARIABLES | {f"TOCSIN_{name.upper()}" for name in NAMES}
+
+    named = {
+        found
+        for file in files("tocsin.agents").iterdir()
+        if file.name.endswith(".py")
+        for found in re.findall(r"\bTOCSIN_[A-Z][A-Z_]+\b", file.read_text("utf-8"))
+    }
+
+    assert {"TOCSIN_CONFIG", "TOCSIN_PARTITIONS"} <= named <= known
