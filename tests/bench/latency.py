@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -25,6 +26,7 @@ from services import Broker, environ_of, settings_of, tell
 from tocsin.agents.brokers import connect
 from tocsin.agents.control import announcing
 from tocsin.agents.settings import Settings
+from tocsin.agents.supervisor import log_tail
 from tocsin.agents.topics import apply
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import (
@@ -166,7 +168,7 @@ async def measure(broker: Broker, rate: int, seconds: int) -> dict[str, Any]:
             env=environ, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        await _until_decided(settings, worker)
+        await _until_decided(settings, worker, log_path)
         tell(f"latency: {rate:,} events/s for {seconds} s")
         return await _timed(settings, sender, load, rate, seconds, worker)
     finally:
@@ -280,7 +282,7 @@ def _percentiles(prefix: str, sorted_ms: list[float]) -> dict[str, float]:
     return {prefix + name: round(value, 1) for name, value in found.items()}
 
 
-async def _until_decided(settings: Settings, worker: Any) -> None:
+async def _until_decided(settings: Settings, worker: Any, log_path: Path) -> None:
     """Wait until the worker has decided all that is written."""
     names = {settings.topic(topic) for topic in SOURCES}
     deadline = time.perf_counter() + READY_WITHIN_S
@@ -292,7 +294,7 @@ async def _until_decided(settings: Settings, worker: Any) -> None:
             if all(committed.get(place, 0) >= end - 1 for place, end in ends.items()):
                 return
             if worker.returncode is not None or time.perf_counter() > deadline:
-                raise RuntimeError("the worker did not become ready; its log is in the folder")
+                raise RuntimeError(f"the worker did not become ready:\n{log_tail(log_path)}")
             await asyncio.sleep(POLL_S)
 
 

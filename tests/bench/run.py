@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,6 +50,8 @@ def main(only: str, as_json: bool, **options: int) -> None:
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise click.UsageError(f"--only knows {', '.join(PARTS)}, not {', '.join(unknown)}")
+    # A topic that was created a moment ago has no leader yet: the client tells of each retry.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     results = asyncio.run(measure(parts, options))
     show(results)
     if as_json:
