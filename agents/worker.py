@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 
+import faust
 import uvloop
 from tocsin.agents import faust_contract
 from tocsin.agents.app import build_worker
 from tocsin.agents.clock import keep_system_clock
+from tocsin.agents.exits import Exit, die
 from tocsin.agents.faust_runtime import App
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require
 from tocsin.agents.wire import convention_of
 
-SHUTDOWN_TIMEOUT_S = 60.0
+BLOCKING_TIMEOUT_S = 60.0  # a loop that is blocked for so long is reported
+STOP_TIMEOUT_S = 10.0
 GC_THRESHOLDS = (100_000, 50, 100)
 
 
@@ -41,10 +45,36 @@ def run_app(app: App, settings: Settings) -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     # Faust makes its folder, but none above it: a new machine has no data folder yet.
     app.conf.datadir.mkdir(parents=True, exist_ok=True)
-    app.Worker(
+    worker = BoundedWorker(
+        app,
         loglevel=settings.log_level,
         quiet=True,
         override_logging=False,
         redirect_stdouts=False,
-        blocking_timeout=SHUTDOWN_TIMEOUT_S,
-    ).execute_from_commandline()
+        blocking_timeout=BLOCKING_TIMEOUT_S,
+    )
+    try:
+        worker.execute_from_commandline()
+    finally:
+        if worker.crash_reason is not None:
+            die(Exit.AGENT, f"the worker failed: {worker.crash_reason!r}")
+
+
+class BoundedWorker(faust.Worker):  # type: ignore[misc]  # Faust is untyped here
+    """Faust's worker, whose stop takes no longer than `STOP_TIMEOUT_S`.
+
+    Stopped while it starts or joins its group, Faust may wait for what never comes. Ending at once
+    is safe at any moment: what is committed stays, the rest is read again.
+    """
+
+    async def stop(self) -> None:
+        """Begin to stop, and see to the end."""
+        bound = threading.Timer(STOP_TIMEOUT_S, self._end)
+        bound.daemon = True
+        bound.start()
+        await super().stop()
+
+    def _end(self) -> None:
+        if self.crash_reason is not None:
+            die(Exit.AGENT, f"the worker failed: {self.crash_reason!r}")
+        die(Exit.OK, f"stopped without waiting any longer than {STOP_TIMEOUT_S:.0f} s")
