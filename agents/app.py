@@ -47,6 +47,7 @@ def build_worker(settings: Settings) -> App:
         web_port=settings.web_port,
         datadir=str(settings.data_path / "worker"),
     )
+    _declare_health(app)
     _declare(app, settings, Keeper(settings.app_id, codec, routes, settings.partitions))
     return app
 
@@ -72,3 +73,17 @@ def _declare(app: App, settings: Settings, keeper: Keeper) -> None:
                     f"partition {transaction.partition} has no policy; publish one with "
                     "`tocsin topics apply` or `tocsin policy publish`, then start again",
                 )
+
+
+def _declare_health(app: App) -> None:
+    @app.page("/health")  # type: ignore[untyped-decorator]  # Faust is untyped
+    async def health(web: Any, request: Any) -> Any:
+        """What this worker has committed, and which partitions it holds; no customer's data."""
+        runtime = app.runtime
+        return web.json(
+            {
+                "partitions": sorted(runtime.stores),
+                "transactions": runtime.committer.transactions,
+                "records": runtime.committer.records,
+            }
+        )

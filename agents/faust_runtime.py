@@ -121,6 +121,7 @@ class App(faust.App):
             stream_buffer_maxsize=64,
             stream_recovery_delay=0.0,
             stream_wait_empty=False,
+            web_tables_enabled=False,
             broker_commit_interval=3600.0,
             broker_max_poll_interval=900.0,
             consumer_auto_offset_reset="earliest",

@@ -1,0 +1,68 @@
+"""A record that the broker has, but whose transaction is still open, is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+
+from tests.services.deployment import deployed
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
+from tocsin.agents.reading import read_topic
+from tocsin.schemas.catalog import CUSTOMERS, INVOICES, JOURNAL, PAYMENTS
+from tocsin.streams.events import CustomerUpdated, InvoiceIssued, PaymentReceived
+
+NOON = 1_735_732_800_000  # 2025-01-01T12:00Z
+STEADY_S = 1.5  # far longer than the worker needs to decide a record
+
+
+async def test_a_later_invoice_waits_for_a_payment_in_an_open_transaction(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("open-tx", broker, engine, tmp_path, partitions=1) as deployment:
+        settings, encode = deployment.settings, deployment.codec.encode
+        options = settings.client_options()
+        customer = CustomerUpdated("C1", NOON)
+        payment = PaymentReceived("C1", "P1", NOON + 1000, 5000, "EUR")
+        invoice = InvoiceIssued("C1", "I1", NOON + 2000, 20_090, 5000, "EUR")
+        port = free_port()
+        worker = deployment.started("worker", TOCSIN_WEB_PORT=str(port))
+        plain = AIOKafkaProducer(**options)
+        slow = AIOKafkaProducer(**options, transactional_id="erp")
+        async with plain, slow:
+            value = encode(CUSTOMERS.topic_id, customer)
+            await plain.send_and_wait(
+                settings.topic(CUSTOMERS), value, key=b"C1", timestamp_ms=NOON
+            )
+            await deployment.until_decided(worker)
+
+            await slow.begin_transaction()
+            value = encode(PAYMENTS.topic_id, payment)
+            await slow.send_and_wait(
+                settings.topic(PAYMENTS), value, key=b"C1", timestamp_ms=NOON + 1000
+            )
+            value = encode(INVOICES.topic_id, invoice)
+            await plain.send_and_wait(
+                settings.topic(INVOICES), value, key=b"C1", timestamp_ms=NOON + 2000
+            )
+            before = await deployment.decided()
+            await asyncio.sleep(STEADY_S)
+            assert await deployment.decided() == before, "it was decided before the payment"
+            await slow.commit_transaction()
+        await deployment.until_decided(worker)
+
+        journal = await read_topic(settings, settings.topic(JOURNAL))
+        read = [
+            entry.topic_id
+            for record in journal
+            for entry in deployment.codec.decode_journal(record.value).ranges
+            if entry.count and entry.topic_id in (INVOICES.topic_id, PAYMENTS.topic_id)
+        ]
+        assert sorted(read) == [INVOICES.topic_id, PAYMENTS.topic_id]
+        assert (await deployment.replayed()).differences == []
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+            assert json.load(answer)["partitions"] == [0]
