@@ -30,6 +30,7 @@ from tocsin.schemas.catalog import POLICIES
 from tocsin.schemas.jsonlines import Fact, LinesError
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import PolicyMissing
+from tocsin.streams.events import DayClosed
 
 Progressed = Callable[[int], None]
 
@@ -90,11 +91,14 @@ def produce(
 ) -> None:
     """Send JSON Lines of events to the topics, in the order of their time.
 
-    Every line is checked before the first is sent.
+    Every line is checked before the first is sent. With the setting clock=feed the business days
+    of the events are closed with them; otherwise closings are left to the deployment's clock.
     """
     from tocsin.agents.produce import produce as send
 
     facts = _facts(settings, paths)
+    if settings.clock != "feed":  # a deployment has one clock
+        facts = (fact for fact in facts if not isinstance(fact.event, DayClosed))
     with counting(terminal, "sending") as progress:
         done = run(send(facts, settings, events_per_second=rate, progress=progress))
     terminal.result(done)
