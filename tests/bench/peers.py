@@ -64,13 +64,13 @@ class Source(NamedTuple):
     truth: Counter[Found]
 
 
-async def fill(broker: Broker, events: int, customers: int, taken: int) -> Source:
-    """Write the first `taken` of so many records to topics of their own."""
-    prefix = f"first-{taken}-"
+async def fill(broker: Broker, events: int, customers: int) -> Source:
+    """Write so many records to topics of their own."""
+    prefix = f"{events}-"
     await records.create(broker.servers, records.topics_of(prefix))
-    await records.fill(broker.servers, records.first_of(events, customers, taken), prefix)
-    truth = await asyncio.to_thread(records.truth, records.first_of(events, customers, taken))
-    return Source(prefix, taken, truth)
+    await records.fill(broker.servers, records.generate(events, customers), prefix)
+    truth = await asyncio.to_thread(records.truth, records.generate(events, customers))
+    return Source(prefix, events, truth)
 
 
 async def run(broker: Broker, runner: Runner, source: Source, number: int) -> dict[str, Any]:
@@ -96,6 +96,8 @@ def summary(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     line: dict[str, Any] = {"rounds": len(kept)}
     for field in kept[0]:
         values = [run[field] for run in kept]
-        line[field] = max(values) if field in ("missing", "spurious") else statistics.median(values)
+        is_error = field in ("missing", "spurious")
+        found = max(values) if is_error else statistics.median(values)
+        line[field] = round(found) if all(isinstance(value, int) for value in values) else found
     line["events_per_second_all"] = [run["events_per_second"] for run in kept]
     return line

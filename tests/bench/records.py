@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from random import Random
 from typing import Any, NamedTuple
 
@@ -90,11 +89,6 @@ def truth(records: Iterable[Record]) -> Counter[Found]:
         for crossing in job.fold(state, record.kind, record.event):
             found[Found(record.customer_id, *crossing)] += 1
     return found
-
-
-def first_of(count: int, customers: int, taken: int) -> Iterator[Record]:
-    """Yield the first `taken` records of a whole of `count`."""
-    return islice(generate(count, customers), taken)
 
 
 def topics_of(prefix: str) -> tuple[str, ...]:
