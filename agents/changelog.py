@@ -69,7 +69,13 @@ async def read_to_end(
 
 
 async def read_last(topic: str, partition: int, client_options: Mapping[str, Any]) -> bytes | None:
-    """Value of the last committed record of a partition, or None if there is none.
+    """Value of the last committed record of a partition, or None if there is none."""
+    last = await last_record(topic, partition, client_options)
+    return None if last is None else last.value
+
+
+async def last_record(topic: str, partition: int, client_options: Mapping[str, Any]) -> Any | None:
+    """Return the last committed record of a partition, or None if there is none.
 
     Looks back from the end in growing steps, past markers and aborted records.
     """
@@ -80,13 +86,13 @@ async def read_last(topic: str, partition: int, client_options: Mapping[str, Any
         consumer.assign([source])
         first = (await consumer.beginning_offsets([source]))[source]
         end = (await consumer.end_offsets([source]))[source]
-        last: bytes | None = None
+        last: Any | None = None
         back = LOOK_BACK_OFFSETS
         start = end
         while last is None and start > first:
             start = max(first, end - back)
             async for batch in _from(consumer, source, start, end):
-                last = batch[-1].value
+                last = batch[-1]
             back *= LOOK_BACK_GROWTH
         return last
     finally:

@@ -11,6 +11,7 @@ import re
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 from tocsin.agents.brokers import connect, reaching
+from tocsin.agents.changelog import last_record
 from tocsin.agents.control import announcing, author, present_ms
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.lookup import ORIGIN_HEADER, place_of
@@ -141,15 +142,17 @@ async def release(
         raise ConfigurationError(f"topic {topic.name} is never held", mend=f"name one of {names}")
     name = settings.topic(topic)
     async with connect(settings) as brokers:
-        spans = await brokers.spans([name], is_settled=False)
-    if (name, partition) not in spans:
+        count = (await brokers.partitions()).get(name, 0)
+    if not 0 <= partition < count:
         raise ConfigurationError(
             f"topic {name} has no partition {partition}",
             mend="`tocsin doctor` shows which partitions are held",
         )
+    # Not the end of the partition: markers lie before it, and no record would ever reach it.
+    last = await last_record(name, partition, settings.client_options())
     event = HoldReleased(
         topic_id=topic.topic_id,
-        until_offset=spans[name, partition][1],
+        until_offset=0 if last is None else last.offset + 1,
         drain=drain,
         author=author(),
         reason=reason,
