@@ -47,7 +47,7 @@ _topic_id_of = attrgetter("topic_id")
 
 
 class Journal:
-    """Head of one partition's journal: sequence, hash of the last record, next offset per source."""
+    """Head of one partition's journal: sequence, last hash, next offset per source."""
 
     def __init__(
         self, sources: Sequence[Source], topic_ids: Mapping[str, int], codec: Codec
@@ -122,22 +122,26 @@ class Journal:
 
     def _advance(self, taken: Sequence[Any]) -> tuple[OffsetRange, ...]:
         """Ranges of every source, of those without records too."""
-        positions = self.positions
-        before = dict(positions)
-        counts = dict.fromkeys(self.sources, 0)
+        counts = dict.fromkeys((source.topic for source in self.sources), 0)
+        last: dict[str, Any] = {}
         for record in taken:
-            source = Source(record.topic, record.partition)
-            counts[source] += 1
-            positions[source] = record.offset + 1
-        return tuple(
-            OffsetRange(
-                topic_id=self._topic_id(source),
-                first=before[source],
-                next=positions[source],
-                count=counts[source],
+            topic = record.topic
+            counts[topic] += 1
+            last[topic] = record
+        ranges = []
+        for source in self.sources:
+            first = self.positions[source]
+            if source.topic in last:
+                self.positions[source] = last[source.topic].offset + 1
+            ranges.append(
+                OffsetRange(
+                    topic_id=self._topic_id(source),
+                    first=first,
+                    next=self.positions[source],
+                    count=counts[source.topic],
+                )
             )
-            for source in self.sources
-        )
+        return tuple(ranges)
 
     def _unfinished(self, stand: Stand, waiting: Any | None) -> str:
         """Sweep, and place of the waiting record as topic id and offset: a replay reads it too."""

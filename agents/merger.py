@@ -9,9 +9,9 @@ with every chunk, so a chunk's order follows from its records alone and a replay
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import accumulate
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, islice
+from operator import attrgetter, le
 from typing import Any, NamedTuple, Protocol
 
 
@@ -43,13 +43,51 @@ class Merged(NamedTuple):
 
 def head_merge(queues: Sequence[Sequence[Any]], timestamp_of: Callable[[Any], int]) -> list[Any]:
     """Merge complete queues, one per source in the order of rank, by the head rule."""
-    busy = [queue for queue in queues if queue]
-    if len(busy) == 1:
-        return list(busy[0])
-    records = [record for queue in busy for record in queue]
-    keys = [key for queue in busy for key in accumulate(map(timestamp_of, queue), max)]
+    records = [record for queue in queues for record in queue]
+    keys = [running_maximum(map(timestamp_of, queue)) for queue in queues]
+    return [records[place] for place in merge_order(keys)]
+
+
+def running_maximum(timestamps: Iterable[int]) -> list[int]:
+    """Return for each timestamp the largest up to it: the key by which the head rule sorts."""
+    return list(accumulate(timestamps, max))
+
+
+def merge_order(keys: Sequence[Sequence[int]]) -> list[int]:
+    """Return places in the joined queues, in merge order; `keys` are running maxima per queue."""
+    joined = [key for own in keys for key in own]
+    if sum(1 for own in keys if own) <= 1:
+        return list(range(len(joined)))
     # Sorting is stable: equal keys stay in the order of rank, then of offset.
-    return [records[i] for i in sorted(range(len(keys)), key=keys.__getitem__)]
+    return sorted(range(len(joined)), key=joined.__getitem__)
+
+
+class _Queue:
+    """What is buffered of one source. As long as timestamps only grow, they are the keys."""
+
+    __slots__ = ("is_ordered", "records", "timestamps")
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.timestamps: list[int] = []
+        self.is_ordered = True
+
+    def extend(self, records: Sequence[Any], timestamps: list[int]) -> None:
+        begin = max(len(self.timestamps) - 1, 0)
+        self.records += records
+        self.timestamps += timestamps
+        added = self.timestamps[begin:]
+        self.is_ordered = self.is_ordered and all(map(le, added, islice(added, 1, None)))
+
+    def keys(self, limit: int) -> list[int]:
+        """Keys of at most `limit` records from the head on."""
+        first = self.timestamps[:limit]
+        return first if self.is_ordered else running_maximum(first)
+
+    def drop(self, count: int) -> None:
+        del self.records[:count]
+        del self.timestamps[:count]
+        self.is_ordered = self.is_ordered or not self.records
 
 
 _timestamp: Callable[[Any], int] = attrgetter("timestamp")
@@ -63,25 +101,27 @@ class Merger:
     """
 
     def __init__(
-        self, sources: Sequence[Source], timestamp_of: Callable[[Any], int] = _timestamp
+        self,
+        sources: Sequence[Source],
+        timestamp_of: Callable[[Any], int] = attrgetter("timestamp"),
     ) -> None:
         self.sources = tuple(sources)
         self._rank = {source: rank for rank, source in enumerate(self.sources)}
         self._timestamp_of = timestamp_of
-        self._queues: list[list[Any]] = [[] for _ in self.sources]
+        self._queues = [_Queue() for _ in self.sources]
         self._held: set[int] = set()
 
-    def extend(self, source: Source, records: Iterable[Any]) -> None:
+    def extend(self, source: Source, records: Sequence[Any]) -> None:
         """Append fetched records of a source; those of a source on hold are dropped."""
         rank = self._rank[source]
         if rank not in self._held:
-            self._queues[rank] += records
+            self._queues[rank].extend(records, list(map(self._timestamp_of, records)))
 
     def hold(self, source: Source) -> None:
         """Leave a source out, with all that is buffered of it, until `release`."""
         rank = self._rank[source]
         self._held.add(rank)
-        self._queues[rank] = []
+        self._queues[rank] = _Queue()
 
     def release(self, source: Source) -> None:
         """Take a source in again; its next record must be the first that was not taken."""
@@ -92,57 +132,46 @@ class Merger:
         return [
             source
             for rank, source in enumerate(self.sources)
-            if rank not in self._held and len(self._queues[rank]) < below
+            if rank not in self._held and len(self._queues[rank].records) < below
         ]
 
     def has_records(self) -> bool:
         """Whether anything is buffered."""
-        return any(self._queues)
+        return any(queue.records for queue in self._queues)
 
     def take(self, is_caught_up: Callable[[Source], bool], limit: int) -> Merged | None:
         """Fix the next chunk of at most `limit` records, or None if nothing may be taken yet."""
         bound: tuple[int, int] | None = None
-        keys: list[list[int]] = []
+        keys = [queue.keys(limit) for queue in self._queues]
         idle: list[int] = []
-        for rank, (source, queue) in enumerate(zip(self.sources, self._queues, strict=True)):
-            own = list(accumulate(map(self._timestamp_of, queue[:limit]), max))
-            keys.append(own)
+        for rank, (source, own) in enumerate(zip(self.sources, keys, strict=True)):
             if rank in self._held:
                 continue
-            if len(queue) <= limit and is_caught_up(source):
-                if not queue:
+            if len(self._queues[rank].records) <= limit and is_caught_up(source):
+                if not own:
                     idle.append(rank)
                 continue
             if not own:
                 return None
             if bound is None or (own[-1], rank) < bound:
                 bound = (own[-1], rank)
-        return self._cut(keys, bound, limit, tuple(idle))
-
-    def _cut(
-        self,
-        keys: list[list[int]],
-        bound: tuple[int, int] | None,
-        limit: int,
-        idle: tuple[int, ...],
-    ) -> Merged | None:
-        counts = [len(own) for own in keys]
         if bound is not None:
             instant, bounding = bound
             for rank, own in enumerate(keys):
                 cut = bisect_right if rank <= bounding else bisect_left
-                counts[rank] = cut(own, instant)
-        parts = [queue[:count] for queue, count in zip(self._queues, counts, strict=True)]
-        records = head_merge(parts, self._timestamp_of)[:limit]
-        if not records:
-            return None
-        self._drop(records)
-        return Merged(records, idle)
+                del own[cut(own, instant) :]
+        records = self._cut(keys, limit)
+        return Merged(records, tuple(idle)) if records else None
 
-    def _drop(self, records: Collection[Any]) -> None:
-        taken = [0] * len(self.sources)
-        rank_of = self._rank
-        for record in records:
-            taken[rank_of[Source(record.topic, record.partition)]] += 1
-        for queue, count in zip(self._queues, taken, strict=True):
-            del queue[:count]
+    def _cut(self, keys: Sequence[Sequence[int]], limit: int) -> list[Any]:
+        """Take the first `limit` of the records that have keys out of the queues, in order."""
+        parts = [queue.records[: len(own)] for queue, own in zip(self._queues, keys, strict=True)]
+        joined = [record for part in parts for record in part]
+        places = merge_order(keys)[:limit]
+        ascending = sorted(places)
+        begin = 0
+        for queue, part in zip(self._queues, parts, strict=True):
+            end = begin + len(part)
+            queue.drop(bisect_left(ascending, end) - bisect_left(ascending, begin))
+            begin = end
+        return [joined[place] for place in places]

@@ -21,7 +21,6 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct, structs
 from tocsin.agents.exits import Exit
 from tocsin.agents.journal import Journal, Output, Stand
-from tocsin.agents.merger import Source
 from tocsin.schemas.records import RefusalEntry
 
 BATCH_BYTES_MAX = 900_000
@@ -316,7 +315,7 @@ def _latest(records: Sequence[Any]) -> int:
 
 
 def _offsets(transaction: Transaction) -> dict[TopicPartition, OffsetAndMetadata]:
-    positions = {Source(r.topic, r.partition): r.offset + 1 for r in transaction.taken}
+    positions = {(r.topic, r.partition): r.offset + 1 for r in transaction.taken}
     return {
         TopicPartition(*source): OffsetAndMetadata(position, "")
         for source, position in positions.items()
