@@ -44,7 +44,7 @@ QUIESCE_POLL_S = 0.005
 # Faust hard-codes 1500. A client has one fetch in flight per broker: while it waits for sources
 # that are caught up, those with a backlog get nothing.
 FETCH_MAX_WAIT_MS = 25
-FETCH_BYTES_MAX = 4 << 20  # per partition: a backlog comes in few rounds
+FETCH_BYTES_MAX = 1 << 20  # per partition; about what the feed buffers of one
 
 class Wiring(Struct, frozen=True, kw_only=True):
     """What the composition root decides for one Faust app.

@@ -80,6 +80,7 @@ class Feed:
         self._positions: dict[Source, int] = {}
         self._ends: Mapping[Source, int] = {}
         self._ends_asked_at = -1.0
+        self._absorbed_at = -1.0
         self._arrived_at: dict[Source, float] = {}
         self._reseeks: dict[Source, int] = {}
         self._taken = 0
@@ -194,9 +195,14 @@ class Feed:
         return chunks
 
     async def _confirm_ends(self) -> None:
-        """Make the known ends young enough, if any source might count as caught up by them."""
+        """Make the known ends young enough, if any source might count as caught up by them.
+
+        They are asked for again after every arrival: what came may be younger than the answer, and
+        the broker may have had something older elsewhere by then.
+        """
         now = monotonic()
-        if now - self._ends_asked_at <= END_OFFSETS_AGE_MAX_S:
+        age = now - self._ends_asked_at
+        if age <= END_OFFSETS_AGE_MAX_S and self._absorbed_at < self._ends_asked_at:
             return
         ends = self._ends
         if ends and all(
@@ -242,7 +248,7 @@ class Feed:
         wake.cancel()
 
     def _absorb(self, fetched: Fetched) -> None:
-        now = monotonic()
+        now = self._absorbed_at = monotonic()
         for source, records in fetched.records.items():
             group = self._group_of.get(source)
             if group is not None and records:
