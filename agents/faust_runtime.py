@@ -33,7 +33,16 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.feed import Feed, Fetched
 from tocsin.agents.journal import Journal, restore_journal
 from tocsin.agents.merger import Source
-from tocsin.agents.transactions import Chunk, Committer, Fatal, Producers, Route, Store, Transaction
+from tocsin.agents.transactions import (
+    Chunk,
+    Committer,
+    ContradictionError,
+    Fatal,
+    Producers,
+    Route,
+    Store,
+    Transaction,
+)
 from tocsin.schemas.codec import Codec
 
 log = logging.getLogger("tocsin.runtime")
@@ -43,6 +52,7 @@ QUIESCE_TIMEOUT_S = 30.0
 QUIESCE_POLL_S = 0.005
 # Faust hard-codes 1500. A client has one fetch in flight per broker: while it waits for sources
 # that are caught up, those with a backlog get nothing.
+METADATA_MAX_AGE_MS = 20_000  # how soon a changed partition count is noticed
 FETCH_MAX_WAIT_MS = 25
 FETCH_BYTES_MAX = 1 << 20  # per partition; about what the feed buffers of one
 
@@ -197,6 +207,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
@@ -479,7 +490,8 @@ class Restore(Service):
             except BaseException as error:  # nothing may run on half a state
                 if self.should_stop or self._is_stale(generation):
                     continue
-                log.critical("restore failed", exc_info=True)
+                if not isinstance(error, ContradictionError):
+                    log.critical("restore failed", exc_info=True)
                 self.app.runtime.wiring.fatal(Exit.RESTORE, f"restore failed: {error}")
 
     def _is_stale(self, generation: int) -> bool:
@@ -493,6 +505,7 @@ class Restore(Service):
         runtime, consumer = self.app.runtime, self.app.consumer
         assignment = {Source(*tp) for tp in consumer.assignment()}
         groups = self._groups(assignment)
+        self._require_whole(groups)
         for group in runtime.producers.groups():
             if group not in groups:
                 await runtime.producers.stop(group)
@@ -524,6 +537,20 @@ class Restore(Service):
         for source in sorted(mine, key=lambda source: (rank[source.topic], source.partition)):
             groups.setdefault(wiring.group_of(source), []).append(source)
         return dict(sorted(groups.items()))
+
+    def _require_whole(self, groups: Mapping[int, Sequence[Source]]) -> None:
+        """Stop where a partition lacks a topic: somebody has changed a partition count."""
+        wiring = self.app.runtime.wiring
+        if wiring.new_store is None:
+            return
+        for group, sources in groups.items():
+            if len(sources) < len(wiring.sources) or group >= self.app.conf.topic_partitions:
+                having = ", ".join(source.topic for source in sources)
+                wiring.fatal(
+                    Exit.CONFIGURATION,
+                    f"not all topics have the same number of partitions: partition {group} is "
+                    f"assigned of {having}; see `tocsin topics check`",
+                )
 
     async def _load(self, group: int, sources: Sequence[Source]) -> None:
         runtime = self.app.runtime
@@ -564,7 +591,7 @@ class Restore(Service):
     async def _positions(self, groups: Mapping[int, Sequence[Source]]) -> dict[Source, int]:
         """Where to read on: from the journal; without one, from the group's committed offsets.
 
-        Raises ValueError where the broker no longer has the record that comes next.
+        Raises ContradictionError where records are lost, or the journal of what was read is.
         """
         runtime, thread = self.app.runtime, self.app.consumer._thread
         sources = [source for group in groups.values() for source in group]
@@ -580,9 +607,15 @@ class Restore(Service):
                 if journal and offset is not None and offset > 0 and offset != position:
                     log.warning("group offset of %s is %s, the journal says %s: the journal holds",
                                 source, offset, position)  # fmt: skip
+                if journal and not is_started and offset:
+                    raise ContradictionError(
+                        f"{source.topic}-{source.partition} was read up to offset {offset}, but "
+                        f"partition {number} has neither state nor journal: restore the topics, "
+                        "or decide all again with `tocsin reset`"
+                    )
                 positions[source] = max(position or 0, first[source])
                 if is_started and position is not None and position < first[source]:
-                    raise ValueError(
+                    raise ContradictionError(
                         f"{source.topic}-{source.partition} was trimmed to offset {first[source]} "
                         f"but {position} comes next: records are lost; restore the topic, or "
                         "rebuild with `tocsin reset`"

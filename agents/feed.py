@@ -202,7 +202,7 @@ class Feed:
         """
         now = monotonic()
         age = now - self._ends_asked_at
-        if age <= END_OFFSETS_AGE_MAX_S and self._absorbed_at < self._ends_asked_at:
+        if age <= END_OFFSETS_AGE_MAX_S and self._absorbed_at <= self._ends_asked_at:
             return
         ends = self._ends
         if ends and all(
