@@ -15,7 +15,7 @@ from tocsin.agents.digests import PROCESSED_AT
 from tocsin.agents.journal import Journal, Stand
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.refusing import letter_of
-from tocsin.agents.transactions import Route, Transaction
+from tocsin.agents.transactions import ContradictionError, Route, Transaction
 from tocsin.schemas import catalog
 from tocsin.schemas.catalog import Topic
 from tocsin.schemas.codec import Codec
@@ -61,10 +61,6 @@ class Routes(Struct, frozen=True):
             journal=route(catalog.JOURNAL),
             changelog=route(catalog.LEDGERS),
         )
-
-
-class ContradictionError(Exception):
-    """State and journal of a partition do not belong together: nothing may be decided on them."""
 
 
 class LedgerStore:

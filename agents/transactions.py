@@ -30,6 +30,13 @@ TRANSACTION_TIMEOUT_MS = 60_000
 Fatal = Callable[[Exit, str], None]
 
 
+class ContradictionError(Exception):
+    """State, journal and positions of a partition do not belong together: nothing may be decided.
+
+    The message says how to mend it.
+    """
+
+
 class Store(Protocol):
     """One partition's state as the runtime sees it: loaded, then written by transactions."""
 
@@ -37,7 +44,7 @@ class Store(Protocol):
         """Take one record of the changelog."""
 
     def finish(self, journal: Journal, *, is_new: bool) -> None:
-        """End the load; raise if the state contradicts the journal."""
+        """End the load; raise `ContradictionError` if state and journal do not match."""
 
     def drain(self, sequence: int, previous_hash: bytes) -> list[tuple[bytes, bytes | None]]:
         """Changelog lines of all that changed since the last call, for this journal record."""

@@ -1,0 +1,406 @@
+"""Order and state through restarts: disorder, sweeps, idle topics; and what stops a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.structs import TopicPartition
+from msgspec import structs
+from tocsin.agents.brokers import connect
+from tocsin.agents.changelog import last_record
+from tocsin.agents.control import announcing
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.exits import Exit
+from tocsin.agents.partitioning import partition_of
+from tocsin.agents.policies import first_event
+from tocsin.agents.produce import produce
+from tocsin.agents.reading import read_topic
+from tocsin.agents.replay import decide
+from tocsin.agents.topics import topic_settings
+from tocsin.schemas.catalog import (
+    CLOCK,
+    INVOICES,
+    JOURNAL,
+    LEDGERS,
+    PAYMENTS,
+    POLICIES,
+    WARNINGS,
+    Topic,
+)
+from tocsin.schemas.jsonlines import Fact
+from tocsin.schemas.policy_file import default_policy_text
+from tocsin.schemas.records import JournalRecord
+from tocsin.streams.convention import MS_PER_DAY
+from tocsin.streams.events import DayClosed, InvoiceIssued, PolicyPublished
+
+from tests.services.deployment import STALL_S, Deployment, Program, deployed
+
+START = 1_735_689_600_000  # 2025-01-01
+NOON = MS_PER_DAY // 2
+POLL_S = 0.05
+LATENCY_P99_S_MAX = 1.0
+APPEND_EVERY_S = 0.02
+SWEPT_CUSTOMERS = 20_000
+SWEEP_ATTEMPTS = 5
+
+
+def invoice(
+    customer: str, day: int, *, due_in: int = 10, minute: int = 0, amount: int = 5_000_000
+) -> Fact:
+    """An invoice of a customer at noon of the n-th day."""
+    at = START + day * MS_PER_DAY + NOON + minute * 60_000
+    due = at // MS_PER_DAY + due_in
+    return Fact(
+        at,
+        INVOICES.topic_id,
+        InvoiceIssued(customer, f"I-{customer}-{day}-{minute}", at, due, amount, "EUR"),
+    )
+
+
+def closing(deployment: Deployment, day: int) -> Fact:
+    date = START // MS_PER_DAY + day
+    return Fact(deployment.convention.closes_at(date), CLOCK.topic_id, DayClosed(date, "feed"))
+
+
+async def stop(worker: Program, how: str) -> None:
+    if how == "kill":
+        worker.kill()
+    elif how == "clean":
+        assert await asyncio.to_thread(worker.stop) == 0
+    if how != "none":
+        worker.start()
+
+
+@pytest.mark.timeout(150)
+async def test_a_restart_between_records_in_disorder_changes_no_decision(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    """Newer before older in one topic partition, all others idle: where it is cut is all one."""
+    digests: dict[str, str] = {}
+    for how in ("none", "kill", "clean"):
+        async with deployed(
+            f"disorder-{how}", broker, engine, tmp_path, partitions=1
+        ) as deployment:
+            customers = [f"C{number}" for number in range(20)]
+            newer = [invoice(name, 30) for name in customers]
+            older = [invoice(name, 3, due_in=5) for name in customers]
+            last = [invoice(name, 60) for name in customers]
+            worker = deployment.started("worker")
+
+            await produce([invoice(name, 0) for name in customers], deployment.settings)
+            await produce(newer, deployment.settings)
+            await deployment.until_decided(worker)
+            await stop(worker, how)
+            await produce(older, deployment.settings)
+            await deployment.until_decided(worker)
+            await stop(worker, how)
+            await produce(last, deployment.settings)
+            await deployment.until_decided(worker)
+
+            report = await deployment.replayed()
+            assert report.differences == []
+            assert report.warnings > len(customers)
+            digests[how] = report.decision_digest
+            assert worker.stop() == 0
+    assert digests["kill"] == digests["clean"] == digests["none"]
+
+
+async def unfinished(deployment: Deployment) -> list[JournalRecord]:
+    """Journal records that end within a sweep."""
+    settings = deployment.settings
+    records = await read_topic(settings, settings.topic(JOURNAL))
+    journal = [deployment.codec.decode_journal(record.value) for record in records]
+    return [record for record in journal if record.unfinished]
+
+
+async def kill_within_the_sweep(deployment: Deployment, worker: Program) -> bool:
+    """Kill at the first journal record that ends within a sweep; False if it went by unseen."""
+    settings = deployment.settings
+    name, options = settings.topic(JOURNAL), settings.client_options()
+    consumer = AIOKafkaConsumer(**options, isolation_level="read_committed", fetch_max_wait_ms=5)
+    await consumer.start()
+    try:
+        place = TopicPartition(name, 0)
+        consumer.assign([place])
+        await consumer.seek_to_end(place)
+        deadline = time.monotonic() + STALL_S
+        async with announcing(settings, "policies") as announcer:
+            event = next_policy(deployment)
+            await announcer.send_everywhere(POLICIES, event, event.effective_from)
+        while time.monotonic() < deadline:
+            for records in (await consumer.getmany(place, timeout_ms=50)).values():
+                for record in records:
+                    if deployment.codec.decode_journal(record.value).unfinished:
+                        worker.kill()
+                        return True
+        return False
+    finally:
+        await consumer.stop()
+
+
+def next_policy(deployment: Deployment) -> PolicyPublished:
+    """A stricter policy: the packaged one as version 2, in force on the fourth day."""
+    first = first_event(deployment.settings, None)
+    source = default_policy_text()
+    version = f"version: {first.version}"
+    assert version in source
+    text = source.replace(version, f"version: {first.version + 1}", 1)
+    path = deployment.folder / "stricter.yaml"
+    path.write_text(text, "utf-8")
+    return structs.replace(
+        first_event(deployment.settings, path), effective_from=START + 40 * MS_PER_DAY
+    )
+
+
+@pytest.mark.timeout(240)
+async def test_a_kill_within_a_sweep_over_20_000_customers_changes_no_decision(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("sweep", broker, engine, tmp_path, partitions=1) as deployment:
+        before = [
+            invoice(f"C{number:05}", 0, minute=number // 50) for number in range(SWEPT_CUSTOMERS)
+        ]
+        before.append(closing(deployment, 30))
+        after = [invoice(f"C{number:05}", 50) for number in range(0, SWEPT_CUSTOMERS, 100)]
+        worker = deployment.started("worker")
+        await produce(before, deployment.settings)
+        await deployment.until_decided(worker)
+
+        was_seen = await kill_within_the_sweep(deployment, worker)
+        assert was_seen, "no sweep was caught half-way"
+        heads = await unfinished(deployment)
+        worker.start()
+        await produce(after, deployment.settings)
+        await deployment.until_decided(worker)
+
+        assert heads
+        assert heads[-1].unfinished.startswith("POLICY")
+        head = await last_record(
+            deployment.settings.topic(JOURNAL), 0, deployment.settings.client_options()
+        )
+        assert head is not None
+        report = await deployment.replayed()
+        assert report.differences == []
+        event = next_policy(deployment)
+        policies = [Fact(0, 0, first_event(deployment.settings, None))]
+        change = Fact(event.effective_from, POLICIES.topic_id, event)
+        plain = decide(chain(policies, before, [change], after), deployment.convention)
+        assert plain.refused == []
+        assert report.decision_digest == plain.decision_digest
+        assert report.warnings == plain.warnings > 0
+        assert worker.stop() == 0
+
+
+async def append_to_warning(deployment: Deployment, facts: list[Fact]) -> list[float]:
+    """Seconds from the append of each fact to the first warning of its customer, sorted."""
+    settings = deployment.settings
+    appended_at: dict[str, float] = {}
+    latencies: dict[str, float] = {}
+    consumer = AIOKafkaConsumer(
+        settings.topic(WARNINGS),
+        **settings.client_options(),
+        isolation_level="read_committed",
+        auto_offset_reset="latest",
+    )
+    producer = AIOKafkaProducer(**settings.client_options(), acks="all")
+
+    async def watch() -> None:
+        while len(latencies) < len(facts):
+            async for record in consumer:
+                name = (record.key or b"").decode()
+                if name in appended_at:
+                    latencies.setdefault(name, time.monotonic() - appended_at[name])
+                    break
+
+    await consumer.start()
+    await producer.start()
+    try:
+        await consumer.seek_to_end()
+        watching = asyncio.create_task(watch())
+        for fact in facts:
+            name = customer_of(fact)
+            value = deployment.codec.encode(fact.topic_id, fact.event)
+            appended_at[name] = time.monotonic()
+            await producer.send_and_wait(
+                settings.topic(INVOICES), value, key=name.encode(), timestamp_ms=fact.instant
+            )
+            await asyncio.sleep(APPEND_EVERY_S)
+        await asyncio.wait_for(watching, STALL_S)
+    finally:
+        await producer.stop()
+        await consumer.stop()
+    return sorted(latencies.values())
+
+
+def customer_of(fact: Fact) -> str:
+    assert isinstance(fact.event, InvoiceIssued)
+    return fact.event.customer_id
+
+
+@pytest.mark.timeout(120)
+async def test_one_topic_alone_is_decided_at_once(
+    broker: EmbeddedKafka,
+    engine: EmbeddedEngine,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No clock, no customers, no payments, ever: invoices alone, from the append to the warning."""
+    async with deployed("alone", broker, engine, tmp_path, partitions=4) as deployment:
+        customers = [f"C{number}" for number in range(300)]
+        history = [
+            invoice(name, 0, minute=number, amount=100) for number, name in enumerate(customers)
+        ]
+        late = [
+            invoice(name, 60, minute=number, due_in=-40) for number, name in enumerate(customers)
+        ]
+        worker = deployment.started("worker")
+        await produce(history, deployment.settings)
+        # Each partition closes the days between with its first record; only then it is measured.
+        await produce(late[:40], deployment.settings)
+        await deployment.until_decided(worker)
+
+        latencies = await append_to_warning(deployment, late[40:])
+
+        p50, p99 = (latencies[int(len(latencies) * share)] for share in (0.5, 0.99))
+        with capsys.disabled():
+            print(f"\nappend to readable warning: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms")  # noqa: T201
+        report = await deployment.replayed()
+        assert report.differences == []
+        plain = deployment.plainly_decided([*history, *late])
+        assert report.decision_digest == plain.decision_digest
+        assert p99 < LATENCY_P99_S_MAX
+        assert worker.stop() == 0
+
+
+async def made_anew(deployment: Deployment, topic: Topic) -> None:
+    """Delete a topic with all that it holds, and create it again."""
+    settings = deployment.settings
+    name = settings.topic(topic)
+    async with connect(settings) as brokers:
+        await brokers.delete([name])
+        assert await brokers.create(name, settings.partitions, 1, topic_settings(topic, 1))
+        await brokers.until_known([name])
+
+
+async def end_of(worker: Program) -> tuple[int, str]:
+    """A new worker's exit code and what it said, once it has ended by itself."""
+    worker.start()
+    code = await asyncio.to_thread(worker.wait)
+    return code, worker.log()
+
+
+@pytest.mark.timeout(90)
+async def test_a_worker_without_a_policy_stops_and_says_how_to_publish_one(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("lawless", broker, engine, tmp_path, partitions=2) as deployment:
+        settings = deployment.settings
+        first = first_event(settings, None)
+        await made_anew(deployment, POLICIES)
+        async with announcing(settings, "policies") as announcer:
+            await announcer.send(POLICIES, first, 0, [0])
+
+        code, said = await end_of(deployment.program("worker"))
+
+        assert code == Exit.CONFIGURATION
+        assert "holds no policy in partition 1; publish one: tocsin topics apply" in said
+        assert "Traceback" not in said
+
+        async with announcing(settings, "policies") as announcer:
+            late = structs.replace(first, effective_from=START + 99 * MS_PER_DAY)
+            await announcer.send(POLICIES, late, late.effective_from, [1])
+        name = next(n for n in map(str, range(99)) if partition_of(n.encode(), 2) == 1)
+        await produce([invoice(name, 0)], settings)
+
+        code, said = await end_of(deployment.program("worker"))
+
+        assert code == Exit.CONFIGURATION
+        assert "partition 1 has no policy; publish one with `tocsin" in said
+        assert "Traceback" not in said
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_whose_state_and_journal_contradict_each_other_stops(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("torn", broker, engine, tmp_path, partitions=1) as deployment:
+        settings = deployment.settings
+        worker = deployment.started("worker")
+        for day in range(4):
+            await produce([invoice("C1", day)], settings)
+            await deployment.until_decided(worker)
+        assert worker.stop() == 0
+        whole = await read_topic(settings, settings.topic(JOURNAL))
+
+        async def restored(records: list[object]) -> tuple[int, str]:
+            await made_anew(deployment, JOURNAL)
+            producer = AIOKafkaProducer(**settings.client_options())
+            await producer.start()
+            try:
+                for record in records:
+                    await producer.send_and_wait(
+                        settings.topic(JOURNAL),
+                        record.value,
+                        partition=0,  # type: ignore[attr-defined]  # a ConsumerRecord
+                    )
+            finally:
+                await producer.stop()
+            return await end_of(deployment.program("worker"))
+
+        last = deployment.codec.decode_journal(whole[-1].value).sequence
+        code, said = await restored(list(whole[:-1]))
+        assert code == Exit.RESTORE
+        assert f"belongs to journal record {last}, the journal ends with {last - 1}" in said
+        assert "tocsin reset" in said
+
+        code, said = await restored([])
+        assert code == Exit.RESTORE
+        assert "partition 0 has state but no journal; restore the topics" in said
+
+        await made_anew(deployment, LEDGERS)
+        code, said = await restored(list(whole))
+        assert code == Exit.RESTORE
+        assert "partition 0 has a journal but no state; restore the topics" in said
+
+        code, said = await restored([])
+        assert code == Exit.RESTORE
+        assert "neither state nor journal" in said, "all would be warned of a second time"
+        assert "tocsin reset" in said
+        assert "Traceback" not in said
+
+
+async def enlarge(deployment: Deployment, topic: Topic, partitions: int) -> None:
+    admin = AIOKafkaAdminClient(**deployment.settings.client_options())
+    await admin.start()
+    try:
+        name = deployment.settings.topic(topic)
+        await admin.create_partitions({name: NewPartitions(partitions)})
+    finally:
+        await admin.close()
+
+
+@pytest.mark.timeout(120)
+async def test_another_partition_count_of_a_source_topic_stops_the_worker(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("enlarged", broker, engine, tmp_path, partitions=2) as deployment:
+        worker = deployment.started("worker")
+        await produce([invoice(f"C{number}", 0) for number in range(20)], deployment.settings)
+        await deployment.until_decided(worker)
+
+        await enlarge(deployment, PAYMENTS, 3)
+        code = await asyncio.to_thread(worker.wait)
+
+        assert code == Exit.CONFIGURATION
+        assert "not all topics have the same number of partitions" in worker.log()
+        assert "`tocsin topics check`" in worker.log()
+        code, said = await end_of(deployment.program("worker"))
+        assert code == Exit.CONFIGURATION
+        assert "payments: has 3 partitions, the settings say 2; all topics need one count" in said
