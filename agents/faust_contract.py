@@ -12,6 +12,7 @@ from typing import Any
 
 import faust.streams
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer.fetcher import PartitionRecords
 from faust.app.base import App
 from faust.tables.manager import TableManager
 from faust.transport import consumer as consumers
@@ -43,6 +44,7 @@ SIGNATURES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (AIOKafkaProducer, "create_batch", ("self",)),
     (AIOKafkaProducer, "send_batch", ("self", "batch", "topic", "partition")),
     (AIOKafkaProducer, "send_offsets_to_transaction", ("self", "offsets", "group_id")),
+    (PartitionRecords, "_consumer_record", ("self", "tp", "record")),
     (AIOKafkaConsumer, "getmany", ("self", "partitions", "timeout_ms", "max_records")),
     (AIOKafkaConsumer, "end_offsets", ("self", "partitions")),
 )

@@ -18,6 +18,7 @@ from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import IllegalStateError
@@ -155,6 +156,33 @@ class ChunkSchema(Schema):
         return decode
 
 
+class LightRecord(Struct, gc=False):
+    """A fetched record with what merge, digests and agents need of it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class LightPartitionRecords(fetcher.PartitionRecords):
+    """aiokafka's unpacking of a fetch, with a cheaper record: a tenth of a worker's time."""
+
+    def _consumer_record(self, tp: TopicPartition, record: Any) -> LightRecord:
+        return LightRecord(
+            tp.topic,
+            tp.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            tuple(record.headers),
+        )
+
+
 class ExclusiveAssignor(RoundRobinPartitionAssignor):
     """Give everything to one member: sources merged as one group can't be split."""
 
@@ -180,7 +208,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     _observer: AIOKafkaConsumer | None = None
 
     async def on_start(self) -> None:
-        """Start both consumers."""
+        """Start both consumers; from here on this process reads light records."""
+        fetcher.PartitionRecords = LightPartitionRecords
         self._observer = AIOKafkaConsumer(
             **self.app.runtime.wiring.client_options, group_id=None, enable_auto_commit=False
         )
