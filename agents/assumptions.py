@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import yaml
 from msgspec import Struct
+
 from tocsin.agents.errors import ConfigurationError
 
 

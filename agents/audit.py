@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
+
 from tocsin.agents.audit_blocks import Block, Lane, Limits
 from tocsin.agents.audit_progress import Progress, read_progress, resume_at, write_progress
 from tocsin.agents.brokers import connect as brokers

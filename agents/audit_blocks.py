@@ -14,6 +14,7 @@ from typing import Any
 
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
+
 from tocsin.agents.audit_progress import Segment
 from tocsin.schemas.catalog import Topic
 

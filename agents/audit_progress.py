@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from msgspec import Struct
+
 from tocsin.agents.digests import DIGEST_SIZE
 
 TABLE: Final = "sink_progress"

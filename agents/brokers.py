@@ -28,6 +28,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
+
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.settings import Settings
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 from rich.text import Text
+
 from tocsin.agents.formats import clean, day, measure, money
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.streams.decisions import RiskWarning

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -39,17 +39,9 @@ async def batches(
 
     Raises TimeoutError if for `STALL_TIMEOUT_S` nothing comes although the end is not reached.
     """
-    source = TopicPartition(topic, partition)
-    consumer = committed_reader(client_options)
-    await consumer.start()
-    try:
-        consumer.assign([source])
-        first = (await consumer.beginning_offsets([source]))[source]
-        end = (await consumer.end_offsets([source]))[source]
+    async with _reading(topic, partition, client_options) as (consumer, source, first, end):
         async for batch in _from(consumer, source, first, end):
             yield batch
-    finally:
-        await consumer.stop()
 
 
 async def read_to_end(
@@ -79,13 +71,7 @@ async def last_record(topic: str, partition: int, client_options: Mapping[str, A
 
     Looks back from the end in growing steps, past markers and aborted records.
     """
-    source = TopicPartition(topic, partition)
-    consumer = committed_reader(client_options)
-    await consumer.start()
-    try:
-        consumer.assign([source])
-        first = (await consumer.beginning_offsets([source]))[source]
-        end = (await consumer.end_offsets([source]))[source]
+    async with _reading(topic, partition, client_options) as (consumer, source, first, end):
         last: Any | None = None
         back = LOOK_BACK_OFFSETS
         start = end
@@ -95,6 +81,21 @@ async def last_record(topic: str, partition: int, client_options: Mapping[str, A
                 last = batch[-1]
             back *= LOOK_BACK_GROWTH
         return last
+
+
+@asynccontextmanager
+async def _reading(
+    topic: str, partition: int, client_options: Mapping[str, Any]
+) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition, int, int]]:
+    """A reader of one partition, with the first offset and the last stable one."""
+    source = TopicPartition(topic, partition)
+    consumer = committed_reader(client_options)
+    await consumer.start()
+    try:
+        consumer.assign([source])
+        first = (await consumer.beginning_offsets([source]))[source]
+        end = (await consumer.end_offsets([source]))[source]
+        yield consumer, source, first, end
     finally:
         await consumer.stop()
 

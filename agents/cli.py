@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import click
 from msgspec import Struct
+
 from tocsin.agents.errors import TocsinError
 from tocsin.agents.exits import Exit
 

@@ -26,6 +26,7 @@ from clickhouse_connect.driver.exceptions import (
     StreamFailureError,
 )
 from clickhouse_connect.driver.summary import QuerySummary
+
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError, UnavailableError
 
 CONNECT_WITHIN_S: Final = 10

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 from msgspec import Struct
+
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
 from tocsin.agents.commands_warnings import as_json, language_option

@@ -12,6 +12,7 @@ from typing import IO
 import click
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
 from tocsin.agents.brokers import reaching
 from tocsin.agents.cards import View
 from tocsin.agents.commands_warnings import as_json

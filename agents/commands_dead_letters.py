@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from tocsin.agents.dead_letters import (
     Outgoing,
     as_it_was,

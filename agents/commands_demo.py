@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import click
+
 from tocsin.agents.exits import Exit
 from tocsin.agents.options import connected
 from tocsin.agents.settings import Settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+
 from tocsin.agents.doctor import Health, examine, worst
 from tocsin.agents.exits import Exit
 from tocsin.agents.options import connected, run

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from msgspec import Struct
+
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
 from tocsin.agents.commands_customer import event_json, place

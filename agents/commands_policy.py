@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import msgspec
+
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant, parse_instant
 from tocsin.agents.options import connected, run

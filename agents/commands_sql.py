@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 import click
+
 from tocsin.agents.clickhouse import ClickHouse, Rows
 from tocsin.agents.errors import ClickHouseRefusedError
 from tocsin.agents.options import connected

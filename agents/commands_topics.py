@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import click
+
 from tocsin.agents.audit_progress import TABLE as PROGRESS
 from tocsin.agents.brokers import Brokers, connect
 from tocsin.agents.control import announcing, author, present_ms

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import click
+
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
 from tocsin.agents.formats import day, instant, parse_instant

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
+
 from tocsin.agents.brokers import reaching
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.reading import read_topic

@@ -10,6 +10,7 @@ import re
 
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct
+
 from tocsin.agents.brokers import connect, reaching
 from tocsin.agents.changelog import last_record
 from tocsin.agents.control import announcing, author, present_ms

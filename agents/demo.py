@@ -21,6 +21,7 @@ from typing import Any
 
 from msgspec import Struct
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
 from tocsin.agents import cards
 from tocsin.agents.brokers import Brokers, connect, consuming
 from tocsin.agents.cards import View

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum, unique
 
 from msgspec import Struct
+
 from tocsin.agents.audit_progress import read_progress, resume_at
 from tocsin.agents.brokers import Brokers, connect
 from tocsin.agents.changelog import read_last

@@ -28,6 +28,7 @@ from typing import Final
 
 import click
 import msgspec
+
 from tocsin.agents.clickhouse import answers
 from tocsin.agents.embedded_jars import (
     Progress,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import chdb
+
 from tocsin.agents.errors import UnavailableError
 
 DEFAULT_FORMAT: Final = "TabSeparated"

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import lz4.frame  # type: ignore[import-untyped] # it ships no types
 from aiohttp import BasicAuth, web
+
 from tocsin.agents.embedded_chdb import DEFAULT_FORMAT, Engine, Statement, StatementError
 from tocsin.agents.errors import TocsinError, UnavailableError
 from tocsin.agents.exits import Exit

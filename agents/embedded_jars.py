@@ -23,6 +23,7 @@ from typing import Final
 
 import requests
 from jgo.maven import MavenContext
+
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 
 LOCK_NAME: Final = "jars.lock"

@@ -26,6 +26,7 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.supervisor import Process, Program, log_tail
 

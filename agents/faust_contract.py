@@ -17,6 +17,7 @@ from faust.app.base import App
 from faust.tables.manager import TableManager
 from faust.transport import consumer as consumers
 from faust.transport.drivers import aiokafka as driver
+
 from tocsin.agents.errors import ConfigurationError
 
 VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}

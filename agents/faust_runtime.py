@@ -29,6 +29,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode import Service
 from msgspec import Struct
+
 from tocsin.agents.changelog import read_to_end
 from tocsin.agents.exits import Exit
 from tocsin.agents.feed import Feed, Fetched
@@ -56,6 +57,7 @@ QUIESCE_POLL_S = 0.005
 METADATA_MAX_AGE_MS = 20_000  # how soon a changed partition count is noticed
 FETCH_MAX_WAIT_MS = 25
 FETCH_BYTES_MAX = 1 << 20  # per partition; about what the feed buffers of one
+
 
 class Wiring(Struct, frozen=True, kw_only=True):
     """What the composition root decides for one Faust app.

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import structs
+
 from tocsin.agents.merger import Merger, Source
 from tocsin.agents.transactions import Chunk
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from click import UsageError
+
 from tocsin.streams.money import MINOR_DIGITS, format_minor
 
 EPOCH = date(1970, 1, 1)

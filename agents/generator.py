@@ -16,6 +16,7 @@ from random import Random
 
 import msgspec
 from msgspec import Struct
+
 from tocsin.agents.assumptions import Assumptions
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.portfolio import (

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
+
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.schemas.catalog import BY_ID, JOURNAL, Topic
 from tocsin.schemas.codec import Codec

@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, structs
+
 from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, Topic
 
 Avro: TypeAlias = Any  # parsed JSON of a schema

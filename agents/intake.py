@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+
 from tocsin.agents import faust_contract
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import die

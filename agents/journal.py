@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
+
 from tocsin.agents.changelog import read_last
 from tocsin.agents.digests import input_digest, output_digest
 from tocsin.agents.merger import Source

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+
 from tocsin.agents.digests import PROCESSED_AT
 from tocsin.agents.journal import Journal, Stand
 from tocsin.agents.partitioning import partition_of

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
+
 from tocsin.agents import lookup_sql as sql
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Final
 
 from msgspec import Struct
+
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.errors import ConfigurationError
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+
 from tocsin.agents.logs import quiet
 from tocsin.agents.settings import ABOUT, NAMES, SECRET_FILES, Settings, load, nearest
 from tocsin.agents.terminal import Terminal

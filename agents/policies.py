@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 from msgspec import Struct
+
 from tocsin.agents.control import OvertakenError, announcing
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit

@@ -10,6 +10,7 @@ from itertools import accumulate
 from random import Random
 
 from msgspec import Struct
+
 from tocsin.agents.assumptions import Assumptions, Payer, Regime
 from tocsin.streams.convention import MS_PER_DAY, Convention
 from tocsin.streams.money import MINOR_DIGITS

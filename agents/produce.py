@@ -16,6 +16,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from msgspec import Struct
+
 from tocsin.agents.brokers import connect, reaching
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.partitioning import partition_of

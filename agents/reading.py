@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
+
 from tocsin.agents.brokers import connect, consuming
 from tocsin.agents.settings import Settings
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
+
 from tocsin.agents.audit_progress import read_progress, resume_at
 from tocsin.agents.brokers import connect as brokers
 from tocsin.agents.brokers import consuming

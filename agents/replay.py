@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, aclosing
 from typing import Any, Protocol
 
 from msgspec import Struct
+
 from tocsin.agents.changelog import batches
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.digests import RecordDigest
@@ -22,8 +23,8 @@ from tocsin.agents.journal import Journal, Output, waiting_place
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
 from tocsin.agents.merger import Source, head_merge
 from tocsin.agents.settings import Settings
-from tocsin.agents.transactions import Chunk, Transaction
-from tocsin.schemas.catalog import BY_ID, JOURNAL, LEDGERS, SOURCES, WARNINGS, Topic
+from tocsin.agents.transactions import Chunk, Transaction, record_turn
+from tocsin.schemas.catalog import BY_ID, JOURNAL, SOURCES, WARNINGS, Topic
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.jsonlines import Fact
 from tocsin.schemas.records import JournalRecord
@@ -210,19 +211,7 @@ class Replay:
         transaction = Transaction(chunk, held)
         recorded = {(entry.topic_id, entry.offset): entry.code for entry in written.refusals}
         self._keeper.keep(transaction, store, recorded=recorded)
-        changes = [
-            Output(LEDGERS.topic_id, "", chunk.group, key, line, (), 0)
-            for key, line in store.drain(*journal.next_link())
-        ]
-        rebuilt = journal.append(
-            transaction.taken,
-            transaction.passed_idle,
-            transaction.refusals,
-            transaction.outputs,
-            changes,
-            store.stand(),
-            transaction.waiting,
-        )
+        _, rebuilt = record_turn(transaction, journal, store, self._routes.changelog)
         warnings = [out for out in transaction.outputs if out.topic_id == WARNINGS.topic_id]
         self._count(transaction, store.desk.warnings)
         if rebuilt != value:

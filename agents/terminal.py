@@ -15,6 +15,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
 from tocsin.agents.formats import clean
 
 SEVERITY_STYLES = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
+
 from tocsin.agents.brokers import Brokers, TopicSetting, connect
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.policies import publish_first_policy

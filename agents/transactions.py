@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct, structs
+
 from tocsin.agents.exits import Exit
 from tocsin.agents.journal import Journal, Output, Stand
 from tocsin.schemas.records import RefusalEntry
@@ -266,22 +267,11 @@ class Committer:
     ) -> list[Output]:
         if self._journal_route is None or self._changelog_route is None:
             raise TypeError("a store needs routes for its journal and its changelog")
-        partition, instant = transaction.partition, _latest(transaction.taken)
-        log, changelog = self._journal_route, self._changelog_route
-        changes = [
-            Output(changelog.topic_id, changelog.topic, partition, key, value, (), instant)
-            for key, value in store.drain(*journal.next_link())
-        ]
-        value = journal.append(
-            transaction.taken,
-            transaction.passed_idle,
-            transaction.refusals,
-            transaction.outputs,
-            changes,
-            store.stand(),
-            transaction.waiting,
-        )
-        return [*changes, Output(log.topic_id, log.topic, partition, None, value, (), instant)]
+        log = self._journal_route
+        changes, value = record_turn(transaction, journal, store, self._changelog_route)
+        instant = _latest(transaction.taken)
+        own = Output(log.topic_id, log.topic, transaction.partition, None, value, (), instant)
+        return [*changes, own]
 
     async def _commit(
         self,
@@ -314,6 +304,27 @@ class Committer:
         self.transactions += 1
         self.records += len(transaction.taken)
         on_committed()
+
+
+def record_turn(
+    transaction: Transaction, journal: Journal, store: Store, changelog: Route
+) -> tuple[list[Output], bytes]:
+    """Advance a journal by a turn: the changelog lines of the turn, and its journal record."""
+    partition, instant = transaction.partition, _latest(transaction.taken)
+    changes = [
+        Output(changelog.topic_id, changelog.topic, partition, key, value, (), instant)
+        for key, value in store.drain(*journal.next_link())
+    ]
+    record = journal.append(
+        transaction.taken,
+        transaction.passed_idle,
+        transaction.refusals,
+        transaction.outputs,
+        changes,
+        store.stand(),
+        transaction.waiting,
+    )
+    return changes, record
 
 
 def _latest(records: Sequence[Any]) -> int:

@@ -8,6 +8,7 @@ import threading
 
 import faust
 import uvloop
+
 from tocsin.agents import faust_contract
 from tocsin.agents.app import build_worker
 from tocsin.agents.clock import keep_system_clock

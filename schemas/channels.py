@@ -15,6 +15,7 @@ import fastavro
 import msgspec
 from fastavro.schema import to_parsing_canonical_form
 from msgspec import Struct
+
 from tocsin.schemas.catalog import Topic
 from tocsin.schemas.decoders import Decoder, Json, TrailingError, compile_decoder
 from tocsin.schemas.records import (

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, NamedTuple, cast
 
 import msgspec
 from msgspec import Meta, Struct
+
 from tocsin.schemas import catalog
 from tocsin.schemas.channels import STRUCTS
 from tocsin.schemas.decoders import Json

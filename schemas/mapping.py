@@ -18,6 +18,7 @@ import fastavro
 import msgspec
 import yaml
 from msgspec import Struct
+
 from tocsin.schemas.jsonlines import Fact, LineRefused, iso_date, iso_instant, parse
 from tocsin.schemas.refused import Refused
 from tocsin.streams.convention import MS_PER_DAY, Convention

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from msgspec import Struct
+
 from tocsin.streams.policy import Policy, build_policy, canonical, hash_of
 
 DEFAULT_POLICY_NAME = "default-policy.yaml"

@@ -7,6 +7,7 @@ Warnings are domain values and live in `tocsin.streams.decisions`.
 from __future__ import annotations
 
 from msgspec import Struct
+
 from tocsin.streams.state import Kind
 
 

@@ -7,6 +7,7 @@ that after an event only those are looked at that it can have changed.
 from __future__ import annotations
 
 from msgspec import Struct
+
 from tocsin.streams.documents import Episode
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.policy import Rule

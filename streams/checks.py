@@ -10,6 +10,7 @@ from enum import StrEnum, unique
 from typing import Any
 
 from msgspec import Struct
+
 from tocsin.streams import events
 from tocsin.streams.money import AMOUNT_MAX_MINOR, MINOR_DIGITS
 from tocsin.streams.sources import HOLDABLE, NAMES

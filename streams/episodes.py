@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from msgspec import Struct
+
 from tocsin.streams.assess import Finding
 from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import Evidence, RiskWarning

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from heapq import nlargest
 
 from msgspec import Struct
+
 from tocsin.streams.decisions import Evidence
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measures import Parameters

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
+
 from tocsin.streams import events
 from tocsin.streams.application import (
     free,

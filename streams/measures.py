@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum, unique
 
 from msgspec import Struct
+
 from tocsin.streams import ledger as parts
 from tocsin.streams.documents import NEVER
 from tocsin.streams.ledger import Ledger

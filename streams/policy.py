@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+
 from tocsin.streams.ledger import ALL
 from tocsin.streams.measures import MEASURES, SETTLED_JUDGED_MAX, Measure, Parameters, Read, Unit
 from tocsin.streams.money import MINOR_DIGITS, parse_major

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, field
+
 from tocsin.streams.documents import Complaint, Document, Funds, Invoice, Summary
 from tocsin.streams.ledger import Ledger
 

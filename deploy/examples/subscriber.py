@@ -9,6 +9,7 @@ import sys
 
 import fastavro
 from aiokafka import AIOKafkaConsumer
+
 from tocsin.schemas.registry import FileRegistry
 
 REGISTRY = FileRegistry()  # the packaged schemas; an enterprise's registry has the same ids

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+
 from tocsin.agents.cli import tocsin
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tocsin.agents.embedded_jars import locked_jars
-from tocsin.agents.settings import load
 
 from tests.architecture.command_lines import parse
+from tocsin.agents.embedded_jars import locked_jars
+from tocsin.agents.settings import load
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()

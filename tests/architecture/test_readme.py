@@ -11,6 +11,8 @@ from typing import Any, cast
 
 import pytest
 import yaml
+
+from tests.architecture.command_lines import parse
 from tocsin.agents.cli import COMMANDS, run_command
 from tocsin.agents.exits import Exit
 from tocsin.agents.settings import load
@@ -21,8 +23,6 @@ from tocsin.schemas.mapping import load_mapping
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams.convention import Convention
 from tocsin.streams.events import InvoiceIssued
-
-from tests.architecture.command_lines import parse
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -27,6 +27,7 @@ from peers import own_interpreter
 from rich.console import Console
 from rich.table import Table
 from services import HERE, Broker, environ_of, run_to_line, settings_of, tell
+
 from tocsin.agents import transactions
 from tocsin.agents.generator import Portfolio
 from tocsin.agents.journal import Journal

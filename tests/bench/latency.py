@@ -23,6 +23,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from measuring import cpu_seconds_of
 from rich.console import Console
 from services import Broker, environ_of, settings_of, tell
+
 from tocsin.agents.brokers import connect
 from tocsin.agents.control import announcing
 from tocsin.agents.settings import Settings

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import job
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
 from tocsin.agents.changelog import batches
 from tocsin.agents.partitioning import partition_of
 

@@ -15,6 +15,7 @@ import job
 import msgspec
 import uvloop
 from measuring import Window
+
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.journal import Journal, Stand

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 from measuring import Clocked, Window
+
 from tocsin.agents import app as composition
 from tocsin.agents.ledger import Keeper
 from tocsin.agents.settings import load

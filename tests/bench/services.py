@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from measuring import cpu_seconds_of
+
 from tocsin.agents.embedded_jars import (
     cache_folder,
     ensure_jars,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tocsin.agents.embedded import EmbeddedEngine, Files
 from tocsin.agents.embedded_jars import (
     cache_folder,

@@ -105,7 +105,9 @@ class Deployment:
 
     async def prepare(self) -> None:
         client = open_clickhouse(
-            load(environ={**self.environ, "TOCSIN_CLICKHOUSE_URL": self._engine.url}, discover=False)
+            load(
+                environ={**self.environ, "TOCSIN_CLICKHOUSE_URL": self._engine.url}, discover=False
+            )
         )
         client.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
         client.close()

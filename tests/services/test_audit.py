@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+
 from tocsin.agents.audit import SinkMetrics, run_sink
 from tocsin.agents.audit_blocks import Limits
 from tocsin.agents.brokers import connect as brokers

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+
+from tests.services.deployment import Deployment, Program, deployed
 from tocsin.agents.cli import run_command
 from tocsin.agents.commands_explain import completed
 from tocsin.agents.embedded import EmbeddedEngine
@@ -26,8 +28,6 @@ from tocsin.schemas.jsonlines import Fact
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.events import InvoiceIssued, PaymentReceived
 from tocsin.streams.severity import SEVERITIES
-
-from tests.services.deployment import Deployment, Program, deployed
 
 WAIT_S = 60.0
 DAY_MS = 86_400_000

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.services.deployment import POLL_S, Program
 from tocsin.agents.brokers import connect
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import QUICK_START, find_java, free_port
@@ -29,8 +31,6 @@ from tocsin.agents.supervisor import Process
 from tocsin.agents.supervisor import Program as Supervised
 from tocsin.agents.wire import convention_of, open_clickhouse
 from tocsin.schemas.catalog import SOURCES, WARNINGS
-
-from tests.services.deployment import POLL_S, Program
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]

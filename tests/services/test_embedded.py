@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from tocsin.agents.clickhouse import connect
 from tocsin.agents.embedded import Running, Services, discover
 from tocsin.agents.errors import UnavailableError

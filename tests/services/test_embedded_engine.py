@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import clickhouse_connect
 import pytest
+
 from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.embedded import WRITER, EmbeddedEngine, Files
 from tocsin.agents.errors import ClickHouseRefusedError, UnavailableError

@@ -14,10 +14,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.errors import UnavailableError
 
 from tests.services.conftest import new_broker
+from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.errors import UnavailableError
 
 TOPIC = "kept"
 WITHIN_S = 60

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+
+from tests.services.deployment import STALL_S, Deployment, Program, deployed
 from tocsin.agents.changelog import last_record
 from tocsin.agents.dead_letters import release
 from tocsin.agents.embedded import EmbeddedEngine
@@ -29,8 +31,6 @@ from tocsin.streams.decisions import DecisionDigest, RiskWarning
 from tocsin.streams.events import InvoiceIssued, PaymentReceived
 from tocsin.streams.ledger import ALL
 from tocsin.streams.policy import load_policy
-
-from tests.services.deployment import STALL_S, Deployment, Program, deployed
 
 PARTITIONS = 2
 HELD = 0  # the partition that the storm hits

@@ -13,6 +13,8 @@ import msgspec
 import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
+
+from tests.services.deployment import STALL_S, Deployment, Program, deployed
 from tocsin.agents.brokers import connect
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
@@ -24,8 +26,6 @@ from tocsin.schemas.catalog import BY_ID, CLOCK, DEAD_LETTERS, SOURCES
 from tocsin.schemas.jsonlines import Fact, iso_instant
 from tocsin.schemas.records import DeadLetter, RecordHeader
 from tocsin.streams import events
-
-from tests.services.deployment import STALL_S, Deployment, Program, deployed
 
 POLL_S = 0.1
 PARTITIONS = 4

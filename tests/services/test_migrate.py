@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+
 from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.request
 from pathlib import Path
 
+import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import deployed
@@ -64,5 +63,8 @@ async def test_a_later_invoice_waits_for_a_payment_in_an_open_transaction(
         ]
         assert sorted(read) == [INVOICES.topic_id, PAYMENTS.topic_id]
         assert (await deployment.replayed()).differences == []
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
-            assert json.load(answer)["partitions"] == [0]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}/health") as answer,
+        ):
+            assert (await answer.json())["partitions"] == [0]

@@ -11,6 +11,7 @@ from itertools import count
 
 import pytest
 from aiokafka.structs import ConsumerRecord
+
 from tocsin.agents.brokers import connect
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.errors import ConfigurationError, UnavailableError

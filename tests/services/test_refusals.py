@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct, structs
+
+from tests.services.deployment import Deployment, deployed
+from tests.services.test_end_to_end import assert_one_truth
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.ledger import KEY_MISMATCH, WRONG_PARTITION
@@ -24,9 +27,6 @@ from tocsin.schemas.refused import Code as DecodeCode
 from tocsin.streams.checks import Code
 from tocsin.streams.convention import MS_PER_DAY
 from tocsin.streams.events import InvoiceIssued, PaymentReceived
-
-from tests.services.deployment import Deployment, deployed
-from tests.services.test_end_to_end import assert_one_truth
 
 EACH = 10
 PARTITIONS = 4

@@ -7,13 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+from tests.services.deployment import deployed
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.produce import produce
 from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import WARNINGS
-
-from tests.services.deployment import deployed
 
 SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "examples" / "subscriber.py"
 # ONE is overdue while history is loaded and pays once live; TWO becomes overdue only then.

@@ -7,6 +7,7 @@ import gc
 import time
 
 import pytest
+
 from tocsin.agents.brokers import connect
 from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
 from tocsin.agents.errors import ConfigurationError, UnavailableError

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from aiokafka.structs import TopicPartition
 from msgspec import Struct, structs
+
 from tocsin.agents.audit import Writer
 from tocsin.agents.audit_blocks import Block, Lane
 from tocsin.agents.clickhouse import ClickHouse, connect

@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams import events
 from tocsin.streams.checks import Refusal

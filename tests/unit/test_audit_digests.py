@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from aiokafka import ConsumerRecord
 from msgspec import Struct, structs
+
 from tocsin.agents.digests import (
     RecordDigest,
     input_digest,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import TopicPartition
+
 from tocsin.agents import audit
 from tocsin.agents.audit import SinkError, Writer, plan_lanes
 from tocsin.agents.audit_blocks import Block, Lane, Limits

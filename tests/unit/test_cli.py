@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from tocsin.agents import cli
 from tocsin.agents.cli import COMMANDS, run_command
 from tocsin.agents.errors import ConfigurationError, UnavailableError

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+
 from tocsin.schemas import catalog
 from tocsin.schemas.channels import STRUCTS, plain
 from tocsin.schemas.codec import Codec

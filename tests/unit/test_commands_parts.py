@@ -7,6 +7,7 @@ import io
 import click
 import pytest
 from msgspec.structs import replace
+
 from tocsin.agents.commands_customer import LAST_BUCKET, aging
 from tocsin.agents.commands_dead_letters import outgoing
 from tocsin.agents.commands_sql import refusal

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from tests.unit.conftest import CUSTOMER, Book, default_document, instant, minor, parse_line, tell
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams import events
 from tocsin.streams.checks import Code, Refusal
@@ -15,8 +17,6 @@ from tocsin.streams.desk import Desk, PolicyMissing, Step
 from tocsin.streams.holds import HOLD_REFUSALS
 from tocsin.streams.sources import CLOCK, COMPLAINTS, INVOICES, PAYMENTS, POLICIES
 from tocsin.streams.state import PartitionState
-
-from tests.unit.conftest import CUSTOMER, Book, default_document, instant, minor, parse_line, tell
 
 OVERDUE = (
     "2025-01-10 invoice A 300,000 CNY due 2025-02-09",

@@ -6,6 +6,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.unit.conftest import Book, audit
+from tests.unit.test_desk import random_lines
 from tocsin.streams import events
 from tocsin.streams.assess import assess
 from tocsin.streams.checks import Refusal
@@ -13,9 +16,6 @@ from tocsin.streams.convention import Convention
 from tocsin.streams.decisions import DecisionDigest
 from tocsin.streams.documents import Summary
 from tocsin.streams.ledger import ALL, Ledger
-
-from tests.unit.conftest import Book, audit
-from tests.unit.test_desk import random_lines
 
 LAW = settings(
     max_examples=25,

@@ -11,6 +11,7 @@ import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tocsin.agents.clickhouse import connect
 from tocsin.agents.embedded_chdb import INSERT_HEAD, StatementError
 from tocsin.agents.embedded_engine import decompress

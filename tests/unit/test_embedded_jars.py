@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tocsin.agents.embedded_jars import (
     Jar,
     cache_folder,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tocsin.agents.errors import ProgramFailedError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.supervisor import Process, Program, RestartPolicy, Supervisor

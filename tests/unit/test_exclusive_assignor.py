@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+
 from tocsin.agents.faust_runtime import ExclusiveAssignor
 
 TOPICS = {"invoices": {0, 1, 2}, "payments": {0}}

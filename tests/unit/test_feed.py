@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import pytest
+
 from tocsin.agents import feed as feeds
 from tocsin.agents.feed import END_OFFSETS_AGE_MAX_S, Feed, Fetched
 from tocsin.agents.merger import Merged, Merger, Source, head_merge

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from tocsin.agents.assumptions import Assumptions, Regime, read_assumptions
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.generator import Portfolio, generate

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tocsin.schemas import catalog, jsonlines
 from tocsin.schemas.jsonlines import Fact, LineRefused, LinesError
 from tocsin.schemas.refused import Code

@@ -6,11 +6,11 @@ import json
 
 import msgspec
 import pytest
+
+from tests.unit.conftest import Book, audit, day, parse_line
 from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.convention import Convention
 from tocsin.streams.desk import Step
-
-from tests.unit.conftest import Book, audit, day, parse_line
 
 
 def open_items(book: Book) -> dict[str, int]:

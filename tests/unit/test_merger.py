@@ -6,6 +6,7 @@ import random
 from typing import NamedTuple
 
 import pytest
+
 from tocsin.agents.merger import Merger, Source, head_merge
 
 
@@ -16,7 +17,11 @@ class Record(NamedTuple):
     timestamp: int
 
 
-INVOICES, PAYMENTS, COMPLAINTS = Source("invoices", 0), Source("payments", 0), Source("complaints", 0)
+INVOICES, PAYMENTS, COMPLAINTS = (
+    Source("invoices", 0),
+    Source("payments", 0),
+    Source("complaints", 0),
+)
 SOURCES = (INVOICES, PAYMENTS, COMPLAINTS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tocsin.streams.money import MINOR_DIGITS, format_minor, parse_major
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 import pytest
+
+from tests.unit.conftest import default_document
 from tocsin.agents.generator import Portfolio
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.portfolio import Request
@@ -26,8 +28,6 @@ from tocsin.streams.state import (
     partition_change,
     policy_change,
 )
-
-from tests.unit.conftest import default_document
 
 CONVENTION = Convention(zone="Europe/Berlin")
 PARTITIONS = 4

@@ -7,6 +7,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.partitioner import murmur2 as reference
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tocsin.agents.partitioning import murmur2, partition_of
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams.measures import MEASURES
 from tocsin.streams.policy import Policy, build_policy, canonical, hash_of, load_policy

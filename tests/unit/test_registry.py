@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tocsin.schemas import catalog
 from tocsin.schemas.registry import FileRegistry, RegistryError, packaged_schema
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from tocsin.agents.embedded import Running, Services, process_start
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.settings import DEFAULTS, NAMES, OTHER_VARIABLES, Secret, Settings, load

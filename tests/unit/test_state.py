@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+
+from tests.unit.conftest import Book, instant, parse_line
 from tocsin.streams import events
 from tocsin.streams.convention import Convention
 from tocsin.streams.desk import Step
@@ -16,8 +18,6 @@ from tocsin.streams.state import (
     changes,
     load,
 )
-
-from tests.unit.conftest import Book, instant, parse_line
 
 INVOICE = "2025-01-10 invoice A 300 CNY due 2025-02-09"
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from aiokafka.producer.message_accumulator import BatchBuilder
+
 from tocsin.agents.digests import input_digest
 from tocsin.agents.journal import Journal, Output, Stand, waiting_place
 from tocsin.agents.merger import Source
