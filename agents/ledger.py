@@ -199,27 +199,28 @@ class Keeper:
         record: Any,
         recorded: Mapping[tuple[int, int], str] | None,
     ) -> Step | Refusal:
-        event = self._understand(desk, topic_id, record)
-        code = None if recorded is None else recorded.get((topic_id, record.offset))
-        if code is not None and code not in _DESK_CODES:
-            event = Refusal(code, event.detail if isinstance(event, Refusal) else "")
+        event: Event | Refusal
+        try:
+            event = self._codec.decode(topic_id, record.value)
+        except Refused as refused:
+            event = Refusal(refused.code, refused.detail)
+        else:
+            customer_id: str | None = getattr(event, "customer_id", None)
+            if customer_id is not None and (
+                record.key != customer_id.encode() or customer_id not in desk.ledgers
+            ):
+                event = self._misplaced(customer_id, record) or event
+        if recorded is not None:
+            code = recorded.get((topic_id, record.offset))
+            if code is not None and code not in _DESK_CODES:
+                event = Refusal(code, event.detail if isinstance(event, Refusal) else "")
         if isinstance(event, Refusal):
             desk.refused(topic_id, record.offset, event.code)
             return event
         return desk.take(topic_id, record.partition, record.offset, record.timestamp, event)
 
-    def _understand(self, desk: Desk, topic_id: int, record: Any) -> Event | Refusal:
-        try:
-            event = self._codec.decode(topic_id, record.value)
-        except Refused as refused:
-            return Refusal(refused.code, refused.detail)
-        return self._misplaced(desk, event, record) or event
-
-    def _misplaced(self, desk: Desk, event: Event, record: Any) -> Refusal | None:
-        """Check the key and, once per customer, when its ledger is opened, the partition."""
-        customer_id: str | None = getattr(event, "customer_id", None)
-        if customer_id is None:
-            return None
+    def _misplaced(self, customer_id: str, record: Any) -> Refusal | None:
+        """Check key and partition; who has a ledger here is in the right one."""
         if record.key != customer_id.encode():
             return Refusal(
                 KEY_MISMATCH,
@@ -227,8 +228,6 @@ class Keeper:
                 f"{_start(customer_id)}: "
                 "send it with the customer_id in UTF-8 as key",
             )
-        if customer_id in desk.ledgers:
-            return None
         right = partition_of(record.key, self._partitions)
         if right == record.partition:
             return None

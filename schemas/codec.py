@@ -30,6 +30,7 @@ from tocsin.streams.state import Kind
 # In the order of the schema's symbols; a test compares them.
 _KINDS = tuple(Kind)
 _KIND_BYTES = {kind: long(number) for number, kind in enumerate(_KINDS)}
+_SHORT = tuple(map(long, range(4096)))  # most bodies are shorter
 
 
 class Codec:
@@ -97,7 +98,8 @@ class Codec:
 
     def encode_state(self, kind: Kind, version: int, body: bytes) -> bytes:
         """Write a record of the ledgers changelog."""
-        return self._state_frame + _KIND_BYTES[kind] + long(version) + long(len(body)) + body
+        head = self._state_frame + _KIND_BYTES[kind]
+        return head + _varint(version) + _varint(len(body)) + body
 
     def decode_state(self, value: bytes | None) -> LedgerState:
         """Read a record of the ledgers changelog; the caller handles tombstones before."""
@@ -114,3 +116,7 @@ class Codec:
             return LedgerState(_KINDS[kind], version, value[position:])
         except (IndexError, ValueError) as error:
             raise undecodable(value, error) from error
+
+
+def _varint(number: int) -> bytes:
+    return _SHORT[number] if number < len(_SHORT) else long(number)

@@ -3,8 +3,8 @@
 Negative controls, each shown red once with this test (2026-11-22) by the change named:
 - merge off (`head_merge` returns the queues one after the other, `Merger.take` takes every source
   for caught up): the decision digest is not that of a plain run over the events;
-- transactions off (`Committer._commit` commits every batch and the offsets on their own):
-  NEGATIVE_TRANSACTIONS
+- transactions off (`Committer._commit` commits every batch and the offsets on their own): after a
+  kill a worker finds state and journal apart and refuses to go on (exit code 71).
 """
 
 from __future__ import annotations
