@@ -38,12 +38,16 @@ def run_worker(settings: Settings) -> None:
     run_app(app, settings)
 
 
-def run_app(app: App, settings: Settings) -> None:
-    """Run a Faust app under Faust's worker; raises SystemExit at the end."""
-    # Records, ledgers and outputs hold no cycles: looking for some over millions of them is waste.
+def calm_collector() -> None:
+    """Let the garbage collector run seldom: records, ledgers and outputs hold no cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def run_app(app: App, settings: Settings) -> None:
+    """Run a Faust app under Faust's worker; raises SystemExit at the end."""
+    calm_collector()
     # Faust makes its folder, but none above it: a new machine has no data folder yet.
     app.conf.datadir.mkdir(parents=True, exist_ok=True)
     worker = BoundedWorker(

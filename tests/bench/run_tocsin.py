@@ -20,6 +20,7 @@ from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.journal import Journal, Stand
 from tocsin.agents.transactions import Route
+from tocsin.agents.worker import calm_collector
 from tocsin.schemas import catalog
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.registry import FileRegistry
@@ -135,5 +136,6 @@ def build(run: str, bootstrap_servers: str, events: int, prefix: str) -> App:
 
 if __name__ == "__main__":
     uvloop.install()
+    calm_collector()  # as the product's worker does
     app = build(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
     app.Worker(loglevel="WARN", blocking_timeout=60).execute_from_commandline()
