@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from tocsin.agents import cards
 from tocsin.agents.brokers import Brokers, connect, consuming
 from tocsin.agents.cards import View
-from tocsin.agents.digests import RecordDigest
+from tocsin.agents.digests import PROCESSED_AT, RecordDigest
 from tocsin.agents.embedded import Embedded
 from tocsin.agents.embedded_kafka import free_port
 from tocsin.agents.errors import UnavailableError
@@ -63,7 +63,7 @@ LIVE_DAYS = 10
 LIVE_DAY_S = 1.0
 CATCH_UP_TIMEOUT_S = 1800.0
 STALL_TIMEOUT_S = 90.0
-POLL_S = 0.25
+POLL_S = 0.1
 CARDS_A_DAY_MAX = 3
 FACT_TOPICS = (CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS)
 
@@ -157,7 +157,7 @@ class Demo:
         }
         self.settings = load(environ=self._environ, discover=False)
         self._names: dict[str, str] = {}
-        self._rate = 0
+        self._total, self._ended_at = 0, 0.0
 
     async def run(self) -> Outcome:
         """History, go-live, live days, and the comparison of the three tellings."""
@@ -215,15 +215,11 @@ class Demo:
         )
 
     async def _catch_up(self, total: int) -> None:
-        """Wait until the worker has decided everything; measures its rate from the first commit."""
+        """Wait until the worker has decided everything, and note when that was."""
         with self._progress("deciding the history", total) as advance:
-            began, first = 0.0, 0
             async for done in self._positions():
-                if done and not began:
-                    began, first = time.monotonic(), done
                 advance(min(done, total))
-        seconds = max(time.monotonic() - began, POLL_S)
-        self._rate = round((done - first) / seconds) if done > first else round(done / seconds)
+        self._total, self._ended_at = total, time.time()
 
     async def _positions(self) -> Any:
         """Yield how many facts are decided and committed, until all that was written is."""
@@ -308,10 +304,15 @@ class Demo:
             disagreements=disagreements,
             replay_digest_equal=not disagreements,
             decision_digest=report.decision_digest,
-            events_per_second=self._rate,
+            events_per_second=self._rate(records),
             by_rule=_counted(warning.rule for warning in warnings),
             by_severity=_counted(warning.severity for warning in warnings),
         )
+
+    def _rate(self, records: Iterable[Any]) -> int:
+        """History events a second, from the turn of the first warning to the end of the history."""
+        began = min((int(dict(record.headers)[PROCESSED_AT]) for record in records), default=0)
+        return round(self._total / (self._ended_at - began / 1000)) if began else 0
 
     def _decide(self, facts: Sequence[Fact]) -> Decided:
         """Decide everything once more in this process, without Kafka or journal."""
