@@ -17,6 +17,7 @@ from tocsin.agents.brokers import reaching
 from tocsin.agents.cards import View
 from tocsin.agents.commands_warnings import as_json
 from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
 from tocsin.agents.options import connected, run
 from tocsin.agents.policies import first_event
@@ -26,9 +27,8 @@ from tocsin.agents.replay import ClickHouseLog, Decided, KafkaLog, Replay, Repor
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
-from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import POLICIES
-from tocsin.schemas.jsonlines import Fact, LinesError
+from tocsin.schemas.jsonlines import Fact
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import PolicyMissing
 from tocsin.streams.events import DayClosed
@@ -97,7 +97,7 @@ def produce(
     """
     from tocsin.agents.produce import produce as send
 
-    facts = _facts(settings, paths)
+    facts = read_facts(settings, paths)
     if settings.clock != "feed":  # a deployment has one clock
         facts = (fact for fact in facts if not isinstance(fact.event, DayClosed))
     with counting(terminal, "sending") as progress:
@@ -132,7 +132,7 @@ def replay(
         report = run(_replay(settings, terminal, history=history))
         _show_report(terminal, report)
         return report.exit_code
-    facts = chain([_policy_fact(settings, policy)], _facts(settings, paths))
+    facts = chain([_policy_fact(settings, policy)], read_facts(settings, paths))
     with _writing(out) as file, counting(terminal, "deciding") as progress:
         decided = _decide(settings, facts, file, progress)
     _show_decided(terminal, decided)
@@ -161,15 +161,6 @@ def counting(terminal: Terminal, what: str) -> Iterator[Progressed]:
     ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda count: bar.update(task, completed=count)
-
-
-def _facts(settings: Settings, paths: tuple[Path, ...]) -> Iterator[Fact]:
-    """Events of files, with the closing of every day, so that all partitions close it."""
-    convention = convention_of(settings)
-    try:
-        return jsonlines.with_closings(jsonlines.read(paths, convention), convention)
-    except LinesError as error:
-        raise ConfigurationError(f"lines that are no events:\n{error}") from error
 
 
 def _policy_fact(settings: Settings, path: Path | None) -> Fact:

@@ -29,6 +29,7 @@ from tocsin.agents.digests import PROCESSED_AT, RecordDigest
 from tocsin.agents.embedded import Embedded
 from tocsin.agents.embedded_kafka import free_port
 from tocsin.agents.errors import UnavailableError
+from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
 from tocsin.agents.generator import Portfolio
 from tocsin.agents.history import read_range
@@ -43,7 +44,6 @@ from tocsin.agents.supervisor import Program
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.topics import apply
 from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
-from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import (
     CLOCK,
     COMPLAINTS,
@@ -53,7 +53,7 @@ from tocsin.schemas.catalog import (
     POLICIES,
     WARNINGS,
 )
-from tocsin.schemas.jsonlines import Fact
+from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.streams.convention import Convention
 from tocsin.streams.events import CustomerUpdated, WentLive
 from tocsin.streams.state import LIVE
@@ -187,11 +187,10 @@ class Demo:
     def _facts(self, convention: Convention) -> list[Fact]:
         wish = self._wish
         if wish.events is not None:
-            found: Iterable[Fact] = jsonlines.read([wish.events], convention)
+            facts = list(read_facts(self.settings, [wish.events]))
         else:
             request = Request(customers=wish.customers, days=wish.days, seed=wish.seed)
-            found = Portfolio(request, convention).facts()
-        facts = list(jsonlines.with_closings(found, convention))
+            facts = list(with_closings(Portfolio(request, convention).facts(), convention))
         self._names = {
             fact.event.customer_id: fact.event.name or ""
             for fact in facts
