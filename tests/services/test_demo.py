@@ -23,7 +23,7 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             "--data-dir",
             str(folder),
             *arguments,
-        ],  # fmt: skip
+        ],
         capture_output=True,
         text=True,
         timeout=240,
