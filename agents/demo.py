@@ -61,7 +61,6 @@ from tocsin.streams.state import LIVE
 FOLDER = "demo"
 LIVE_DAYS = 10
 LIVE_DAY_S = 1.0
-CATCH_UP_TIMEOUT_S = 1800.0
 STALL_TIMEOUT_S = 90.0
 POLL_S = 0.1
 CARDS_A_DAY_MAX = 3

@@ -12,19 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, islice
 from operator import attrgetter, le
-from typing import Any, NamedTuple, Protocol
-
-
-class SourceRecord(Protocol):
-    """What the merge and the digests need of a record; aiokafka's ConsumerRecord has it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+from typing import Any, NamedTuple
 
 
 class Source(NamedTuple):
