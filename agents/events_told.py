@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import assert_never
 
 from tocsin.agents.formats import day, instant, money
@@ -32,8 +33,16 @@ def tell(event: Event) -> tuple[str, str, str]:
             return "complaint resolved", event.complaint_id, event.outcome.lower()
         case events.CustomerUpdated():
             return "customer data", event.customer_id, _profile(event)
-        case _:
+        case (
+            events.PolicyPublished()
+            | events.DayClosed()
+            | events.SourceCompleted()
+            | events.WentLive()
+            | events.HoldReleased()
+        ):
             return _tell_control(event)
+        case _:
+            return _tell_plainly(event)
 
 
 def _tell_control(event: events.ControlEvent) -> tuple[str, str, str]:
@@ -43,12 +52,26 @@ def _tell_control(event: events.ControlEvent) -> tuple[str, str, str]:
             return "policy", f"{event.name} {event.version}", f"in force from {since}"
         case events.DayClosed():
             return "day closed", day(event.date), f"by {event.source}"
+        case events.SourceCompleted():
+            return "source complete", str(event.source_topic_id), f"up to {day(event.date)}"
         case events.WentLive():
             return "went live", "", f"by {event.source}"
         case events.HoldReleased():
             return "hold released", str(event.topic_id), f"by {event.author}: {event.reason}"
         case _:
             assert_never(event)
+
+
+def _tell_plainly(event: events.CustomerEvent) -> tuple[str, str, str]:
+    """Words made of the names of its type and fields, for facts without a form of their own."""
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(event).__name__).lower()
+    shown = [
+        f"{name.replace('_', ' ')} {value}"
+        for name in event.__struct_fields__[2:]
+        if (value := getattr(event, name)) is not None
+        and name not in ("occurred_at", "recorded_at")
+    ]
+    return kind, events.business_id(event), ", ".join(shown)
 
 
 def _profile(event: events.CustomerUpdated) -> str:

@@ -43,6 +43,7 @@ CUSTOMERS = Topic(2, "customers")
 INVOICES = Topic(3, "invoices")
 PAYMENTS = Topic(4, "payments")
 COMPLAINTS = Topic(5, "complaints")
+ENGAGEMENTS = Topic(6, "engagements")
 WARNINGS = Topic(16, "warnings")
 JOURNAL = Topic(17, "journal")
 DEAD_LETTERS = Topic(18, "dead-letters")
@@ -55,6 +56,7 @@ TOPICS = (
     INVOICES,
     PAYMENTS,
     COMPLAINTS,
+    ENGAGEMENTS,
     WARNINGS,
     JOURNAL,
     DEAD_LETTERS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import Any, AnyStr, Final, Protocol, TypeVar
+from typing import Any, AnyStr, Final, Protocol, TypeVar, get_args
 
 import fastavro
 import msgspec
@@ -36,18 +36,8 @@ MAGIC: Final = 0
 STRUCTS: Final[dict[str, type[Struct]]] = {
     kind.__name__: kind
     for kind in (
-        events.PolicyPublished,
-        events.DayClosed,
-        events.WentLive,
-        events.HoldReleased,
-        events.CustomerUpdated,
-        events.InvoiceIssued,
-        events.InvoiceCancelled,
-        events.CreditNoteIssued,
-        events.PaymentReceived,
-        events.PaymentReversed,
-        events.ComplaintOpened,
-        events.ComplaintResolved,
+        *get_args(events.ControlEvent),
+        *get_args(events.CustomerEvent),
         RiskWarning,
         Evidence,
         JournalRecord,

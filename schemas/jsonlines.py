@@ -26,7 +26,14 @@ from tocsin.schemas.decoders import Json
 from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams.convention import Convention
-from tocsin.streams.events import DayClosed, Event, HoldReleased, PolicyPublished, WentLive
+from tocsin.streams.events import (
+    DayClosed,
+    Event,
+    HoldReleased,
+    PolicyPublished,
+    SourceCompleted,
+    WentLive,
+)
 
 PROBLEMS_MAX: Final = 20
 MS_PER_DAY: Final = 86_400_000
@@ -107,7 +114,7 @@ def sequence_time(event: Event, convention: Convention) -> int:
             return event.effective_from
         case DayClosed():
             return convention.closes_at(event.date)
-        case WentLive() | HoldReleased():
+        case WentLive() | HoldReleased() | SourceCompleted():
             raise ValueError(f"{type(event).__name__} has no instant of its own")
     return event.occurred_at if event.recorded_at is None else event.recorded_at
 

@@ -188,7 +188,7 @@ class Desk:
         if rules:
             findings = assess(ledger, rules, self._today.date)
             if findings:
-                cause = Evidence(topic_id, partition, offset, _business_id(event))
+                cause = Evidence(topic_id, partition, offset, events.business_id(event))
                 phase = self.state.phase
                 moment = Moment(self._today.date, timestamp, phase, policy, outcome, cause)
                 for finding in findings:
@@ -390,20 +390,6 @@ class Desk:
     def _note_holds(self) -> None:
         self._suspended = holds.suspended(self.state)
         self._plans = {}
-
-
-def _business_id(event: events.CustomerEvent) -> str:
-    match event:
-        case events.InvoiceIssued() | events.InvoiceCancelled():
-            return event.invoice_id
-        case events.CreditNoteIssued():
-            return event.credit_note_id
-        case events.PaymentReceived() | events.PaymentReversed():
-            return event.payment_id
-        case events.ComplaintOpened() | events.ComplaintResolved():
-            return event.complaint_id
-        case events.CustomerUpdated():
-            return event.customer_id
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.

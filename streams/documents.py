@@ -31,6 +31,10 @@ class Invoice(Struct, array_like=True, gc=False):
     closed_on: int = 0
     is_cancelled: bool = False
     applied: dict[str, int] | None = None
+    cost_minor: int | None = None
+    delivered_on: int = 0
+    disputed_minor: int = 0
+    is_own_fault: bool = False
 
 
 class Funds(Struct, array_like=True, gc=False):
@@ -67,6 +71,60 @@ class Complaint(Struct, array_like=True, gc=False):
     closed_on: int = 0
 
 
+class Dispute(Struct, array_like=True, gc=False):
+    """A disputed part of an invoice. Without an invoice, only its outcome is known so far."""
+
+    occurred_at: int = 0
+    opened_on: int = 0
+    invoice_id: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+    reason: str = ""
+    is_own_fault: bool = False
+    offset: int = 0
+    outcome: str = ""
+    resolved_at: int = 0
+    closed_on: int = 0
+
+
+class Order(Struct, array_like=True, gc=False):
+    """Where an order stands: not delivered yet, delivered and not invoiced yet."""
+
+    occurred_at: int = 0
+    open_minor: int = 0
+    delivered_minor: int = 0
+    currency: str = ""
+    offset: int = 0
+    closed_on: int = 0
+
+
+class Entry(Struct, array_like=True, gc=False):
+    """Something noted of a customer once: a contact, a breach, a change of order, an alert.
+
+    `kind` is its kind or outcome, `amount` its size if it has one (minutes, rating), `content` a
+    digest that tells a duplicate from a correction. Without a kind, only its end is known so far.
+    """
+
+    occurred_at: int = 0
+    on: int = 0
+    kind: str = ""
+    amount: int = 0
+    offset: int = 0
+    closed_on: int = 0
+    is_over: bool = False
+    content: str = ""
+
+
+class Silence(Struct, array_like=True, gc=False):
+    """Mutes a rule of the customer, or all rules (`rule` empty), before the day `expires_on`."""
+
+    rule: str = ""
+    began_at: int = 0
+    expires_on: int = 0
+    offset: int = 0
+    is_over: bool = False
+
+
 class Due(Struct, array_like=True, gc=False):
     """What falls due on one day: the open amount and how many items; `loose` without document."""
 
@@ -100,6 +158,9 @@ class Profile(Struct, array_like=True, gc=False):
     credit_limit_minor: int | None = None
     credit_limit_currency: str | None = None
     payment_terms_days: int | None = None
+    size: str | None = None
+    group_id: str | None = None
+    prepayment_basis_points: int | None = None
 
 
 class Episode(Struct, array_like=True, gc=False):
@@ -130,6 +191,16 @@ class Summary(Struct, array_like=True):
     complaints: dict[int, int] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
     episodes: dict[str, Episode] = field(default_factory=dict)
+    tallies: dict[str, dict[int, int]] = field(default_factory=dict)
+    """Counts or sums per day, by name: what happened how often in a rolling window."""
+    figures: dict[str, int] = field(default_factory=dict)
+    """Single numbers by name, such as an agency's latest rating."""
+    silences: dict[str, Silence] = field(default_factory=dict)
+    score: int | None = None
+    grade: str = ""
 
 
-Document = Invoice | Funds | Complaint
+Document = Invoice | Funds | Complaint | Dispute | Order | Entry
+"""A ledger's documents are keyed by a letter and their id: i invoice, p payment, c credit note,
+k complaint, d dispute, o order; entries h change, s service, t contact, b breach, y survey,
+a alert."""

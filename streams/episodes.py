@@ -16,7 +16,7 @@ from tocsin.streams.decisions import Evidence, RiskWarning
 from tocsin.streams.documents import Episode
 from tocsin.streams.evidence import EVIDENCE_MAX, Proof, prove
 from tocsin.streams.ledger import Ledger
-from tocsin.streams.measures import Unit
+from tocsin.streams.measure import Unit
 from tocsin.streams.money import format_minor
 from tocsin.streams.policy import PLACEHOLDERS, Policy, Rule, Text
 from tocsin.streams.severity import SEVERITY_NAMES
@@ -179,7 +179,7 @@ def _warn(
             threshold = ladder.hold_at(current)
         else:
             threshold = ladder.raise_at(finding.level)
-    proof = prove(rule.measure.name, ledger, subject, moment.as_of, rule.parameters)
+    proof = prove(rule.measure, ledger, subject, moment.as_of, rule.parameters)
     severity = finding.level or current
     currency = subject if rule.measure.unit is Unit.MINOR else None
     values = {

@@ -10,7 +10,8 @@ in `tocsin.streams.ledger`.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from operator import attrgetter
+from typing import TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -24,6 +25,8 @@ class InvoiceIssued(Struct, frozen=True, gc=False):
     due_date: int
     amount_minor: int
     currency: str
+    cost_minor: int | None = None
+    delivered_on: int | None = None
     recorded_at: int | None = None
 
 
@@ -111,6 +114,197 @@ class CustomerUpdated(Struct, frozen=True, gc=False):
     credit_limit_minor: int | None = None
     credit_limit_currency: str | None = None
     payment_terms_days: int | None = None
+    size: str | None = None
+    group_id: str | None = None
+    prepayment_basis_points: int | None = None
+    recorded_at: int | None = None
+
+
+class OrderChanged(Struct, frozen=True, gc=False):
+    """A customer changed an order or a requirement."""
+
+    customer_id: str
+    change_id: str
+    occurred_at: int
+    kind: str
+    order_id: str | None = None
+    recorded_at: int | None = None
+
+
+class OrderUpdated(Struct, frozen=True, gc=False):
+    """Where an order stands; replaces what was known of it. Both amounts 0: it is closed."""
+
+    customer_id: str
+    order_id: str
+    occurred_at: int
+    open_minor: int
+    delivered_minor: int
+    currency: str
+    recorded_at: int | None = None
+
+
+class ServiceRecorded(Struct, frozen=True, gc=False):
+    """Work done for a customer beside its orders."""
+
+    customer_id: str
+    service_id: str
+    occurred_at: int
+    minutes: int
+    cost_minor: int | None = None
+    currency: str | None = None
+    recorded_at: int | None = None
+
+
+class ContactLogged(Struct, frozen=True, gc=False):
+    """A contact with the customer, or an attempt at one."""
+
+    customer_id: str
+    contact_id: str
+    occurred_at: int
+    channel: str
+    outcome: str
+    reason: str | None = None
+    text: str | None = None
+    attachment_sha256: str | None = None
+    author: str | None = None
+    recorded_at: int | None = None
+
+
+class ContractBreached(Struct, frozen=True, gc=False):
+    """The customer did not perform what the contract says."""
+
+    customer_id: str
+    breach_id: str
+    occurred_at: int
+    kind: str
+    is_serious: bool
+    text: str | None = None
+    recorded_at: int | None = None
+
+
+class SatisfactionReported(Struct, frozen=True, gc=False):
+    """How content the customer says it is."""
+
+    customer_id: str
+    survey_id: str
+    occurred_at: int
+    rating: int
+    recorded_at: int | None = None
+
+
+class DisputeOpened(Struct, frozen=True, gc=False):
+    """The customer disputes a part of an invoice; the rest stays due."""
+
+    customer_id: str
+    dispute_id: str
+    occurred_at: int
+    invoice_id: str
+    amount_minor: int
+    currency: str
+    reason: str
+    is_own_fault: bool
+    recorded_at: int | None = None
+
+
+class DisputeResolved(Struct, frozen=True, gc=False):
+    """A dispute was settled: the disputed part is due again, less what was conceded."""
+
+    customer_id: str
+    dispute_id: str
+    occurred_at: int
+    outcome: str
+    is_own_fault: bool
+    recorded_at: int | None = None
+
+
+class SilenceBegan(Struct, frozen=True, gc=False):
+    """Warnings of a customer, of one rule or all, are muted until a day."""
+
+    customer_id: str
+    silence_id: str
+    occurred_at: int
+    author: str
+    reason: str
+    expires_on: int
+    rule: str | None = None
+    recorded_at: int | None = None
+
+
+class SilenceEnded(Struct, frozen=True, gc=False):
+    """A silence is lifted before its day."""
+
+    customer_id: str
+    silence_id: str
+    occurred_at: int
+    author: str
+    reason: str
+    recorded_at: int | None = None
+
+
+class WarningAcknowledged(Struct, frozen=True, gc=False):
+    """Someone has taken an open episode in hand: it is not repeated."""
+
+    customer_id: str
+    episode_id: str
+    occurred_at: int
+    author: str
+    note: str | None = None
+    recorded_at: int | None = None
+
+
+class VerdictGiven(Struct, frozen=True, gc=False):
+    """Whether an episode turned out to be right."""
+
+    customer_id: str
+    episode_id: str
+    occurred_at: int
+    verdict: str
+    author: str
+    reason: str
+    recorded_at: int | None = None
+
+
+class RatingReported(Struct, frozen=True, gc=False):
+    """An outside agency rates the customer."""
+
+    customer_id: str
+    occurred_at: int
+    agency: str
+    notch: int
+    label: str | None = None
+    recorded_at: int | None = None
+
+
+class FinancialsReported(Struct, frozen=True, gc=False):
+    """Figures from the customer's accounts."""
+
+    customer_id: str
+    occurred_at: int
+    period_end: int
+    currency: str
+    equity_minor: int | None = None
+    liabilities_minor: int | None = None
+    income_minor: int | None = None
+    recorded_at: int | None = None
+
+
+class AlertRaised(Struct, frozen=True, gc=False):
+    """A court, a registry or the market says something about the customer."""
+
+    customer_id: str
+    alert_id: str
+    occurred_at: int
+    kind: str
+    text: str | None = None
+    recorded_at: int | None = None
+
+
+class AlertLifted(Struct, frozen=True, gc=False):
+    """An alert holds no longer."""
+
+    customer_id: str
+    alert_id: str
+    occurred_at: int
     recorded_at: int | None = None
 
 
@@ -140,6 +334,14 @@ class WentLive(Struct, frozen=True, gc=False):
     source: str
 
 
+class SourceCompleted(Struct, frozen=True, gc=False):
+    """A source topic has everything up to a day."""
+
+    source_topic_id: int
+    date: int
+    source: str
+
+
 class HoldReleased(Struct, frozen=True, gc=False):
     """An operator ends the hold of a source topic in this partition.
 
@@ -163,6 +365,35 @@ CustomerEvent: TypeAlias = (
     | PaymentReversed
     | ComplaintOpened
     | ComplaintResolved
+    | OrderChanged
+    | OrderUpdated
+    | ServiceRecorded
+    | ContactLogged
+    | ContractBreached
+    | SatisfactionReported
+    | DisputeOpened
+    | DisputeResolved
+    | SilenceBegan
+    | SilenceEnded
+    | WarningAcknowledged
+    | VerdictGiven
+    | RatingReported
+    | FinancialsReported
+    | AlertRaised
+    | AlertLifted
 )
-ControlEvent: TypeAlias = PolicyPublished | DayClosed | WentLive | HoldReleased
+ControlEvent: TypeAlias = PolicyPublished | DayClosed | SourceCompleted | WentLive | HoldReleased
 Event: TypeAlias = CustomerEvent | ControlEvent
+
+
+def _naming(kind: type[CustomerEvent]) -> attrgetter[str]:
+    own = kind.__struct_fields__[1]
+    return attrgetter(own if own.endswith("_id") else "customer_id")
+
+
+_NAMED_BY = {kind: _naming(kind) for kind in get_args(CustomerEvent)}
+
+
+def business_id(event: CustomerEvent) -> str:
+    """The id of the document that a fact is about; the customer's where it is about no other."""
+    return _NAMED_BY[type(event)](event)

@@ -13,10 +13,13 @@ from tocsin.streams.documents import (
     NEVER,
     Account,
     Complaint,
+    Dispute,
     Document,
     Due,
+    Entry,
     Funds,
     Invoice,
+    Order,
     Summary,
 )
 from tocsin.streams.windows import Window
@@ -32,7 +35,11 @@ FOLDED = 64
 PROFILE = 128
 COMPLAINT_RATE = 256  # one more invoice: the rate can only fall
 RETURN_RATE = 512
-ALL = 1023
+CONDUCT = 1024  # a tally of what the customer did, or how it met us
+ORDERS = 2048
+STANDING = 4096  # what others say: ratings, accounts, alerts
+TURNOVER = 8192  # sums of what was invoiced, what it cost, what was paid
+ALL = 16383
 
 CUTS_MAX = 4
 """Days before which sums are kept: one per grace period in use, and then they start afresh."""
@@ -76,17 +83,21 @@ class Ledger:
     """One customer. Invariant: idle money and open items never stand beside each other."""
 
     __slots__ = (
+        "_tallies",
         "awaited",
         "complained",
         "complaints",
         "customer_id",
         "delays",
         "dirty",
+        "disputes",
+        "entries",
         "funds",
         "invoices",
         "is_touched",
         "issued",
         "open_rules",
+        "orders",
         "returned",
         "shelves",
         "stirred",
@@ -99,6 +110,9 @@ class Ledger:
         self.invoices: dict[str, Invoice] = {}
         self.funds: dict[str, Funds] = {}  # by "p" + payment id or "c" + credit note id
         self.complaints: dict[str, Complaint] = {}
+        self.disputes: dict[str, Dispute] = {}
+        self.orders: dict[str, Order] = {}
+        self.entries: dict[str, Entry] = {}  # by kind letter + id
         self.shelves: dict[str, Shelf] = {}
         self.awaited: dict[str, list[tuple[int, str]]] = {}  # money by the invoice it waits for
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
@@ -113,6 +127,13 @@ class Ledger:
             account = self.summary.accounts[currency] = Account()
             self.shelves[currency] = Shelf()
         return account
+
+    def tally(self, name: str) -> Window:
+        """The rolling window of a name; opened when it is first asked for."""
+        window = self._tallies.get(name)
+        if window is None:
+            window = self._tallies[name] = Window(self.summary.tallies.setdefault(name, {}))
+        return window
 
     def wake(self, day: int) -> None:
         """Have the customer assessed at the opening of `day`, unless it is earlier anyhow."""
@@ -260,6 +281,7 @@ class Ledger:
         self.issued = Window(summary.issued)
         self.returned = Window(summary.returns)
         self.complained = Window(summary.complaints)
+        self._tallies: dict[str, Window] = {}
         self.delays = list(summary.settled.values())  # of settled items, the latest last
         self.note_open_rules()
 

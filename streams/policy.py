@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.streams.ledger import ALL
-from tocsin.streams.measures import MEASURES, SETTLED_JUDGED_MAX, Measure, Parameters, Read, Unit
+from tocsin.streams.measure import SETTLED_JUDGED_MAX, Measure, Parameters, Read, Unit
+from tocsin.streams.measures import MEASURES
 from tocsin.streams.money import MINOR_DIGITS, parse_major
 from tocsin.streams.severity import SEVERITIES, Ladder, build_ladder
 

@@ -11,6 +11,7 @@ CUSTOMERS = 2
 INVOICES = 3
 PAYMENTS = 4
 COMPLAINTS = 5
+ENGAGEMENTS = 6
 
 NAMES = {
     POLICIES: "policies",
@@ -19,7 +20,8 @@ NAMES = {
     INVOICES: "invoices",
     PAYMENTS: "payments",
     COMPLAINTS: "complaints",
+    ENGAGEMENTS: "engagements",
 }
 
 # Control topics are never put on hold: the clock carries the record that would release them.
-HOLDABLE = frozenset({CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS})
+HOLDABLE = frozenset({CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS, ENGAGEMENTS})

@@ -13,7 +13,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from tocsin.streams.documents import Complaint, Document, Funds, Invoice, Summary
+from tocsin.streams.documents import (
+    Complaint,
+    Dispute,
+    Document,
+    Entry,
+    Funds,
+    Invoice,
+    Order,
+    Summary,
+)
 from tocsin.streams.ledger import Ledger
 
 STATE_VERSION = 1
@@ -103,6 +112,9 @@ _decode_document: dict[bytes, Any] = {
     b"p": msgspec.msgpack.Decoder(Funds).decode,
     b"c": msgspec.msgpack.Decoder(Funds).decode,
     b"k": msgspec.msgpack.Decoder(Complaint).decode,
+    b"d": msgspec.msgpack.Decoder(Dispute).decode,
+    b"o": msgspec.msgpack.Decoder(Order).decode,
+    **dict.fromkeys((b"h", b"s", b"t", b"b", b"y", b"a"), msgspec.msgpack.Decoder(Entry).decode),
 }
 
 
@@ -195,6 +207,12 @@ def _put(ledger: Ledger, key: str, document: Document) -> None:
         ledger.invoices[key[1:]] = document
     elif isinstance(document, Funds):
         ledger.funds[key] = document
+    elif isinstance(document, Dispute):
+        ledger.disputes[key[1:]] = document
+    elif isinstance(document, Order):
+        ledger.orders[key[1:]] = document
+    elif isinstance(document, Entry):
+        ledger.entries[key] = document
     else:
         ledger.complaints[key[1:]] = document
 

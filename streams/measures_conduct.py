@@ -1,0 +1,162 @@
+"""Measures of conduct: complaints, returns, silence."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from tocsin.streams import ledger as parts
+from tocsin.streams.documents import NEVER
+from tocsin.streams.ledger import Ledger
+from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
+from tocsin.streams.severity import Ladder
+from tocsin.streams.sources import COMPLAINTS, INVOICES
+from tocsin.streams.windows import Window
+
+
+def _complaint_count(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    window, length = ledger.complained, parameters.window_days
+    if not window.counts:
+        return 0, NEVER
+    count = window.total(length, as_of)
+    return count, (window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER)
+
+
+def _rate(
+    events: Window,
+    stirring: int,
+    ledger: Ledger,
+    as_of: int,
+    parameters: Parameters,
+    ladder: Ladder,
+) -> Reading:
+    length, invoices = parameters.window_days, ledger.issued
+    count = events.total(length, as_of)
+    if count < parameters.minimum_events:
+        return 0, NEVER
+    issued = invoices.total(length, as_of)
+    if issued < parameters.minimum:
+        return None, NEVER
+    value = count * 10_000 // max(issued, 1)
+    if value >= ladder.clear_at:
+        leaves = events.oldest_leaves(length, as_of), invoices.oldest_leaves(length, as_of)
+        return value, min(leaves)
+    if issued > parameters.minimum and not ledger.stirred & stirring:
+        return value, NEVER  # one more invoice: what was found before still is early enough
+    # As invoices leave the window the same events weigh more: when could they weigh enough?
+    return value, invoices.shrinks_to(count * 10_000 // ladder.lowest, length, as_of)
+
+
+def _complaint_rate(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    if not ledger.complained.counts:
+        return 0, NEVER
+    return _rate(ledger.complained, parts.COMPLAINTS, ledger, as_of, parameters, ladder)
+
+
+def _return_rate(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    if not ledger.returned.counts:
+        return 0, NEVER
+    return _rate(ledger.returned, parts.RETURNS, ledger, as_of, parameters, ladder)
+
+
+def _silent_days(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    last = ledger.summary.last_issued_on
+    value = as_of - last
+    if last == 0:
+        return None, NEVER
+    if value < ladder.lowest:
+        return value, last + ladder.lowest
+    days = ledger.issued.days
+    first = bisect_right(days, last - parameters.window_days)
+    gaps = len(days) - first - 1
+    if gaps + 1 < max(parameters.minimum, 2):
+        return None, NEVER
+    # The usual gap between days with invoices: who buys each quarter is not silent for two months.
+    needed = parameters.usual_gaps * (last - days[first]) // gaps
+    if value < needed:
+        return 0, last + needed
+    later = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
+    return value, (last + later[0] if later else NEVER)
+
+
+def _complaints(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters
+) -> Iterable[Weighed]:
+    first = as_of - parameters.window_days + 1
+    for complaint_id, complaint in ledger.complaints.items():
+        if (
+            complaint.kind
+            and complaint.outcome != "WITHDRAWN"
+            and first <= complaint.opened_on <= as_of
+        ):
+            yield complaint.opened_on, complaint_id, COMPLAINTS, complaint.offset
+
+
+def _returns(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
+    first = as_of - parameters.window_days + 1
+    for key, funds in ledger.funds.items():
+        if funds.reason == "RETURN" and first <= funds.valued_on <= as_of:
+            yield funds.amount_minor, key[1:], INVOICES, funds.offset
+
+
+def _last_invoices(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters
+) -> Iterable[Weighed]:
+    last = ledger.summary.last_issued_on
+    for invoice_id, invoice in ledger.invoices.items():
+        if not invoice.is_cancelled and last - parameters.window_days < invoice.issued_on <= last:
+            yield invoice.issued_on, invoice_id, INVOICES, invoice.offset
+
+
+CONDUCT_MEASURES = (
+    Measure(
+        "complaint_count",
+        Unit.COUNT,
+        _complaint_count,
+        _complaints,
+        parts.COMPLAINTS,
+        frozenset({COMPLAINTS}),
+        moves_by_time=True,
+        required=("window",),
+    ),
+    Measure(
+        "complaint_rate",
+        Unit.BASIS_POINTS,
+        _complaint_rate,
+        _complaints,
+        parts.COMPLAINTS | parts.COMPLAINT_RATE,
+        frozenset({COMPLAINTS, INVOICES}),
+        moves_by_time=True,
+        required=("window", "minimum"),
+        optional=("minimum_events",),
+    ),
+    Measure(
+        "return_rate",
+        Unit.BASIS_POINTS,
+        _return_rate,
+        _returns,
+        parts.RETURNS | parts.RETURN_RATE,
+        frozenset({INVOICES}),
+        moves_by_time=True,
+        required=("window", "minimum"),
+        optional=("minimum_events",),
+    ),
+    Measure(
+        "silent_days",
+        Unit.DAYS,
+        _silent_days,
+        _last_invoices,
+        parts.ISSUED,
+        frozenset({INVOICES}),
+        moves_by_time=True,
+        required=("window", "minimum", "usual_gaps"),
+    ),
+)
