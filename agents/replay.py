@@ -32,6 +32,7 @@ from tocsin.streams.checks import Refusal
 from tocsin.streams.convention import Convention
 from tocsin.streams.decisions import DecisionDigest, RiskWarning
 from tocsin.streams.desk import LOGIC_VERSION, Desk, Step
+from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.state import PartitionState
 
 DIFFERENCES_SHOWN_MAX = 20
@@ -268,7 +269,7 @@ def decide(
     No Kafka: the decision digest is that of a deployment that reads the same events. Refused
     events are told by their number, counted from 1. Raises PolicyMissing.
     """
-    desk = Desk(convention, {}, PartitionState(), {})
+    desk = Desk(convention, Ledgers(), PartitionState(), {})
     digest, decided = DecisionDigest(), Decided()
     for number, fact in enumerate(facts, 1):
         for warning in _take(desk, number, fact, decided):

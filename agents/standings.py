@@ -53,9 +53,7 @@ def _standing(record: Any, codec: Codec) -> tuple[Any, ...]:
     summary = Summary()
     if record.value is not None:
         piece = codec.decode_state(record.value)
-        loaded = states.LoadedPartition()
-        states.load(loaded, record.key, piece.version, piece.body)
-        summary = loaded.summaries[customer_id]
+        summary = states.read_summary(piece.version, piece.body)
     profile = summary.profile
     accounts = sorted(summary.accounts.items())
     due = [

@@ -21,6 +21,7 @@ from tocsin.streams.episodes import Moment, advance, digest, withdraw
 from tocsin.streams.evolve import UNCHANGED, Today, evolve
 from tocsin.streams.forgetting import forget
 from tocsin.streams.ledger import ALL, EXPOSURE, Ledger
+from tocsin.streams.ledgers import REST_DAYS, Ledgers
 from tocsin.streams.policy import Policy, Problem, Rule, hash_of, load_policy
 from tocsin.streams.sources import POLICIES
 from tocsin.streams.state import LIVE, PartitionState, PolicyInForce, Sweep
@@ -58,7 +59,7 @@ class Desk:
     def __init__(
         self,
         convention: Convention,
-        ledgers: dict[str, Ledger],
+        ledgers: Ledgers,
         state: PartitionState,
         policies: dict[str, str],
     ) -> None:
@@ -81,8 +82,9 @@ class Desk:
         self._queue: list[str] | None = None  # customers left of the sweep in progress, backwards
         self._policy = None if state.policy is None else self._load(policies[state.policy.hash])
         self._due: dict[int, list[str]] = {}
-        for customer_id, ledger in ledgers.items():
-            self._due.setdefault(ledger.summary.next_date, []).append(customer_id)
+        for customer_id, next_date in ledgers.next_dates():
+            self._due.setdefault(next_date, []).append(customer_id)
+        self._rest_on = 0
         self._note_holds()
         self._note_boundary()
 
@@ -108,6 +110,9 @@ class Desk:
         self.warnings = []
         self.touched_policies = []
         self._budget = budget
+        if self._today.date >= self._rest_on:  # here nothing is waiting to be written
+            self.ledgers.rest()
+            self._rest_on = self._today.date + REST_DAYS
 
     def take(
         self, topic_id: int, partition: int, offset: int, timestamp: int, event: events.Event
@@ -276,7 +281,11 @@ class Desk:
                 return False
             self._budget -= 1
             customer_id = queue.pop()
-            self._visit(self.ledgers[customer_id], sweep)
+            ledger = self.ledgers.visit(customer_id)
+            if sweep.kind != _DAY or ledger.summary.next_date <= self._today.date:
+                self._visit(ledger, sweep)
+                if ledger.is_touched:
+                    self.ledgers[customer_id] = ledger
             sweep.cursor = customer_id
         self._queue = None
         return True
@@ -285,10 +294,7 @@ class Desk:
         """Customers that a sweep has still to visit, the next one last."""
         if sweep.kind != _DAY:
             return sorted((name for name in self.ledgers if name > sweep.cursor), reverse=True)
-        today, ledgers = self._today.date, self.ledgers
-        names = set(self._due.pop(today, ()))
-        due = (name for name in names if ledgers[name].summary.next_date <= today)
-        return sorted(due, reverse=True)
+        return sorted(set(self._due.pop(self._today.date, ())), reverse=True)
 
     def _visit(self, ledger: Ledger, sweep: Sweep) -> None:
         policy, today, summary = self._policy, self._today.date, ledger.summary

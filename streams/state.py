@@ -13,17 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from tocsin.streams.documents import (
-    Complaint,
-    Dispute,
-    Document,
-    Entry,
-    Funds,
-    Invoice,
-    Order,
-    Summary,
-)
+from tocsin.streams.documents import Summary
 from tocsin.streams.ledger import Ledger
+from tocsin.streams.ledgers import Ledgers, StateError
 
 STATE_VERSION = 1
 
@@ -42,10 +34,6 @@ class Kind(StrEnum):
     POLICY = "POLICY"
     CUSTOMER = "CUSTOMER"
     DOCUMENT = "DOCUMENT"
-
-
-class StateError(Exception):
-    """A state record that this version can't read; the message says which and what to do."""
 
 
 class PolicyInForce(Struct, frozen=True, array_like=True):
@@ -107,15 +95,7 @@ Change = tuple[bytes, Kind, bytes | None]
 _encode = msgspec.msgpack.Encoder().encode
 _decode_summary = msgspec.msgpack.Decoder(Summary).decode
 _decode_partition = msgspec.msgpack.Decoder(PartitionState).decode
-_decode_document: dict[bytes, Any] = {
-    b"i": msgspec.msgpack.Decoder(Invoice).decode,
-    b"p": msgspec.msgpack.Decoder(Funds).decode,
-    b"c": msgspec.msgpack.Decoder(Funds).decode,
-    b"k": msgspec.msgpack.Decoder(Complaint).decode,
-    b"d": msgspec.msgpack.Decoder(Dispute).decode,
-    b"o": msgspec.msgpack.Decoder(Order).decode,
-    **dict.fromkeys((b"h", b"s", b"t", b"b", b"y", b"a"), msgspec.msgpack.Decoder(Entry).decode),
-}
+_NOTHING: dict[str, bytes] = {}
 
 
 def changes(customer_id: str, ledger: Ledger) -> list[Change]:
@@ -150,30 +130,22 @@ def policy_change(policy_hash: str, document: str | None) -> Change:
 class LoadedPartition(Struct):
     """A partition being read back: feed every record to `load`, in order, then call `finish`."""
 
-    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    ledgers: Ledgers = field(default_factory=Ledgers)
     state: PartitionState | None = None
     policies: dict[str, str] = field(default_factory=dict)
-    summaries: dict[str, Summary] = field(default_factory=dict)
-    documents: dict[bytes, bytes] = field(default_factory=dict)
+    summaries: dict[str, bytes] = field(default_factory=dict)
+    documents: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def finish(self) -> None:
-        """Put documents into their ledgers and build the indexes."""
-        self.ledgers = {
-            customer_id: Ledger(customer_id, summary)
-            for customer_id, summary in self.summaries.items()
-        }
-        for key, body in self.documents.items():
-            name, _, document_key = key.partition(b"\0")
-            ledger = self.ledgers.get(name.decode())
-            if ledger is None:
-                raise StateError(
-                    f"state has document {key!r} without its customer's summary: "
-                    "the changelog is damaged; rebuild it with tocsin reset"
-                )
-            _put(ledger, document_key.decode(), _decode_document[document_key[:1]](body))
-        for ledger in self.ledgers.values():
-            ledger.index()
-        self.summaries, self.documents = {}, {}
+        """Make frozen ledgers of summaries and their documents; they are decoded when needed."""
+        for customer_id in sorted(self.documents.keys() - self.summaries.keys()):
+            raise StateError(
+                f"state has documents of {customer_id!a} without that customer's summary: "
+                "the changelog is damaged; rebuild it with tocsin reset"
+            )
+        for customer_id, summary in self.summaries.items():
+            self.ledgers.freeze(customer_id, summary, self.documents.pop(customer_id, _NOTHING))
+        self.summaries = {}
 
 
 def load(into: LoadedPartition, key: bytes, version: int, body: bytes | None) -> None:
@@ -186,10 +158,18 @@ def load(into: LoadedPartition, key: bytes, version: int, body: bytes | None) ->
         policy_hash = key[len(_POLICY_PREFIX) :].decode()
         _set_or_drop(into.policies, policy_hash, None if body is None else body.decode())
     elif b"\0" in key:
-        _set_or_drop(into.documents, key, body)
+        customer_id, _, document_key = key.decode().partition("\0")
+        documents = into.documents.setdefault(customer_id, {})
+        _set_or_drop(documents, document_key, body)
+        if not documents:
+            del into.documents[customer_id]
     else:
-        summary = None if body is None else _decode_summary(body)
-        _set_or_drop(into.summaries, key.decode(), summary)
+        _set_or_drop(into.summaries, key.decode(), body)
+
+
+def read_summary(version: int, body: bytes) -> Summary:
+    """A customer's summary from its state record; StateError if it can't be read."""
+    return _decode_summary(upgrade(version, body))
 
 
 def upgrade(version: int, body: bytes) -> bytes:
@@ -200,21 +180,6 @@ def upgrade(version: int, body: bytes) -> bytes:
         f"state has version {version}, this program reads {STATE_VERSION}: "
         "run the program that wrote it, or rebuild the state with tocsin reset"
     )
-
-
-def _put(ledger: Ledger, key: str, document: Document) -> None:
-    if isinstance(document, Invoice):
-        ledger.invoices[key[1:]] = document
-    elif isinstance(document, Funds):
-        ledger.funds[key] = document
-    elif isinstance(document, Dispute):
-        ledger.disputes[key[1:]] = document
-    elif isinstance(document, Order):
-        ledger.orders[key[1:]] = document
-    elif isinstance(document, Entry):
-        ledger.entries[key] = document
-    else:
-        ledger.complaints[key[1:]] = document
 
 
 def _set_or_drop(mapping: dict[Any, Any], key: object, value: object) -> None:

@@ -16,6 +16,7 @@ from tocsin.streams.convention import Convention, epoch_day_text
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import Desk, Step
 from tocsin.streams.ledger import Ledger
+from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.money import format_minor, parse_major
 from tocsin.streams.state import (
     LoadedPartition,
@@ -130,7 +131,7 @@ class Book:
 
     def __init__(self, document: str | None = None, convention: Convention | None = None) -> None:
         self.convention = convention or Convention(zone=ZONE)
-        self.desk = Desk(self.convention, {}, PartitionState(), {})
+        self.desk = Desk(self.convention, Ledgers(), PartitionState(), {})
         self.offset = 0
         self.warnings: list[RiskWarning] = []
         self.store: dict[bytes, bytes | None] = {}

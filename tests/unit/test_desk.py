@@ -15,6 +15,7 @@ from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.convention import Convention, epoch_day_text
 from tocsin.streams.desk import Desk, PolicyMissing, Step
 from tocsin.streams.holds import HOLD_REFUSALS
+from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.sources import CLOCK, COMPLAINTS, INVOICES, PAYMENTS, POLICIES
 from tocsin.streams.state import PartitionState
 
@@ -136,7 +137,7 @@ def test_the_first_record_of_a_partition_must_not_be_absurdly_dated() -> None:
 
 
 def test_a_fact_before_any_policy_stops_the_worker() -> None:
-    desk = Desk(Convention(), {}, PartitionState(), {})
+    desk = Desk(Convention(), Ledgers(), PartitionState(), {})
     desk.begin()
     with pytest.raises(PolicyMissing):
         desk.take(INVOICES, 0, 0, *_without_topic(OVERDUE[0]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.conftest import Book, audit
 from tests.unit.test_desk import random_lines
-from tocsin.streams import events
+from tocsin.streams import desk, events
 from tocsin.streams.assess import assess
 from tocsin.streams.checks import Refusal
 from tocsin.streams.convention import Convention
@@ -68,6 +70,18 @@ def test_a_restart_at_any_point_goes_on_byte_for_byte(seed: int, cuts: frozenset
     whole, parts = run(facts), run(facts, restarts=cuts)
     assert parts.warnings == whole.warnings
     assert parts.log == whole.log
+
+
+@given(seed=SEEDS)
+@LAW
+def test_ledgers_frozen_at_every_chance_decide_the_same(seed: int) -> None:
+    facts = random_lines(seed, 150)
+    with patch.object(desk, "REST_DAYS", 0):
+        frozen = run(facts)
+    whole = run(facts)
+    assert frozen.warnings == whole.warnings
+    assert frozen.log == whole.log
+    assert frozen.desk.ledgers.frozen_count > 0 == whole.desk.ledgers.frozen_count
 
 
 @LAW

@@ -19,6 +19,7 @@ from tocsin.streams.convention import Convention
 from tocsin.streams.decisions import DecisionDigest, RiskWarning
 from tocsin.streams.desk import BUDGET_DEFAULT, Desk, Step
 from tocsin.streams.events import PolicyPublished, WentLive
+from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.state import (
     STATE_VERSION,
     LoadedPartition,
@@ -51,7 +52,7 @@ class Partition:
 
     def __init__(self, number: int, budget: int) -> None:
         self._number, self._budget = number, budget
-        self._desk = Desk(CONVENTION, {}, PartitionState(), {})
+        self._desk = Desk(CONVENTION, Ledgers(), PartitionState(), {})
         self._offset = 0
         self._store: dict[bytes, bytes | None] = {}
         self.warnings: list[RiskWarning] = []
