@@ -18,7 +18,8 @@ from tocsin.streams.convention import Convention, calendar, epoch_day_text
 from tocsin.streams.decisions import Evidence, RiskWarning
 from tocsin.streams.documents import NEVER
 from tocsin.streams.episodes import Moment, advance, digest, withdraw
-from tocsin.streams.evolve import UNCHANGED, Today, evolve
+from tocsin.streams.evolve import evolve
+from tocsin.streams.folding import UNCHANGED, Today
 from tocsin.streams.forgetting import forget
 from tocsin.streams.ledger import ALL, EXPOSURE, Ledger
 from tocsin.streams.ledgers import REST_DAYS, Ledgers

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct
-
 from tocsin.streams import events
 from tocsin.streams.application import (
     free,
@@ -24,12 +22,11 @@ from tocsin.streams.application import (
     take_back,
 )
 from tocsin.streams.checks import Code, Refusal
-from tocsin.streams.convention import Calendar
 from tocsin.streams.documents import Complaint, Funds, Invoice, Profile
+from tocsin.streams.folding import UNCHANGED, Today, beyond_limit, fold_in_aggregate
 from tocsin.streams.ledger import (
     COMPLAINT_RATE,
     COMPLAINTS,
-    FOLDED,
     ISSUED,
     PROFILE,
     RETURN_RATE,
@@ -37,18 +34,8 @@ from tocsin.streams.ledger import (
     Ledger,
 )
 
-UNCHANGED = ""
 TOTAL_MAX_MINOR = 4 * 10**18
 """What a customer may owe or be ahead in one currency; the state's integers have 64 bits."""
-
-
-class Today(Struct, gc=False):
-    """What the fold needs beside the fact: business date (epoch day), calendar and conventions."""
-
-    date: int
-    calendar: Calendar
-    horizon_days: int
-    documents_max: int
 
 
 def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Today) -> str | Refusal:
@@ -72,7 +59,7 @@ def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Toda
         _count_issued(ledger, issued_on, today)
         ledger.owe_loose(currency, event.due_date, amount, 1, now)
         settle_idle(ledger, currency, now)
-        return _fold(ledger)
+        return fold_in_aggregate(ledger)
     invoice = Invoice(event.occurred_at, issued_on, event.due_date, amount, currency, offset)
     ledger.invoices[invoice_id] = invoice
     ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
@@ -126,7 +113,7 @@ def _cancel(
     invoice = ledger.invoices.get(invoice_id)
     if invoice is None:
         if ledger.summary.document_count >= today.documents_max:
-            return _beyond_limit("invoice", invoice_id)
+            return beyond_limit("invoice", invoice_id)
         invoice = Invoice(offset=offset, closed_on=now, is_cancelled=True)
         ledger.invoices[invoice_id] = invoice
         ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
@@ -197,7 +184,7 @@ def _take_in(ledger: Ledger, key: str, funds: Funds, today: Today) -> str | Refu
         _count_return(ledger, funds, today, 1)
     if ledger.summary.document_count >= today.documents_max:
         place_loose(ledger, currency, amount, funds.invoice_ids, now)
-        return _fold(ledger)
+        return fold_in_aggregate(ledger)
     ledger.funds[key] = funds
     ledger.remember(key, funds, now, today.horizon_days)
     _pour(ledger, key, funds, now)
@@ -258,7 +245,7 @@ def _reverse(
     funds = ledger.funds.get(key)
     if funds is None:
         if ledger.summary.document_count >= today.documents_max:
-            return _beyond_limit("payment", event.payment_id)
+            return beyond_limit("payment", event.payment_id)
         funds = Funds(offset=offset, closed_on=now, is_reversed=True)
         ledger.funds[key] = funds
         ledger.remember(key, funds, now, today.horizon_days)
@@ -281,7 +268,7 @@ def _complain(
     if complaint is None:
         if ledger.summary.document_count >= today.documents_max:
             _count_complaint(ledger, opened_on, today, 1)
-            return _fold(ledger)
+            return fold_in_aggregate(ledger)
         complaint = ledger.complaints[complaint_id] = Complaint(closed_on=now)
         ledger.remember("k" + complaint_id, complaint, now, today.horizon_days)
     elif (event.occurred_at, event.kind, event.invoice_id) == (
@@ -310,7 +297,7 @@ def _resolve(
     complaint = ledger.complaints.get(complaint_id)
     if complaint is None:
         if ledger.summary.document_count >= today.documents_max:
-            return _beyond_limit("complaint", complaint_id)
+            return beyond_limit("complaint", complaint_id)
         complaint = ledger.complaints[complaint_id] = Complaint(offset=offset)
         ledger.remember("k" + complaint_id, complaint, now, today.horizon_days)
     elif (event.occurred_at, event.outcome) == (complaint.resolved_at, complaint.outcome):
@@ -380,25 +367,11 @@ def _count_complaint(ledger: Ledger, day: int, today: Today, change: int) -> Non
         ledger.stirred |= COMPLAINTS
 
 
-def _fold(ledger: Ledger) -> str:
-    ledger.summary.folded_count += 1
-    ledger.stirred |= FOLDED
-    return "FELL_BELOW_CLEAR_AT"
-
-
 def _too_much(currency: str) -> Refusal:
     return Refusal(
         Code.AMOUNT_TOO_LARGE,
         f"the customer's total in {currency} would exceed {TOTAL_MAX_MINOR} minor units: "
         "check the unit of this customer's amounts",
-    )
-
-
-def _beyond_limit(what: str, document_id: str) -> Refusal:
-    return Refusal(
-        Code.BEYOND_LIMIT,
-        f"{what} {document_id} is not kept singly, since this customer's ledger is folded in "
-        "aggregate (LIMIT_EXCEEDED): raise documents_max, rebuild, and send this record again",
     )
 
 

@@ -1,0 +1,44 @@
+"""What all handlers of the fold share: the circumstances, and what becomes of documents too many.
+
+A handler changes a ledger by one fact and returns why an open episode would end if it ends now,
+UNCHANGED, or a refusal; see `evolve` for what every arrival means.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tocsin.streams.checks import Code, Refusal
+from tocsin.streams.convention import Calendar
+from tocsin.streams.ledger import FOLDED, Ledger
+
+UNCHANGED = ""
+
+
+class Today(Struct, gc=False):
+    """What the fold needs beside the fact: business date (epoch day), calendar and conventions."""
+
+    date: int
+    calendar: Calendar
+    horizon_days: int
+    documents_max: int
+
+    def day_of(self, instant: int) -> int:
+        """The epoch day of an instant (epoch ms), not after the business date."""
+        return min(self.calendar.local_date(instant), self.date)
+
+
+def fold_in_aggregate(ledger: Ledger) -> str:
+    """Count a document that is not kept singly."""
+    ledger.summary.folded_count += 1
+    ledger.stirred |= FOLDED
+    return "FELL_BELOW_CLEAR_AT"
+
+
+def beyond_limit(what: str, document_id: str) -> Refusal:
+    """Refuse what undoes or ends a document that was folded in aggregate."""
+    return Refusal(
+        Code.BEYOND_LIMIT,
+        f"{what} {document_id} is not kept singly, since this customer's ledger is folded in "
+        "aggregate (LIMIT_EXCEEDED): raise documents_max, rebuild, and send this record again",
+    )
