@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import assert_never
 
-from tocsin.agents.formats import day, instant, money
+from tocsin.agents.engagements_told import tell_engagement
+from tocsin.agents.formats import day, instant, measure, money
 from tocsin.streams import events
 from tocsin.streams.events import Event
+from tocsin.streams.sources import NAMES
 
 
 def tell(event: Event) -> tuple[str, str, str]:
@@ -42,7 +43,7 @@ def tell(event: Event) -> tuple[str, str, str]:
         ):
             return _tell_control(event)
         case _:
-            return _tell_plainly(event)
+            return tell_engagement(event)
 
 
 def _tell_control(event: events.ControlEvent) -> tuple[str, str, str]:
@@ -53,7 +54,8 @@ def _tell_control(event: events.ControlEvent) -> tuple[str, str, str]:
         case events.DayClosed():
             return "day closed", day(event.date), f"by {event.source}"
         case events.SourceCompleted():
-            return "source complete", str(event.source_topic_id), f"up to {day(event.date)}"
+            name = NAMES.get(event.source_topic_id, str(event.source_topic_id))
+            return "source complete", name, f"up to {day(event.date)}, by {event.source}"
         case events.WentLive():
             return "went live", "", f"by {event.source}"
         case events.HoldReleased():
@@ -62,24 +64,18 @@ def _tell_control(event: events.ControlEvent) -> tuple[str, str, str]:
             assert_never(event)
 
 
-def _tell_plainly(event: events.CustomerEvent) -> tuple[str, str, str]:
-    """Words made of the names of its type and fields, for facts without a form of their own."""
-    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(event).__name__).lower()
-    shown = [
-        f"{name.replace('_', ' ')} {value}"
-        for name in event.__struct_fields__[2:]
-        if (value := getattr(event, name)) is not None
-        and name not in ("occurred_at", "recorded_at")
-    ]
-    return kind, events.business_id(event), ", ".join(shown)
-
-
 def _profile(event: events.CustomerUpdated) -> str:
     parts = [part for part in (event.name, event.segment, event.country) if part]
     if event.credit_limit_minor is not None:
         parts.append(f"limit {money(event.credit_limit_minor, event.credit_limit_currency)}")
     if event.payment_terms_days is not None:
         parts.append(f"{event.payment_terms_days} days to pay")
+    if event.prepayment_basis_points:
+        parts.append(f"{measure(event.prepayment_basis_points, 'BASIS_POINTS')} prepaid")
+    if event.size:
+        parts.append(event.size.lower())
+    if event.group_id:
+        parts.append(f"of group {event.group_id}")
     return ", ".join(parts)
 
 

@@ -218,7 +218,7 @@ class Portfolio:
                     day + terms,
                     amount,
                     customer.currency,
-                    known,
+                    recorded_at=known,
                 ),
             )
         self._settle(customer, invoice_id, day, day + terms, amount)

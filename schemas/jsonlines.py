@@ -3,7 +3,7 @@
 Instants are ISO 8601 with an offset, dates ISO dates, money integers in minor units. The sequence
 time of a line is its `recorded_at`, else its `occurred_at`; of a policy its `effective_from`; of a
 closed day the instant at which it closes. Control records without an instant of their own
-(WentLive, HoldReleased) carry `recorded_at` on their line only.
+(WentLive, HoldReleased, SourceCompleted) carry `recorded_at` on their line only.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ def _line_type(schema: Json) -> tuple[Any, Any, Any]:
 def _line_struct(schema: Json, topic_id: int) -> tuple[type[Struct], _Form]:
     """Make the Struct of a record's line, and what turns it into the event and back."""
     make = STRUCTS[schema["name"]]
-    is_stamped = make in (WentLive, HoldReleased)
+    is_stamped = make in (WentLive, HoldReleased, SourceCompleted)
     fields: list[Any] = []
     converts, shows = [], []
     for field in [*schema["fields"], *([_STAMP] if is_stamped else [])]:

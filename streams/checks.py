@@ -1,67 +1,46 @@
-"""What a fact may contain. A refusal says what is wrong, where, and how to mend it.
-
-Codes are stable: operators filter dead letters by them, so one is never renamed or reused.
-"""
+"""What a fact may contain: one check per type. Refusals say what is wrong and how to mend it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum, unique
 from typing import Any
 
-from msgspec import Struct
-
-from tocsin.streams import events
-from tocsin.streams.money import AMOUNT_MAX_MINOR, MINOR_DIGITS
+from tocsin.streams import checks_engagements, events
+from tocsin.streams.money import AMOUNT_MAX_MINOR
+from tocsin.streams.refusals import (
+    DELIVERED_DAYS_MAX,
+    MS_PER_DAY,
+    Code,
+    Refusal,
+    check_amount,
+    check_currency,
+    check_day,
+    check_due,
+    check_id,
+    check_number,
+    check_occurred,
+    check_reference,
+    check_sum,
+    check_text,
+    check_timestamp,
+    check_word,
+)
 from tocsin.streams.sources import HOLDABLE, NAMES
 
-MS_PER_DAY = 86_400_000
-EARLIEST_INSTANT = 631_152_000_000  # 1990-01-01
-LATEST_INSTANT = 7_258_118_400_000  # 2200-01-01
-AHEAD_DAYS_MAX = 2  # clocks of source systems differ, and zones do
-DUE_AFTER_DAYS_MAX = 5 * 366
-DUE_BEFORE_DAYS_MAX = 2 * 366
-ID_LENGTH_MAX = 128
-TEXT_LENGTH_MAX = 10_000
+__all__ = ["MS_PER_DAY", "Code", "Refusal", "check", "check_id", "check_timestamp"]
+
 REFERENCES_MAX = 10_000
 TERMS_DAYS_MAX = 5 * 366
+MARK_BEFORE_DAYS_MAX = 10 * 366
+MARK_AFTER_DAYS_MAX = 31  # a source that is closed over holidays may say so before
 
 CREDIT_REASONS = frozenset({"RETURN", "PRICE", "DUPLICATE", "GOODWILL", "OTHER"})
 COMPLAINT_KINDS = frozenset(
     {"QUALITY", "DELIVERY", "PRICE", "SERVICE", "BILLING", "DEMAND", "OTHER"}
 )
 COMPLAINT_OUTCOMES = frozenset({"UPHELD", "REJECTED", "WITHDRAWN"})
-
-
-@unique
-class Code(StrEnum):
-    """Why a readable record is refused."""
-
-    ID_EMPTY = "ID_EMPTY"  # an identifier has no characters
-    ID_TOO_LONG = "ID_TOO_LONG"  # an identifier exceeds 128 characters
-    ID_UNPRINTABLE = "ID_UNPRINTABLE"  # an identifier holds control or invisible characters
-    AMOUNT_NOT_POSITIVE = "AMOUNT_NOT_POSITIVE"  # zero or negative money
-    AMOUNT_TOO_LARGE = "AMOUNT_TOO_LARGE"  # above 10^15 minor units
-    CURRENCY_UNKNOWN = "CURRENCY_UNKNOWN"  # not an active ISO 4217 code
-    DATE_ABSURD = "DATE_ABSURD"  # an instant or date that cannot be meant
-    AHEAD_OF_CLOCK = "AHEAD_OF_CLOCK"  # sequence time implausibly far after the business date
-    VALUE_UNKNOWN = "VALUE_UNKNOWN"  # a word outside of its list
-    TEXT_TOO_LONG = "TEXT_TOO_LONG"  # free text above 10,000 characters
-    TOO_MANY_REFERENCES = "TOO_MANY_REFERENCES"  # a payment names more than 10,000 invoices
-    LIMIT_NEGATIVE = "LIMIT_NEGATIVE"  # a credit limit below zero
-    LIMIT_WITHOUT_CURRENCY = "LIMIT_WITHOUT_CURRENCY"  # a credit limit without its currency
-    TERMS_ABSURD = "TERMS_ABSURD"  # payment terms below 0 or above five years
-    POLICY_INVALID = "POLICY_INVALID"  # the policy document has problems
-    POLICY_VERSION_REUSED = "POLICY_VERSION_REUSED"  # a known name and version, other content
-    TOPIC_NOT_HOLDABLE = "TOPIC_NOT_HOLDABLE"  # a release of a topic that is never held
-    BEYOND_LIMIT = "BEYOND_LIMIT"  # undoes a document that was only folded in aggregate
-
-
-class Refusal(Struct, frozen=True):
-    """A record that changes nothing. `detail` says what, where and how to mend it."""
-
-    code: str
-    detail: str
+SIZES = frozenset({"MICRO", "SMALL", "MEDIUM", "LARGE", "PUBLIC"})
+WHOLE_BASIS_POINTS = 10_000
 
 
 def check(event: events.Event, timestamp: int) -> Refusal | None:
@@ -69,132 +48,40 @@ def check(event: events.Event, timestamp: int) -> Refusal | None:
     return _CHECKS[type(event)](event, timestamp)
 
 
-def check_id(field: str, value: str) -> Refusal | None:
-    """Judge an identifier: 1 to 128 printable characters."""
-    if 0 < len(value) <= ID_LENGTH_MAX and value.isprintable():
-        return None
-    if not value:
-        return Refusal(Code.ID_EMPTY, f"{field} is empty: send the identifier of the source system")
-    if len(value) > ID_LENGTH_MAX:
-        return Refusal(
-            Code.ID_TOO_LONG,
-            f"{field} has {len(value)} characters: shorten it to {ID_LENGTH_MAX}",
-        )
-    return Refusal(
-        Code.ID_UNPRINTABLE,
-        f"{field} {value!a} holds control or invisible characters: remove them",
-    )
-
-
-def check_timestamp(timestamp: int) -> Refusal | None:
-    """Judge a record's sequence time where there is no business date yet to compare it with."""
-    if EARLIEST_INSTANT <= timestamp < LATEST_INSTANT:
-        return None
-    return Refusal(
-        Code.DATE_ABSURD,
-        f"the record's timestamp {timestamp} lies outside 1990 to 2199: "
-        "set it to the business instant in milliseconds since 1970",
-    )
-
-
-def _amount(field: str, amount_minor: int) -> Refusal | None:
-    if amount_minor <= 0:
-        return Refusal(
-            Code.AMOUNT_NOT_POSITIVE,
-            f"{field} is {amount_minor}: send a positive amount; "
-            "a credit is a CreditNoteIssued, a bounced payment a PaymentReversed",
-        )
-    if amount_minor > AMOUNT_MAX_MINOR:
-        return Refusal(
-            Code.AMOUNT_TOO_LARGE,
-            f"{field} is {amount_minor}: above {AMOUNT_MAX_MINOR} minor units; check the unit",
-        )
-    return None
-
-
-def _currency(field: str, currency: str) -> Refusal | None:
-    if currency in MINOR_DIGITS:
-        return None
-    return Refusal(
-        Code.CURRENCY_UNKNOWN,
-        f"{field} {currency[:20]!a} is no ISO 4217 code: send one such as CNY or EUR",
-    )
-
-
-def _occurred(occurred_at: int, timestamp: int) -> Refusal | None:
-    if occurred_at < EARLIEST_INSTANT:
-        return Refusal(
-            Code.DATE_ABSURD,
-            f"occurred_at is {occurred_at}, before 1990: send milliseconds since 1970",
-        )
-    if occurred_at > timestamp + AHEAD_DAYS_MAX * MS_PER_DAY:
-        return Refusal(
-            Code.DATE_ABSURD,
-            f"occurred_at {occurred_at} is more than {AHEAD_DAYS_MAX} days after the record's "
-            f"timestamp {timestamp}: a fact cannot be known before it happens",
-        )
-    return None
-
-
-def _due(due_date: int, occurred_at: int) -> Refusal | None:
-    days = due_date - occurred_at // MS_PER_DAY
-    if -DUE_BEFORE_DAYS_MAX <= days <= DUE_AFTER_DAYS_MAX:
-        return None
-    return Refusal(
-        Code.DATE_ABSURD,
-        f"due_date lies {abs(days)} days {'after' if days > 0 else 'before'} the invoice: "
-        "send the date in days since 1970, within five years after or two before",
-    )
-
-
-def _word(field: str, value: str, known: frozenset[str]) -> Refusal | None:
-    if value in known:
-        return None
-    return Refusal(
-        Code.VALUE_UNKNOWN,
-        f"{field} {value[:40]!a} is unknown: use one of {', '.join(sorted(known))}",
-    )
-
-
-def _text(field: str, value: str | None) -> Refusal | None:
-    if value is None or len(value) <= TEXT_LENGTH_MAX:
-        return None
-    return Refusal(
-        Code.TEXT_TOO_LONG,
-        f"{field} has {len(value)} characters: shorten it to {TEXT_LENGTH_MAX}",
-    )
-
-
-def _reference(field: str, value: str | None) -> Refusal | None:
-    return None if value is None else check_id(field, value)
-
-
 def _invoice(event: events.InvoiceIssued, timestamp: int) -> Refusal | None:
     return (
         check_id("invoice_id", event.invoice_id)
-        or _amount("amount_minor", event.amount_minor)
-        or _currency("currency", event.currency)
-        or _occurred(event.occurred_at, timestamp)
-        or _due(event.due_date, event.occurred_at)
+        or check_amount("amount_minor", event.amount_minor)
+        or check_currency("currency", event.currency)
+        or check_occurred(event.occurred_at, timestamp)
+        or check_due(event.due_date, event.occurred_at)
+        or check_sum("cost_minor", event.cost_minor)
+        or check_day(
+            "delivered_on",
+            event.delivered_on,
+            event.occurred_at,
+            DELIVERED_DAYS_MAX,
+            DELIVERED_DAYS_MAX,
+        )
     )
 
 
 def _invoice_cancelled(event: events.InvoiceCancelled, timestamp: int) -> Refusal | None:
     return (
         check_id("invoice_id", event.invoice_id)
-        or _occurred(event.occurred_at, timestamp)
-        or _text("reason", event.reason)
+        or check_occurred(event.occurred_at, timestamp)
+        or check_text("reason", event.reason)
     )
 
 
 def _credit_note(event: events.CreditNoteIssued, timestamp: int) -> Refusal | None:
     return (
         check_id("credit_note_id", event.credit_note_id)
-        or _reference("invoice_id", event.invoice_id)
-        or _amount("amount_minor", event.amount_minor)
-        or _currency("currency", event.currency)
-        or _word("reason", event.reason, CREDIT_REASONS)
-        or _occurred(event.occurred_at, timestamp)
+        or check_reference("invoice_id", event.invoice_id)
+        or check_amount("amount_minor", event.amount_minor)
+        or check_currency("currency", event.currency)
+        or check_word("reason", event.reason, CREDIT_REASONS)
+        or check_occurred(event.occurred_at, timestamp)
     )
 
 
@@ -212,35 +99,35 @@ def _payment(event: events.PaymentReceived, timestamp: int) -> Refusal | None:
             return refusal
     return (
         check_id("payment_id", event.payment_id)
-        or _amount("amount_minor", event.amount_minor)
-        or _currency("currency", event.currency)
-        or _occurred(event.occurred_at, timestamp)
+        or check_amount("amount_minor", event.amount_minor)
+        or check_currency("currency", event.currency)
+        or check_occurred(event.occurred_at, timestamp)
     )
 
 
 def _payment_reversed(event: events.PaymentReversed, timestamp: int) -> Refusal | None:
     return (
         check_id("payment_id", event.payment_id)
-        or _occurred(event.occurred_at, timestamp)
-        or _text("reason", event.reason)
+        or check_occurred(event.occurred_at, timestamp)
+        or check_text("reason", event.reason)
     )
 
 
 def _complaint(event: events.ComplaintOpened, timestamp: int) -> Refusal | None:
     return (
         check_id("complaint_id", event.complaint_id)
-        or _reference("invoice_id", event.invoice_id)
-        or _word("kind", event.kind, COMPLAINT_KINDS)
-        or _text("text", event.text)
-        or _occurred(event.occurred_at, timestamp)
+        or check_reference("invoice_id", event.invoice_id)
+        or check_word("kind", event.kind, COMPLAINT_KINDS)
+        or check_text("text", event.text)
+        or check_occurred(event.occurred_at, timestamp)
     )
 
 
 def _complaint_resolved(event: events.ComplaintResolved, timestamp: int) -> Refusal | None:
     return (
         check_id("complaint_id", event.complaint_id)
-        or _word("outcome", event.outcome, COMPLAINT_OUTCOMES)
-        or _occurred(event.occurred_at, timestamp)
+        or check_word("outcome", event.outcome, COMPLAINT_OUTCOMES)
+        or check_occurred(event.occurred_at, timestamp)
     )
 
 
@@ -253,14 +140,14 @@ def _customer(event: events.CustomerUpdated, timestamp: int) -> Refusal | None:
                 f"credit_limit_minor is {limit}: send 0 for no credit, null for no limit",
             )
         if limit > AMOUNT_MAX_MINOR:
-            return _amount("credit_limit_minor", limit)
+            return check_amount("credit_limit_minor", limit)
         if event.credit_limit_currency is None:
             return Refusal(
                 Code.LIMIT_WITHOUT_CURRENCY,
                 "credit_limit_minor is set without credit_limit_currency: send both",
             )
     if event.credit_limit_currency is not None:
-        refusal = _currency("credit_limit_currency", event.credit_limit_currency)
+        refusal = check_currency("credit_limit_currency", event.credit_limit_currency)
         if refusal is not None:
             return refusal
     if terms is not None and not 0 <= terms <= TERMS_DAYS_MAX:
@@ -268,11 +155,21 @@ def _customer(event: events.CustomerUpdated, timestamp: int) -> Refusal | None:
             Code.TERMS_ABSURD,
             f"payment_terms_days is {terms}: send 0 to {TERMS_DAYS_MAX}",
         )
+    size, prepayment = event.size, event.prepayment_basis_points
+    if size is not None:
+        refusal = check_word("size", size, SIZES)
+        if refusal is not None:
+            return refusal
+    if prepayment is not None:
+        refusal = check_number("prepayment_basis_points", prepayment, 0, WHOLE_BASIS_POINTS)
+        if refusal is not None:
+            return refusal
     return (
-        _text("name", event.name)
-        or _reference("segment", event.segment)
-        or _reference("country", event.country)
-        or _occurred(event.occurred_at, timestamp)
+        check_text("name", event.name)
+        or check_reference("segment", event.segment)
+        or check_reference("country", event.country)
+        or check_reference("group_id", event.group_id)
+        or check_occurred(event.occurred_at, timestamp)
     )
 
 
@@ -284,13 +181,25 @@ def _nothing(event: events.DayClosed | events.WentLive, timestamp: int) -> Refus
     return None
 
 
+def _completed(event: events.SourceCompleted, timestamp: int) -> Refusal | None:
+    if event.source_topic_id not in HOLDABLE:
+        return Refusal(
+            Code.TOPIC_NOT_MARKABLE,
+            f"source_topic_id {event.source_topic_id} carries no facts: name one of {_facts()}",
+        )
+    return check_day("date", event.date, timestamp, MARK_BEFORE_DAYS_MAX, MARK_AFTER_DAYS_MAX)
+
+
+def _facts() -> str:
+    return ", ".join(f"{topic_id} ({NAMES[topic_id]})" for topic_id in sorted(HOLDABLE))
+
+
 def _release(event: events.HoldReleased, timestamp: int) -> Refusal | None:
     if event.topic_id in HOLDABLE:
         return None
-    known = ", ".join(f"{topic_id} ({NAMES[topic_id]})" for topic_id in sorted(HOLDABLE))
     return Refusal(
         Code.TOPIC_NOT_HOLDABLE,
-        f"topic_id {event.topic_id} is never on hold: name one of {known}",
+        f"topic_id {event.topic_id} is never on hold: name one of {_facts()}",
     )
 
 
@@ -307,5 +216,7 @@ _CHECKS: dict[type, Callable[[Any, int], Refusal | None]] = {
     events.PolicyPublished: _policy,
     events.DayClosed: _nothing,
     events.WentLive: _nothing,
+    events.SourceCompleted: _completed,
     events.HoldReleased: _release,
+    **checks_engagements.CHECKS,
 }

@@ -154,6 +154,23 @@ def test_every_event_can_be_told() -> None:
         events.DayClosed(1, "system"),
         events.WentLive("me"),
         events.HoldReleased(4, 9, False, "me", "mended"),
+        events.SourceCompleted(4, 1, "erp"),
+        events.OrderChanged("C", "H1", 0, "QUANTITY", "O1"),
+        events.OrderUpdated("C", "O1", 0, 700, 0, "EUR"),
+        events.ServiceRecorded("C", "S1", 0, 95, 1200, "EUR"),
+        events.ContactLogged("C", "T1", 0, "PHONE", "REFUSED_TO_PAY", "DISPUTE", "no", None, "Li"),
+        events.ContractBreached("C", "B1", 0, "RESALE", True, "sold on"),
+        events.SatisfactionReported("C", "Y1", 0, 3),
+        events.DisputeOpened("C", "D1", 0, "I1", 5000, "EUR", "PRICE", True),
+        events.DisputeResolved("C", "D1", 0, "PARTLY_ACCEPTED", False),
+        events.SilenceBegan("C", "Q1", 0, "Li", "trade fair", 31, "overdue-amount"),
+        events.SilenceEnded("C", "Q1", 0, "Li", "over"),
+        events.WarningAcknowledged("C", "ab12", 0, "Li", "called"),
+        events.VerdictGiven("C", "ab12", 0, "FALSE_ALARM", "Li", "paid"),
+        events.RatingReported("C", 0, "agency", 12, "BB"),
+        events.FinancialsReported("C", 0, 19722, "EUR", -500, None, 100),
+        events.AlertRaised("C", "A1", 0, "COURT", "sued"),
+        events.AlertLifted("C", "A1", 0),
     ]
 
     lines = [" ".join(tell(event)) for event in told]
@@ -163,6 +180,25 @@ def test_every_event_can_be_told() -> None:
     assert lines[0] == "invoice I1 123.45 EUR, due 1970-01-06"
     assert "for I1, I2" in lines[3]
     assert "limit 0.00 EUR" in lines[7]
+    assert lines[12:] == [
+        "source complete payments up to 1970-01-02, by erp",
+        "order changed H1 quantity of order O1",
+        "order O1 7.00 EUR open, 0.00 EUR delivered, not invoiced",
+        "service S1 1 h 35 min, 12.00 EUR",
+        "contact T1 phone, refused to pay (dispute), by Li: no",
+        "breach B1 serious, resale: sold on",
+        "satisfaction Y1 3 of 10",
+        "dispute D1 50.00 EUR of I1, price, our fault",
+        "dispute resolved D1 partly accepted",
+        "silence Q1 rule overdue-amount until 1970-02-01, by Li: trade fair",
+        "silence ended Q1 by Li: over",
+        "warning acknowledged ab12 by Li: called",
+        "verdict ab12 false alarm, by Li: paid",
+        "rating agency notch 12 of 30 (BB)",
+        "accounts C to 2023-12-31: equity -5.00 EUR, income 1.00 EUR",
+        "alert A1 court: sued",
+        "alert lifted A1 ",
+    ]
 
 
 @pytest.mark.parametrize("text", ["payments/1", "warnings/0/1", "payments/x/1", "nope/0/0", ""])

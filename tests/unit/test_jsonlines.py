@@ -107,7 +107,7 @@ LINE = jsonlines.format(INVOICE)
         ("{", Code.NOT_JSON, "one JSON object a line"),
         ("[]", Code.FIELD_INVALID, "Expected `object`"),
         ("{}", Code.FIELD_INVALID, "missing required field `type`"),
-        (LINE.replace("Issued", "Mailed"), Code.TYPE_UNKNOWN, "use one of ComplaintOpened, "),
+        (LINE.replace("Issued", "Mailed"), Code.TYPE_UNKNOWN, "use one of AlertLifted, "),
         (LINE.replace("currency", "coin"), Code.FIELD_INVALID, "`coin`"),
         (LINE.replace("12345", "123.45"), Code.FIELD_INVALID, r"\$\.amount_minor"),
         (LINE.replace("12345", "1" * 20), Code.FIELD_INVALID, r"\$\.amount_minor"),
