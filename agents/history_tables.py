@@ -48,6 +48,8 @@ _PREFIXES: Final = {DEAD_LETTERS.name: "refused_", CLOCK.name: "held_"}
 _CODES: Final = frozenset(
     {
         "action",
+        "agency",
+        "channel",
         "code",
         "country",
         "credit_limit_currency",
@@ -60,10 +62,12 @@ _CODES: Final = frozenset(
         "rule",
         "segment",
         "severity",
+        "size",
         "stage",
         "suspended_by",
         "transition",
         "unit",
+        "verdict",
     }
 )
 _SCALARS: Final = {

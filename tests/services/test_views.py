@@ -22,13 +22,16 @@ from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.history import HistoryRecord
 from tocsin.agents.migrate import migrate
 from tocsin.schemas.catalog import (
+    CLOCK,
     COMPLAINTS,
     CUSTOMERS,
     DEAD_LETTERS,
+    ENGAGEMENTS,
     INVOICES,
     JOURNAL,
     LEDGERS,
     PAYMENTS,
+    POLICIES,
     WARNINGS,
     Topic,
 )
@@ -40,12 +43,22 @@ from tocsin.streams.documents import Account, Due, Profile, Summary
 from tocsin.streams.events import (
     ComplaintOpened,
     ComplaintResolved,
+    ContactLogged,
     CreditNoteIssued,
     CustomerUpdated,
+    DisputeOpened,
+    DisputeResolved,
+    HoldReleased,
     InvoiceCancelled,
     InvoiceIssued,
     PaymentReceived,
     PaymentReversed,
+    PolicyPublished,
+    ServiceRecorded,
+    SilenceBegan,
+    SilenceEnded,
+    VerdictGiven,
+    WarningAcknowledged,
 )
 from tocsin.streams.state import STATE_VERSION, Kind
 
@@ -413,3 +426,195 @@ def test_reconciliation_shows_what_the_journal_read_and_the_history_lacks(
     )
 
     assert found == [("read", 3, 4, 4, 0), ("read", 4, 2, 0, 2), ("written", None, 1, 1, 0)]
+
+
+def disputed(number: str, opened: str, amount_minor: int) -> DisputeOpened:
+    return DisputeOpened("C1", number, noon(opened), "I1", amount_minor, "EUR", "PRICE", False)
+
+
+def test_disputes_show_corrections_their_end_and_whose_fault_it_was(history: History) -> None:
+    history.facts(
+        ENGAGEMENTS,
+        disputed("D1", "2025-01-10", 100),
+        disputed("D1", "2025-01-10", 80),
+        DisputeResolved("C1", "D1", noon("2025-02-01"), "ACCEPTED", True),
+        disputed("D2", "2025-01-11", 50),
+        DisputeResolved("C1", "D9", noon("2025-02-01"), "REJECTED", False),
+        disputed("D3", "2025-01-12", 1),
+    )
+    history.add(DEAD_LETTERS, letter(ENGAGEMENTS, 5))
+
+    found = history.rows(
+        "SELECT dispute, disputed_invoice, disputed_minor, disputed_for, is_resolved, "
+        "dispute_outcome, is_ours FROM v_disputes ORDER BY dispute"
+    )
+
+    assert found == [
+        ("D1", "I1", 80, "PRICE", 1, "ACCEPTED", True),
+        ("D2", "I1", 50, "PRICE", 0, None, False),
+    ]
+
+
+def test_complaint_and_dispute_rates_leave_out_what_was_withdrawn_or_is_a_year_ago(
+    history: History,
+) -> None:
+    history.business_date("2025-06-30")
+    history.facts(
+        INVOICES,
+        *(invoice(f"I{n}", "2025-01-15", 100) for n in range(3)),
+        invoice("I8", "2024-06-30", 100),
+        invoice("I9", "2025-01-15", 100),
+        InvoiceCancelled("C1", "I9", noon("2025-01-16")),
+    )
+    history.facts(
+        COMPLAINTS,
+        ComplaintOpened("C1", "K1", noon("2025-02-01"), "PRICE"),
+        ComplaintOpened("C1", "K2", noon("2025-02-01"), "PRICE"),
+        ComplaintResolved("C1", "K2", noon("2025-02-02"), "WITHDRAWN"),
+        ComplaintOpened("C2", "K1", noon("2025-02-01"), "PRICE"),
+    )
+    history.facts(
+        ENGAGEMENTS,
+        disputed("D1", "2025-07-01", 5),
+        disputed("D2", "2025-02-01", 5),
+        disputed("D3", "2025-02-01", 5),
+    )
+
+    found = history.rows("SELECT * FROM v_complaint_rates ORDER BY customer_id")
+
+    assert found == [("C1", 3, 1, 2, 3333, 6666), ("C2", 0, 1, 0, None, None)]
+
+
+def test_concentration_is_the_share_of_the_ten_largest_debtors(history: History) -> None:
+    for number in range(1, 13):
+        account = Account(open_minor=number * 100, unapplied_minor=50)
+        history.standing(f"C{number:02}", Summary(accounts={"EUR": account}))
+    ahead = Account(open_minor=0, unapplied_minor=10**15)
+    history.standing("C99", Summary(accounts={"EUR": ahead, "USD": Account(open_minor=7)}))
+
+    found = history.rows(
+        "SELECT currency, debtors, total_owed_minor, largest_customer, largest_basis_points, "
+        "ten_largest_basis_points FROM v_concentration ORDER BY currency"
+    )
+
+    assert found == [
+        ("EUR", 12, 7200, "C12", 1597, 9722),
+        ("USD", 1, 7, "C99", 10000, 10000),
+    ]
+
+
+def test_a_margin_is_sales_less_delivered_cost_and_service(history: History) -> None:
+    history.business_date("2025-06-30")
+    history.facts(
+        INVOICES,
+        invoice("I1", "2025-01-15", 1000, cost_minor=700),
+        invoice("I2", "2025-01-15", 9999),
+        invoice("I3", "2025-01-15", 500, cost_minor=100),
+        InvoiceCancelled("C1", "I3", noon("2025-01-16")),
+        invoice("I4", "2025-01-15", 100, cost_minor=1),
+        invoice("I4", "2025-01-15", 200, cost_minor=150),
+    )
+    history.facts(
+        ENGAGEMENTS,
+        ServiceRecorded("C1", "S1", noon("2025-02-01"), 60, 400, "EUR"),
+        ServiceRecorded("C1", "S2", noon("2025-02-01"), 60),
+        ServiceRecorded("C2", "S1", noon("2025-02-01"), 60, 5, "EUR"),
+    )
+
+    found = history.rows("SELECT * FROM v_margins ORDER BY customer_id")
+
+    assert found == [
+        ("C1", "EUR", 1200, 850, 400, -50, -416),
+        ("C2", "EUR", 0, 0, 5, -5, None),
+    ]
+
+
+def test_silences_tell_who_muted_what_why_and_until_when(history: History) -> None:
+    history.business_date("2025-06-30")
+    history.facts(
+        ENGAGEMENTS,
+        SilenceBegan("C1", "Q1", noon("2025-06-01"), "Li", "fair", day("2025-07-01")),
+        SilenceBegan("C1", "Q2", noon("2025-06-01"), "Li", "move", day("2025-06-30"), "late-share"),
+        SilenceBegan("C1", "Q3", noon("2025-06-01"), "Li", "talks", day("2025-09-01")),
+        SilenceEnded("C1", "Q3", noon("2025-06-20"), "Wu", "failed"),
+    )
+
+    found = history.rows(
+        "SELECT silence, muted, begun_by, begun_because, last_expires_on, ended_at, ended_by, "
+        "ended_because, is_over FROM v_silences ORDER BY silence"
+    )
+
+    ended = datetime(2025, 6, 20, 12)
+    assert found == [
+        ("Q1", "all rules", "Li", "fair", date(2025, 7, 1), None, None, None, 0),
+        ("Q2", "late-share", "Li", "move", date(2025, 6, 30), None, None, None, 1),
+        ("Q3", "all rules", "Li", "talks", date(2025, 9, 1), ended, "Wu", "failed", 1),
+    ]
+
+
+def test_every_intervention_leaves_a_row_with_author_and_reason(history: History) -> None:
+    history.facts(
+        ENGAGEMENTS,
+        SilenceBegan("C1", "Q1", noon("2025-06-01"), "Li", "fair", day("2025-07-01")),
+        SilenceEnded("C1", "Q1", noon("2025-06-02"), "Wu", "over"),
+        WarningAcknowledged("C1", "e1", noon("2025-06-03"), "Li", "called"),
+        VerdictGiven("C1", "e1", noon("2025-06-04"), "FALSE_ALARM", "Wu", "paid"),
+        ContactLogged("C1", "T1", noon("2025-06-05"), "PHONE", "ANSWERED"),
+    )
+    release = HoldReleased(PAYMENTS.topic_id, 9, True, "Li", "mended")
+    history.add(CLOCK, CODEC.encode(CLOCK.topic_id, release))
+    published = PolicyPublished("default", 2, noon("2025-06-06"), "{}", "")
+    history.add(POLICIES, *[CODEC.encode(POLICIES.topic_id, published)] * 2)
+
+    found = history.rows(
+        "SELECT intervention, concerning, document, by_whom, because, outcome_told "
+        "FROM v_interventions ORDER BY at"
+    )
+
+    assert found == [
+        ("SilenceBegan", "C1", "Q1", "Li", "fair", ""),
+        ("SilenceEnded", "C1", "Q1", "Wu", "over", ""),
+        ("WarningAcknowledged", "C1", "e1", "Li", "called", ""),
+        ("VerdictGiven", "C1", "e1", "Wu", "paid", "FALSE_ALARM"),
+        ("PolicyPublished", "default", "2", None, "default 2", ""),
+        ("HoldReleased", "0", "4", "Li", "mended", "DRAINED"),
+    ]
+
+
+def test_precision_counts_the_last_verdict_on_each_episode(history: History) -> None:
+    history.add(
+        WARNINGS,
+        *(step(episode_id=f"e{n}") for n in range(3)),
+        step(episode_id="e0", transition="CLEARED"),
+        step(episode_id="e9", rule="late-share"),
+    )
+    said = [("e0", "FALSE_ALARM"), ("e0", "TRUE_ALARM"), ("e1", "TRUE_ALARM"),
+            ("e2", "FALSE_ALARM"), ("e9", "FALSE_ALARM"), ("unknown", "TRUE_ALARM")]  # fmt: skip
+    history.facts(
+        ENGAGEMENTS,
+        *(VerdictGiven("C1", e, noon("2025-06-04"), verdict, "Wu", "so") for e, verdict in said),
+    )
+
+    found = history.rows("SELECT * FROM v_precision ORDER BY rule")
+
+    assert found == [("late-share", 0, 1, 0), ("overdue-amount", 2, 1, 6666)]
+
+
+def test_an_engagement_is_what_was_said_of_its_document_last(history: History) -> None:
+    history.facts(
+        ENGAGEMENTS,
+        ContactLogged("C1", "T1", noon("2025-06-05"), "PHONE", "UNANSWERED", author="Li"),
+        ContactLogged("C1", "T1", noon("2025-06-05"), "PHONE", "ANSWERED", author="Li"),
+        ContactLogged("C2", "T1", noon("2025-06-05"), "EMAIL", "CAME_IN", text="hello"),
+    )
+    history.add(ENGAGEMENTS, b"no record at all")
+
+    found = history.rows(
+        "SELECT customer_id, event, document_id, what, channel_used, author, words "
+        "FROM v_engagements ORDER BY customer_id"
+    )
+
+    assert found == [
+        ("C1", "ContactLogged", "T1", "ANSWERED", "PHONE", "Li", None),
+        ("C2", "ContactLogged", "T1", "CAME_IN", "EMAIL", None, "hello"),
+    ]
