@@ -59,7 +59,10 @@ class Funds(Struct, array_like=True, gc=False):
 
 
 class Complaint(Struct, array_like=True, gc=False):
-    """A complaint. Without a kind, only its outcome is known so far."""
+    """A complaint. Without a kind, only its outcome is known so far.
+
+    `is_again`: an earlier complaint about the same invoice had been settled before.
+    """
 
     occurred_at: int = 0
     opened_on: int = 0
@@ -69,6 +72,7 @@ class Complaint(Struct, array_like=True, gc=False):
     outcome: str = ""
     resolved_at: int = 0
     closed_on: int = 0
+    is_again: bool = False
 
 
 class Dispute(Struct, array_like=True, gc=False):
@@ -101,8 +105,8 @@ class Order(Struct, array_like=True, gc=False):
 class Entry(Struct, array_like=True, gc=False):
     """Something noted of a customer once: a contact, a breach, a change of order, an alert.
 
-    `kind` is its kind or outcome, `amount` its size if it has one (minutes, rating), `content` a
-    digest that tells a duplicate from a correction. Without a kind, only its end is known so far.
+    `kind` is its kind or outcome, `amount` its size if it has one (minutes, rating), `content` what
+    else is counted of it (a reason, a cost). Without a kind, only its end is known so far.
     """
 
     occurred_at: int = 0

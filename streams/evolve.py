@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tocsin.streams import events
+from tocsin.streams import complaints, conduct, events, standing
 from tocsin.streams.application import (
     free,
     place,
@@ -22,13 +22,12 @@ from tocsin.streams.application import (
     take_back,
 )
 from tocsin.streams.checks import Code, Refusal
-from tocsin.streams.documents import Complaint, Funds, Invoice, Profile
+from tocsin.streams.documents import Funds, Invoice
 from tocsin.streams.folding import UNCHANGED, Today, beyond_limit, fold_in_aggregate
 from tocsin.streams.ledger import (
     COMPLAINT_RATE,
     COMPLAINTS,
     ISSUED,
-    PROFILE,
     RETURN_RATE,
     RETURNS,
     Ledger,
@@ -259,80 +258,6 @@ def _reverse(
     return "ITEM_CORRECTED"
 
 
-def _complain(
-    ledger: Ledger, event: events.ComplaintOpened, offset: int, today: Today
-) -> str | Refusal:
-    complaint_id, now = event.complaint_id, today.date
-    opened_on = min(today.calendar.local_date(event.occurred_at), now)
-    complaint = ledger.complaints.get(complaint_id)
-    if complaint is None:
-        if ledger.summary.document_count >= today.documents_max:
-            _count_complaint(ledger, opened_on, today, 1)
-            return fold_in_aggregate(ledger)
-        complaint = ledger.complaints[complaint_id] = Complaint(closed_on=now)
-        ledger.remember("k" + complaint_id, complaint, now, today.horizon_days)
-    elif (event.occurred_at, event.kind, event.invoice_id) == (
-        complaint.occurred_at,
-        complaint.kind,
-        complaint.invoice_id,
-    ):
-        return UNCHANGED
-    elif complaint.kind and complaint.outcome != "WITHDRAWN":
-        _count_complaint(ledger, complaint.opened_on, today, -1)
-    complaint.occurred_at = event.occurred_at
-    complaint.opened_on = opened_on
-    complaint.kind = event.kind
-    complaint.invoice_id = event.invoice_id
-    complaint.offset = offset
-    ledger.dirty["k" + complaint_id] = complaint
-    if complaint.outcome != "WITHDRAWN":
-        _count_complaint(ledger, opened_on, today, 1)
-    return "ITEM_CORRECTED"
-
-
-def _resolve(
-    ledger: Ledger, event: events.ComplaintResolved, offset: int, today: Today
-) -> str | Refusal:
-    complaint_id, now = event.complaint_id, today.date
-    complaint = ledger.complaints.get(complaint_id)
-    if complaint is None:
-        if ledger.summary.document_count >= today.documents_max:
-            return beyond_limit("complaint", complaint_id)
-        complaint = ledger.complaints[complaint_id] = Complaint(offset=offset)
-        ledger.remember("k" + complaint_id, complaint, now, today.horizon_days)
-    elif (event.occurred_at, event.outcome) == (complaint.resolved_at, complaint.outcome):
-        return UNCHANGED
-    was_counted = complaint.outcome != "WITHDRAWN"
-    is_counted = event.outcome != "WITHDRAWN"
-    if complaint.kind and was_counted != is_counted:
-        _count_complaint(ledger, complaint.opened_on, today, 1 if is_counted else -1)
-    complaint.outcome = event.outcome
-    complaint.resolved_at = event.occurred_at
-    complaint.closed_on = now
-    ledger.dirty["k" + complaint_id] = complaint
-    return "COMPLAINT_WITHDRAWN" if not is_counted else "FELL_BELOW_CLEAR_AT"
-
-
-def _update(
-    ledger: Ledger, event: events.CustomerUpdated, offset: int, today: Today
-) -> str | Refusal:
-    profile = Profile(
-        event.occurred_at,
-        event.name,
-        event.segment,
-        event.country,
-        event.credit_limit_minor,
-        event.credit_limit_currency,
-        event.payment_terms_days,
-    )
-    known = ledger.summary.profile
-    if profile == known or profile.occurred_at < known.occurred_at:
-        return UNCHANGED
-    ledger.summary.profile = profile
-    ledger.stirred |= PROFILE
-    return "CUSTOMER_UPDATED"
-
-
 def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
     summary = ledger.summary
     if day > today.date - today.horizon_days:
@@ -361,12 +286,6 @@ def _count_return(ledger: Ledger, funds: Funds, today: Today, change: int) -> No
         ledger.stirred |= RETURNS
 
 
-def _count_complaint(ledger: Ledger, day: int, today: Today, change: int) -> None:
-    if day > today.date - today.horizon_days:
-        ledger.complained.add(day, change)
-        ledger.stirred |= COMPLAINTS
-
-
 def _too_much(currency: str) -> Refusal:
     return Refusal(
         Code.AMOUNT_TOO_LARGE,
@@ -382,7 +301,7 @@ _HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
     events.CreditNoteIssued: _credit,
     events.PaymentReceived: _receive,
     events.PaymentReversed: _reverse,
-    events.ComplaintOpened: _complain,
-    events.ComplaintResolved: _resolve,
-    events.CustomerUpdated: _update,
+    **complaints.HANDLERS,
+    **conduct.HANDLERS,
+    **standing.HANDLERS,
 }

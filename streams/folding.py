@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.convention import Calendar
-from tocsin.streams.ledger import FOLDED, Ledger
+from tocsin.streams.ledger import CONDUCT, FOLDED, Ledger
 
 UNCHANGED = ""
 
@@ -26,6 +26,15 @@ class Today(Struct, gc=False):
     def day_of(self, instant: int) -> int:
         """The epoch day of an instant (epoch ms), not after the business date."""
         return min(self.calendar.local_date(instant), self.date)
+
+
+def tally(
+    ledger: Ledger, name: str, day: int, change: int, today: Today, stirred: int = CONDUCT
+) -> None:
+    """Change a tally on a day, unless that is past the horizon, and say what it stirs."""
+    if day > today.date - today.horizon_days:
+        ledger.tally(name).add(day, change)
+        ledger.stirred |= stirred
 
 
 def fold_in_aggregate(ledger: Ledger) -> str:

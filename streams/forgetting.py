@@ -1,11 +1,15 @@
 """Forgetting: documents past the horizon go, so that a ledger's size is bounded by its activity.
 
-A document is kept until `horizon_days` after it was closed, and while anything that it settled or
-was settled by is open. Money stays conserved: undoing a remembered document whose counterpart is
+A document is kept until `horizon_days` after it was closed; money and invoices also while anything
+that they settled or were settled by is open, a dispute while its invoice is kept. An alert closes
+when it is lifted. Money stays conserved: undoing a remembered document whose counterpart is
 forgotten is done in aggregate (see `application`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 from tocsin.streams.documents import NEVER
 from tocsin.streams.ledger import PRUNE_INTERVAL_DAYS, Ledger
@@ -14,42 +18,63 @@ from tocsin.streams.ledger import PRUNE_INTERVAL_DAYS, Ledger
 def forget(ledger: Ledger, today: int, horizon_days: int) -> None:
     """Drop documents closed, and window days passed, more than the horizon ago."""
     summary, last = ledger.summary, today - horizon_days
+    forgotten = 0
+    for shelf, letter, old in _old(ledger, last):
+        for name in old:
+            del shelf[name]
+            ledger.dirty[letter + name] = None
+        forgotten += len(old)
+    summary.document_count -= forgotten
+    for window in (ledger.issued, ledger.returned, ledger.complained):
+        window.forget(last)
+    ledger.forget_tallies(last)
+    if forgotten:
+        ledger.index()
+    has_more = (
+        summary.document_count
+        or summary.issued
+        or summary.returns
+        or summary.complaints
+        or summary.tallies
+    )
+    summary.prune_on = today + PRUNE_INTERVAL_DAYS if has_more else NEVER
+
+
+def _old(ledger: Ledger, last: int) -> Iterator[tuple[dict[str, Any], str, list[str]]]:
+    """Documents closed before a day: their shelf, the letter before their names, their names.
+
+    Any: each shelf holds its own kind of document.
+    """
     invoices, funds = ledger.invoices, ledger.funds
     old_invoices = [
         invoice_id
         for invoice_id, invoice in invoices.items()
-        if invoice.closed_on
-        and invoice.closed_on < last
+        if 0 < invoice.closed_on < last
         and not any(key in funds and not funds[key].closed_on for key in invoice.applied or ())
     ]
     old_funds = [
         key
         for key, money in funds.items()
-        if money.closed_on
-        and money.closed_on < last
+        if 0 < money.closed_on < last
         and not any(
             target in invoices and not invoices[target].closed_on for target in money.applied or ()
         )
     ]
-    old_complaints = [
-        complaint_id
-        for complaint_id, complaint in ledger.complaints.items()
-        if complaint.closed_on < last
-    ]
-    for invoice_id in old_invoices:
-        del invoices[invoice_id]
-        ledger.dirty["i" + invoice_id] = None
-    for key in old_funds:
-        del funds[key]
-        ledger.dirty[key] = None
-    for complaint_id in old_complaints:
-        del ledger.complaints[complaint_id]
-        ledger.dirty["k" + complaint_id] = None
-    forgotten = len(old_invoices) + len(old_funds) + len(old_complaints)
-    summary.document_count -= forgotten
-    for window in (ledger.issued, ledger.returned, ledger.complained):
-        window.forget(last)
-    if forgotten:
-        ledger.index()
-    has_more = summary.document_count or summary.issued or summary.returns or summary.complaints
-    summary.prune_on = today + PRUNE_INTERVAL_DAYS if has_more else NEVER
+    yield invoices, "i", old_invoices
+    yield funds, "", old_funds
+    for shelf, letter in (
+        (ledger.complaints, "k"),
+        (ledger.orders, "o"),
+        (ledger.entries, ""),
+    ):
+        yield shelf, letter, [name for name, kept in shelf.items() if 0 < kept.closed_on < last]
+    disputes = ledger.disputes
+    yield (
+        disputes,
+        "d",
+        [
+            dispute_id
+            for dispute_id, dispute in disputes.items()
+            if 0 < dispute.closed_on < last and dispute.invoice_id not in invoices
+        ],
+    )

@@ -84,6 +84,7 @@ class Ledger:
 
     __slots__ = (
         "_tallies",
+        "about",
         "awaited",
         "complained",
         "complaints",
@@ -115,6 +116,7 @@ class Ledger:
         self.entries: dict[str, Entry] = {}  # by kind letter + id
         self.shelves: dict[str, Shelf] = {}
         self.awaited: dict[str, list[tuple[int, str]]] = {}  # money by the invoice it waits for
+        self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.is_touched = False
         self.stirred = 0
@@ -135,6 +137,13 @@ class Ledger:
             window = self._tallies[name] = Window(self.summary.tallies.setdefault(name, {}))
         return window
 
+    def forget_tallies(self, last: int) -> None:
+        """Drop the days up to and with `last` of all rolling windows by name."""
+        for name in list(self.summary.tallies):
+            self.tally(name).forget(last)
+            if not self.summary.tallies[name]:
+                del self.summary.tallies[name], self._tallies[name]
+
     def wake(self, day: int) -> None:
         """Have the customer assessed at the opening of `day`, unless it is earlier anyhow."""
         if day < self.summary.next_date:
@@ -152,8 +161,13 @@ class Ledger:
         summary.document_count += 1
         self.dirty[key] = document
         if summary.prune_on == NEVER:
-            summary.prune_on = today + horizon_days + 1
-            self.wake(summary.prune_on)
+            self.prune(today + horizon_days + 1)
+
+    def prune(self, day: int) -> None:
+        """Have what is too old forgotten on `day`, unless that happens earlier anyhow."""
+        if day < self.summary.prune_on:
+            self.summary.prune_on = day
+            self.wake(day)
 
     def owe(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
         """Raise an invoice's open amount."""
@@ -274,6 +288,10 @@ class Ledger:
         for key, funds in self.funds.items():
             if funds.unapplied_minor:
                 self.park(key, funds)
+        self.about = {}
+        for complaint_id, complaint in self.complaints.items():
+            if complaint.invoice_id is not None:
+                self.about.setdefault(complaint.invoice_id, []).append(complaint_id)
 
     def _index_summary(self) -> None:
         self.open_rules: set[str] = set()  # keys of rules with open episodes
