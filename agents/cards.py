@@ -66,7 +66,7 @@ def who(warning: RiskWarning, view: View) -> str:
 def step(warning: RiskWarning) -> str:
     """What happened to the episode, in one or two words."""
     phase = " (history)" if warning.phase == "HISTORY" else ""
-    muted = " (muted)" if warning.suspended_by else ""
+    muted = " (muted)" if warning.muted_by else ""
     return f"{warning.transition.lower()}{muted}{phase}"
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from tocsin.streams.policy import Policy, build_policy, canonical, hash_of
+from tocsin.streams.policy import Policy, canonical, hash_of
+from tocsin.streams.policy_reading import build_policy
 
 DEFAULT_POLICY_NAME = "default-policy.yaml"
 POLICY_BYTES_MAX = 1_000_000

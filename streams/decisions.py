@@ -53,7 +53,12 @@ class RiskWarning(Struct, frozen=True):
     policy_name: str
     policy_version: int
     policy_hash: str
-    suspended_by: str | None = None
+    muted_by: str | None = None
+    score: int | None = None
+    grade: str | None = None
+    flaps: int = 1
+    missing: str | None = None
+    incomplete: str | None = None
 
 
 class DecisionDigest:
@@ -77,6 +82,11 @@ class DecisionDigest:
             chain + msgspec.msgpack.encode(fields), digest_size=16
         ).digest()
         self.count += 1
+
+    def join(self, other: DecisionDigest) -> None:
+        """Take in a digest over other customers."""
+        self._chains |= other._chains
+        self.count += other.count
 
     def hexdigest(self) -> str:
         """The digest of all warnings so far."""

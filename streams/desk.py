@@ -23,7 +23,8 @@ from tocsin.streams.folding import UNCHANGED, Today
 from tocsin.streams.forgetting import forget
 from tocsin.streams.ledger import ALL, EXPOSURE, Ledger
 from tocsin.streams.ledgers import REST_DAYS, Ledgers
-from tocsin.streams.policy import Policy, Problem, Rule, hash_of, load_policy
+from tocsin.streams.policy import Policy, Problem, Rule, hash_of
+from tocsin.streams.policy_reading import load_policy
 from tocsin.streams.sources import POLICIES
 from tocsin.streams.state import LIVE, PartitionState, PolicyInForce, Sweep
 
@@ -208,7 +209,10 @@ class Desk:
         if rules is None:
             is_daily = stirred == _DAILY
             suspended = self._suspended
-            rules = policy.daily_plan(suspended) if is_daily else policy.plan(stirred, suspended)
+            variant = policy.variant(0)
+            rules = (
+                variant.daily_plan(suspended) if is_daily else variant.plan(stirred, suspended)
+            )
             self._plans[stirred] = rules
         return rules
 

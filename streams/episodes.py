@@ -18,10 +18,9 @@ from tocsin.streams.evidence import EVIDENCE_MAX, Proof, prove
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Unit
 from tocsin.streams.money import format_minor
-from tocsin.streams.policy import PLACEHOLDERS, Policy, Rule, Text
+from tocsin.streams.policy import OPENING_DIGEST, PLACEHOLDERS, Policy, Rule, Text
 from tocsin.streams.severity import SEVERITY_NAMES
 
-DIGEST_RULE = "opening-digest"
 _NO_PROOF = Proof((), 0, hashlib.blake2b(digest_size=16).hexdigest())
 
 
@@ -116,7 +115,7 @@ def digest(ledger: Ledger, moment: Moment) -> RiskWarning | None:
     return _build(
         ledger,
         moment,
-        rule=DIGEST_RULE,
+        rule=OPENING_DIGEST,
         subject="",
         episode=Episode(ordinal=1, steps=1),
         transition="DIGEST",

@@ -30,7 +30,7 @@ from tocsin.streams.convention import MS_PER_DAY
 from tocsin.streams.decisions import DecisionDigest, RiskWarning
 from tocsin.streams.events import InvoiceIssued, PaymentReceived
 from tocsin.streams.ledger import ALL
-from tocsin.streams.policy import load_policy
+from tocsin.streams.policy_reading import load_policy
 
 PARTITIONS = 2
 HELD = 0  # the partition that the storm hits

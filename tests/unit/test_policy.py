@@ -6,7 +6,8 @@ import pytest
 
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams.measures import MEASURES
-from tocsin.streams.policy import Policy, build_policy, canonical, hash_of, load_policy
+from tocsin.streams.policy import Policy, canonical, hash_of
+from tocsin.streams.policy_reading import build_policy, load_policy
 from tocsin.streams.severity import CRITICAL, HIGH, LOW, MEDIUM, build_ladder
 
 
