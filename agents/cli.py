@@ -39,6 +39,7 @@ COMMANDS = {
     "topics": Entry("Set up", "topics", "Create the topics, or check them."),
     "migrate": Entry("Set up", "services", "Bring ClickHouse's tables up to date."),
     "policy": Entry("Set up", "policy", "Check, show or publish a policy."),
+    "complete": Entry("Set up", "complete", "A source has everything up to a day."),
     "go-live": Entry("Set up", "topics", "History is loaded: warnings count from now."),
     "warnings": Entry("See", "warnings", "The latest, the open ones, or each as it comes."),
     "customer": Entry("See", "customer", "The credit file of one customer."),

@@ -2,16 +2,17 @@
 
 A day closed by a record of the clock topic closes for customers without events too. The worker
 that holds partition 0 writes it, to every partition in one transaction under a fixed id; closing a
-day twice does nothing, so a change of hands can't do harm.
+day twice does nothing, so a change of hands can't do harm. A day that waits for marks is told
+twice: at its first hour and at its latest.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from itertools import takewhile
 
-from tocsin.agents.changelog import read_last
+from tocsin.agents.changelog import last_record
 from tocsin.agents.control import announcing
 from tocsin.agents.faust_runtime import App
 from tocsin.agents.settings import Settings
@@ -23,38 +24,44 @@ from tocsin.streams.events import DayClosed
 log = logging.getLogger("tocsin.clock")
 
 INTERVAL_S = 10.0
+LOOK_BACK_DAYS = 7  # further than the latest hour of a day may lie behind it
 PURPOSE = "clock"
 
 
 class SystemClock:
-    """Knows the last day that was closed, and closes the next when its hour has come."""
+    """Knows the last instant at which a day was told closed, and tells the next when it comes."""
 
     def __init__(self, settings: Settings, convention: Convention) -> None:
         self._settings = settings
         self._convention = convention
-        self._closed: int | None = None
+        self._told: int | None = None
 
     async def tick(self, now: int) -> int | None:
-        """Close the day before the one that is open at `now` (epoch ms), if it is still open.
+        """Tell the latest instant up to `now` (epoch ms) at which a day may close, if it is untold.
 
-        Returns the day that was closed now. Earlier days close with it.
+        Returns the day that was told closed now. Earlier days close with it.
         """
-        day = self._convention.business_date(now) - 1
-        if self._closed is None:
-            self._closed = await self._last_closed()
-        if self._closed is not None and self._closed >= day:
+        instant, day = self._latest_end(now)
+        if self._told is None:
+            self._told = await self._last_told()
+        if self._told >= instant:
             return None
         async with announcing(self._settings, PURPOSE) as announcer:
-            closing = DayClosed(date=day, source="system")
-            await announcer.send_everywhere(CLOCK, closing, self._convention.closes_at(day))
-        self._closed = day
+            await announcer.send_everywhere(CLOCK, DayClosed(date=day, source="system"), instant)
+        self._told = instant
         return day
 
-    async def _last_closed(self) -> int | None:
+    def _latest_end(self, now: int) -> tuple[int, int]:
+        convention = self._convention
+        ends = convention.ends(convention.business_date(now) - LOOK_BACK_DAYS)
+        return list(takewhile(lambda end: end[0] <= now, ends))[-1]
+
+    async def _last_told(self) -> int:
+        """Instant (epoch ms) of the last closing that was told; 0 if none is the topic's last."""
         settings = self._settings
-        value = await read_last(settings.topic(CLOCK), 0, settings.client_options())
-        event: Any = open_codec(settings).decode(CLOCK.topic_id, value) if value else None
-        return event.date if isinstance(event, DayClosed) else None
+        last = await last_record(settings.topic(CLOCK), 0, settings.client_options())
+        event = open_codec(settings).decode(CLOCK.topic_id, last.value) if last else None
+        return int(last.timestamp) if last and isinstance(event, DayClosed) else 0
 
 
 def keep_system_clock(app: App, settings: Settings, convention: Convention) -> None:

@@ -16,7 +16,7 @@ from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.standings import STANDINGS
 from tocsin.agents.terminal import Column, Terminal
-from tocsin.agents.topics import Problem, apply, check
+from tocsin.agents.topics import apply, check, require_topic
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, JOURNAL, LEDGERS, WARNINGS
 from tocsin.streams.events import WentLive
@@ -98,20 +98,11 @@ def reset(settings: Settings, terminal: Terminal, yes: bool) -> None:
 
 
 async def _go_live(settings: Settings, instant_ms: int | None) -> int:
-    await _require_topics(settings)
+    await require_topic(settings, CLOCK)
     timestamp = await present_ms(settings) if instant_ms is None else instant_ms
     async with announcing(settings, "go-live") as announcer:
         await announcer.send_everywhere(CLOCK, WentLive(source=author()), timestamp)
     return timestamp
-
-
-async def _require_topics(settings: Settings) -> None:
-    async with connect(settings) as brokers:
-        count = (await brokers.partitions()).get(settings.topic(CLOCK))
-    if count != settings.partitions:
-        found = "does not exist" if count is None else f"has {count} partitions"
-        mend = "see `tocsin topics check`"
-        raise ConfigurationError(f"topic {Problem(settings.topic(CLOCK), found, mend)}")
 
 
 async def _reset(settings: Settings, names: list[str]) -> None:

@@ -22,6 +22,7 @@ import msgspec
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.schemas.catalog import Topic
+from tocsin.streams.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
 
 PREFIX = "TOCSIN_"
 MASK = "***"
@@ -111,6 +112,8 @@ class Settings:
     replication_factor: Annotated[Count, "copies of each record"] = 1
     zone: Annotated[str, "time zone of the business date, fixed at creation"] = "UTC"
     close_after: Annotated[str, "local time at which the day before closes, HH:MM"] = "06:00"
+    required_marks: Annotated[str, "topics whose days are marked complete, comma separated"] = ""
+    close_latest: Annotated[str, "time after midnight at which it closes anyhow, HH:MM"] = "12:00"
     horizon_days: Annotated[Count, "how far back duplicates and windows reach"] = 400
     merge_idle_ms: Annotated[Natural, "how long a topic that is caught up is waited for"] = 0
     chunk_records_max: Annotated[Count, "records in one transaction at most"] = 4000
@@ -134,6 +137,16 @@ class Settings:
     def close_after_minutes(self) -> int:
         """Minutes after local midnight at which the day before closes."""
         return _minutes(self.close_after)
+
+    @property
+    def close_latest_minutes(self) -> int:
+        """Minutes after that midnight at which the day closes without its marks."""
+        return _minutes(self.close_latest, CLOSE_LATEST_MINUTES_MAX)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Names of the source topics whose days must be marked complete."""
+        return tuple(name.strip() for name in self.required_marks.split(",") if name.strip())
 
     def topic(self, topic: Topic) -> str:
         """The topic's name at this deployment's brokers."""
@@ -332,6 +345,16 @@ def _contradictions(settings: Settings) -> Iterable[str]:
     """What is wrong with values that are well-formed one by one."""
     if _minutes(settings.close_after) < 0:
         yield f"close_after is {settings.close_after!r}; write it HH:MM, such as 06:00"
+    earliest = settings.close_after_minutes if settings.marks else 0
+    if settings.close_latest_minutes < max(earliest, 0):
+        yield (
+            f"close_latest is {settings.close_latest!r}; write it HH:MM, not before close_after, "
+            "such as 12:00, or 36:00 for the noon after"
+        )
+    for name in settings.marks:
+        if name not in MARKABLE:
+            known = ", ".join(sorted(MARKABLE))
+            yield f"required_marks names {name!r}{nearest(name, MARKABLE)}; use some of {known}"
     try:
         ZoneInfo(settings.zone)
     except (ValueError, OSError, KeyError):
@@ -357,13 +380,13 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         yield "clickhouse_url holds a login; move it to clickhouse_user and clickhouse_password"
 
 
-def _minutes(text: str) -> int:
-    """Minutes after midnight of HH:MM; -1 if the text is not such a time."""
+def _minutes(text: str, limit: int = MINUTES_A_DAY) -> int:
+    """Minutes after midnight of HH:MM; -1 if the text is not such a time below the limit."""
     hours, colon, minutes = text.partition(":")
     if not (colon and len(hours) == len(minutes) == 2 and (hours + minutes).isdigit()):
         return -1
     total = int(hours) * 60 + int(minutes)
-    return total if int(minutes) < 60 and total < MINUTES_A_DAY else -1
+    return total if int(minutes) < 60 and total < limit else -1
 
 
 def _secret(kind: type[T], value: object) -> T | Secret:

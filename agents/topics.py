@@ -57,6 +57,16 @@ def topic_settings(topic: Topic, replication_factor: int) -> dict[str, str]:
     return own
 
 
+async def require_topic(settings: Settings, topic: Topic) -> None:
+    """Raise ConfigurationError unless a topic exists with the deployment's partitions."""
+    async with connect(settings) as brokers:
+        count = (await brokers.partitions()).get(settings.topic(topic))
+    if count != settings.partitions:
+        found = "does not exist" if count is None else f"has {count} partitions"
+        mend = "see `tocsin topics check`"
+        raise ConfigurationError(f"topic {Problem(settings.topic(topic), found, mend)}")
+
+
 async def check(settings: Settings) -> list[Problem]:
     """What is wrong with the topics; empty if the product can work."""
     async with connect(settings) as brokers:

@@ -22,8 +22,14 @@ def open_codec(settings: Settings) -> Codec:
 
 
 def convention_of(settings: Settings) -> Convention:
-    """The deployment's convention: zone, hour of closing, horizon."""
-    return Convention(settings.zone, settings.close_after_minutes, settings.horizon_days)
+    """The deployment's convention: zone, hours of closing, horizon, marks that a day waits for."""
+    return Convention(
+        settings.zone,
+        settings.close_after_minutes,
+        settings.horizon_days,
+        required_marks=settings.marks,
+        close_latest_minutes=settings.close_latest_minutes,
+    )
 
 
 def require_clickhouse(settings: Settings) -> None:

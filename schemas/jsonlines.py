@@ -148,20 +148,20 @@ def read(paths: Iterable[Path], convention: Convention) -> Iterator[Fact]:
 def with_closings(facts: Iterable[Fact], convention: Convention) -> Iterator[Fact]:
     """Insert a DayClosed before the first fact at or after each closing instant.
 
-    Days that the facts close themselves are not closed twice.
+    Days that the facts close themselves are not closed twice. Where days wait for marks, the latest
+    hour of each is told too.
     """
-    day: int | None = None
-    closing = 0
+    ends: Iterator[tuple[int, int]] | None = None
+    closing, day = 0, 0
     for fact in facts:
-        if day is None:
-            day = convention.business_date(fact.instant)
-            closing = convention.closes_at(day)
+        if ends is None:
+            ends = convention.ends(convention.business_date(fact.instant))
+            closing, day = next(ends)
         closed = fact.event.date if isinstance(fact.event, DayClosed) else None
         while fact.instant >= closing:
             if day != closed:
                 yield Fact(closing, catalog.CLOCK.topic_id, DayClosed(day, "feed"))
-            day += 1
-            closing = convention.closes_at(day)
+            closing, day = next(ends)
         yield fact
 
 

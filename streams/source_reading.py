@@ -36,7 +36,7 @@ def read_is_held(reader: Reader, plain: dict[str, Any], path: Path) -> bool:
     word = plain.get(WHEN_INCOMPLETE, _HOLD)
     if word not in (_HOLD, _MARK):
         reader.note((*path, WHEN_INCOMPLETE), f"is unknown: use {_HOLD} or {_MARK}")
-    return word != _MARK
+    return bool(word != _MARK)
 
 
 def _words(reader: Reader, plain: object, path: Path) -> SourceWords:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from tocsin.streams.documents import Summary
+from tocsin.streams.documents import Episode, Summary
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.ledgers import Ledgers, StateError
 
@@ -75,8 +75,19 @@ class SourceCount(Struct, array_like=True):
     refused: list[int] = field(default_factory=list)
 
 
+class Mark(Struct, array_like=True):
+    """A source topic is complete through the epoch day `date`; said at `at` (epoch ms)."""
+
+    date: int
+    at: int
+
+
 class PartitionState(Struct, array_like=True):
-    """What a partition knows beside its ledgers. `business_date` (epoch day) 0: none yet."""
+    """What a partition knows beside its ledgers. `business_date` (epoch day) 0: none yet.
+
+    `missing` says of source topics since which epoch day days were closed without them; `episodes`
+    are those of the sources themselves, by rule and subject.
+    """
 
     business_date: int = 0
     phase: str = HISTORY
@@ -87,6 +98,9 @@ class PartitionState(Struct, array_like=True):
     counters: dict[int, SourceCount] = field(default_factory=dict)
     journal_sequence: int = -1
     journal_hash: str = ""
+    marks: dict[int, Mark] = field(default_factory=dict)
+    missing: dict[int, int] = field(default_factory=dict)
+    episodes: dict[str, Episode] = field(default_factory=dict)
 
 
 Change = tuple[bytes, Kind, bytes | None]

@@ -1,0 +1,51 @@
+"""`tocsin complete`: say that a source topic has everything up to a day."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from tocsin.agents.control import announcing, author, present_ms
+from tocsin.agents.formats import EPOCH, day, instant, parse_instant
+from tocsin.agents.options import connected, run
+from tocsin.agents.settings import Settings
+from tocsin.agents.terminal import Terminal
+from tocsin.agents.topics import require_topic
+from tocsin.schemas.catalog import BY_NAME, CLOCK
+from tocsin.streams.convention import MARKABLE
+from tocsin.streams.events import SourceCompleted
+
+
+@click.command("complete")
+@click.argument("topic", type=click.Choice(sorted(MARKABLE)))
+@click.argument("date", type=click.DateTime(["%Y-%m-%d"]))
+@click.option("--at", metavar="INSTANT", help="When it became known, ISO 8601; now if not given.")
+@connected
+def complete(
+    settings: Settings, terminal: Terminal, topic: str, date: datetime, at: str | None
+) -> None:
+    """Mark a source topic as complete up to and with DATE, in all partitions at once.
+
+    Where the topic is among `required_marks`, the day closes with the last mark that it waits for;
+    a mark that comes after the latest hour lets the rules be judged that waited for it.
+    """
+    date_day = (date.date() - EPOCH).days
+    moment = parse_instant(at) if at else None
+    timestamp = run(_complete(settings, BY_NAME[topic].topic_id, date_day, moment))
+    terminal.result({"topic": topic, "date": day(date_day), "marked_at": timestamp})
+    terminal.say(
+        f"{topic} is complete through {day(date_day)}, said at {instant(timestamp)} "
+        f"in all {settings.partitions} partitions"
+    )
+    if topic not in settings.marks:
+        terminal.note(f"no day waits for it: {topic} is not among required_marks")
+
+
+async def _complete(settings: Settings, topic_id: int, date: int, moment: int | None) -> int:
+    await require_topic(settings, CLOCK)
+    timestamp = await present_ms(settings) if moment is None else moment
+    async with announcing(settings, "complete") as announcer:
+        event = SourceCompleted(source_topic_id=topic_id, date=date, source=author())
+        await announcer.send_everywhere(CLOCK, event, timestamp)
+    return timestamp
