@@ -41,7 +41,8 @@ WHERE (partition, offset) IN {places:Array(Tuple(Int32, Int64))}
 
 NAMES: Final = """
 SELECT customer_id, argMax(name, (timestamp, offset)) FROM customers
-WHERE is_decoded AND customer_id IN {ids:Array(String)} GROUP BY customer_id
+WHERE is_decoded AND event_type = 'CustomerUpdated' AND customer_id IN {ids:Array(String)}
+GROUP BY customer_id
 """
 
 REPORTING_CURRENCY: Final = """

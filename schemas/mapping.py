@@ -41,7 +41,7 @@ class Field(Struct, frozen=True, forbid_unknown_fields=True, rename={"form": "as
     """Where a field comes from: a dotted path, or a constant; `digits` are decimals of money."""
 
     path: str | None = None
-    const: str | int | None = None
+    const: bool | str | int | None = None
     form: Form = "as_is"
     digits: int = 2
     optional: bool = False
