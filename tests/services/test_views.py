@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +22,7 @@ from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.digests import TOPIC_IDS
 from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.history import HistoryRecord
+from tocsin.agents.history_tables import Column, history_table
 from tocsin.agents.migrate import migrate
 from tocsin.schemas.catalog import (
     CLOCK,
@@ -32,6 +35,7 @@ from tocsin.schemas.catalog import (
     LEDGERS,
     PAYMENTS,
     POLICIES,
+    SOURCES,
     WARNINGS,
     Topic,
 )
@@ -63,6 +67,7 @@ from tocsin.streams.events import (
 from tocsin.streams.state import STATE_VERSION, Kind
 
 DAY_MS = 86_400_000
+WIRE = Path(__file__).parent.parent / "golden" / "wire"
 CODEC = Codec(FileRegistry())
 _numbers = count()
 
@@ -618,3 +623,31 @@ def test_an_engagement_is_what_was_said_of_its_document_last(history: History) -
         ("C1", "ContactLogged", "T1", "ANSWERED", "PHONE", "Li", None),
         ("C2", "ContactLogged", "T1", "CAME_IN", "EMAIL", None, "hello"),
     ]
+
+
+def shown(column: Column) -> str:
+    """An expression that gives a column's content as the record has it."""
+    if "DateTime64" in column.type:
+        return f"toUnixTimestamp64Milli(`{column.name}`)"
+    return f"toInt32(`{column.name}`)" if "Date32" in column.type else f"`{column.name}`"
+
+
+@pytest.mark.parametrize("topic", SOURCES, ids=lambda topic: topic.name)
+def test_every_kind_of_source_record_has_its_fields_as_typed_columns(
+    history: History, topic: Topic
+) -> None:
+    recorded = json.loads((WIRE / f"{topic.name}-1.json").read_text("utf-8"))
+    history.add(topic, *(bytes.fromhex(entry["value"]) for entry in recorded))
+    columns = history_table(topic).columns
+
+    found = history.rows(
+        f"SELECT event_type, {', '.join(map(shown, columns))} FROM {topic.table} ORDER BY offset"
+    )
+
+    assert len(found) == len(recorded)
+    for (kind, *values), entry in zip(found, recorded, strict=True):
+        assert kind == entry["type"]
+        row = {column.field: value for column, value in zip(columns, values, strict=True)}
+        assert {name: row[name] for name in entry["fields"]} == entry["fields"]
+        others = [row[name] for name in row.keys() - entry["fields"].keys()]
+        assert not any(others), others
