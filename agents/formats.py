@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from click import UsageError
 
 from tocsin.streams.money import MINOR_DIGITS, format_minor
+from tocsin.streams.score import GRADES
 
 EPOCH = date(1970, 1, 1)
 
@@ -27,6 +28,10 @@ def measure(value: int, unit: str, currency: str | None = None) -> str:
             return f"{value} day" if abs(value) == 1 else f"{value} days"
         case "BASIS_POINTS":
             return f"{value / 100:.1f} %"
+        case "POINTS":
+            return f"{value} point" if value == 1 else f"{value} points"
+        case "GRADE":
+            return GRADES[value] if 0 <= value < len(GRADES) else f"{value}"
         case _:
             return f"{value}"
 

@@ -35,6 +35,14 @@ STANDING_COLUMNS: Final = {
     "due.items": "Array(Int32)",
     "open_episodes": "Int32",
     "documents": "Int32",
+    "score": "Nullable(Int32)",
+    "grade": "LowCardinality(String)",
+    "points": "Array(Int32)",
+    "abc": "LowCardinality(String)",
+    "rfm": "LowCardinality(String)",
+    "rfa": "LowCardinality(String)",
+    "known_since": "Date32",
+    "settled_items": "Int32",
 }
 _SEPARATOR: Final = b"\x00"  # in the keys of everything but summaries
 
@@ -81,4 +89,12 @@ def _standing(record: Any, codec: Codec) -> tuple[Any, ...]:
         [entry[3] for entry in due],
         summary.open_episodes,
         summary.document_count,
+        summary.score,
+        summary.grade,
+        summary.points,
+        summary.abc,
+        summary.rfm,
+        summary.rfa,
+        clamp_day(summary.known_since),
+        len(summary.settled),
     )
