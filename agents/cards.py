@@ -59,7 +59,9 @@ def clears_when(warning: RiskWarning, language: Language) -> str:
 
 
 def who(warning: RiskWarning, view: View) -> str:
-    """The customer's id, and the name if one is known."""
+    """The customer's id, and the name if one is known; the topic of a warning about a source."""
+    if not warning.customer_id:
+        return f"source {warning.subject}"
     return f"{warning.customer_id} {view.names.get(warning.customer_id, '')}".rstrip()
 
 
@@ -82,6 +84,8 @@ def threshold_of(warning: RiskWarning) -> str:
 
 def owed(warning: RiskWarning, view: View) -> str:
     """What the customer owed at that moment, in the subject's currency if it is one."""
+    if not warning.customer_id:
+        return "-"
     subject = warning.subject if warning.subject in MINOR_DIGITS else None
     return money(warning.exposure_minor, warning.currency or subject or view.currency)
 
@@ -118,7 +122,7 @@ def card(terminal: Terminal, warning: RiskWarning, view: View) -> None:
     head.append(f"  {step(warning)}", style="not bold dim on default")
     lines = [
         ("", text_of(warning, language), ""),
-        (labels["owes"], "" if warning.transition == "DIGEST" else owed(warning, view), ""),
+        (labels["owes"], owed(warning, view) if _owes(warning) else "", ""),
         (labels["do"], action_of(warning, language), "bold"),
         (labels["ends"], clears_when(warning, language), ""),
         (labels["id"], f"tocsin explain {warning.warning_id}", "dim"),
@@ -128,3 +132,8 @@ def card(terminal: Terminal, warning: RiskWarning, view: View) -> None:
         if text:
             terminal.labelled(label, text, width=LABEL_WIDTH, style=style)
     terminal.say()
+
+
+def _owes(warning: RiskWarning) -> bool:
+    """Whether the amount owed says something: not of many episodes, not of a source."""
+    return bool(warning.customer_id) and warning.transition != "DIGEST"

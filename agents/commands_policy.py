@@ -1,22 +1,33 @@
-"""`tocsin policy`: check a policy file, show what is in force, publish a version."""
+"""`tocsin policy`: check a policy, show it, compare two versions, publish one."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
+from tocsin.agents import rule_cards
+from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant, parse_instant
+from tocsin.agents.lookup import looking
 from tocsin.agents.options import connected, run
-from tocsin.agents.policies import Published, lint, publish, published
+from tocsin.agents.policies import Published, checked, publish, published
+from tocsin.agents.policy_lint import History, lint
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
+from tocsin.agents.wire import convention_of
+from tocsin.schemas.policy_diff import compare
 from tocsin.schemas.policy_file import default_policy_text
+from tocsin.streams.policy import Policy
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EVENTS = click.Path(exists=True, path_type=Path)
+PACKAGED = "packaged"
 
 
 @click.group()
@@ -26,11 +37,26 @@ def policy() -> None:
 
 @policy.command("lint")
 @click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--events", multiple=True, type=EVENTS, help="Try it on these; may repeat.")
 @connected
-def policy_lint(settings: Settings, terminal: Terminal, files: tuple[Path, ...]) -> Exit:
-    """Tell all that is wrong with policy files; exit code 1 if anything is."""
+def policy_lint(
+    settings: Settings, terminal: Terminal, files: tuple[Path, ...], events: tuple[Path, ...]
+) -> Exit:
+    """Tell all that is wrong or odd in policy files; exit code 1 if anything is.
+
+    Thresholds that contradict each other, can't be reached, are dominated by another rule or change
+    nothing; with --events also rules that never fire on that history, and overrides nobody meets.
+    """
+    convention = convention_of(settings)
+    name = ", ".join(path.name for path in events)
     problems = [
-        (file, problem) for file in files for problem in lint(_text(file), settings.horizon_days)
+        (file, problem)
+        for file in files
+        for problem in lint(
+            _text(file),
+            convention,
+            History(name, read_facts(settings, events)) if events else None,
+        )
     ]
     terminal.result(
         [{"file": str(file), **msgspec.to_builtins(problem)} for file, problem in problems]
@@ -43,27 +69,75 @@ def policy_lint(settings: Settings, terminal: Terminal, files: tuple[Path, ...])
 
 
 @policy.command("show")
+@click.argument("rules", nargs=-1)
 @click.option("--packaged", is_flag=True, help="The default policy that comes with tocsin.")
-@click.option("--version", type=int, help="This version; the latest if not given.")
+@click.option("--file", type=FILE, help="A policy file.")
+@click.option("--version", type=int, help="This published version; the latest if not given.")
+@click.option("--source", is_flag=True, help="As its author wrote it, not as cards.")
+@click.option("--customer", default="", metavar="ID", help="As it holds for this customer.")
 @connected
 def policy_show(
-    settings: Settings, terminal: Terminal, packaged: bool, version: int | None
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    rules: tuple[str, ...],
+    packaged: bool,
+    file: Path | None,
+    version: int | None,
+    source: bool,
+    customer: str,
 ) -> Exit:
-    """List the published versions and print one as its author wrote it."""
-    if packaged:
-        terminal.result({"source": default_policy_text()})
-        terminal.say(default_policy_text().rstrip())
+    """Print a card for each rule: thresholds, what it reads, what it says in both languages.
+
+    Of the published versions the latest, unless told otherwise; only RULES if some are named. With
+    --customer what overrides change for that customer is marked with a star.
+    """
+    if packaged or file is not None:
+        text = default_policy_text() if file is None else _text(file)
+        chosen = [(PACKAGED if file is None else str(file), text)]
+    else:
+        versions = run(published(settings))
+        if not customer and not rules:
+            terminal.result(versions)
+        _list(terminal, versions)
+        chosen = [
+            (f"{found.name} {found.version}", found.source)
+            for found in versions
+            if version in (None, found.version)
+        ]
+        if not chosen:
+            terminal.note("no such policy was published; `tocsin topics apply` publishes one")
+            return Exit.DIFFERENCE
+    where, text = chosen[-1]
+    if source:
+        terminal.result({"source": text})
+        terminal.say(text.rstrip())
         return Exit.OK
-    versions = run(published(settings))
-    terminal.result(versions)
-    _list(terminal, versions)
-    chosen = [found for found in versions if version in (None, found.version)]
-    if not chosen:
-        terminal.note("no such policy was published; `tocsin topics apply` publishes the default")
-        return Exit.DIFFERENCE
-    terminal.heading(f"{chosen[-1].name} {chosen[-1].version}")
-    terminal.say(chosen[-1].source.rstrip())
+    policy, _ = checked(text, where, settings.horizon_days)
+    _show_cards(settings, terminal, policy, rules, customer)
     return Exit.OK
+
+
+@policy.command("diff")
+@click.argument("old")
+@click.argument("new")
+@connected
+def policy_diff(settings: Settings, terminal: Terminal, old: str, new: str) -> Exit:
+    """Compare two policies by meaning; exit code 1 if they differ.
+
+    OLD and NEW are files, the numbers of published versions, or `packaged`.
+    """
+    documents: list[Any] = []
+    for name in (old, new):
+        _, document = checked(_named(settings, name), name, settings.horizon_days)
+        documents.append(msgspec.json.decode(document))
+    changes = compare(*documents)
+    terminal.result(changes)
+    for change in changes:
+        terminal.say(str(change))
+    if not changes:
+        terminal.say("they mean the same", style="green")
+    return Exit.DIFFERENCE if changes else Exit.OK
 
 
 @policy.command("publish")
@@ -85,6 +159,55 @@ def policy_publish(
     terminal.say(
         f"published {done.name} {done.version} to {len(done.partitions)} partitions, "
         f"in force from {instant(done.effective_from)}"
+    )
+
+
+def _named(settings: Settings, name: str) -> str:
+    """The text of a policy: packaged, published under a number, or in a file."""
+    if name == PACKAGED:
+        return default_policy_text()
+    if name.isdigit() and not Path(name).exists():
+        for found in run(published(settings)):
+            if found.version == int(name):
+                return found.source
+        raise ConfigurationError(
+            f"no policy version {name} was published", mend="see `tocsin policy show`"
+        )
+    path = Path(name)
+    if not path.is_file():
+        raise click.UsageError(f"{name} is no file, no version's number, and not `{PACKAGED}`")
+    return _text(path)
+
+
+def _show_cards(
+    settings: Settings, terminal: Terminal, policy: Policy, names: tuple[str, ...], customer: str
+) -> None:
+    known = {rule.name: rule for rule in policy.rules}
+    for name in names:
+        if name not in known:
+            raise click.UsageError(f"{name} is no rule of this policy: {', '.join(known)}")
+    met = _overrides_of(settings, policy, customer) if customer else 0
+    shown = [rule for rule in policy.rules_under(met) if not names or rule.name in names]
+    if terminal.as_json and (customer or names):
+        terminal.result([rule_cards.as_json(rule) for rule in shown])
+    for rule in shown:
+        plain = dict(rule_cards.lines(known[rule.name]))
+        changed = {label for label, text in rule_cards.lines(rule) if plain.get(label) != text}
+        rule_cards.rule_card(terminal, rule, frozenset(changed - {""}))
+
+
+def _overrides_of(settings: Settings, policy: Policy, customer: str) -> int:
+    with looking(settings) as lookup:
+        standing = lookup.standing(customer)
+    if standing is None:
+        raise ConfigurationError(
+            f"customer {customer} is not known", mend="see `tocsin customer` for those that are"
+        )
+    return policy.overrides_of(
+        standing["segment"] or "",
+        standing["country"] or "",
+        standing.get("grade") or "",
+        customer,
     )
 
 

@@ -104,7 +104,7 @@ class LedgerStore:
                 f"{state.journal_sequence}, the journal ends with {journal.sequence}; "
                 "restore the topics, or rebuild the state with `tocsin reset`"
             )
-        self.desk = Desk(self._convention, loaded.ledgers, state, loaded.policies)
+        self.desk = Desk(self._convention, loaded.ledgers, state, loaded.policies, self.partition)
 
     def drain(self, sequence: int, previous_hash: bytes) -> list[tuple[bytes, bytes | None]]:
         """Changelog lines of what this transaction touched, and of the partition itself."""
@@ -273,7 +273,7 @@ class Keeper:
             ("ce_id", warning.warning_id.encode()),
             ("ce_source", self._source),
             ("ce_type", f"tocsin.warning.{warning.transition.lower()}".encode()),
-            ("ce_subject", warning.customer_id.encode()),
+            ("ce_subject", (warning.customer_id or warning.subject).encode()),
             ("content-type", b"application/avro"),
         ]
         if processed_at is not None:

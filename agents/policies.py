@@ -19,7 +19,7 @@ from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import POLICIES
-from tocsin.schemas.policy_file import FileProblem, default_policy_text, read_policy
+from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams.events import PolicyPublished
 from tocsin.streams.policy import Policy, hash_of
 
@@ -56,11 +56,6 @@ def checked(text: str, where: str, horizon_days: int) -> tuple[Policy, str]:
     if policy is None:
         raise PolicyError(f"policy {where}:" + "".join(f"\n  - {line}" for line in problems))
     return policy, document
-
-
-def lint(text: str, horizon_days: int) -> list[FileProblem]:
-    """All that is wrong with a policy text."""
-    return read_policy(text, horizon_days)[2]
 
 
 def clause(source: str, rule: str) -> list[tuple[int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
@@ -63,6 +64,15 @@ def read_policy(text: str, horizon_days: int) -> tuple[Policy | None, str, list[
     ]
     found.sort(key=lambda problem: (problem.line, problem.path, problem.message))
     return (None if found else policy), document, found
+
+
+def lines_of(text: str) -> Callable[[tuple[str, ...]], int]:
+    """What tells the line (from 1) of a path in a policy's text, or of its nearest part."""
+    reader = _Reader()
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if root is not None:
+        reader.plain(root, ())
+    return reader.line
 
 
 class _Reader:

@@ -130,7 +130,7 @@ def test_a_defect_ends_readably_and_shows_its_trace_only_on_demand(
 
 
 def test_a_reader_that_has_seen_enough_does_not_make_us_complain(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m tocsin.agents.cli policy show --packaged | head -1"
+    command = f"{sys.executable} -m tocsin.agents.cli policy show --packaged --source | head -1"
 
     done = subprocess.run(
         ["/bin/sh", "-c", command], capture_output=True, text=True, check=True, cwd=tmp_path
@@ -189,7 +189,7 @@ def test_policy_lint_tells_every_problem_with_file_and_line(
 def test_the_packaged_policy_has_no_problems(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["policy", "show", "--packaged"]) == Exit.OK
+    assert run_command(["policy", "show", "--packaged", "--source"]) == Exit.OK
     policy = tmp_path / "policy.yaml"
     policy.write_text(capsys.readouterr().out)
 
