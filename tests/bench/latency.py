@@ -11,24 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import sys
 import time
-from collections.abc import Iterator
-from itertools import count
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count, cycle
 from random import Random
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from measuring import cpu_seconds_of
+from deployments import Deployment, Program, deployed
 from rich.console import Console
-from services import Broker, environ_of, settings_of, tell
+from services import Broker, tell
 
-from tocsin.agents.brokers import connect
 from tocsin.agents.control import announcing
 from tocsin.agents.settings import Settings
-from tocsin.agents.supervisor import log_tail
-from tocsin.agents.topics import apply
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import (
     CLOCK,
@@ -48,15 +44,14 @@ from tocsin.streams.events import (
     WentLive,
 )
 
-APP_ID = "latency"
 CUSTOMERS_ORDINARY = 4_000
 PROBES_PER_SECOND = 50
 WARM_UP_S = 5
-TICK_S = 0.01
+TICK_S = 0.005
+POLL_S = 0.05
 LATE_AFTER_S = 10.0
 READY_WITHIN_S = 90.0
-POLL_S = 0.05
-TARGET_P99_MS = 250.0
+TARGET_P99_MS = 100.0
 DAY_MS = 86_400_000
 LIMIT_MINOR = 10**12
 
@@ -70,6 +65,7 @@ class Load:
         self._unpaid: list[tuple[str, str, int]] = []
         self.probes = [f"probe-{number:05d}" for number in range(probes)]
         self._ordinary = [f"C{number:06d}" for number in range(CUSTOMERS_ORDINARY)]
+        self._complaining = cycle(self._ordinary)
 
     def opening(self, instant: int) -> Iterator[tuple[int, CustomerEvent]]:
         """All customers with their limits."""
@@ -94,12 +90,13 @@ class Load:
             return PAYMENTS.topic_id, PaymentReceived(
                 customer_id, f"P{number}", instant, amount, "EUR", (invoice_id,)
             )
-        customer_id = self._chance.choice(self._ordinary)
-        if share < 0.41:
-            # Far fewer than the policy minds: three per customer within its window.
+        if share < 0.405:
+            # In turn, so that nobody has as many as the policy minds.
+            customer_id = next(self._complaining)
             return COMPLAINTS.topic_id, ComplaintOpened(
                 customer_id, f"K{number}", instant, "QUALITY"
             )
+        customer_id = self._chance.choice(self._ordinary)
         invoice = self._invoice(customer_id, self._chance.randrange(1_000, 100_000), instant)
         self._unpaid.append((customer_id, invoice.invoice_id, invoice.amount_minor))
         return INVOICES.topic_id, invoice
@@ -136,6 +133,7 @@ class Watch:
     def forget(self) -> None:
         """Start anew after the warm-up."""
         self.sent.clear()
+        self.acknowledged.clear()
         self.readable.clear()
         self.unexpected = 0
 
@@ -151,37 +149,30 @@ class Watch:
         return sorted((at - since[name]) * 1000 for name, at in self.readable.items())
 
 
-async def measure(broker: Broker, rate: int, seconds: int) -> dict[str, Any]:
-    """Start a worker, load it at so many events a second, and time the probes."""
-    environ = environ_of(broker, APP_ID)
-    settings = settings_of(environ)
-    await apply(settings)
-    load = Load(PROBES_PER_SECOND * (seconds + WARM_UP_S))
-    sender = Sender(settings)
-    await sender.start()
-    await sender.send_all(load.opening(_now_ms()))
-    async with announcing(settings, "go-live") as announcer:
-        await announcer.send_everywhere(CLOCK, WentLive("bench"), _now_ms())
-    log_path = broker.folder / "latency-worker.log"
-    with log_path.open("wb") as log:
-        worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tocsin.agents.cli", "worker",
-            env=environ, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        await _until_decided(settings, worker, log_path)
-        tell(f"latency: {rate:,} events/s for {seconds} s")
-        return await _timed(settings, sender, load, rate, seconds, worker)
-    finally:
-        await sender.stop()
-        if worker.returncode is None:
-            worker.terminate()
-            await worker.wait()
+@asynccontextmanager
+async def under_load(
+    broker: Broker, name: str, probes: int, **more: Any
+) -> AsyncIterator[tuple[Deployment, Program, Sender, Load]]:
+    """A live deployment whose worker has taken all customers, and what loads it."""
+    load = Load(probes)
+    async with deployed(broker, name, **more) as deployment:
+        settings = deployment.settings
+        sender = Sender(settings)
+        await sender.start()
+        try:
+            await sender.send_all(load.opening(_now_ms()))
+            async with announcing(settings, "go-live") as announcer:
+                await announcer.send_everywhere(CLOCK, WentLive("bench"), _now_ms())
+            worker = await deployment.start("worker")
+            await deployment.until_decided(READY_WITHIN_S, [worker])
+            yield deployment, worker, sender, load
+        finally:
+            await sender.stop()
 
 
-async def _timed(
-    settings: Settings, sender: Sender, load: Load, rate: int, seconds: int, worker: Any
-) -> dict[str, Any]:
+@asynccontextmanager
+async def watched(settings: Settings) -> AsyncIterator[Watch]:
+    """What a `read_committed` subscriber sees of the warnings from now on."""
     consumer = AIOKafkaConsumer(
         settings.topic(WARNINGS),
         **settings.client_options(),
@@ -193,17 +184,28 @@ async def _timed(
     watch = Watch()
     subscriber = asyncio.create_task(watch.subscribe(consumer))
     try:
-        await sender.load(load, watch, rate, WARM_UP_S)
-        await watch.until_readable(LATE_AFTER_S)
-        watch.forget()
-        cpu, began = cpu_seconds_of(worker.pid), time.perf_counter()
-        events = await sender.load(load, watch, rate, seconds)
-        took = time.perf_counter() - began
-        await watch.until_readable(LATE_AFTER_S)
-        cpu = cpu_seconds_of(worker.pid) - cpu
+        yield watch
     finally:
         subscriber.cancel()
         await consumer.stop()
+
+
+async def measure(broker: Broker, rate: int, seconds: int) -> dict[str, Any]:
+    """Start a worker, load it at so many events a second, and time the probes."""
+    probes = PROBES_PER_SECOND * (seconds + WARM_UP_S)
+    async with (
+        under_load(broker, f"latency-{rate}", probes) as (deployment, worker, sender, load),
+        watched(deployment.settings) as watch,
+    ):
+        tell(f"latency: {rate:,} events/s for {seconds} s")
+        await sender.load(load, watch, rate, WARM_UP_S)
+        await watch.until_readable(LATE_AFTER_S)
+        watch.forget()
+        cpu, began = worker.cpu_seconds, time.perf_counter()
+        events = await sender.load(load, watch, rate, seconds)
+        took = time.perf_counter() - began
+        await watch.until_readable(LATE_AFTER_S)
+        cpu = worker.cpu_seconds - cpu
     return {
         "events": events,
         "events_per_second": round(events / took),
@@ -281,22 +283,6 @@ def _percentiles(prefix: str, sorted_ms: list[float]) -> dict[str, float]:
     hundredths = statistics.quantiles(sorted_ms, n=100)
     found = {"p50_ms": hundredths[49], "p99_ms": hundredths[98], "max_ms": sorted_ms[-1]}
     return {prefix + name: round(value, 1) for name, value in found.items()}
-
-
-async def _until_decided(settings: Settings, worker: Any, log_path: Path) -> None:
-    """Wait until the worker has decided all that is written."""
-    names = {settings.topic(topic) for topic in SOURCES}
-    deadline = time.perf_counter() + READY_WITHIN_S
-    async with connect(settings) as brokers:
-        ends = {place: end for place, (_, end) in (await brokers.spans(names)).items()}
-        while True:
-            committed = await brokers.committed(settings.app_id)
-            # A partition may end with the marker of the transaction that wrote its last record.
-            if all(committed.get(place, 0) >= end - 1 for place, end in ends.items()):
-                return
-            if worker.returncode is not None or time.perf_counter() > deadline:
-                raise RuntimeError(f"the worker did not become ready:\n{log_tail(log_path)}")
-            await asyncio.sleep(POLL_S)
 
 
 def show(console: Console, found: dict[str, Any]) -> None:

@@ -7,28 +7,32 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import java_peers
 import records
 from records import Found
-from services import HERE, Broker, run_to_line, tell
+from services import BUILD, HERE, Broker, run_to_line, tell
 
-ENVIRONMENT = HERE.parents[1] / "build" / "bench"
-LOCK = HERE / "requirements.lock"
 EVENTS_PER_SECOND_MIN = 1_000  # a runner that is slower is given up
 START_WITHIN_S = 90.0
+JVM_PASSES = 3  # in one JVM: the first is cold, the others are warm
 
 
 class Runner(NamedTuple):
-    """`interpreter` is asked for when the runner first runs: it may have to be made."""
+    """`command` makes its argv; asked for when it first runs, since parts may have to be made.
+
+    What follows in the argv: RUN SERVERS EVENTS PREFIX and the runner's own `options`.
+    """
 
     name: str
     title: str
     guarantee: str
-    script: str
-    interpreter: Callable[[], Path]
+    command: Callable[[], list[str]]
+    options: tuple[str, ...] = ()
+    passes: int = 1
 
 
 def own_interpreter() -> Path:
@@ -36,24 +40,63 @@ def own_interpreter() -> Path:
     return Path(sys.executable)
 
 
-def bench_interpreter() -> Path:
+def own(script: str) -> Callable[[], list[str]]:
+    """Run by the product's environment."""
+    return lambda: [str(own_interpreter()), str(HERE / script)]
+
+
+def foreign(lock: str, script: str) -> Callable[[], list[str]]:
+    """Run by an environment made from a lock of its own."""
+    return lambda: [str(interpreter(lock)), str(HERE / script)]
+
+
+def jvm(peer: str, main_class: str) -> Callable[[], list[str]]:
+    """Run by a JVM."""
+    return lambda: java_peers.command(peer, main_class)
+
+
+def interpreter(lock_name: str) -> Path:
     """An environment for libraries that the product does without, made from their own lock."""
-    python = ENVIRONMENT / "bin" / "python"
-    ready = ENVIRONMENT / ".ready"
-    if not ready.exists() or ready.read_bytes() != LOCK.read_bytes():
-        tell("making an environment for the peers")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
+    lock = HERE / lock_name
+    folder = BUILD / f"python-{lock.stem}"
+    python, ready = folder / "bin" / "python", folder / ".ready"
+    if not ready.exists() or ready.read_bytes() != lock.read_bytes():
+        tell(f"making an environment from {lock_name}")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "--requirement", str(LOCK)], check=True)
-        ready.write_bytes(LOCK.read_bytes())
+        subprocess.run([*pip, "--require-hashes", "--requirement", str(lock)], check=True)
+        ready.write_bytes(lock.read_bytes())
     return python
 
 
+QUIX = foreign("requirements.lock", "run_quix.py")
+KAFKA_STREAMS = jvm("kafka-streams", "KafkaStreamsJob")
+FLINK = jvm("flink", "FlinkJob")
+PASSES = str(JVM_PASSES)
 RUNNERS = (
-    Runner("tocsin", "tocsin", "exactly once, journal", "run_tocsin.py", own_interpreter),
-    Runner("faust", "plain Faust, memory", "at least once", "run_faust.py", own_interpreter),
-    Runner("quix", "Quix Streams", "exactly once", "run_quix.py", bench_interpreter),
-)
+    Runner("tocsin", "tocsin", "exactly once, journal", own("run_tocsin.py")),
+    Runner("faust", "plain Faust, memory", "at least once", own("run_faust.py")),
+    Runner("quix", "Quix Streams", "exactly once", QUIX, ("exactly-once",)),
+    Runner("quix-alo", "Quix Streams", "at least once", QUIX, ("at-least-once",)),
+    Runner(
+        "kafka-streams", "Kafka Streams, 1 thread", "exactly once", KAFKA_STREAMS,
+        ("exactly_once_v2", PASSES), JVM_PASSES,
+    ),
+    Runner(
+        "kafka-streams-alo", "Kafka Streams, 1 thread", "at least once", KAFKA_STREAMS,
+        ("at_least_once", PASSES), JVM_PASSES,
+    ),
+    Runner(
+        "flink", "Flink, sorted by time", "exactly once", FLINK, ("time", PASSES), JVM_PASSES
+    ),
+    Runner(
+        "flink-arrival", "Flink, as they arrive", "exactly once", FLINK,
+        ("arrival", PASSES), JVM_PASSES,
+    ),
+    Runner(
+        "bytewax", "Bytewax", "at least once", foreign("requirements.lock", "run_bytewax.py")
+    ),
+)  # fmt: skip
 
 
 class Source(NamedTuple):
@@ -80,14 +123,37 @@ async def run(broker: Broker, runner: Runner, source: Source, number: int) -> di
     if runner.name == "tocsin":
         outputs += [f"{name}-journal", f"{name}-ledgers"]
     await records.create(broker.servers, outputs, compacted=(f"{name}-ledgers",))
-    argv = [str(runner.interpreter()), str(HERE / runner.script), name, broker.servers]
-    argv += [str(source.events), source.prefix]
+    argv = [*runner.command(), name, broker.servers, str(source.events), source.prefix]
     before = broker.cpu_seconds
-    limit_s = START_WITHIN_S + source.events / EVENTS_PER_SECOND_MIN
-    found = await run_to_line(argv, broker.folder, limit_s)
-    found["broker_cpu_seconds"] = round(broker.cpu_seconds - before, 3)
+    limit_s = runner.passes * (START_WITHIN_S + source.events / EVENTS_PER_SECOND_MIN)
+    found = await run_to_line([*argv, *runner.options], broker.folder, limit_s)
+    found["broker_cpu_seconds"] = round((broker.cpu_seconds - before) / runner.passes, 3)
     difference = await records.difference(broker.servers, outputs[0], source.truth)
     return found | difference._asdict() | {"expected": source.truth.total()}
+
+
+async def rounds(
+    broker: Broker, chosen: Sequence[Runner], sources: Mapping[str, Source], count: int
+) -> dict[str, dict[str, Any]]:
+    """Run all, again and again in turn; medians by name, or why a runner cannot run."""
+    runs: dict[str, list[dict[str, Any]]] = {runner.name: [] for runner in chosen}
+    failed: dict[str, dict[str, Any]] = {}
+    for number in range(count):
+        for runner in chosen:
+            if runner.name in failed:
+                continue
+            try:
+                found = await run(broker, runner, sources[runner.name], number)
+            except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+                if runner.name == "tocsin":
+                    raise
+                tell(f"{runner.title}, {runner.guarantee}, cannot run here: {error}")
+                failed[runner.name] = {"cannot_run": str(error).splitlines()[-1]}
+                continue
+            runs[runner.name].append(found)
+            rate = f"{found['events_per_second']:,} events/s"
+            tell(f"round {number + 1}: {runner.title}, {runner.guarantee}: {rate}")
+    return {name: failed.get(name) or summary(found) for name, found in runs.items()}
 
 
 def summary(runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The benchmark: one broker, one run, tocsin beside its peers, then the whole policy and latency.
+"""The benchmark: one broker, one run, tocsin beside its peers, then every other figure.
 
 Every runner does the job of `job.py` on the same records, in a process of its own, in alternating
 rounds. Its warnings are compared with those that one reader in time order finds: fast and wrong is
-visible. `--json` ends with one line of JSON, an object per runner.
+visible. `--json` ends with one line of JSON, an object per part; a table, the same JSON and a plot
+are left in build/bench.
 """
 
 from __future__ import annotations
@@ -11,28 +12,73 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+import catching_up
 import click
+import dormant
+import freshness
 import full_policy
 import latency
+import pair
 import peers
+import plot
+import replays
+import restore
+import stalls
 from peers import RUNNERS
 from rich.console import Console
 from rich.table import Table
-from services import running_broker, tell
+from services import BUILD, Broker, running_broker, tell
 
-PARTS = (*(runner.name for runner in RUNNERS), "policy", "latency")
-FAUST_TARGET, QUIX_TARGET = 12.0, 1.3
+FAUST_TARGET, QUIX_TARGET = 15.0, 2.0
+STREAMS_TARGET = 1.0
 REST_US_TARGET = 7.0
+LATENCY_RATES = (1_000, 10_000)
 WIDTH = 120  # of tables that no terminal shows
+
+Options = Mapping[str, int]
+
+
+class Figure(NamedTuple):
+    """A part beside the runners: how it is measured, and how it is told."""
+
+    measure: Callable[[Broker, Options], Awaitable[dict[str, Any]]]
+    show: Callable[[Console, dict[str, Any]], None]
+
+
+async def whole_policy(broker: Broker, options: Options) -> dict[str, Any]:
+    """The full policy on a worker of production."""
+    return await full_policy.measure(broker, options["policy_customers"], options["policy_days"])
+
+
+async def latency_at(rate: int, broker: Broker, options: Options) -> dict[str, Any]:
+    """Append to readable."""
+    return await latency.measure(broker, rate, options["latency_seconds"])
+
+
+FIGURES: dict[str, Figure] = {
+    "policy": Figure(whole_policy, full_policy.show),
+    **{
+        f"latency-{rate}": Figure(partial(latency_at, rate), latency.show) for rate in LATENCY_RATES
+    },
+    "restore": Figure(restore.measure, restore.show),
+    "stalls": Figure(stalls.measure, stalls.show),
+    "dormant": Figure(dormant.measure, dormant.show),
+    "sink": Figure(freshness.measure, freshness.show),
+    "replay": Figure(replays.measure, replays.show),
+    "catch-up": Figure(catching_up.measure, catching_up.show),
+    "pair": Figure(pair.measure, pair.show),
+}
+PARTS = (*(runner.name for runner in RUNNERS), *FIGURES)
 
 
 @click.command()
 @click.option("--events", default=1_000_000, show_default=True, help="Records of the job.")
 @click.option("--customers", default=25_000, show_default=True, help="Customers among them.")
-@click.option("--rounds", default=3, show_default=True, help="Runs of each runner.")
+@click.option("--rounds", default=5, show_default=True, help="Runs of each runner.")
 @click.option(
     "--faust-events",
     default=200_000,
@@ -42,11 +88,11 @@ WIDTH = 120  # of tables that no terminal shows
 @click.option("--policy-customers", default=3_000, show_default=True, help="For the whole policy.")
 @click.option("--policy-days", default=365, show_default=True, help="For the whole policy.")
 @click.option("--latency-seconds", default=40, show_default=True, help="How long it is measured.")
-@click.option("--rate", default=1_000, show_default=True, help="Events per second meanwhile.")
+@click.option("--ledgers", default=1_000_000, show_default=True, help="To restore; to sweep.")
 @click.option("--only", default=",".join(PARTS), show_default=True, help="Parts to run.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 def main(only: str, as_json: bool, **options: int) -> None:
-    """Measure tocsin, plain Faust and Quix Streams, the whole policy, and latency."""
+    """Measure tocsin beside its peers, and whatever else it promises."""
     parts = only.split(",")
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
@@ -55,70 +101,63 @@ def main(only: str, as_json: bool, **options: int) -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     results = asyncio.run(measure(parts, options))
     show(results)
+    plot.write(results)
+    (BUILD / "results.json").write_text(json.dumps(results, indent=1))
     if as_json:
         click.echo(json.dumps(results))
-    is_wrong = any(
-        results[name]["missing"] or results[name]["spurious"]
-        for name in ("tocsin", "policy", "latency")
-        if name in results
-    )
-    sys.exit(1 if is_wrong else 0)
+    own = (results[name] for name in ("tocsin", *FIGURES) if name in results)
+    sys.exit(1 if any(found.get("missing") or found.get("spurious") for found in own) else 0)
 
 
-async def measure(parts: Sequence[str], options: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+async def measure(parts: Sequence[str], options: Options) -> dict[str, dict[str, Any]]:
     """Run the parts on one broker; an entry each."""
     results: dict[str, dict[str, Any]] = {}
     async with running_broker() as broker:
         chosen = [runner for runner in RUNNERS if runner.name in parts]
         if chosen:
             results |= await measure_peers(broker, chosen, options)
-        if "policy" in parts:
-            results["policy"] = await full_policy.measure(
-                broker, options["policy_customers"], options["policy_days"]
-            )
-        if "latency" in parts:
-            results["latency"] = await latency.measure(
-                broker, options["rate"], options["latency_seconds"]
-            )
+        for name, figure in FIGURES.items():
+            if name in parts:
+                tell(f"measuring {name}")
+                results[name] = await figure.measure(broker, options)
     return results
 
 
 async def measure_peers(
-    broker: Any, chosen: Sequence[peers.Runner], options: Mapping[str, int]
+    broker: Broker, chosen: Sequence[peers.Runner], options: Options
 ) -> dict[str, dict[str, Any]]:
     """Fill the topics once, then run round by round."""
     events, customers = options["events"], options["customers"]
     fewer = min(events, options["faust_events"])
     sizes = {runner.name: fewer if runner.name == "faust" else events for runner in chosen}
-    sources = {}
+    filled = {}
     for size in sorted(set(sizes.values())):
         tell(f"writing {size:,} records")
-        sources[size] = await peers.fill(broker, size, customers)
-    runs: dict[str, list[dict[str, Any]]] = {runner.name: [] for runner in chosen}
-    for number in range(options["rounds"]):
-        for runner in chosen:
-            found = await peers.run(broker, runner, sources[sizes[runner.name]], number)
-            runs[runner.name].append(found)
-            tell(f"round {number + 1}: {runner.title}: {found['events_per_second']:,} events/s")
-    results = {name: peers.summary(found) for name, found in runs.items()}
+        filled[size] = await peers.fill(broker, size, customers)
+    sources = {name: filled[size] for name, size in sizes.items()}
+    results = await peers.rounds(broker, chosen, sources, options["rounds"])
     if "tocsin" in results:
         own = results["tocsin"]
         own |= full_policy.reference_rest(own, events, customers)
-        for other in ("faust", "quix"):
-            if other in results:
-                ratio = own["events_per_second"] / results[other]["events_per_second"]
-                own[f"ratio_to_{other}"] = round(ratio, 2)
+        for runner in chosen:
+            other = results[runner.name].get("events_per_second")
+            if other and runner.name != "tocsin":
+                own[f"ratio_to_{runner.name}"] = round(own["events_per_second"] / other, 2)
     return results
 
 
-def show(results: Mapping[str, Mapping[str, Any]]) -> None:
+def show(results: Mapping[str, dict[str, Any]]) -> None:
     """Print what was measured for people."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     peer_results = {r: results[r.name] for r in RUNNERS if r.name in results}
     if peer_results:
         console.print(peers_table(peer_results))
+    for runner, line in peer_results.items():
+        if "cannot_run" in line:
+            console.print(f"{runner.title} cannot run here: {line['cannot_run']}")
     own = results.get("tocsin", {})
-    for other, target in (("faust", FAUST_TARGET), ("quix", QUIX_TARGET)):
+    targets = (("faust", FAUST_TARGET), ("quix", QUIX_TARGET), ("kafka-streams", STREAMS_TARGET))
+    for other, target in targets:
         if f"ratio_to_{other}" in own:
             ratio = own[f"ratio_to_{other}"]
             console.print(
@@ -130,10 +169,9 @@ def show(results: Mapping[str, Mapping[str, Any]]) -> None:
             f"fold {own['fold_us_per_event']}; everything else {own['rest_us_per_event']}, target "
             f"{REST_US_TARGET}: {verdict(own['rest_us_per_event'] <= REST_US_TARGET)}"
         )
-    if "policy" in results:
-        full_policy.show(console, results["policy"])
-    if "latency" in results:
-        latency.show(console, results["latency"])
+    for name, figure in FIGURES.items():
+        if name in results:
+            figure.show(console, results[name])
 
 
 def peers_table(results: Mapping[peers.Runner, Mapping[str, Any]]) -> Table:
@@ -142,22 +180,27 @@ def peers_table(results: Mapping[peers.Runner, Mapping[str, Any]]) -> Table:
     for heading in (
         "events",
         "events/s",
-        "CPU s",
-        "µs/event",
-        "broker CPU s",
+        "warm",
+        "CPU s per million",
+        "broker's",
+        "peak MB",
         "missing",
         "spurious",
     ):
         table.add_column(heading, justify="right")
     for runner, line in results.items():
+        if "cannot_run" in line:
+            continue
+        warm, millions = line.get("warm_events_per_second"), line["events"] / 1e6
         table.add_row(
             runner.title,
             runner.guarantee,
             f"{line['events']:,}",
             f"{line['events_per_second']:,.0f}",
-            f"{line['cpu_seconds']:.1f}",
-            f"{line['cpu_seconds'] / line['events'] * 1e6:.1f}",
-            f"{line['broker_cpu_seconds']:.1f}",
+            f"{warm:,.0f}" if warm else "",
+            f"{line['cpu_seconds'] / millions:.1f}",
+            f"{line['broker_cpu_seconds'] / millions:.1f}",
+            f"{line['peak_mb']:,}",
             f"{line['missing']:,} of {line['expected']:,}",
             f"{line['spurious']:,}",
         )

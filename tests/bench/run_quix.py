@@ -1,6 +1,6 @@
-"""The reference job on Quix Streams: exactly once, topics aligned by time, state in RocksDB.
+"""The reference job on Quix Streams: topics aligned by time, state in RocksDB.
 
-run_quix.py RUN SERVERS EVENTS PREFIX: ends when so many records are committed. Runs in an
+run_quix.py RUN SERVERS EVENTS PREFIX GUARANTEE: ends when so many records are committed. Runs in an
 environment of its own, made from the requirements.lock beside this file.
 """
 
@@ -29,17 +29,17 @@ class Measured(Application):
         self._window.report(self._events)
 
 
-def run(name: str, bootstrap_servers: str, events: int, prefix: str, state_dir: str) -> None:
+def run(name: str, servers: str, events: int, prefix: str, guarantee: Any, state_dir: str) -> None:
     """Process all records and return."""
     window = Window()
     app = Measured(
         window,
         events,
-        broker_address=bootstrap_servers,
+        broker_address=servers,
         consumer_group=name,
         auto_offset_reset="earliest",
         state_dir=state_dir,
-        processing_guarantee="exactly-once",
+        processing_guarantee=guarantee,
         loglevel="WARNING",
     )
     sources = [
@@ -70,5 +70,5 @@ def run(name: str, bootstrap_servers: str, events: int, prefix: str, state_dir: 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        run(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], folder)
+        run(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5], folder)
     os._exit(0)

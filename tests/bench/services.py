@@ -25,8 +25,10 @@ from tocsin.agents.embedded_kafka import EmbeddedKafka, KafkaOptions, find_java,
 from tocsin.agents.settings import Settings, load
 
 HERE = Path(__file__).parent
+BUILD = HERE.parents[1] / "build" / "bench"
 HEAP_MB = 1024
 OUTPUT_SHOWN_MAX = 2_000
+LOOK_S = 0.2
 
 
 class Broker:
@@ -79,21 +81,48 @@ async def run_to_line(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    memory = Memory(process.pid)
+    watching = asyncio.create_task(memory.watch())
     try:
         output, _ = await asyncio.wait_for(process.communicate(), timeout_s)
     except TimeoutError:
         raise RuntimeError(f"{argv[1]} was not ready in {timeout_s:.0f} s") from None
     finally:
+        watching.cancel()
         if process.returncode is None:
             process.kill()
             await process.wait()
     for line in reversed(output.decode(errors="replace").splitlines()):
         _, brace, rest = line.partition("{")  # a worker's sign that it is starting may precede it
         if brace:
-            found: dict[str, Any] = json.loads(brace + rest)
-            return found
+            return {**json.loads(brace + rest), "peak_mb": memory.peak_mb}
     shown = output.decode(errors="replace")[-OUTPUT_SHOWN_MAX:]
     raise RuntimeError(f"{argv[1]} ended with {process.returncode}:\n{shown}")
+
+
+class Memory:
+    """What a process has in use, and the most it has had, as the system tells while it runs."""
+
+    def __init__(self, pid: int) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self.peak_mb = self.rss_mb = 0
+
+    async def watch(self) -> None:
+        """Look again and again until cancelled or the process is gone."""
+        while self.look():  # noqa: ASYNC110 - the system tells nobody when it changes
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> bool:
+        """Look once; whether there was anything to see."""
+        try:
+            lines = self._status.read_text().splitlines()
+        except OSError:  # ended, or a system without /proc
+            return False
+        found = {name: text.split() for name, _, text in (line.partition(":") for line in lines)}
+        if "VmHWM" not in found:  # a process that has just ended
+            return False
+        self.peak_mb, self.rss_mb = (int(found[name][0]) // 1024 for name in ("VmHWM", "VmRSS"))
+        return True
 
 
 def environ_of(broker: Broker, app_id: str) -> dict[str, str]:
