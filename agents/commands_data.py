@@ -13,7 +13,6 @@ import click
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tocsin.agents.brokers import reaching
 from tocsin.agents.cards import View
 from tocsin.agents.commands_warnings import as_json
 from tocsin.agents.errors import ConfigurationError
@@ -23,10 +22,11 @@ from tocsin.agents.options import connected, run
 from tocsin.agents.policies import first_event
 from tocsin.agents.portfolio import DEFAULT_UNTIL, Request
 from tocsin.agents.reconcile import Reconciliation, reconcile
-from tocsin.agents.replay import ClickHouseLog, Decided, KafkaLog, Replay, Report, decide
+from tocsin.agents.replay import Decided, Report, decide
+from tocsin.agents.replay_cores import replay_all
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
-from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
+from tocsin.agents.wire import convention_of, open_clickhouse
 from tocsin.schemas.catalog import POLICIES
 from tocsin.schemas.jsonlines import Fact
 from tocsin.streams.decisions import RiskWarning
@@ -129,7 +129,8 @@ def replay(
     if not paths:
         if policy or out:
             raise click.UsageError("--policy and --out go with --events")
-        report = run(_replay(settings, terminal, history=history))
+        with counting(terminal, "replaying") as progress:
+            report = run(replay_all(settings, history=history, progress=progress))
         _show_report(terminal, report)
         return report.exit_code
     facts = chain([_policy_fact(settings, policy)], read_facts(settings, paths))
@@ -199,27 +200,6 @@ def _decide(
         return decide(counted(), convention_of(settings), write)
     except PolicyMissing as error:
         raise ConfigurationError(f"no policy is in force: {error}") from error
-
-
-async def _replay(settings: Settings, terminal: Terminal, *, history: bool) -> Report:
-    client = open_clickhouse(settings) if history else None
-    log = ClickHouseLog(client) if client is not None else KafkaLog(settings)
-    codec, convention = open_codec(settings), convention_of(settings)
-    work = Replay(settings.app_id, settings.partitions, codec, convention, log)
-    records = 0
-    with counting(terminal, "replaying") as progress:
-
-        def add(count: int) -> None:
-            nonlocal records
-            records += count
-            progress(records)
-
-        async with reaching(settings):
-            for partition in range(settings.partitions):
-                await work.partition(partition, add)
-    if client is not None:
-        client.close()
-    return work.report
 
 
 def _show_report(terminal: Terminal, report: Report) -> None:

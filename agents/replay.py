@@ -145,7 +145,7 @@ class Replay:
         self._log = log
         self._routes = Routes.of(log.name)
         self._keeper = Keeper(app_id, codec, self._routes, partitions)
-        self._decisions = DecisionDigest()
+        self.decisions = DecisionDigest()
         self.report = Report()
 
     async def all(self) -> Report:
@@ -178,7 +178,7 @@ class Replay:
                     digest.add((o.topic_id, o.key, o.value, o.headers) for o in outputs)
                     on_progress(sum(read.count for read in written.ranges))
         self.report.digests[partition] = digest.digest().hex()
-        self.report.decision_digest = self._decisions.hexdigest()
+        self.report.decision_digest = self.decisions.hexdigest()
 
     async def _chunk(
         self, partition: int, written: JournalRecord, cursors: dict[int, Cursor]
@@ -227,7 +227,7 @@ class Replay:
         report.refusals += len(transaction.refusals)
         report.warnings += len(warnings)
         for warning in warnings:
-            self._decisions.add(warning)
+            self.decisions.add(warning)
             report.warning_ids.append(warning.warning_id)
 
     def _differ(self, partition: int, written: JournalRecord, rebuilt: JournalRecord) -> None:

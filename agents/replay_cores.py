@@ -1,0 +1,88 @@
+"""A replay of all partitions, on all cores: each partition is decided by one process alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+
+from tocsin.agents.brokers import reaching
+from tocsin.agents.replay import (
+    DIFFERENCES_SHOWN_MAX,
+    ClickHouseLog,
+    KafkaLog,
+    Log,
+    Replay,
+    Report,
+)
+from tocsin.agents.settings import Settings
+from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
+from tocsin.agents.worker import calm_collector
+from tocsin.streams.decisions import DecisionDigest
+
+Found = tuple[Report, DecisionDigest]
+
+
+async def replay_all(
+    settings: Settings, *, history: bool, progress: Callable[[int], None] = lambda records: None
+) -> Report:
+    """Replay a deployment's journals, from its topics or from ClickHouse.
+
+    `progress` is told the number of records so far. Raises UnavailableError, ConfigurationError.
+    """
+    portable = replace(settings, origins={})  # as it is, it can't be sent to another process
+    processes = min(len(os.sched_getaffinity(0)), settings.partitions)
+    loop = asyncio.get_running_loop()
+    whole, decisions = Report(), DecisionDigest()
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        tasks = [
+            loop.run_in_executor(pool, _replay, portable, history, partition)
+            for partition in range(settings.partitions)
+        ]
+        for task in asyncio.as_completed(tasks):
+            report, decided = await task
+            _add(whole, report)
+            decisions.join(decided)
+            progress(whole.records)
+    whole.decision_digest = decisions.hexdigest()
+    whole.digests = dict(sorted(whole.digests.items()))
+    whole.warning_ids.sort()
+    whole.differences.sort()
+    whole.other_logic.sort()
+    return whole
+
+
+def _replay(settings: Settings, history: bool, partition: int) -> Found:
+    """Replay one partition in a process of its own."""
+    calm_collector()
+    return asyncio.run(_partition(settings, history, partition))
+
+
+async def _partition(settings: Settings, history: bool, partition: int) -> Found:
+    client = open_clickhouse(settings) if history else None
+    log: Log = KafkaLog(settings) if client is None else ClickHouseLog(client)
+    codec, convention = open_codec(settings), convention_of(settings)
+    work = Replay(settings.app_id, settings.partitions, codec, convention, log)
+    try:
+        async with reaching(settings):
+            await work.partition(partition)
+    finally:
+        if client is not None:
+            client.close()
+    return work.report, work.decisions
+
+
+def _add(whole: Report, part: Report) -> None:
+    whole.transactions += part.transactions
+    whole.records += part.records
+    whole.warnings += part.warnings
+    whole.refusals += part.refusals
+    whole.differing += part.differing
+    room = DIFFERENCES_SHOWN_MAX - len(whole.differences)
+    whole.differences += part.differences[:room]
+    whole.other_logic += [found for found in part.other_logic if found not in whole.other_logic]
+    whole.warning_ids += part.warning_ids
+    whole.digests |= part.digests
