@@ -2,13 +2,20 @@
 
 The convention: money goes to the invoices that it names, in their order; while it names one that
 has not arrived, the rest is kept for that; otherwise the rest goes to the oldest due item, ties by
-invoice id. A credit note is money too. Undoing puts back exactly what was applied.
+invoice id. A disputed part is settled only by money that names its invoice: other money passes it
+over, and stays at hand if nothing else is open. A credit note is money too. Undoing puts back
+exactly what was applied.
 """
 
 from __future__ import annotations
 
-from tocsin.streams.documents import LOOSE, Funds, Invoice
-from tocsin.streams.ledger import SETTLED, Ledger
+from tocsin.streams.documents import LOOSE, Account, Funds, Invoice, Settled
+from tocsin.streams.excuses import excused_days
+from tocsin.streams.ledger import CONDUCT, SETTLED, Ledger, Shelf
+
+SHORT_LEAST, SHORT_MOST = 200, 4
+"""A payment is short if of an invoice that it names it leaves between a 200th and a quarter: less
+is rounding or a fee, more a part payment. A disputed part does not count as left."""
 
 SETTLED_MAX = 48
 """Delays kept: those judged (32 at most), and some more so that reversals bring back older ones."""
@@ -24,7 +31,9 @@ def place(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
         if invoice is None:
             is_waiting = True
         elif invoice.open_minor and funds.unapplied_minor and invoice.currency == funds.currency:
-            _apply(ledger, key, funds, invoice_id, invoice, today)
+            _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
+            if invoice.open_minor and not funds.is_short and not funds.reason:
+                _note_short(ledger, funds, invoice)
     if funds.is_released or not is_waiting:
         funds.is_released = True
         if funds.unapplied_minor:
@@ -55,7 +64,7 @@ def place_on(ledger: Ledger, key: str, invoice_id: str, today: int) -> None:
     funds, invoice = ledger.funds[key], ledger.invoices[invoice_id]
     if invoice.open_minor and invoice.currency == funds.currency:
         before = funds.unapplied_minor
-        _apply(ledger, key, funds, invoice_id, invoice, today)
+        _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
         ledger.hold_back(funds.currency, funds.unapplied_minor - before, today)
     place(ledger, key, funds, today)
 
@@ -65,11 +74,11 @@ def settle_idle(ledger: Ledger, currency: str, today: int) -> None:
     shelf = ledger.shelves.get(currency)
     if shelf is None:
         return
-    while shelf.idle and shelf.days:
+    account = ledger.summary.accounts[currency]
+    while shelf.idle and account.open_minor > account.disputed_minor:
         key = shelf.idle.pop(0)[1]
         place(ledger, key, ledger.funds[key], today)
-    account = ledger.summary.accounts[currency]
-    if account.loose_minor and shelf.days:
+    if account.loose_minor and account.open_minor > account.disputed_minor:
         amount, account.loose_minor = account.loose_minor, 0
         ledger.hold_back(currency, -amount, today)
         place_loose(ledger, currency, amount, (), today)
@@ -83,7 +92,7 @@ def place_loose(
     for invoice_id in invoice_ids:
         invoice = ledger.invoices.get(invoice_id)
         if invoice is not None and invoice.open_minor and invoice.currency == currency:
-            _apply(ledger, LOOSE, funds, invoice_id, invoice, today)
+            _apply(ledger, LOOSE, funds, invoice_id, invoice, invoice.open_minor, today)
     _apply_to_oldest(ledger, LOOSE, funds, today)
     ledger.hold_back(currency, funds.unapplied_minor, today)
     ledger.summary.accounts[currency].loose_minor += funds.unapplied_minor
@@ -133,9 +142,15 @@ def free(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> list[
 
 
 def _apply(
-    ledger: Ledger, key: str, funds: Funds, invoice_id: str, invoice: Invoice, today: int
+    ledger: Ledger,
+    key: str,
+    funds: Funds,
+    invoice_id: str,
+    invoice: Invoice,
+    most_minor: int,
+    today: int,
 ) -> None:
-    amount = min(funds.unapplied_minor, invoice.open_minor)
+    amount = min(funds.unapplied_minor, most_minor)
     funds.unapplied_minor -= amount
     if funds.applied is None:
         funds.applied = {invoice_id: amount}
@@ -148,19 +163,21 @@ def _apply(
     ledger.settle(invoice_id, invoice, amount, today)
     if invoice.open_minor == 0:
         invoice.closed_on = today
-        if not funds.reason and key is not LOOSE:
-            _note_settled(ledger, invoice_id, funds.valued_on - invoice.due_date)
+        if key is not LOOSE:
+            _note_settled(ledger, invoice_id, invoice)
     ledger.dirty["i" + invoice_id] = invoice
 
 
 def _apply_to_oldest(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
     shelf = ledger.shelves[funds.currency]
     account = ledger.summary.accounts[funds.currency]
-    while funds.unapplied_minor and shelf.days:
-        day = shelf.days[0]
-        due, ids = account.due[day], shelf.items[day]
-        if ids:
-            _apply(ledger, key, funds, ids[0], ledger.invoices[ids[0]], today)
+    while funds.unapplied_minor and account.open_minor > account.disputed_minor:
+        day, invoice_id = _oldest(ledger, shelf, account)
+        due = account.due[day]
+        if invoice_id is not None:
+            invoice = ledger.invoices[invoice_id]
+            undisputed = invoice.open_minor - invoice.disputed_minor
+            _apply(ledger, key, funds, invoice_id, invoice, undisputed, today)
             continue
         amount = min(funds.unapplied_minor, due.loose_minor)
         funds.unapplied_minor -= amount
@@ -168,6 +185,24 @@ def _apply_to_oldest(ledger: Ledger, key: str, funds: Funds, today: int) -> None
         target = f"{_LOOSE_DAY}{day}"
         funds.applied[target] = funds.applied.get(target, 0) + amount
         ledger.settle_loose(funds.currency, day, amount, today)
+
+
+def _oldest(ledger: Ledger, shelf: Shelf, account: Account) -> tuple[int, str | None]:
+    """The oldest due day with something undisputed, and its first such invoice.
+
+    None: what is left of that day has no document.
+    """
+    for day in shelf.days:
+        due, ids = account.due[day], shelf.items[day]
+        if not due.disputed_minor:
+            return day, ids[0] if ids else None
+        if due.open_minor > due.disputed_minor:
+            for invoice_id in ids:
+                invoice = ledger.invoices[invoice_id]
+                if invoice.open_minor > invoice.disputed_minor:
+                    return day, invoice_id
+            return day, None
+    raise AssertionError("the account's open amount exceeds what its due days hold")
 
 
 def _reopen(
@@ -182,10 +217,24 @@ def _reopen(
     ledger.dirty["i" + invoice_id] = invoice
 
 
-def _note_settled(ledger: Ledger, invoice_id: str, delay_days: int) -> None:
+def _note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
+    """Keep how late an invoice was paid, by the last of its payments to be valued.
+
+    One that credit notes settled alone says nothing about paying.
+    """
+    paid_on = None
+    for key in invoice.applied or ():
+        if key.startswith("p") and key in ledger.funds:
+            valued_on = ledger.funds[key].valued_on
+            paid_on = valued_on if paid_on is None else max(paid_on, valued_on)
+    if paid_on is None:
+        return
+    delay = excused = paid_on - invoice.due_date
+    if invoice_id in ledger.disputed:
+        excused = excused_days(ledger, invoice_id, invoice, delay)
     settled = ledger.summary.settled
-    settled[invoice_id] = delay_days
-    ledger.delays.append(delay_days)
+    settled[invoice_id] = Settled(delay, excused, invoice.amount_minor, invoice.currency)
+    ledger.delays.append(excused)
     if len(settled) > SETTLED_MAX:
         del settled[next(iter(settled))]
         del ledger.delays[0]
@@ -194,5 +243,13 @@ def _note_settled(ledger: Ledger, invoice_id: str, delay_days: int) -> None:
 
 def _unsettle(ledger: Ledger, invoice_id: str) -> None:
     if ledger.summary.settled.pop(invoice_id, None) is not None:
-        ledger.delays = list(ledger.summary.settled.values())
+        ledger.note_delays()
         ledger.stirred |= SETTLED
+
+
+def _note_short(ledger: Ledger, funds: Funds, invoice: Invoice) -> None:
+    left, amount = invoice.open_minor - invoice.disputed_minor, invoice.amount_minor
+    if amount <= left * SHORT_LEAST and left * SHORT_MOST <= amount:
+        funds.is_short = True
+        ledger.tally("short_paid").add(funds.valued_on, 1)
+        ledger.stirred |= CONDUCT

@@ -21,7 +21,7 @@ from tocsin.streams.episodes import Moment, advance, digest, withdraw
 from tocsin.streams.evolve import evolve
 from tocsin.streams.folding import UNCHANGED, Today
 from tocsin.streams.forgetting import forget
-from tocsin.streams.ledger import ALL, EXPOSURE, Ledger
+from tocsin.streams.ledger import ALL, LIMITED, Ledger
 from tocsin.streams.ledgers import REST_DAYS, Ledgers
 from tocsin.streams.policy import Policy, Problem, Rule, hash_of
 from tocsin.streams.policy_reading import load_policy
@@ -190,7 +190,7 @@ class Desk:
         self.touched[customer_id] = ledger
         stirred = ledger.stirred
         if summary.profile.credit_limit_minor is None:
-            stirred &= ~EXPOSURE  # judged against the limit only; setting one stirs PROFILE
+            stirred &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
         rules = self._plan(policy, stirred)
         if rules:
             findings = assess(ledger, rules, self._today.date)

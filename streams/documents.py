@@ -18,7 +18,8 @@ LOOSE = ""
 class Invoice(Struct, array_like=True, gc=False):
     """An invoice, open until paid, credited or cancelled. Without an amount, only its end is known.
 
-    `applied` says how much of which payment or credit note (by its key) settled it.
+    `applied` says how much of which payment or credit note (by its key) settled it; of what is
+    open, `disputed_minor` is disputed. `cost_minor` None, `delivered_on` 0: not known.
     """
 
     occurred_at: int = 0
@@ -34,14 +35,14 @@ class Invoice(Struct, array_like=True, gc=False):
     cost_minor: int | None = None
     delivered_on: int = 0
     disputed_minor: int = 0
-    is_own_fault: bool = False
 
 
 class Funds(Struct, array_like=True, gc=False):
     """Money that settles invoices: a payment, or a credit note (which has a `reason`).
 
     `applied` says how much went to which invoice. Without an amount, only its reversal is known.
-    Until `is_released`, its rest waits for a named invoice that has not arrived.
+    Until `is_released`, its rest waits for a named invoice that has not arrived. `is_short`: it
+    left a small rest of an invoice that it names (see `application`).
     """
 
     occurred_at: int = 0
@@ -56,6 +57,7 @@ class Funds(Struct, array_like=True, gc=False):
     is_reversed: bool = False
     is_released: bool = False
     applied: dict[str, int] | None = None
+    is_short: bool = False
 
 
 class Complaint(Struct, array_like=True, gc=False):
@@ -76,7 +78,10 @@ class Complaint(Struct, array_like=True, gc=False):
 
 
 class Dispute(Struct, array_like=True, gc=False):
-    """A disputed part of an invoice. Without an invoice, only its outcome is known so far."""
+    """A disputed part of an invoice. Without an invoice, only its outcome is known so far.
+
+    Without an outcome it goes on; `closed_on` is the day on which it was resolved.
+    """
 
     occurred_at: int = 0
     opened_on: int = 0
@@ -136,20 +141,43 @@ class Due(Struct, array_like=True, gc=False):
     count: int = 0
     loose_minor: int = 0
     loose_count: int = 0
+    disputed_minor: int = 0
 
 
 class Account(Struct, array_like=True, gc=False):
-    """One currency of a customer. `unapplied_minor` includes cash without document, `loose`."""
+    """One currency of a customer. `unapplied_minor` includes cash without document, `loose`.
+
+    Orders: `ordered_minor` not delivered yet, `delivered_minor` delivered and not invoiced yet.
+    """
 
     open_minor: int = 0
     unapplied_minor: int = 0
     loose_minor: int = 0
     due: dict[int, Due] = field(default_factory=dict)
+    disputed_minor: int = 0
+    ordered_minor: int = 0
+    delivered_minor: int = 0
 
     @property
     def exposure_minor(self) -> int:
-        """What the customer owes, net of money not applied yet; negative if it is ahead."""
+        """What the customer owes, net of money not applied yet; negative if it is ahead.
+
+        Gross of disputes: what is disputed may have to be paid after all.
+        """
         return self.open_minor - self.unapplied_minor
+
+
+class Settled(Struct, array_like=True, gc=False):
+    """An invoice that was paid: how many days after its due date (negative: before), its amount.
+
+    `excused_days` is the delay without the days on which all that was open was rightly disputed,
+    and none where the delay was the seller's own fault.
+    """
+
+    delay_days: int
+    excused_days: int
+    amount_minor: int
+    currency: str
 
 
 class Profile(Struct, array_like=True, gc=False):
@@ -168,13 +196,22 @@ class Profile(Struct, array_like=True, gc=False):
 
 
 class Episode(Struct, array_like=True, gc=False):
-    """The latest episode of a rule and subject. Severity 0: it is over."""
+    """The latest episode of a rule and subject. Severity 0: it is over.
+
+    `crossed`: severities that must last before they are said, by the first whole day on which they
+    were reached. `muted_by`: what muted a step that no digest has told of yet. `ended_at`: the
+    severity at which it was last over.
+    """
 
     ordinal: int = 0
     severity: int = 0
     steps: int = 0
     raised_on: int = 0
     warned_on: int = 0
+    crossed: dict[int, int] | None = None
+    ended_at: int = 0
+    muted_by: str = ""
+    is_acknowledged: bool = False
 
 
 class Summary(Struct, array_like=True):
@@ -193,7 +230,7 @@ class Summary(Struct, array_like=True):
     issued: dict[int, int] = field(default_factory=dict)
     returns: dict[int, int] = field(default_factory=dict)
     complaints: dict[int, int] = field(default_factory=dict)
-    settled: dict[str, int] = field(default_factory=dict)
+    settled: dict[str, Settled] = field(default_factory=dict)
     episodes: dict[str, Episode] = field(default_factory=dict)
     tallies: dict[str, dict[int, int]] = field(default_factory=dict)
     """Counts or sums per day, by name: what happened how often in a rolling window."""
@@ -202,9 +239,19 @@ class Summary(Struct, array_like=True):
     silences: dict[str, Silence] = field(default_factory=dict)
     score: int | None = None
     grade: str = ""
+    known_since: int = 0
+    """Business date of the first fact."""
+    points: list[int] = field(default_factory=list)
+    """Of the score, by component in the order of their names (see `score`)."""
+    abc: str = ""
+    rfm: str = ""
+    rfa: str = ""
+    """Classes by the cut points of the policy, as of the last review."""
+    first_issued_on: int = 0
+    """Since when invoices are known, whatever became of the first."""
 
 
 Document = Invoice | Funds | Complaint | Dispute | Order | Entry
 """A ledger's documents are keyed by a letter and their id: i invoice, p payment, c credit note,
 k complaint, d dispute, o order; entries h change, s service, t contact, b breach, y survey,
-a alert."""
+a alert, v verdict (by the episode's id)."""

@@ -21,9 +21,18 @@ from tocsin.streams.application import (
     settle_idle,
     take_back,
 )
-from tocsin.streams.checks import Code, Refusal
+from tocsin.streams.checks import Refusal
+from tocsin.streams.disputes import open_dispute, resolve_dispute
 from tocsin.streams.documents import Funds, Invoice
-from tocsin.streams.folding import UNCHANGED, Today, beyond_limit, fold_in_aggregate
+from tocsin.streams.folding import (
+    TOTAL_MAX_MINOR,
+    UNCHANGED,
+    Today,
+    beyond_limit,
+    fold_in_aggregate,
+    tally,
+    too_much,
+)
 from tocsin.streams.ledger import (
     COMPLAINT_RATE,
     COMPLAINTS,
@@ -32,9 +41,13 @@ from tocsin.streams.ledger import (
     RETURNS,
     Ledger,
 )
-
-TOTAL_MAX_MINOR = 4 * 10**18
-"""What a customer may owe or be ahead in one currency; the state's integers have 64 bits."""
+from tocsin.streams.orders import update_order
+from tocsin.streams.turnover import (
+    count_funds,
+    count_invoice,
+    funds_too_much,
+    invoices_too_much,
+)
 
 
 def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Today) -> str | Refusal:
@@ -49,20 +62,22 @@ def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Toda
         return _correct_invoice(ledger, invoice, event, offset, today)
     currency, amount = event.currency, event.amount_minor
     account = ledger.account(currency)
-    if account.open_minor + amount > TOTAL_MAX_MINOR:
-        return _too_much(currency)
     issued_on = today.calendar.local_date(event.occurred_at)
     if issued_on > now:
         issued_on = now
+    if account.open_minor + amount > TOTAL_MAX_MINOR or invoices_too_much(ledger, event, issued_on):
+        return too_much(currency)
+    invoice = Invoice(event.occurred_at, issued_on, event.due_date, amount, currency, offset)
+    invoice.cost_minor = event.cost_minor
+    invoice.delivered_on = event.delivered_on or 0
+    _count_issued(ledger, issued_on, today)
+    count_invoice(ledger, invoice, 1)
     if ledger.summary.document_count >= today.documents_max:
-        _count_issued(ledger, issued_on, today)
         ledger.owe_loose(currency, event.due_date, amount, 1, now)
         settle_idle(ledger, currency, now)
         return fold_in_aggregate(ledger)
-    invoice = Invoice(event.occurred_at, issued_on, event.due_date, amount, currency, offset)
     ledger.invoices[invoice_id] = invoice
     ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
-    _count_issued(ledger, issued_on, today)
     ledger.owe(invoice_id, invoice, amount, now)
     if account.unapplied_minor or ledger.awaited:
         place_invoice(ledger, invoice_id, invoice, now)
@@ -72,22 +87,24 @@ def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Toda
 def _correct_invoice(
     ledger: Ledger, invoice: Invoice, event: events.InvoiceIssued, offset: int, today: Today
 ) -> str | Refusal:
-    content = (event.occurred_at, event.due_date, event.amount_minor, event.currency)
-    if content == (invoice.occurred_at, invoice.due_date, invoice.amount_minor, invoice.currency):
+    if _has_content(invoice, event):
         return UNCHANGED
-    if ledger.account(event.currency).open_minor + event.amount_minor > TOTAL_MAX_MINOR:
-        return _too_much(event.currency)
     now, invoice_id, old_currency = today.date, event.invoice_id, invoice.currency
-    issued_on = min(today.calendar.local_date(event.occurred_at), now)
+    issued_on = today.day_of(event.occurred_at)
+    total = ledger.account(event.currency).open_minor + event.amount_minor
+    if total > TOTAL_MAX_MINOR or invoices_too_much(ledger, event, issued_on):
+        return too_much(event.currency)
     ledger.dirty["i" + invoice_id] = invoice
     if invoice.is_cancelled:
         _describe(invoice, event, issued_on, offset)
         return "ITEM_CORRECTED"
     released = free(ledger, invoice_id, invoice, now)
     _uncount_issued(ledger, invoice.issued_on)
+    count_invoice(ledger, invoice, -1)
     _describe(invoice, event, issued_on, offset)
     invoice.closed_on = 0
     _count_issued(ledger, issued_on, today)
+    count_invoice(ledger, invoice, 1)
     ledger.owe(invoice_id, invoice, event.amount_minor, now)
     for key in released:
         place_on(ledger, key, invoice_id, now)
@@ -96,12 +113,25 @@ def _correct_invoice(
     return "ITEM_CORRECTED"
 
 
+def _has_content(invoice: Invoice, event: events.InvoiceIssued) -> bool:
+    return (
+        invoice.occurred_at == event.occurred_at
+        and invoice.due_date == event.due_date
+        and invoice.amount_minor == event.amount_minor
+        and invoice.currency == event.currency
+        and invoice.cost_minor == event.cost_minor
+        and invoice.delivered_on == (event.delivered_on or 0)
+    )
+
+
 def _describe(invoice: Invoice, event: events.InvoiceIssued, issued_on: int, offset: int) -> None:
     invoice.occurred_at = event.occurred_at
     invoice.issued_on = issued_on
     invoice.due_date = event.due_date
     invoice.amount_minor = event.amount_minor
     invoice.currency = event.currency
+    invoice.cost_minor = event.cost_minor
+    invoice.delivered_on = event.delivered_on or 0
     invoice.offset = offset
 
 
@@ -125,6 +155,7 @@ def _cancel(
         return UNCHANGED
     released = free(ledger, invoice_id, invoice, now)
     _uncount_issued(ledger, invoice.issued_on)
+    count_invoice(ledger, invoice, -1)
     invoice.is_cancelled = True
     invoice.closed_on = now
     for key in released:
@@ -177,10 +208,12 @@ def _take_in(ledger: Ledger, key: str, funds: Funds, today: Today) -> str | Refu
     known = ledger.funds.get(key)
     if known is not None:
         return _correct_funds(ledger, key, known, funds, today)
-    if ledger.account(currency).unapplied_minor + amount > TOTAL_MAX_MINOR:
-        return _too_much(currency)
+    total = ledger.account(currency).unapplied_minor + amount
+    if total > TOTAL_MAX_MINOR or funds_too_much(ledger, funds):
+        return too_much(currency)
     if funds.reason == "RETURN":
         _count_return(ledger, funds, today, 1)
+    count_funds(ledger, funds, 1)
     if ledger.summary.document_count >= today.documents_max:
         place_loose(ledger, currency, amount, funds.invoice_ids, now)
         return fold_in_aggregate(ledger)
@@ -206,8 +239,9 @@ def _correct_funds(
         and funds.reason == known.reason
     ):
         return UNCHANGED
-    if ledger.account(funds.currency).unapplied_minor + funds.amount_minor > TOTAL_MAX_MINOR:
-        return _too_much(funds.currency)
+    total = ledger.account(funds.currency).unapplied_minor + funds.amount_minor
+    if total > TOTAL_MAX_MINOR or funds_too_much(ledger, funds):
+        return too_much(funds.currency)
     now, old_currency = today.date, known.currency
     if not known.is_reversed:
         _withdraw(ledger, key, known, today)
@@ -223,6 +257,7 @@ def _correct_funds(
     if not known.is_reversed:
         if known.reason == "RETURN":
             _count_return(ledger, known, today, 1)
+        count_funds(ledger, known, 1)
         _pour(ledger, key, known, now)
         settle_idle(ledger, old_currency, now)
     return "ITEM_CORRECTED"
@@ -235,6 +270,10 @@ def _withdraw(ledger: Ledger, key: str, funds: Funds, today: Today) -> None:
     funds.unapplied_minor = 0
     if funds.reason == "RETURN":
         _count_return(ledger, funds, today, -1)
+    count_funds(ledger, funds, -1)
+    if funds.is_short:
+        funds.is_short = False
+        tally(ledger, "short_paid", funds.valued_on, -1, today)
 
 
 def _reverse(
@@ -242,18 +281,20 @@ def _reverse(
 ) -> str | Refusal:
     key, now = "p" + event.payment_id, today.date
     funds = ledger.funds.get(key)
+    if funds is not None and funds.is_reversed:
+        return UNCHANGED
+    if funds is None and ledger.summary.document_count >= today.documents_max:
+        return beyond_limit("payment", event.payment_id)
+    reversed_on = today.day_of(event.occurred_at)
+    tally(ledger, "bounced", reversed_on, 1, today)
     if funds is None:
-        if ledger.summary.document_count >= today.documents_max:
-            return beyond_limit("payment", event.payment_id)
-        funds = Funds(offset=offset, closed_on=now, is_reversed=True)
+        funds = Funds(offset=offset, closed_on=reversed_on, is_reversed=True)
         ledger.funds[key] = funds
         ledger.remember(key, funds, now, today.horizon_days)
         return "ITEM_CORRECTED"
-    if funds.is_reversed:
-        return UNCHANGED
     _withdraw(ledger, key, funds, today)
     funds.is_reversed = True
-    funds.closed_on = now
+    funds.closed_on = reversed_on
     settle_idle(ledger, funds.currency, now)
     return "ITEM_CORRECTED"
 
@@ -264,6 +305,8 @@ def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
         ledger.issued.add(day, 1)
     if day > summary.last_issued_on:
         summary.last_issued_on = day
+    if day < summary.first_issued_on or not summary.first_issued_on:
+        summary.first_issued_on = day
     stirred = ISSUED
     if summary.complaints:
         stirred |= COMPLAINT_RATE
@@ -286,14 +329,6 @@ def _count_return(ledger: Ledger, funds: Funds, today: Today, change: int) -> No
         ledger.stirred |= RETURNS
 
 
-def _too_much(currency: str) -> Refusal:
-    return Refusal(
-        Code.AMOUNT_TOO_LARGE,
-        f"the customer's total in {currency} would exceed {TOTAL_MAX_MINOR} minor units: "
-        "check the unit of this customer's amounts",
-    )
-
-
 # Any: each handler takes its own event type, which the table's key guarantees.
 _HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
     events.InvoiceIssued: _issue,
@@ -304,4 +339,7 @@ _HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
     **complaints.HANDLERS,
     **conduct.HANDLERS,
     **standing.HANDLERS,
+    events.DisputeOpened: open_dispute,
+    events.DisputeResolved: resolve_dispute,
+    events.OrderUpdated: update_order,
 }

@@ -13,6 +13,11 @@ from tocsin.streams.convention import Calendar
 from tocsin.streams.ledger import CONDUCT, FOLDED, Ledger
 
 UNCHANGED = ""
+TOTAL_MAX_MINOR = 4 * 10**18
+"""What a customer may owe, be ahead, or turn over on a day in one currency; the state's integers
+have 64 bits."""
+
+_LARGE_MINOR = 10**14  # smaller amounts never add up to the limit on one day
 
 
 class Today(Struct, gc=False):
@@ -42,6 +47,22 @@ def fold_in_aggregate(ledger: Ledger) -> str:
     ledger.summary.folded_count += 1
     ledger.stirred |= FOLDED
     return "FELL_BELOW_CLEAR_AT"
+
+
+def is_too_much(ledger: Ledger, name: str, day: int, amount_minor: int) -> bool:
+    """Whether an amount more on a day would exceed what a tally may hold."""
+    if amount_minor <= _LARGE_MINOR:
+        return False
+    return ledger.summary.tallies.get(name, {}).get(day, 0) + amount_minor > TOTAL_MAX_MINOR
+
+
+def too_much(currency: str) -> Refusal:
+    """Refuse what would exceed the customer's total in a currency."""
+    return Refusal(
+        Code.AMOUNT_TOO_LARGE,
+        f"the customer's total in {currency} would exceed {TOTAL_MAX_MINOR} minor units: "
+        "check the unit of this customer's amounts",
+    )
 
 
 def beyond_limit(what: str, document_id: str) -> Refusal:

@@ -75,6 +75,7 @@ def _old(ledger: Ledger, last: int) -> Iterator[tuple[dict[str, Any], str, list[
         [
             dispute_id
             for dispute_id, dispute in disputes.items()
-            if 0 < dispute.closed_on < last and dispute.invoice_id not in invoices
+            if max(dispute.opened_on, dispute.closed_on) < last
+            and dispute.invoice_id not in invoices
         ],
     )

@@ -25,7 +25,7 @@ from tocsin.streams.documents import (
 from tocsin.streams.windows import Window
 
 # What an event stirred, as bits: rules over other measures need not be looked at.
-EXPOSURE = 1
+LIMITED = 1  # what a credit limit is compared with
 OVERDUE = 2
 SETTLED = 4
 ISSUED = 8
@@ -39,7 +39,10 @@ CONDUCT = 1024  # a tally of what the customer did, or how it met us
 ORDERS = 2048
 STANDING = 4096  # what others say: ratings, accounts, alerts
 TURNOVER = 8192  # sums of what was invoiced, what it cost, what was paid
-ALL = 16383
+OPEN = 16384  # what is open, or money at hand
+EXPOSURE = LIMITED | OPEN
+SCORE = 32768  # score, grade or class
+ALL = 65535
 
 CUTS_MAX = 4
 """Days before which sums are kept: one per grace period in use, and then they start afresh."""
@@ -51,28 +54,27 @@ PRUNE_INTERVAL_DAYS = 50
 class Shelf:
     """Open items of one currency: due days in order, and per day the invoice ids in order."""
 
-    __slots__ = ("_before", "days", "idle", "items")
+    __slots__ = ("_before", "days", "idle", "items", "largest")
 
     def __init__(self) -> None:
         self._before: dict[int, int] = {}  # what is due before some days, kept up to date
         self.days: list[int] = []
         self.items: dict[int, list[str]] = {}
         self.idle: list[tuple[int, str]] = []  # money that waits for no named invoice
+        self.largest: tuple[int, str] | None = None  # open item; None: to be looked for
 
     def change(self, day: int, amount_minor: int) -> None:
-        """Note that what is due on a day changed."""
+        """Note that what is due on a day and not disputed changed."""
         for before in self._before:
             if day < before:
                 self._before[before] += amount_minor
 
     def due_before(self, day: int, account: Account) -> int:
-        """What is due before a day; cheap for the few days that are asked for again and again."""
+        """What is due before a day and not disputed; cheap for days asked for again and again."""
         total = self._before.get(day)
         if total is None:
-            due = account.due
-            total = sum(
-                [due[early].open_minor for early in self.days[: bisect_left(self.days, day)]]
-            )
+            early = [account.due[date] for date in self.days[: bisect_left(self.days, day)]]
+            total = sum([due.open_minor - due.disputed_minor for due in early])
             if len(self._before) >= CUTS_MAX:
                 self._before.clear()
             self._before[day] = total
@@ -80,7 +82,7 @@ class Shelf:
 
 
 class Ledger:
-    """One customer. Invariant: idle money and open items never stand beside each other."""
+    """One customer. Invariant: idle money never stands beside anything open and undisputed."""
 
     __slots__ = (
         "_tallies",
@@ -91,6 +93,7 @@ class Ledger:
         "customer_id",
         "delays",
         "dirty",
+        "disputed",
         "disputes",
         "entries",
         "funds",
@@ -117,6 +120,7 @@ class Ledger:
         self.shelves: dict[str, Shelf] = {}
         self.awaited: dict[str, list[tuple[int, str]]] = {}  # money by the invoice it waits for
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
+        self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.is_touched = False
         self.stirred = 0
@@ -136,6 +140,10 @@ class Ledger:
         if window is None:
             window = self._tallies[name] = Window(self.summary.tallies.setdefault(name, {}))
         return window
+
+    def tallied(self, name: str) -> Window | None:
+        """The rolling window of a name for a look; None if nothing was ever counted there."""
+        return self.tally(name) if name in self.summary.tallies else None
 
     def forget_tallies(self, last: int) -> None:
         """Drop the days up to and with `last` of all rolling windows by name."""
@@ -180,6 +188,8 @@ class Ledger:
         invoice.open_minor += amount_minor
         due.open_minor += amount_minor
         account.open_minor += amount_minor
+        if shelf.largest is not None and invoice.open_minor >= shelf.largest[0]:
+            shelf.largest = max(shelf.largest, (invoice.open_minor, invoice_id))
         if day < today:
             shelf.change(day, amount_minor)
             self.stirred |= EXPOSURE | OVERDUE
@@ -187,6 +197,8 @@ class Ledger:
             self.stirred |= EXPOSURE
             if day + 1 < self.summary.next_date:
                 self.summary.next_date = day + 1
+        if invoice_id in self.disputed:
+            self.note_disputed(invoice_id, invoice, today)
 
     def settle(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
         """Lower an invoice's open amount."""
@@ -201,12 +213,50 @@ class Ledger:
             self.stirred |= EXPOSURE | OVERDUE
         else:
             self.stirred |= EXPOSURE
+        if shelf.largest is not None and shelf.largest[1] == invoice_id:
+            shelf.largest = None
+        if invoice_id in self.disputed:
+            self.note_disputed(invoice_id, invoice, today)
         if invoice.open_minor == 0:
             due.count -= 1
             ids = shelf.items[day]
             del ids[bisect_left(ids, invoice_id)]
             if due.count == 0:
                 _clear_day(account, shelf, day)
+
+    def note_disputed(self, invoice_id: str, invoice: Invoice, today: int) -> None:
+        """Bring the disputed part of an open invoice up to date with its disputes and credits."""
+        account, day = self.account(invoice.currency), invoice.due_date
+        change = min(self._claimed(invoice_id, invoice), invoice.open_minor)
+        change -= invoice.disputed_minor
+        if change:
+            invoice.disputed_minor += change
+            account.due[day].disputed_minor += change
+            account.disputed_minor += change
+            self.shelves[invoice.currency].change(day, -change)
+            self.stirred |= EXPOSURE | OVERDUE if day < today else EXPOSURE
+            self.dirty["i" + invoice_id] = invoice
+
+    def _claimed(self, invoice_id: str, invoice: Invoice) -> int:
+        """What is claimed of an invoice by disputes that go on or were accepted.
+
+        Credit notes on it since the first of them are part of their settlement: a dispute that was
+        accepted holds the amount back until its credit note has come.
+        """
+        disputes = [self.disputes[dispute_id] for dispute_id in self.disputed[invoice_id]]
+        disputes = [
+            dispute
+            for dispute in disputes
+            if dispute.outcome in ("", "ACCEPTED") and dispute.currency == invoice.currency
+        ]
+        if not disputes:
+            return 0
+        claimed = sum([dispute.amount_minor for dispute in disputes])
+        since = min([dispute.occurred_at for dispute in disputes])
+        for key, amount in (invoice.applied or {}).items():
+            if key.startswith("c") and key in self.funds and self.funds[key].occurred_at >= since:
+                claimed -= amount
+        return max(claimed, 0)
 
     def owe_loose(self, currency: str, day: int, amount_minor: int, count: int, today: int) -> None:
         """Raise what is owed without a document; `count` says how many items that adds."""
@@ -241,6 +291,8 @@ class Ledger:
         """Change the unapplied money of a currency by an amount of either sign."""
         account = self.account(currency)
         account.unapplied_minor += amount_minor
+        if account.ordered_minor or account.delivered_minor:
+            self.stirred |= ORDERS
         days = self.shelves[currency].days
         self.stirred |= EXPOSURE | OVERDUE if days and days[0] < today else EXPOSURE
 
@@ -292,6 +344,10 @@ class Ledger:
         for complaint_id, complaint in self.complaints.items():
             if complaint.invoice_id is not None:
                 self.about.setdefault(complaint.invoice_id, []).append(complaint_id)
+        self.disputed = {}
+        for dispute_id, dispute in self.disputes.items():
+            if dispute.invoice_id:
+                insort(self.disputed.setdefault(dispute.invoice_id, []), dispute_id)
 
     def _index_summary(self) -> None:
         self.open_rules: set[str] = set()  # keys of rules with open episodes
@@ -300,14 +356,20 @@ class Ledger:
         self.returned = Window(summary.returns)
         self.complained = Window(summary.complaints)
         self._tallies: dict[str, Window] = {}
-        self.delays = list(summary.settled.values())  # of settled items, the latest last
+        self.note_delays()
         self.note_open_rules()
 
+    def note_delays(self) -> None:
+        """Index the excused delays of settled items, the latest last."""
+        self.delays = [settled.excused_days for settled in self.summary.settled.values()]
+
     def note_open_rules(self) -> None:
-        """Index the rules with open episodes, after one began or ended."""
+        """Index the rules with open or awaited episodes, after one began or ended."""
         episodes = self.summary.episodes
         self.open_rules = {
-            key[: key.index(":") + 1] for key, episode in episodes.items() if episode.severity
+            key[: key.index(":") + 1]
+            for key, episode in episodes.items()
+            if episode.severity or episode.crossed
         }
 
     def _due(self, account: Account, shelf: Shelf, day: int) -> Due:

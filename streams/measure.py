@@ -27,6 +27,8 @@ class Unit(StrEnum):
     DAYS = "DAYS"
     COUNT = "COUNT"
     BASIS_POINTS = "BASIS_POINTS"
+    POINTS = "POINTS"
+    GRADE = "GRADE"  # A to E as 0 to 4
 
 
 class Parameters(Struct, frozen=True):
@@ -40,6 +42,11 @@ class Parameters(Struct, frozen=True):
     minimum_events: int = 1
     usual_gaps: int = 0
     floor_minor: dict[str, int] = {}
+    of: str = ""
+    per: str = ""
+    include: tuple[str, ...] = ()
+    before_days: int = 0
+    after_days: int = 0
 
 
 Reading = tuple[int | None, int]
@@ -53,7 +60,8 @@ class Measure(Struct, frozen=True):
     """A measure as data: its unit, what stirs it, which topics it reads, what a rule must say.
 
     `behind` gives the records that make its value true. One that `moves_by_time` may change without
-    any event; the others change by events only.
+    any event; the others change by events only. `fit` makes the one that a rule's parameters mean,
+    where topics and stirring depend on them.
     """
 
     name: str
@@ -66,3 +74,19 @@ class Measure(Struct, frozen=True):
     moves_by_time: bool = False
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    words: dict[str, frozenset[str]] = {}
+    """By parameter: the words that it may say."""
+    windows: int = 1
+    """How many windows it looks back on."""
+    fit: Callable[[Measure, Parameters], Measure] | None = None
+    needs: str = "enough evidence"
+    """What is missing where it can't judge."""
+
+    def fitted(self, parameters: Parameters) -> Measure:
+        """This measure as it is with a rule's parameters."""
+        said = [(getattr(parameters, name), words) for name, words in self.words.items()]
+        known = all(
+            words.issuperset(word) if isinstance(word, tuple) else word in words
+            for word, words in said
+        )
+        return self.fit(self, parameters) if self.fit is not None and known else self

@@ -5,7 +5,15 @@ from __future__ import annotations
 from tocsin.streams.measure import Measure
 from tocsin.streams.measures_conduct import CONDUCT_MEASURES
 from tocsin.streams.measures_money import MONEY_MEASURES
+from tocsin.streams.measures_settled import SETTLED_MEASURES
+from tocsin.streams.measures_turnover import TURNOVER_MEASURES
 
 MEASURES: dict[str, Measure] = {
-    measure.name: measure for measure in (*MONEY_MEASURES, *CONDUCT_MEASURES)
+    measure.name: measure
+    for measure in (
+        *MONEY_MEASURES,
+        *SETTLED_MEASURES,
+        *TURNOVER_MEASURES,
+        *CONDUCT_MEASURES,
+    )
 }

@@ -1,16 +1,21 @@
-"""Measures of money: what is owed, how late it is, and against which limit."""
+"""Measures of money: what is owed, how late it is, and against which limit.
+
+A disputed part is never past due. It stays in what is owed: it may have to be paid after all.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from tocsin.streams import ledger as parts
 from tocsin.streams.documents import NEVER
-from tocsin.streams.ledger import Ledger
+from tocsin.streams.ledger import Ledger, Shelf
 from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.severity import Ladder
-from tocsin.streams.sources import CUSTOMERS, INVOICES, PAYMENTS
+from tocsin.streams.sources import CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS
 
 UTILISATION_MAX = 1_000_000
 """Basis points that stand for any exposure against a limit of 0: no credit at all."""
@@ -46,7 +51,7 @@ def _overdue_age(
     needed = account.unapplied_minor + max(parameters.floor_minor.get(currency, 1), 1)
     due, value = account.due, 0
     for day in days:
-        needed -= due[day].open_minor
+        needed -= due[day].open_minor - due[day].disputed_minor
         if day >= as_of:
             break
         if needed <= 0:
@@ -61,6 +66,53 @@ def _overdue_age(
     return value, turn
 
 
+def _overdue_share(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    overdue, turn = _overdue_amount(ledger, currency, as_of, parameters, ladder)
+    if not overdue or overdue < parameters.floor_minor.get(currency, 1):
+        return 0, turn
+    account = ledger.summary.accounts[currency]
+    owed = account.open_minor - account.disputed_minor - account.unapplied_minor
+    return overdue * 10_000 // owed, turn
+
+
+def _ordered_minor(ledger: Ledger, currency: str, parameters: Parameters) -> int:
+    account, include = ledger.summary.accounts[currency], parameters.include
+    ordered = account.ordered_minor if "orders" in include else 0
+    return ordered + (account.delivered_minor if "delivered" in include else 0)
+
+
+def _largest_item_share(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    account, shelf = ledger.summary.accounts[currency], ledger.shelves[currency]
+    if not account.open_minor or account.open_minor < parameters.floor_minor.get(currency, 1):
+        return 0, NEVER
+    if sum([due.count for due in account.due.values()]) < parameters.minimum:
+        return 0, NEVER
+    return _largest(ledger, shelf) * 10_000 // account.open_minor, NEVER
+
+
+def _largest(ledger: Ledger, shelf: Shelf) -> int:
+    if shelf.largest is None:
+        ids = [invoice_id for items in shelf.items.values() for invoice_id in items]
+        sizes = [(ledger.invoices[invoice_id].open_minor, invoice_id) for invoice_id in ids]
+        shelf.largest = max(sizes, default=None)
+    return 0 if shelf.largest is None else shelf.largest[0]
+
+
+def _prepayment_missing(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    share = ledger.summary.profile.prepayment_basis_points
+    if share is None:
+        return None, NEVER
+    account = ledger.summary.accounts[currency]
+    needed = (account.ordered_minor + account.delivered_minor) * share // 10_000
+    return max(needed - account.unapplied_minor, 0), NEVER
+
+
 def _credit_utilisation(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
@@ -69,39 +121,16 @@ def _credit_utilisation(
     if limit is None or currency != profile.credit_limit_currency:
         return None, NEVER
     exposure = ledger.summary.accounts[currency].exposure_minor
+    if parameters.include:
+        ordered = _ordered_minor(ledger, currency, parameters)
+        if not ordered:  # then it is the rule without orders that tells
+            return 0, NEVER
+        exposure += ordered
     if exposure <= 0 or exposure < parameters.floor_minor.get(currency, 1):
         return 0, NEVER
     if limit == 0:
         return UTILISATION_MAX, NEVER
     return min(exposure * 10_000 // limit, UTILISATION_MAX), NEVER
-
-
-def _late_share(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    if len(ledger.delays) < parameters.minimum:
-        return None, NEVER
-    delays = ledger.delays[-parameters.last :]
-    grace, late = parameters.grace_days, 0
-    for delay in delays:
-        if delay > grace:
-            late += 1
-    return late * 10_000 // len(delays), NEVER
-
-
-def _delay_trend(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    delays = ledger.delays
-    if len(delays) < parameters.last + parameters.minimum:
-        return None, NEVER
-    recent = sorted(delays[-parameters.last :])
-    now = recent[len(recent) // 2]
-    if now <= parameters.grace_days:  # perhaps drifting, but still in time: no risk yet
-        return 0, NEVER
-    earlier = sorted(delays[-parameters.last - parameters.baseline : -parameters.last])
-    before = earlier[len(earlier) // 2]
-    return max(now - before, 0), NEVER
 
 
 def _documents_beyond_limit(
@@ -131,18 +160,36 @@ def _items(ledger: Ledger, currency: str, day: int) -> Iterable[Weighed]:
         yield invoice.open_minor, invoice_id, INVOICES, invoice.offset
 
 
-def _settled(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
-    for invoice_id, delay_days in list(ledger.summary.settled.items())[-parameters.last :]:
-        invoice = ledger.invoices.get(invoice_id)
-        if delay_days > parameters.grace_days and invoice is not None:
-            yield delay_days, invoice_id, INVOICES, invoice.offset
+def _ordered(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters
+) -> Iterable[Weighed]:
+    for order_id, order in ledger.orders.items():
+        amount = order.open_minor + order.delivered_minor
+        if amount and order.currency == currency:
+            yield amount, order_id, ENGAGEMENTS, order.offset
+
+
+def _exposed(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters
+) -> Iterable[Weighed]:
+    yield from _open(ledger, currency, as_of, parameters)
+    if parameters.include:
+        yield from _ordered(ledger, currency, as_of, parameters)
 
 
 def _none(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
     return ()
 
 
-_MONEY_IN_AND_OUT = frozenset({INVOICES, PAYMENTS})
+def _with_orders(measure: Measure, parameters: Parameters) -> Measure:
+    """What includes orders reads engagements too."""
+    if not parameters.include:
+        return measure
+    return replace(measure, topics=measure.topics | {ENGAGEMENTS})
+
+
+MONEY_IN_AND_OUT = frozenset({INVOICES, PAYMENTS})
+_PARTS = {"include": frozenset({"orders", "delivered"})}
 
 MONEY_MEASURES = (
     Measure(
@@ -151,7 +198,7 @@ MONEY_MEASURES = (
         _overdue_amount,
         _overdue,
         parts.OVERDUE,
-        _MONEY_IN_AND_OUT,
+        MONEY_IN_AND_OUT,
         by_currency=True,
         moves_by_time=True,
         optional=("grace",),
@@ -162,40 +209,53 @@ MONEY_MEASURES = (
         _overdue_age,
         _overdue,
         parts.OVERDUE,
-        _MONEY_IN_AND_OUT,
+        MONEY_IN_AND_OUT,
         by_currency=True,
         moves_by_time=True,
         optional=("floor",),
     ),
     Measure(
+        "overdue_share",
+        Unit.BASIS_POINTS,
+        _overdue_share,
+        _overdue,
+        parts.OVERDUE | parts.OPEN,
+        MONEY_IN_AND_OUT,
+        by_currency=True,
+        moves_by_time=True,
+        optional=("grace", "floor"),
+    ),
+    Measure(
         "credit_utilisation",
         Unit.BASIS_POINTS,
         _credit_utilisation,
-        _open,
-        parts.EXPOSURE | parts.PROFILE,
-        _MONEY_IN_AND_OUT | {CUSTOMERS},
+        _exposed,
+        parts.LIMITED | parts.PROFILE,
+        MONEY_IN_AND_OUT | {CUSTOMERS},
         by_currency=True,
+        optional=("floor", "include"),
+        words=_PARTS,
+        fit=_with_orders,
+    ),
+    Measure(
+        "largest_item_share",
+        Unit.BASIS_POINTS,
+        _largest_item_share,
+        _open,
+        parts.OPEN,
+        MONEY_IN_AND_OUT,
+        by_currency=True,
+        required=("minimum",),
         optional=("floor",),
     ),
     Measure(
-        "late_share",
-        Unit.BASIS_POINTS,
-        _late_share,
-        _settled,
-        parts.SETTLED,
-        _MONEY_IN_AND_OUT,
-        required=("last", "minimum"),
-        optional=("grace",),
-    ),
-    Measure(
-        "delay_trend",
-        Unit.DAYS,
-        _delay_trend,
-        _settled,
-        parts.SETTLED,
-        _MONEY_IN_AND_OUT,
-        required=("last", "baseline", "minimum"),
-        optional=("grace",),
+        "prepayment_missing",
+        Unit.MINOR,
+        _prepayment_missing,
+        _ordered,
+        parts.ORDERS | parts.PROFILE,
+        MONEY_IN_AND_OUT | {CUSTOMERS, ENGAGEMENTS},
+        by_currency=True,
     ),
     Measure(
         "documents_beyond_limit",

@@ -23,6 +23,8 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "of": ("of", "word"),
     "per": ("per", "word"),
     "include": ("include", "words"),
+    "before": ("before_days", "days"),
+    "after": ("after_days", "days"),
 }
 """By its name in a policy: the field, and the form: days (from 0), whole days (from 1), count (from
 1), percent (basis points from 0), money (minor units by currency), word, words."""
@@ -37,8 +39,10 @@ def read_parameters(
         if key in plain:
             field, form = PARAMETERS[key]
             found[field] = _read(reader, plain[key], (*path, key), form)
+            if key in measure.words:
+                _check_words(reader, (*path, key), found[field], measure.words[key])
     parameters = Parameters(**found)
-    _check(reader, path, parameters)
+    _check(reader, path, parameters, measure.windows)
     return parameters
 
 
@@ -60,11 +64,18 @@ def _read(reader: Reader, plain: object, path: Path, form: str) -> object:
             return "".join(reader.words([plain], path, WORD, "a word"))
 
 
-def _check(reader: Reader, path: Path, parameters: Parameters) -> None:
-    if parameters.window_days > reader.horizon_days:
+def _check_words(reader: Reader, path: Path, said: object, known: frozenset[str]) -> None:
+    words = said if isinstance(said, tuple) else (said,)
+    for word in words:
+        if word and word not in known:
+            reader.note(path, f"names {word}, which is unknown: use {', '.join(sorted(known))}")
+
+
+def _check(reader: Reader, path: Path, parameters: Parameters, windows: int) -> None:
+    if parameters.window_days * windows > reader.horizon_days:
         reader.note(
             (*path, "window"),
-            f"exceeds what ledgers remember, {reader.horizon_days} days: shorten it",
+            f"exceeds what ledgers remember, {reader.horizon_days // windows} days: shorten it",
         )
     if parameters.last + parameters.baseline > SETTLED_JUDGED_MAX:
         reader.note(

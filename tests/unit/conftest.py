@@ -15,9 +15,11 @@ from tocsin.streams.checks import Refusal
 from tocsin.streams.convention import Convention, epoch_day_text
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import Desk, Step
+from tocsin.streams.documents import Account, Invoice
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.money import format_minor, parse_major
+from tocsin.streams.sources import NAMES
 from tocsin.streams.state import (
     LoadedPartition,
     PartitionState,
@@ -34,10 +36,16 @@ EPOCH = date(1970, 1, 1)
 _LINE = re.compile(r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d))? (\w+) ?(.*)")
 _MONEY = r"(?P<amount>[\d,.]+) (?P<currency>[A-Z]{3})"
 _FORMS = {
-    "invoice": re.compile(rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: on (?P<on>\S+))?"),
+    "invoice": re.compile(
+        rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: cost (?P<cost>[\d,.]+))?(?: on (?P<on>\S+))?"
+    ),
     "payment": re.compile(rf"(?P<id>\S+) {_MONEY}(?: for (?P<named>[^@]*?))?(?: on (?P<on>\S+))?"),
     "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z]+)(?: for (?P<named>\S+))?"),
-    "limit": re.compile(rf"(?:none|{_MONEY})"),
+    "limit": re.compile(rf"(?:none|{_MONEY})(?: prepay (?P<prepay>\d+)%)?"),
+    "dispute": re.compile(
+        rf"(?P<id>\S+) {_MONEY} of (?P<named>\S+) (?P<reason>[A-Z]+)(?P<own> own)?"
+    ),
+    "order": re.compile(rf"(?P<id>\S+) {_MONEY}(?: delivered (?P<delivered>[\d,.]+))?"),
 }
 
 
@@ -80,7 +88,13 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
         case "invoice":
             amount = minor(parts["amount"], parts["currency"])
             return 3, events.InvoiceIssued(
-                customer, parts["id"], on, day(parts["due"]), amount, parts["currency"]
+                customer,
+                parts["id"],
+                on,
+                day(parts["due"]),
+                amount,
+                parts["currency"],
+                minor(parts["cost"], parts["currency"]) if parts["cost"] else None,
             )
         case "payment":
             amount = minor(parts["amount"], parts["currency"])
@@ -102,7 +116,33 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             has = parts["amount"] is not None
             limit = minor(parts["amount"], parts["currency"]) if has else None
             return 2, events.CustomerUpdated(
-                customer, at, credit_limit_minor=limit, credit_limit_currency=parts["currency"]
+                customer,
+                at,
+                credit_limit_minor=limit,
+                credit_limit_currency=parts["currency"],
+                prepayment_basis_points=int(parts["prepay"]) * 100 if parts["prepay"] else None,
+            )
+        case "dispute":
+            return 6, events.DisputeOpened(
+                customer,
+                parts["id"],
+                at,
+                named[0],
+                minor(parts["amount"], parts["currency"]),
+                parts["currency"],
+                parts["reason"],
+                bool(parts["own"]),
+            )
+        case "settle":  # a dispute: settle D-1 ACCEPTED, and "own" for the seller's fault
+            return 6, events.DisputeResolved(customer, words[0], at, words[1], words[2:] == ["own"])
+        case "order":
+            return 6, events.OrderUpdated(
+                customer,
+                parts["id"],
+                at,
+                minor(parts["amount"], parts["currency"]),
+                minor(parts["delivered"] or "0", parts["currency"]),
+                parts["currency"],
             )
         case "cancel":
             return 3, events.InvoiceCancelled(customer, words[0], at)
@@ -114,6 +154,9 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             return 5, events.ComplaintResolved(customer, words[0], at, words[1])
         case "close":
             return 1, events.DayClosed(at // 86_400_000, "feed")
+        case "complete":  # complete payments 2025-02-10
+            topic = next(number for number, name in NAMES.items() if name == words[0])
+            return 1, events.SourceCompleted(topic, day(words[1]), "bank")
         case "live":
             return 1, events.WentLive("feed")
     raise AssertionError(f"no verb: {verb!r}")
@@ -203,7 +246,9 @@ def tell(warning: RiskWarning) -> str:
             value += " days"
         case "BASIS_POINTS":
             value = f"{warning.value // 100}.{warning.value % 100:02d}%"
-    ids = ", ".join(evidence.id for evidence in warning.evidence)
+    ids = ", ".join(evidence.id for evidence in warning.evidence) or (
+        warning.subject if not warning.customer_id else ""
+    )
     return (
         f"{epoch_day_text(warning.as_of)} {warning.transition} {warning.rule} "
         f"{warning.severity} {value} {warning.reason}" + (f" [{ids}]" if ids else "")
@@ -234,7 +279,25 @@ def audit(ledger: Ledger) -> None:
                 used = sum((money.applied or {}).values())
                 assert money.unapplied_minor + used == money.amount_minor
                 assert (money.unapplied_minor == 0) == bool(money.closed_on)
+        _audit_disputes(ledger, account, invoices)
+        orders = [order for order in ledger.orders.values() if order.currency == currency]
+        assert account.ordered_minor == sum(order.open_minor for order in orders)
+        assert account.delivered_minor == sum(order.delivered_minor for order in orders)
         shelf = ledger.shelves[currency]
         assert shelf.days == sorted(account.due)
         if shelf.idle:
-            assert not shelf.days, "idle money beside open items"
+            assert account.open_minor == account.disputed_minor, "idle money beside open items"
+
+
+def _audit_disputes(ledger: Ledger, account: Account, invoices: dict[str, Invoice]) -> None:
+    assert account.disputed_minor == sum(i.disputed_minor for i in invoices.values())
+    assert account.disputed_minor == sum(due.disputed_minor for due in account.due.values())
+    for invoice_id, invoice in invoices.items():
+        claims = sum(
+            dispute.amount_minor
+            for dispute in ledger.disputes.values()
+            if dispute.invoice_id == invoice_id
+            and dispute.currency == invoice.currency
+            and dispute.outcome in ("", "ACCEPTED")
+        )
+        assert 0 <= invoice.disputed_minor <= min(claims, invoice.open_minor)

@@ -81,7 +81,12 @@ def test_ledgers_frozen_at_every_chance_decide_the_same(seed: int) -> None:
     whole = run(facts)
     assert frozen.warnings == whole.warnings
     assert frozen.log == whole.log
-    assert frozen.desk.ledgers.frozen_count > 0 == whole.desk.ledgers.frozen_count
+    assert whole.desk.ledgers.frozen_count == 0
+
+
+def test_ledgers_that_nobody_asks_for_are_frozen() -> None:
+    with patch.object(desk, "REST_DAYS", 0):
+        assert run(random_lines(3, 150)).desk.ledgers.frozen_count > 0
 
 
 @LAW

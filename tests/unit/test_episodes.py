@@ -75,7 +75,7 @@ def test_evidence_names_the_heaviest_five_and_counts_and_digests_all() -> None:
 def test_an_open_episode_is_repeated_at_its_interval_and_a_step_starts_it_afresh() -> None:
     book = Book()
     book.add("2025-01-10 invoice A 2,000 EUR due 2025-02-09", "2025-08-01 close")
-    told = [tell(w).split(" EUR")[0] for w in book.warnings]
+    told = [tell(w).split(" EUR")[0] for w in book.warnings if w.rule == "overdue-age"]
     assert told == [
         "2025-02-24 RAISED overdue-age LOW 15 days FIRST_CROSSING [A]",
         "2025-03-12 ESCALATED overdue-age MEDIUM 31 days SEVERITY_ROSE [A]",
@@ -98,7 +98,8 @@ def test_an_open_episode_is_repeated_at_its_interval_and_a_step_starts_it_afresh
 def test_a_clearing_names_its_reason_and_the_record_that_brought_it(line: str, reason: str) -> None:
     book = Book()
     book.add(INVOICE, "2025-02-25 close")
-    cleared = book.add(f"2025-02-26 {line}")
+    told = book.add(f"2025-02-26 {line}")
+    cleared = [w for w in told if w.rule in ("overdue-age", "overdue-amount")]
     assert {w.reason for w in cleared} == {reason}
     assert {w.transition for w in cleared} == {"CLEARED"}
     assert {w.evidence[0].id for w in cleared} == {line.split()[1]}
@@ -119,7 +120,7 @@ def test_a_partial_payment_eases_before_it_clears() -> None:
 def test_lateness_counts_by_the_day_the_money_came_not_the_day_it_was_posted() -> None:
     book = Book()
     book.add(INVOICE, "2025-02-22 payment P 300,000 CNY for A on 2025-02-09")
-    assert book.ledger.summary.settled == {"A": 0}
+    assert book.ledger.summary.settled["A"].delay_days == 0
 
 
 def test_credit_notes_do_not_make_a_payer_late() -> None:
@@ -136,7 +137,7 @@ def test_too_few_settled_items_are_no_evidence() -> None:
     assert [w for w in book.warnings if w.rule == "late-share"] == []
     book.add("2025-03-01 invoice I5 10 EUR due 2025-03-02")
     warnings = book.add("2025-03-20 payment P5 10 EUR for I5")
-    assert [w.rule for w in warnings if w.transition == "RAISED"] == ["late-share"]
+    assert "late-share" in [w.rule for w in warnings if w.transition == "RAISED"]
 
 
 def test_a_complaint_rate_needs_its_sample() -> None:

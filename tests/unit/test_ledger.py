@@ -112,6 +112,7 @@ def test_a_reversal_undoes_exactly() -> None:
     book.add("2025-01-13 payment Q 120 CNY for A", "2025-01-14 reverse Q")
     reversed_funds = book.ledger.funds.pop("pQ")
     assert reversed_funds.is_reversed
+    assert book.ledger.summary.tallies.pop("bounced") == {day("2025-01-14"): 1}
     book.ledger.summary.document_count -= 1
     assert snapshot(book) == before
 

@@ -1,0 +1,181 @@
+"""Measures of paying: how late the last settled invoices were paid.
+
+A delay is taken without what is excused of it (see `excuses`); with `of: gross` as it was.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from tocsin.streams import ledger as parts
+from tocsin.streams.documents import NEVER, Settled
+from tocsin.streams.ledger import Ledger
+from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
+from tocsin.streams.measures_money import MONEY_IN_AND_OUT
+from tocsin.streams.severity import Ladder
+from tocsin.streams.sources import ENGAGEMENTS, INVOICES
+
+INDEX_POINTS = (
+    (-30, 10_000),
+    (-20, 9_000),
+    (0, 8_000),
+    (15, 7_000),
+    (22, 6_000),
+    (30, 5_000),
+    (60, 4_000),
+    (90, 3_000),
+    (120, 2_000),
+)
+"""The payment index by days late, in hundredths of a point: straight lines between these, level
+outside. Prompt is 80, a month late 50: the published scale of payment indices in trade credit."""
+
+
+def index_of(delay_days: int) -> int:
+    """The payment index of one delay, in hundredths of a point, rounded down."""
+    place = bisect_right(INDEX_POINTS, (delay_days, 0))
+    if place == len(INDEX_POINTS):
+        return INDEX_POINTS[-1][1]
+    days, points = INDEX_POINTS[place]
+    if place == 0 or days == delay_days:
+        return points
+    earlier, more = INDEX_POINTS[place - 1]
+    return points + (more - points) * (days - delay_days) // (days - earlier)
+
+
+_INDEX = {days: index_of(days) for days in range(-30, 121)}
+
+
+def _delay(entry: Settled, parameters: Parameters) -> int:
+    return entry.delay_days if parameters.of == "gross" else entry.excused_days
+
+
+def _delays(ledger: Ledger, parameters: Parameters) -> list[int]:
+    if parameters.of == "gross":
+        return [entry.delay_days for entry in ledger.summary.settled.values()]
+    return ledger.delays
+
+
+def _late_share(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    delays = _delays(ledger, parameters)
+    if len(delays) < parameters.minimum:
+        return None, NEVER
+    delays = delays[-parameters.last :]
+    grace, late = parameters.grace_days, 0
+    for delay in delays:
+        if delay > grace:
+            late += 1
+    return late * 10_000 // len(delays), NEVER
+
+
+def _delay_trend(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    delays = _delays(ledger, parameters)
+    if len(delays) < parameters.last + parameters.minimum:
+        return None, NEVER
+    recent = sorted(delays[-parameters.last :])
+    now = recent[len(recent) // 2]
+    if now <= parameters.grace_days:  # perhaps drifting, but still in time: no risk yet
+        return 0, NEVER
+    earlier = sorted(delays[-parameters.last - parameters.baseline : -parameters.last])
+    before = earlier[len(earlier) // 2]
+    return max(now - before, 0), NEVER
+
+
+def _last(ledger: Ledger, currency: str, parameters: Parameters) -> list[Settled] | None:
+    """The last settled items of a currency; None if they are too few to judge by."""
+    settled = [entry for entry in ledger.summary.settled.values() if entry.currency == currency]
+    return None if len(settled) < parameters.minimum else settled[-parameters.last :]
+
+
+def _weighted_delay(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    settled = _last(ledger, currency, parameters)
+    if not settled:
+        return None, NEVER
+    late = sum([entry.amount_minor * _delay(entry, parameters) for entry in settled])
+    return max(late // sum([entry.amount_minor for entry in settled]), 0), NEVER
+
+
+def _payment_index(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    settled = _last(ledger, currency, parameters)
+    if not settled:
+        return None, NEVER
+    points = sum(
+        [
+            entry.amount_minor * _INDEX[min(max(_delay(entry, parameters), -30), 120)]
+            for entry in settled
+        ]
+    )
+    return 10_000 - points // sum([entry.amount_minor for entry in settled]), NEVER
+
+
+def _settled(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
+    settled = [
+        (invoice_id, entry)
+        for invoice_id, entry in ledger.summary.settled.items()
+        if subject in ("", entry.currency)
+    ]
+    for invoice_id, entry in settled[-parameters.last :]:
+        invoice, delay_days = ledger.invoices.get(invoice_id), _delay(entry, parameters)
+        if delay_days > parameters.grace_days and invoice is not None:
+            yield delay_days, invoice_id, INVOICES, invoice.offset
+
+
+_TOPICS = MONEY_IN_AND_OUT | {ENGAGEMENTS}
+_FIGURES = {"of": frozenset({"gross", "excused"})}
+
+SETTLED_MEASURES = (
+    Measure(
+        "late_share",
+        Unit.BASIS_POINTS,
+        _late_share,
+        _settled,
+        parts.SETTLED,
+        _TOPICS,
+        required=("last", "minimum"),
+        optional=("grace", "of"),
+        words=_FIGURES,
+    ),
+    Measure(
+        "delay_trend",
+        Unit.DAYS,
+        _delay_trend,
+        _settled,
+        parts.SETTLED,
+        _TOPICS,
+        required=("last", "baseline", "minimum"),
+        optional=("grace", "of"),
+        words=_FIGURES,
+    ),
+    Measure(
+        "weighted_delay",
+        Unit.DAYS,
+        _weighted_delay,
+        _settled,
+        parts.SETTLED,
+        _TOPICS,
+        by_currency=True,
+        required=("last", "minimum"),
+        optional=("of",),
+        words=_FIGURES,
+    ),
+    Measure(
+        "payment_index",
+        Unit.BASIS_POINTS,
+        _payment_index,
+        _settled,
+        parts.SETTLED,
+        _TOPICS,
+        by_currency=True,
+        required=("last", "minimum"),
+        optional=("of",),
+        words=_FIGURES,
+    ),
+)
