@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from tocsin.streams.documents import Episode
 from tocsin.streams.ledger import Ledger
-from tocsin.streams.policy import Rule
+from tocsin.streams.policy import Condition, Rule
+from tocsin.streams.restraint import restrain
 from tocsin.streams.severity import Ladder
 
 _WHOLE = ("",)
@@ -19,7 +20,8 @@ _WHOLE = ("",)
 class Finding(Struct, frozen=True, gc=False):
     """A rule that begins to hold, goes up or down, is due for repetition, or ends (`level` 0).
 
-    `value` is None where the rule can't be judged any more (no limit, too little evidence).
+    `value` is None where the rule can't be judged any more (no limit, too little evidence);
+    `unmet` is the condition by which it ends although its value would hold.
     """
 
     rule: Rule
@@ -28,10 +30,16 @@ class Finding(Struct, frozen=True, gc=False):
     level: int
     ladder: Ladder | None
     episode: Episode | None
+    unmet: Condition | None = None
 
 
-def assess(ledger: Ledger, rules: tuple[Rule, ...], as_of: int) -> list[Finding]:
-    """Findings of `rules` as of an epoch day; wakes the ledger when one could change by itself."""
+def assess(
+    ledger: Ledger, rules: tuple[Rule, ...], as_of: int, *, is_opening: bool = False
+) -> list[Finding]:
+    """Findings of `rules` as of an epoch day; wakes the ledger when one could change by itself.
+
+    `is_opening` says that this day has just begun.
+    """
     summary = ledger.summary
     found = []
     wake, episodes, open_rules = summary.next_date, summary.episodes, ledger.open_rules
@@ -51,17 +59,27 @@ def assess(ledger: Ledger, rules: tuple[Rule, ...], as_of: int) -> list[Finding]
                 continue
             episode = episodes.get(rule.key + subject)
             current = 0 if episode is None else episode.severity
-            if is_below and not current:
+            if is_below and not current and (episode is None or not episode.crossed):
                 continue
-            level = 0
+            level, unmet = 0, None
             if value is not None and ladder is not None:
                 level = ladder.level(value, current)
-            if episode is not None and level == current:
+            if not rule.is_plain and ladder is not None:
+                level, unmet, turn = restrain(
+                    ledger, rule, subject, level, ladder, as_of, is_opening=is_opening
+                )
+                if turn < wake:
+                    wake = turn
+                episode = episodes.get(rule.key + subject)
+            if episode is None or level != current:
+                if level or current:
+                    found.append(Finding(rule, subject, value, level, ladder, episode, unmet))
+            elif level and not episode.is_acknowledged:
                 repeat_on = episode.warned_on + rule.repeat_days
                 if as_of < repeat_on:  # nothing to say before then
                     ledger.repeat(repeat_on)
                     continue
-            found.append(Finding(rule, subject, value, level, ladder, episode))
+                found.append(Finding(rule, subject, value, level, ladder, episode))
     if wake < summary.next_date:
         summary.next_date = wake
     return found

@@ -12,19 +12,26 @@ from enum import Enum, unique
 from typing import Any
 
 from tocsin.streams import events, holds
-from tocsin.streams.assess import assess
+from tocsin.streams.assess import Finding, assess
 from tocsin.streams.checks import MS_PER_DAY, Code, Refusal, check, check_id, check_timestamp
+from tocsin.streams.completeness import Completeness
 from tocsin.streams.convention import Convention, calendar, epoch_day_text
 from tocsin.streams.decisions import Evidence, RiskWarning
+from tocsin.streams.digests import opening_digest
 from tocsin.streams.documents import NEVER
-from tocsin.streams.episodes import Moment, advance, digest, withdraw
+from tocsin.streams.episodes import Moment, advance, withdraw
 from tocsin.streams.evolve import evolve
 from tocsin.streams.folding import UNCHANGED, Today
 from tocsin.streams.forgetting import forget
+from tocsin.streams.handling import rewake
 from tocsin.streams.ledger import ALL, LIMITED, Ledger
 from tocsin.streams.ledgers import REST_DAYS, Ledgers
-from tocsin.streams.policy import Policy, Problem, Rule, hash_of
+from tocsin.streams.muting import mute
+from tocsin.streams.plans import Plans
+from tocsin.streams.policy import Policy, Problem, Variant, hash_of
 from tocsin.streams.policy_reading import load_policy
+from tocsin.streams.score import Scorer
+from tocsin.streams.source_warnings import mark_incomplete, tell_sources
 from tocsin.streams.sources import POLICIES
 from tocsin.streams.state import LIVE, PartitionState, PolicyInForce, Sweep
 
@@ -35,7 +42,6 @@ BUDGET_DEFAULT = 5_000
 """Customers that a sweep may visit in one slice."""
 
 _NO_INSTANT = 2**62
-_DAILY = -1  # no stirring: the plan of a customer whose day has come
 _DAY, _POLICY, _LIVE, _RESUMED = "DAY", "POLICY", "LIVE", "RESUMED"
 
 
@@ -64,8 +70,10 @@ class Desk:
         ledgers: Ledgers,
         state: PartitionState,
         policies: dict[str, str],
+        partition: int = 0,
     ) -> None:
         self.convention = convention
+        self.partition = partition
         self.ledgers = ledgers
         self.state = state
         self.policies = policies
@@ -73,6 +81,7 @@ class Desk:
         self.warnings: list[RiskWarning] = []
         self.touched_policies: list[str] = []
         self._calendar = calendar(convention)
+        self._sources = Completeness(convention, self._calendar, state)
         self._budget = BUDGET_DEFAULT
         self._today = Today(
             state.business_date,
@@ -80,7 +89,6 @@ class Desk:
             convention.horizon_days,
             convention.documents_max,
         )
-        self._plans: dict[int, tuple[Rule, ...]] = {}  # rules to look at, by what was stirred
         self._queue: list[str] | None = None  # customers left of the sweep in progress, backwards
         self._policy = None if state.policy is None else self._load(policies[state.policy.hash])
         self._due: dict[int, list[str]] = {}
@@ -149,6 +157,7 @@ class Desk:
         is_on_hold = holds.count_refusal(self.state, topic_id, offset, code)
         if is_on_hold:
             self._note_holds()
+            self._tell_sources(self._opened_at)
         self._resume(topic_id)
         return is_on_hold
 
@@ -175,10 +184,14 @@ class Desk:
             refusal = check_id("customer_id", customer_id)
             ledger = Ledger(customer_id)
             ledger.summary.partition = partition
+            ledger.summary.known_since = self._today.date
         if refusal is not None or ledger is None:
             return refusal
         summary = ledger.summary
         before = summary.next_date
+        plans, met = self._plans, 0
+        if plans.has_overrides:
+            met = plans.met(ledger)
         ledger.stirred = 0
         outcome = evolve(ledger, event, offset, self._today)
         if outcome == UNCHANGED:
@@ -187,34 +200,42 @@ class Desk:
             return outcome
         self.ledgers[customer_id] = ledger
         ledger.is_touched = True
+        if before == NEVER:
+            ledger.wake(self._scorer.next_review(summary, self._today.date))
         self.touched[customer_id] = ledger
         stirred = ledger.stirred
         if summary.profile.credit_limit_minor is None:
             stirred &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
-        rules = self._plan(policy, stirred)
-        if rules:
-            findings = assess(ledger, rules, self._today.date)
-            if findings:
-                cause = Evidence(topic_id, partition, offset, events.business_id(event))
-                phase = self.state.phase
-                moment = Moment(self._today.date, timestamp, phase, policy, outcome, cause)
-                for finding in findings:
-                    self.warnings.append(advance(ledger, finding, moment))
+        if self._is_scored:
+            stirred |= self._scorer.update(ledger, stirred, self._today.date)
+        replanned = None
+        if plans.has_overrides and plans.met(ledger) != met:
+            met, stirred = plans.met(ledger), ALL
+            ledger.stirred, replanned = ALL, plans.variant(met)
+        rules = plans.after(met, stirred)
+        findings = assess(ledger, rules, self._today.date) if rules else []
+        if findings or replanned is not None or summary.silences:
+            cause = Evidence(topic_id, partition, offset, events.business_id(event))
+            phase = self.state.phase
+            moment = Moment(self._today.date, timestamp, phase, policy, outcome, cause)
+            self._advance(ledger, findings, moment, replanned)
         if summary.next_date != before:
             self._schedule(ledger)
         return None
 
-    def _plan(self, policy: Policy, stirred: int) -> tuple[Rule, ...]:
-        rules = self._plans.get(stirred)
-        if rules is None:
-            is_daily = stirred == _DAILY
-            suspended = self._suspended
-            variant = policy.variant(0)
-            rules = (
-                variant.daily_plan(suspended) if is_daily else variant.plan(stirred, suspended)
-            )
-            self._plans[stirred] = rules
-        return rules
+    def _advance(
+        self, ledger: Ledger, findings: list[Finding], moment: Moment, replanned: Variant | None
+    ) -> None:
+        """Say what was found; `replanned` are the customer's rules where they have changed."""
+        warnings = self.warnings
+        first = len(warnings)
+        if replanned is not None:
+            warnings += withdraw(ledger, replanned, moment)
+        for finding in findings:
+            self._say(finding, advance(ledger, finding, moment))
+        is_inhibiting = moment.policy.inhibitors and len(warnings) > first
+        if is_inhibiting or replanned is not None or ledger.summary.silences:
+            mute(ledger, warnings, first, moment)
 
     def _schedule(self, ledger: Ledger) -> None:
         summary = ledger.summary
@@ -246,8 +267,11 @@ class Desk:
             if min(close, effective) > timestamp:
                 return None
             if close <= effective:
+                if self._sources.close(state.business_date):
+                    self._note_holds()
                 state.business_date += 1
                 self._today.date = state.business_date
+                self._tell_sources(close, is_new_day=True)
                 self._begin_sweep(_DAY, close)
             else:
                 self._put_in_force(state.pending.pop(0), effective)
@@ -266,7 +290,7 @@ class Desk:
     def _note_boundary(self) -> tuple[int, int]:
         state = self.state
         date = state.business_date
-        close = self._calendar.closes_at(date) if date else _NO_INSTANT
+        close = self._sources.closes_at(date) if date else _NO_INSTANT
         effective = state.pending[0].effective_from if state.pending else _NO_INSTANT
         # Below every timestamp while something is to be done first.
         self._boundary = min(close, effective) if date and not state.sweeps else -_NO_INSTANT
@@ -306,7 +330,7 @@ class Desk:
         if policy is None:
             raise PolicyMissing("a ledger stands without any policy: publish one, start again")
         if sweep.kind == _LIVE:
-            opening = digest(ledger, Moment(today, sweep.at, self.state.phase, policy))
+            opening = opening_digest(ledger, Moment(today, sweep.at, self.state.phase, policy))
             if opening is not None:
                 self.warnings.append(opening)
             return
@@ -314,25 +338,41 @@ class Desk:
         moment = Moment(
             today, sweep.at, self.state.phase, policy, is_policy_change=sweep.kind == _POLICY
         )
-        if moment.is_policy_change:
-            self.warnings += withdraw(ledger, moment)
         if today >= summary.prune_on:
             forget(ledger, today, self.convention.horizon_days)
             ledger.is_touched = True
-        if today < summary.repeat_on and is_daily:
-            rules = self._plan(policy, _DAILY)
-        else:
-            rules = self._plan(policy, ALL)
+        plans = self._plans
+        met = plans.met(ledger)
+        is_short = today < summary.repeat_on and is_daily
+        if not is_short:
             summary.repeat_on = NEVER
-        summary.next_date = min(summary.prune_on, summary.repeat_on)
+            rewake(ledger, today)
+        review_on = self._scorer.next_review(summary, today)
+        summary.next_date = min(summary.prune_on, summary.repeat_on, review_on)
         ledger.stirred = ALL
-        findings = assess(ledger, rules, today)
-        for finding in findings:
-            self.warnings.append(advance(ledger, finding, moment))
+        self._score(ledger, is_daily=is_daily)
+        now_met = plans.met(ledger)
+        replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
+        is_short = is_short and replanned is None
+        rules = plans.daily(now_met) if is_short else plans.after(now_met, ALL)
+        findings = assess(ledger, rules, today, is_opening=is_daily)
+        self._advance(ledger, findings, moment, replanned)
         self._schedule(ledger)
         if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
             ledger.is_touched = True
             self.touched[ledger.customer_id] = ledger
+
+    def _score(self, ledger: Ledger, *, is_daily: bool) -> None:
+        """Bring score and classes up to date; as they are while a source that they read is held."""
+        scorer, today = self._scorer, self._today.date
+        if self._is_scored or not scorer.card:
+            if not is_daily or scorer.is_review(ledger.summary, today):
+                scorer.review(ledger, today)
+            elif scorer.card:
+                scorer.pass_day(ledger, today)
+        elif not is_daily:
+            ledger.summary.points = []  # perhaps another policy's: counted anew after the hold
+            ledger.is_touched = True
 
     def _load(self, document: str) -> Policy:
         policy, problems = load_policy(document, self.convention.horizon_days)
@@ -373,7 +413,7 @@ class Desk:
         state, old = self.state, self.state.policy
         state.policy = entry
         self._policy = self._load(self.policies[entry.hash])
-        self._plans = {}
+        self._note_holds()
         if old is not None and all(pending.hash != old.hash for pending in state.pending):
             del self.policies[old.hash]
             self.touched_policies.append(old.hash)
@@ -387,6 +427,14 @@ class Desk:
     def _close_day(self, event: events.DayClosed, timestamp: int) -> None:
         """Nothing is left to do: the record's sequence time has closed what was to be closed."""
 
+    def _complete(self, event: events.SourceCompleted, timestamp: int) -> None:
+        """Let the day close that waited for this mark; judge again by a source that was missing."""
+        if self._sources.mark(event.source_topic_id, event.date, timestamp):
+            self._note_holds()
+            instant = max(timestamp, self._opened_at)
+            self._tell_sources(instant)
+            self._begin_sweep(_RESUMED, instant)
+
     def _release(self, event: events.HoldReleased, timestamp: int) -> None:
         holds.release(self.state, event.topic_id, event.until_offset, event.drain)
         self._resume(event.topic_id)
@@ -395,18 +443,42 @@ class Desk:
         """Judge by a topic again once its backlog is read: all customers are assessed."""
         if holds.end_backlog(self.state, topic_id):
             self._note_holds()
-            opened_at = self._calendar.closes_at(self.state.business_date - 1)
-            self._begin_sweep(_RESUMED, opened_at)
+            self._tell_sources(self._opened_at)
+            self._begin_sweep(_RESUMED, self._opened_at)
+
+    def _say(self, finding: Finding, warning: RiskWarning) -> None:
+        if self._missing:
+            warning = mark_incomplete(warning, finding.rule.topics, self._missing)
+        self.warnings.append(warning)
 
     def _note_holds(self) -> None:
         self._suspended = holds.suspended(self.state)
-        self._plans = {}
+        self._missing = self._sources.missing
+        if self._policy is not None:
+            self._plans = Plans(self._policy, self._suspended, self._missing)
+        card = None if self._policy is None else self._policy.scorecard
+        self._scorer = Scorer(card)
+        self._is_scored = card is not None and not card.topics & (self._suspended | self._missing)
+
+    @property
+    def _opened_at(self) -> int:
+        """Instant (epoch ms) from which on the open day would have been open."""
+        return self._calendar.closes_at(self.state.business_date - 1)
+
+    def _tell_sources(self, instant: int, *, is_new_day: bool = False) -> None:
+        state = self.state
+        if self._policy is None or not (state.missing or state.holds or state.episodes):
+            return
+        if state.business_date:  # else it is told when the first day closes
+            moment = Moment(state.business_date, instant, state.phase, self._policy)
+            self.warnings += tell_sources(state, self.partition, moment, is_new_day=is_new_day)
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
 _CONTROLS: dict[type, Callable[[Desk, Any, int], Refusal | None]] = {
     events.PolicyPublished: Desk._publish,
     events.DayClosed: Desk._close_day,
+    events.SourceCompleted: Desk._complete,
     events.WentLive: Desk._go_live,
     events.HoldReleased: Desk._release,
 }

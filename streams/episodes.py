@@ -18,10 +18,13 @@ from tocsin.streams.evidence import EVIDENCE_MAX, Proof, prove
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Unit
 from tocsin.streams.money import format_minor
-from tocsin.streams.policy import OPENING_DIGEST, PLACEHOLDERS, Policy, Rule, Text
+from tocsin.streams.policy import PLACEHOLDERS, Policy, Variant
+from tocsin.streams.restraint import measured
+from tocsin.streams.score import GRADES, score_values, spell_out
 from tocsin.streams.severity import SEVERITY_NAMES
+from tocsin.streams.texts import Text
 
-_NO_PROOF = Proof((), 0, hashlib.blake2b(digest_size=16).hexdigest())
+NO_PROOF = Proof((), 0, hashlib.blake2b(digest_size=16).hexdigest())
 
 
 class Moment(Struct, frozen=True):
@@ -59,74 +62,40 @@ def advance(ledger: Ledger, finding: Finding, moment: Moment) -> RiskWarning:
     return _warn(ledger, finding, episode, current, transition, reason, moment)
 
 
-def withdraw(ledger: Ledger, moment: Moment) -> list[RiskWarning]:
-    """End the episodes of rules that the policy no longer has."""
-    summary, names = ledger.summary, {rule.name for rule in moment.policy.rules}
+def withdraw(ledger: Ledger, variant: Variant, moment: Moment) -> list[RiskWarning]:
+    """End the episodes of rules that the policy no longer has, or not for this customer."""
+    summary, rules = ledger.summary, {rule.name: rule for rule in variant.rules}
     warnings = []
     for key in sorted(summary.episodes):
         rule_name, _, subject = key.partition(":")
-        episode = summary.episodes[key]
-        if episode.severity and rule_name not in names:
+        episode, rule = summary.episodes[key], rules.get(rule_name)
+        if episode.crossed and (rule is None or not rule.dwell_days):
+            episode.crossed = None
+            ledger.is_touched = True
+        if episode.severity and rule is None:
             current = episode.severity
             _step(ledger, episode, current, 0, moment.as_of)
             texts = {"rule": rule_name, "customer": ledger.customer_id, "subject": subject}
-            said = _fill(moment.policy.withdrawn, _blank(texts))
+            said = fill(moment.policy.withdrawn, blank(texts))
             warnings.append(
-                _build(
+                compose(
                     ledger,
                     moment,
                     rule=rule_name,
                     subject=subject,
                     episode=episode,
                     transition="CLEARED",
-                    reason="POLICY_CHANGED",
+                    reason="OVERRIDDEN" if rule_name in variant.off else "POLICY_CHANGED",
                     severity=current,
                     previous=current,
-                    measured=(0, 0, Unit.COUNT),
-                    proof=_NO_PROOF,
+                    measured_as=(0, 0, Unit.COUNT),
+                    proof=_with_cause(NO_PROOF, moment.cause),
                     action="NONE",
                     texts=(said, said, Text("", "")),
                 )
             )
+    ledger.note_open_rules()
     return warnings
-
-
-def digest(ledger: Ledger, moment: Moment) -> RiskWarning | None:
-    """At go-live: one warning that lists a customer's open episodes; None if there are none."""
-    summary = ledger.summary
-    still_open = [key for key in sorted(summary.episodes) if summary.episodes[key].severity]
-    if not still_open:
-        return None
-    gravest = max(summary.episodes[key].severity for key in still_open)
-    items = ", ".join(
-        f"{key.rstrip(':')} {SEVERITY_NAMES[summary.episodes[key].severity]}" for key in still_open
-    )
-    values = _blank(
-        {
-            "customer": ledger.customer_id,
-            "count": str(len(still_open)),
-            "items": items,
-            "as_of": epoch_day_text(moment.as_of),
-            "severity": SEVERITY_NAMES[gravest],
-        }
-    )
-    policy = moment.policy
-    said, advised = _fill(policy.digest, values), _fill(policy.digest_action_text, values)
-    return _build(
-        ledger,
-        moment,
-        rule=OPENING_DIGEST,
-        subject="",
-        episode=Episode(ordinal=1, steps=1),
-        transition="DIGEST",
-        reason="OPENING_DIGEST",
-        severity=gravest,
-        previous=None,
-        measured=(len(still_open), 1, Unit.COUNT),
-        proof=_NO_PROOF,
-        action=policy.digest_action,
-        texts=(said, Text("", ""), advised),
-    )
 
 
 def _transition(current: int, level: int, finding: Finding, moment: Moment) -> tuple[str, str]:
@@ -135,8 +104,11 @@ def _transition(current: int, level: int, finding: Finding, moment: Moment) -> t
     if current == 0:
         transition, reason = "RAISED", "FIRST_CROSSING"
     elif level == 0:
-        reason = "INSUFFICIENT_EVIDENCE" if finding.value is None else moment.clear_reason
-        transition = "CLEARED"
+        transition, reason = "CLEARED", moment.clear_reason
+        if finding.value is None:
+            reason = "INSUFFICIENT_EVIDENCE"
+        elif finding.unmet is not None:
+            reason = "CONDITION_ENDED"
     elif level > current:
         transition, reason = "ESCALATED", "SEVERITY_ROSE"
     else:
@@ -152,6 +124,9 @@ def _step(ledger: Ledger, episode: Episode, current: int, level: int, as_of: int
         ledger.summary.open_episodes += 1
     elif level == 0:
         ledger.summary.open_episodes -= 1
+        episode.ended_at = current
+    if level > current or not level:
+        episode.is_acknowledged = False
     episode.steps += 1
     episode.severity = level
     episode.warned_on = as_of
@@ -178,25 +153,40 @@ def _warn(
             threshold = ladder.hold_at(current)
         else:
             threshold = ladder.raise_at(finding.level)
-    proof = prove(rule.measure, ledger, subject, moment.as_of, rule.parameters)
+    conditions = list(measured(ledger, rule, subject, moment.as_of)) if rule.conditions else []
+    parts = [(rule.measure, subject, rule.parameters)]
+    parts += [
+        (condition.measure, inner, condition.parameters)
+        for condition, bounds, inner, _ in conditions
+        if bounds.at_least is not None
+    ]
+    proof = prove(ledger, moment.as_of, parts)
     severity = finding.level or current
-    currency = subject if rule.measure.unit is Unit.MINOR else None
+    unit = rule.measure.unit
     values = {
         "customer": ledger.customer_id,
         "subject": subject,
-        "value": _say(value, rule, currency),
-        "threshold": _say(threshold, rule, currency),
-        "clear_at": _say(clear_at, rule, currency),
-        "to_clear": _say(max(value - clear_at + 1, 0), rule, currency),
+        "value": _say(value, unit, subject),
+        "threshold": _say(threshold, unit, subject),
+        "clear_at": _say(clear_at, unit, subject),
+        "to_clear": _say(max(value - clear_at + 1, 0), unit, subject),
+        "conditions": ", ".join(
+            f"{condition.measure.name} {_say(found, condition.measure.unit, inner)}"
+            for condition, _, inner, found in conditions
+            if found is not None
+        ),
         "exposure": format_minor(*_exposure(ledger, subject, moment.policy)),
         "count": str(proof.count),
         "items": ", ".join(evidence.id for evidence in proof.evidence),
         "severity": SEVERITY_NAMES[severity],
         "rule": rule.name,
         "as_of": epoch_day_text(moment.as_of),
+        **score_values(ledger.summary),
     }
-    said = _fill(moment.policy.cleared if finding.level == 0 else rule.text, values)
-    return _build(
+    card, summary = moment.policy.scorecard, ledger.summary
+    wanted = moment.policy.cleared if finding.level == 0 else rule.text
+    said = fill(spell_out(wanted, card, summary), values)
+    return compose(
         ledger,
         moment,
         rule=rule.name,
@@ -206,13 +196,16 @@ def _warn(
         reason=reason,
         severity=severity,
         previous=current or None,
-        measured=(value, threshold, rule.measure.unit),
+        measured_as=(value, threshold, unit),
         proof=_with_cause(proof, moment.cause) if finding.level == 0 else proof,
+        missing=rule.measure.needs if finding.value is None else None,
         action="NONE" if finding.level == 0 else rule.action,
         texts=(
             said,
-            _fill(rule.clears_when, values) if finding.level else Text("", ""),
-            _fill(rule.action_text, values) if finding.level else Text("", ""),
+            fill(rule.clears_when, values) if finding.level else Text("", ""),
+            fill(spell_out(rule.action_text, card, summary), values)
+            if finding.level
+            else Text("", ""),
         ),
     )
 
@@ -231,7 +224,7 @@ def _exposure(ledger: Ledger, subject: str, policy: Policy) -> tuple[int, str]:
     return (0 if account is None else account.exposure_minor), currency
 
 
-def _build(
+def compose(
     ledger: Ledger,
     moment: Moment,
     *,
@@ -242,13 +235,15 @@ def _build(
     reason: str,
     severity: int,
     previous: int | None,
-    measured: tuple[int, int, Unit],
+    measured_as: tuple[int, int, Unit],
     proof: Proof,
     action: str,
     texts: tuple[Text, Text, Text],
+    missing: str | None = None,
 ) -> RiskWarning:
+    """A warning of one step of an episode, whose `steps` count it."""
     said, clears_when, advised = texts
-    value, threshold, unit = measured
+    value, threshold, unit = measured_as
     policy = moment.policy
     episode_id = derived_id(ledger.customer_id, rule, subject, episode.ordinal)
     return RiskWarning(
@@ -282,21 +277,27 @@ def _build(
         policy_name=policy.name,
         policy_version=policy.version,
         policy_hash=policy.hash,
+        score=ledger.summary.score,
+        grade=ledger.summary.grade or None,
+        flaps=episode.ordinal,
+        missing=missing,
     )
 
 
-def _say(value: int, rule: Rule, currency: str | None) -> str:
-    if currency is not None:
-        return format_minor(value, currency)
-    if rule.measure.unit is Unit.BASIS_POINTS:
+def _say(value: int, unit: Unit, subject: str) -> str:
+    if unit is Unit.MINOR:
+        return format_minor(value, subject)
+    if unit is Unit.BASIS_POINTS:
         decimals = f"{value % 100:02d}".rstrip("0")
         return f"{value // 100}.{decimals}%" if decimals else f"{value // 100}%"
-    return str(value)
+    return GRADES[value] if unit is Unit.GRADE else str(value)
 
 
-def _blank(values: dict[str, str]) -> dict[str, str]:
+def blank(values: dict[str, str]) -> dict[str, str]:
+    """Values for every placeholder, empty where none is given."""
     return {**dict.fromkeys(PLACEHOLDERS, ""), **values}
 
 
-def _fill(text: Text, values: dict[str, str]) -> Text:
+def fill(text: Text, values: dict[str, str]) -> Text:
+    """Put values in the place of the braces."""
     return Text(text.en.format_map(values), text.zh.format_map(values))

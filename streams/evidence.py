@@ -6,13 +6,14 @@ Looked up only when a warning goes out. Order never depends on how a ledger was 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from heapq import nlargest
 
 from msgspec import Struct
 
 from tocsin.streams.decisions import Evidence
 from tocsin.streams.ledger import Ledger
-from tocsin.streams.measure import Measure, Parameters
+from tocsin.streams.measure import Measure, Parameters, Weighed
 
 EVIDENCE_MAX = 5
 """Records named in a warning; the others are in its count and digest."""
@@ -26,18 +27,41 @@ class Proof(Struct, frozen=True):
     digest: str
 
 
-def prove(
-    measure: Measure, ledger: Ledger, subject: str, as_of: int, parameters: Parameters
-) -> Proof:
-    """Collect the evidence for a measure's value as of an epoch day."""
-    records = list(measure.behind(ledger, subject, as_of, parameters))
-    top = nlargest(EVIDENCE_MAX, records)
-    partition = ledger.summary.partition
+Part = tuple[Measure, str, Parameters]
+"""A measure, the subject it is read for, and its parameters."""
+
+
+def prove(ledger: Ledger, as_of: int, parts: Sequence[Part]) -> Proof:
+    """Collect the evidence for the values of some measures as of an epoch day.
+
+    Of several measures the weightiest records of each are named in turn.
+    """
+    behind = [
+        list(measure.behind(ledger, subject, as_of, parameters))
+        for measure, subject, parameters in parts
+    ]
+    records = behind[0] if len(behind) == 1 else _distinct(behind)
     digest = hashlib.blake2b(digest_size=16)
     for record_id in sorted(record[1] for record in records):
         digest.update(record_id.encode() + b"\0")
+    partition = ledger.summary.partition
     return Proof(
-        tuple(Evidence(topic, partition, offset, name) for _, name, topic, offset in top),
+        tuple(Evidence(topic, partition, offset, name) for name, topic, offset in _top(behind)),
         len(records),
         digest.hexdigest(),
     )
+
+
+def _distinct(behind: list[list[Weighed]]) -> list[Weighed]:
+    found = {record[1:]: record for records in behind for record in records}
+    return list(found.values())
+
+
+def _top(behind: list[list[Weighed]]) -> list[tuple[str, int, int]]:
+    found: dict[tuple[str, int, int], None] = {}
+    heaviest = [nlargest(EVIDENCE_MAX, records) for records in behind]
+    for rank in range(EVIDENCE_MAX):
+        for records in heaviest:
+            if rank < len(records) and len(found) < EVIDENCE_MAX:
+                found[records[rank][1:]] = None
+    return list(found)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tocsin.streams import complaints, conduct, events, standing
+from tocsin.streams import complaints, conduct, events, handling, standing
 from tocsin.streams.application import (
     free,
     place,
@@ -339,6 +339,7 @@ _HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
     **complaints.HANDLERS,
     **conduct.HANDLERS,
     **standing.HANDLERS,
+    **handling.HANDLERS,
     events.DisputeOpened: open_dispute,
     events.DisputeResolved: resolve_dispute,
     events.OrderUpdated: update_order,

@@ -236,6 +236,7 @@ MONEY_MEASURES = (
         optional=("floor", "include"),
         words=_PARTS,
         fit=_with_orders,
+        needs="credit_limit_minor",
     ),
     Measure(
         "largest_item_share",
@@ -256,6 +257,7 @@ MONEY_MEASURES = (
         parts.ORDERS | parts.PROFILE,
         MONEY_IN_AND_OUT | {CUSTOMERS, ENGAGEMENTS},
         by_currency=True,
+        needs="prepayment_basis_points",
     ),
     Measure(
         "documents_beyond_limit",

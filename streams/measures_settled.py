@@ -142,6 +142,7 @@ SETTLED_MEASURES = (
         required=("last", "minimum"),
         optional=("grace", "of"),
         words=_FIGURES,
+        needs="settled invoices",
     ),
     Measure(
         "delay_trend",
@@ -153,6 +154,7 @@ SETTLED_MEASURES = (
         required=("last", "baseline", "minimum"),
         optional=("grace", "of"),
         words=_FIGURES,
+        needs="settled invoices",
     ),
     Measure(
         "weighted_delay",
@@ -165,6 +167,7 @@ SETTLED_MEASURES = (
         required=("last", "minimum"),
         optional=("of",),
         words=_FIGURES,
+        needs="settled invoices",
     ),
     Measure(
         "payment_index",
@@ -177,5 +180,6 @@ SETTLED_MEASURES = (
         required=("last", "minimum"),
         optional=("of",),
         words=_FIGURES,
+        needs="settled invoices",
     ),
 )

@@ -114,7 +114,7 @@ def _variants(
             f"give {name} more than {VARIANTS_MAX} different forms: match by fewer keys",
         )
         return found
-    base = Reader(reader.horizon_days)
+    base = Reader(reader.horizon_days, reader.measures)
     read_rule(base, name, rules_plain[name])
     told = {(problem.path, problem.message) for problem in base.problems}
     for bits in sorted(combinations - {0}):
@@ -124,7 +124,7 @@ def _variants(
                 plain |= entry.rules[name]
                 origin |= dict.fromkeys(entry.rules[name], entry.path)
                 last = entry.path
-        inner = Reader(reader.horizon_days)
+        inner = Reader(reader.horizon_days, reader.measures)
         rule = read_rule(inner, name, plain)
         for problem in inner.problems:
             rest = problem.path[2:]

@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from tocsin.streams.ledger import ALL
 from tocsin.streams.measure import Measure, Parameters, Read
+from tocsin.streams.score import Scorecard
 from tocsin.streams.severity import Ladder
+from tocsin.streams.texts import Text
 
 RULES_MAX = 200
 TEXT_MAX = 1_000
@@ -35,6 +37,10 @@ PLACEHOLDERS = frozenset(
         "as_of",
         "cause",
         "conditions",
+        "score",
+        "grade",
+        "points",
+        "strategy",
     }
 )
 """What a text may mention in braces."""
@@ -55,13 +61,6 @@ class Problem(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{'.'.join(self.path) or 'policy'}: {self.message}"
-
-
-class Text(Struct, frozen=True):
-    """The same words in English and Chinese."""
-
-    en: str
-    zh: str
 
 
 class SourceWords(Struct, frozen=True):
@@ -194,10 +193,19 @@ class Policy(Struct, frozen=True):
     hash: str
     overrides: tuple[Override, ...] = ()
     variants: dict[str, dict[int, Rule]] = {}
+    inhibitors: dict[str, tuple[str, ...]] = {}
+    """The rules that mute a rule while they have an open episode."""
+    scorecard: Scorecard | None = None
     sources: dict[str, SourceWords] = {}
 
     def variant(self, overrides: int) -> Variant:
-        """The rules under some overrides, given as the bits of their places."""
+        """The rules that hold under some overrides, given as the bits of their places."""
+        found = self.rules_under(overrides)
+        off = frozenset(rule.name for rule in found if rule.is_off)
+        return Variant(tuple(rule for rule in found if not rule.is_off), off)
+
+    def rules_under(self, overrides: int) -> list[Rule]:
+        """Every rule as some overrides make it, those that are off too."""
         found = []
         for rule in self.rules:
             touching = 0
@@ -205,8 +213,7 @@ class Policy(Struct, frozen=True):
                 touching |= (rule.name in override.rules) << place
             met = overrides & touching
             found.append(self.variants[rule.name][met] if met else rule)
-        off = frozenset(rule.name for rule in found if rule.is_off)
-        return Variant(tuple(rule for rule in found if not rule.is_off), off)
+        return found
 
     def overrides_of(self, segment: str, country: str, grade: str, customer_id: str) -> int:
         """Which overrides a customer meets, as bits of their places."""

@@ -10,14 +10,16 @@ from typing import Any
 
 import msgspec
 
+from tocsin.streams.measures_score import score_measures
 from tocsin.streams.override_reading import read_overrides
 from tocsin.streams.policy import RULES_MAX, Policy, Problem, Rule, hash_of
 from tocsin.streams.reading import NAME, NAMING, Reader
 from tocsin.streams.rule_reading import check_inhibition, read_rule
+from tocsin.streams.score_reading import SECTIONS, read_scorecard
 from tocsin.streams.source_reading import read_sources, with_sources
 
 _REQUIRED = ("name", "version", "reporting_currency", "rules", "sources", "texts")
-_OPTIONAL = ("overrides",)
+_OPTIONAL = ("overrides", *SECTIONS)
 _TEXTS = ("cleared", "withdrawn", "digest", "resumed", "digest_action")
 
 
@@ -46,6 +48,9 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
     sources_plain = top.get("sources", {})
     rules_plain = reader.mapping(top.get("rules", {}), ("rules",), None, ())
     rules_plain = with_sources(rules_plain, sources_plain)
+    card = read_scorecard(reader, top)
+    if card is not None:
+        reader.measures = {**reader.measures, **score_measures(card)}
     rules = _rules(reader, rules_plain)
     overrides, variants = read_overrides(reader, top.get("overrides", []), rules_plain, rules)
     return Policy(
@@ -64,6 +69,8 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
         hash=document_hash,
         overrides=overrides,
         variants=variants,
+        inhibitors={rule.name: rule.inhibited_by for rule in rules if rule.inhibited_by},
+        scorecard=card,
         sources=read_sources(reader, sources_plain),
     )
 

@@ -6,11 +6,15 @@ Problems are noted instead of stopping at the first; what could not be read has 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from tocsin.streams.measure import Measure
+from tocsin.streams.measures import MEASURES
 from tocsin.streams.money import MINOR_DIGITS, parse_major
-from tocsin.streams.policy import DAYS_MAX, PLACEHOLDERS, TEXT_MAX, Problem, Text
+from tocsin.streams.policy import DAYS_MAX, PLACEHOLDERS, TEXT_MAX, Problem
+from tocsin.streams.score import GRADES
+from tocsin.streams.texts import NO_TEXT, Text
 
 Path = tuple[str, ...]
 Parse = Callable[[str], int | None]
@@ -27,7 +31,6 @@ _COUNT = re.compile(r"(\d{1,9}) count")
 _PERCENT = re.compile(r"(\d{1,5})(?:\.(\d{1,2}))? percent")
 _POINTS = re.compile(r"(\d{1,3}) points?")
 _MONEY = re.compile(r"([\d,_]+(?:\.\d+)?) ([A-Z]{3})")
-_EMPTY = Text("", "")
 
 
 def days(text: str) -> int | None:
@@ -56,19 +59,27 @@ def points(text: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
+def grade(text: str) -> int | None:
+    """A grade, such as C grade, as 0 for the best."""
+    letter, _, unit = text.partition(" ")
+    return GRADES.index(letter) if unit == "grade" and letter in tuple(GRADES) else None
+
+
 _UNIT_WORDS: dict[Parse, str] = {
     days: "days",
     count: "count",
     percent: "percent",
     points: "points",
+    grade: "grade",
 }
 
 
 class Reader:
     """Reads pieces of a plain document, noting problems with their paths."""
 
-    def __init__(self, horizon_days: int) -> None:
+    def __init__(self, horizon_days: int, measures: Mapping[str, Measure] = MEASURES) -> None:
         self.horizon_days = horizon_days
+        self.measures = measures  # those that rules may be about
         self.problems: list[Problem] = []
 
     def note(self, path: Path, message: str) -> None:
@@ -98,15 +109,16 @@ class Reader:
     def quantity(self, plain: object, path: Path, parse: Parse, lowest: int) -> int:
         """A number with its unit, at least `lowest`; `parse` is days, count or percent."""
         unit = _UNIT_WORDS[parse]
+        such = "C grade" if parse is grade else f"3 {unit}"
         if plain is None:
-            self.note(path, f"is missing or null: write a number and its unit, such as 3 {unit}")
+            self.note(path, f"is missing or null: write a number and its unit, such as {such}")
             return lowest
         if isinstance(plain, bool | int | float):
             self.note(path, f"has no unit: write {plain} {unit}")
             return lowest
         value = parse(plain) if isinstance(plain, str) else None
         if value is None:
-            self.note(path, f"must be a number and its unit, such as 3 {unit}")
+            self.note(path, f"must be a number and its unit, such as {such}")
             return lowest
         if value < lowest:
             self.note(path, f"must be at least {lowest} {unit}")
@@ -168,7 +180,7 @@ class Reader:
                 self.note(where, f"has {len(text)} characters: at most {TEXT_MAX} are kept")
             else:
                 self._check_braces(text, where)
-        return _EMPTY if len(words) < 2 else Text(str(words["en"]), str(words["zh"]))
+        return NO_TEXT if len(words) < 2 else Text(str(words["en"]), str(words["zh"]))
 
     def _check_braces(self, text: str, path: Path) -> None:
         for name in sorted({*_BRACES.findall(text)} - PLACEHOLDERS):

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 from tocsin.streams.measure import Measure, Unit
-from tocsin.streams.measures import MEASURES
 from tocsin.streams.parameter_reading import read_parameters
 from tocsin.streams.policy import RESERVED, Bounds, Condition, Rule
 from tocsin.streams.reading import (
@@ -19,7 +18,9 @@ from tocsin.streams.reading import (
     Reader,
     count,
     days,
+    grade,
     percent,
+    points,
 )
 from tocsin.streams.severity import SEVERITIES, Ladder, Rung, build_ladder
 from tocsin.streams.source_reading import read_is_held
@@ -41,6 +42,8 @@ _PARSES: dict[Unit, Parse] = {
     Unit.DAYS: days,
     Unit.COUNT: count,
     Unit.BASIS_POINTS: percent,
+    Unit.POINTS: points,
+    Unit.GRADE: grade,
 }
 
 
@@ -51,12 +54,14 @@ def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
         reader.note(path, "rule names are lower-case words joined by hyphens, at most 64 long")
     if name in RESERVED:
         reader.note(path, "is a name under which tocsin itself warns: choose another")
-    measure = _measure(reader, plain, path)
+    measure = read_measure(reader, plain, path)
     if measure is None:
         return None
     known = (*REQUIRED, *OPTIONAL, *measure.required, *measure.optional)
     rule = reader.mapping(plain, path, known, (*REQUIRED, *measure.required))
     ladders = _ladders(reader, rule, path, measure)
+    parameters = read_parameters(reader, rule, path, measure)
+    measure = measure.fitted(parameters)
     conditions = _conditions(reader, rule.get("when", []), (*path, "when"))
     dwell_days = _optional_days(reader, rule, path, "dwell")
     quiet_days = _optional_days(reader, rule, path, "quiet")
@@ -67,7 +72,7 @@ def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
     return Rule(
         name=name,
         measure=measure,
-        parameters=read_parameters(reader, rule, path, measure),
+        parameters=parameters,
         ladders=ladders,
         repeat_days=reader.quantity(
             rule.get("repeat_after"), (*path, "repeat_after"), days, lowest=1
@@ -119,12 +124,15 @@ def check_inhibition(reader: Reader, rules: list[Rule]) -> None:
                 ahead += inhibitors.get(name, ())
 
 
-def _measure(reader: Reader, plain: object, path: Path) -> Measure | None:
-    measure = MEASURES.get(str(plain.get("measure"))) if isinstance(plain, dict) else None
+def read_measure(reader: Reader, plain: object, path: Path) -> Measure | None:
+    """The measure that a rule, condition or component names; None if it is unknown."""
+    name = str(plain.get("measure")) if isinstance(plain, dict) else ""
+    measure = reader.measures.get(name)
     if measure is None:
         reader.mapping(plain, path, None, ("measure",))
         if isinstance(plain, dict) and "measure" in plain:
-            reader.note((*path, "measure"), f"is unknown: use one of {', '.join(MEASURES)}")
+            known = ", ".join(reader.measures)
+            reader.note((*path, "measure"), f"is unknown: use one of {known}")
     return measure
 
 
@@ -143,7 +151,7 @@ def _conditions(reader: Reader, plain: object, path: Path) -> tuple[Condition, .
 
 
 def _condition(reader: Reader, plain: object, path: Path) -> Condition | None:
-    measure = _measure(reader, plain, path)
+    measure = read_measure(reader, plain, path)
     if measure is None:
         return None
     known = ("measure", "at_least", "below", *measure.required, *measure.optional)
@@ -170,7 +178,8 @@ def _condition(reader: Reader, plain: object, path: Path) -> Condition | None:
             reader.note(path, f"must compare with more than zero: {measure.name} is never less")
         rungs = tuple(Rung(number, step, step) for number, step in enumerate(steps, 1))
         bounds[subject] = Bounds(at_least, below, Ladder(rungs, steps[0], steps[0]))
-    return Condition(measure, read_parameters(reader, condition, path, measure), bounds)
+    parameters = read_parameters(reader, condition, path, measure)
+    return Condition(measure.fitted(parameters), parameters, bounds)
 
 
 def _ladders(

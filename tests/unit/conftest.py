@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import yaml
 
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams import events
@@ -16,9 +17,12 @@ from tocsin.streams.convention import Convention, epoch_day_text
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import Desk, Step
 from tocsin.streams.documents import Account, Invoice
+from tocsin.streams.episodes import derived_id
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.money import format_minor, parse_major
+from tocsin.streams.policy import RESUMPTION_DIGEST, canonical
+from tocsin.streams.policy_reading import load_policy
 from tocsin.streams.sources import NAMES
 from tocsin.streams.state import (
     LoadedPartition,
@@ -41,6 +45,8 @@ _FORMS = {
     ),
     "payment": re.compile(rf"(?P<id>\S+) {_MONEY}(?: for (?P<named>[^@]*?))?(?: on (?P<on>\S+))?"),
     "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z]+)(?: for (?P<named>\S+))?"),
+    "silence": re.compile(r"(?P<id>\S+)(?: of (?P<rule>\S+))? until (?P<until>\S+) (?P<why>.+)"),
+    "profile": re.compile(r"(?:segment (?P<segment>\S+))? ?(?:country (?P<country>\S+))?"),
     "limit": re.compile(rf"(?:none|{_MONEY})(?: prepay (?P<prepay>\d+)%)?"),
     "dispute": re.compile(
         rf"(?P<id>\S+) {_MONEY} of (?P<named>\S+) (?P<reason>[A-Z]+)(?P<own> own)?"
@@ -152,6 +158,22 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             return 5, events.ComplaintOpened(customer, words[0], at, words[1])
         case "resolve":
             return 5, events.ComplaintResolved(customer, words[0], at, words[1])
+        case "silence":
+            until = day(parts["until"])
+            return 6, events.SilenceBegan(
+                customer, parts["id"], at, "lead", parts["why"], until, parts["rule"]
+            )
+        case "unsilence":
+            return 6, events.SilenceEnded(customer, words[0], at, "lead", "settled")
+        case "acknowledge":  # acknowledge overdue-age:CNY 1, the first episode of that
+            return 6, events.WarningAcknowledged(customer, episode_id(customer, *words), at, "lead")
+        case "verdict":  # verdict overdue-age:CNY 1 FALSE_ALARM
+            name = episode_id(customer, *words[:2])
+            return 6, events.VerdictGiven(customer, name, at, words[2], "lead", "looked into")
+        case "profile":
+            return 2, events.CustomerUpdated(
+                customer, at, segment=parts["segment"], country=parts["country"]
+            )
         case "close":
             return 1, events.DayClosed(at // 86_400_000, "feed")
         case "complete":  # complete payments 2025-02-10
@@ -162,11 +184,39 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
     raise AssertionError(f"no verb: {verb!r}")
 
 
+def episode_id(customer: str, key: str, ordinal: str) -> str:
+    """The id of an episode, by rule:subject and which one of them it is."""
+    rule, _, subject = key.partition(":")
+    return derived_id(customer, rule, subject, ordinal)
+
+
 def default_document() -> str:
     """The packaged default policy as canonical JSON."""
     policy, document, problems = read_policy(default_policy_text(), 400)
     assert policy is not None, problems
     return document
+
+
+def patched(document: str, patch: str) -> str:
+    """A policy document with some parts replaced, as the next version of it."""
+    plain = msgspec.json.decode(document)
+    merge(plain, yaml.safe_load(patch))
+    plain["version"] += 1
+    found = canonical(plain)
+    policy, problems = load_policy(found, 400)
+    assert policy is not None, problems
+    return found
+
+
+def merge(plain: dict[str, Any], patch: dict[str, Any]) -> None:
+    """Replace parts of a mapping, mapping by mapping; null drops a part."""
+    for key, value in patch.items():
+        if value is None:
+            plain.pop(key)
+        elif isinstance(value, dict) and isinstance(plain.get(key), dict):
+            merge(plain[key], value)
+        else:
+            plain[key] = value
 
 
 class Book:
@@ -249,10 +299,13 @@ def tell(warning: RiskWarning) -> str:
     ids = ", ".join(evidence.id for evidence in warning.evidence) or (
         warning.subject if not warning.customer_id else ""
     )
-    return (
+    said = (
         f"{epoch_day_text(warning.as_of)} {warning.transition} {warning.rule} "
         f"{warning.severity} {value} {warning.reason}" + (f" [{ids}]" if ids else "")
     )
+    said += f" missing {warning.missing}" if warning.missing else ""
+    said += f" muted by {warning.muted_by}" if warning.muted_by else ""
+    return said + (f": {warning.text_en}" if warning.rule == RESUMPTION_DIGEST else "")
 
 
 def audit(ledger: Ledger) -> None:

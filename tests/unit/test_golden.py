@@ -2,7 +2,8 @@
 
 A file of tests/golden/ledgers: what it shows (lines with #), `rules` that are looked at, perhaps
 `marks` that every day waits for until noon, the facts, a line of dashes, the warnings in order.
-Facts come at noon, Shanghai time, unless an hour is given.
+Facts come at noon, Shanghai time, unless an hour is given. What follows `policy` (at the head) or
+`publish` (among the facts) in lines with | differs from the policy until then.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.conftest import ZONE, Book, audit, tell
+from tests.unit.conftest import ZONE, Book, audit, default_document, instant, patched, tell
 from tocsin.streams.convention import Convention
 
 FOLDER = Path(__file__).parent.parent / "golden" / "ledgers"
 
 
-def read(path: Path) -> tuple[set[str], Convention, list[str], list[str]]:
-    """Rules, convention, facts and expected warnings of a file."""
+Case = tuple[set[str], Convention, str, list[str], list[str]]
+
+
+def read(path: Path) -> Case:
+    """Rules, convention, first policy, facts and expected warnings of a file."""
     facts, _, warnings = path.read_text(encoding="utf-8").partition("\n----\n")
     lines = [line.strip() for line in facts.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
@@ -29,22 +33,48 @@ def read(path: Path) -> tuple[set[str], Convention, list[str], list[str]]:
         marks = tuple(name.strip() for name in lines.pop(0).removeprefix("marks ").split(","))
     convention = Convention(zone=ZONE, required_marks=marks)
     expected = [line.strip() for line in warnings.splitlines() if line.strip()]
-    return rules, convention, lines, expected
+    document = default_document()
+    lines = patches(lines)
+    if lines[0].startswith("policy\n"):
+        document = patched(document, lines.pop(0).removeprefix("policy\n"))
+    return rules, convention, document, lines, expected
+
+
+def patches(lines: list[str]) -> list[str]:
+    """The lines, each with those that follow it with |."""
+    found: list[str] = []
+    for line in lines:
+        if line.startswith("|"):
+            found[-1] += "\n" + line.removeprefix("|")
+        else:
+            found.append(line)
+    return found
+
+
+def tell_all(book: Book, document: str, facts: list[str], *, restarts: bool) -> None:
+    """Let a book take facts and published policies, restarted after each or never."""
+    for fact in facts:
+        head, _, patch = fact.partition("\n")
+        if patch:
+            date, _ = head.split()
+            document = patched(document, patch)
+            book.publish(document, instant(date))
+        else:
+            book.add(fact)
+        if restarts:
+            book.restart()
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 def test_a_ledger_brings_exactly_these_warnings(path: Path) -> None:
-    rules, convention, facts, expected = read(path)
-    book = Book(convention=convention)
+    rules, convention, document, facts, expected = read(path)
+    book, restarted = Book(document, convention), Book(document, convention)
 
-    warnings = book.add(*facts)
+    tell_all(book, document, facts, restarts=False)
+    tell_all(restarted, document, facts, restarts=True)
 
-    assert [tell(warning) for warning in warnings if warning.rule in rules] == expected
+    assert [tell(warning) for warning in book.warnings if warning.rule in rules] == expected
     audit(book.ledger)
-    restarted = Book(convention=convention)
-    for fact in facts:
-        restarted.add(fact)
-        restarted.restart()
     assert restarted.warnings == book.warnings
 
 
