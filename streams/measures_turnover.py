@@ -89,7 +89,7 @@ def _disputed(ledger: Ledger) -> _Part:
 def _served(ledger: Ledger) -> _Part:
     for key, entry in ledger.entries.items():
         if key.startswith(SERVICE) and entry.content:
-            currency, cost_minor = entry.content.split()
+            cost_minor, _, currency = entry.content.partition(":")
             yield int(cost_minor), entry.on, currency, key[1:], ENGAGEMENTS, entry.offset
 
 
