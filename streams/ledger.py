@@ -243,10 +243,9 @@ class Ledger:
         Credit notes on it since the first of them are part of their settlement: a dispute that was
         accepted holds the amount back until its credit note has come.
         """
-        disputes = [self.disputes[dispute_id] for dispute_id in self.disputed[invoice_id]]
         disputes = [
             dispute
-            for dispute in disputes
+            for dispute in map(self.disputes.__getitem__, self.disputed.get(invoice_id, ()))
             if dispute.outcome in ("", "ACCEPTED") and dispute.currency == invoice.currency
         ]
         if not disputes:
