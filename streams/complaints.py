@@ -24,6 +24,7 @@ from tocsin.streams.refusals import Refusal
 
 SETTLED = frozenset({"UPHELD", "REJECTED"})
 WITHDRAWN = "WITHDRAWN"
+AGAIN = "AGAIN"
 
 
 def _open(
@@ -88,19 +89,21 @@ def _resolve(
     return "COMPLAINT_WITHDRAWN" if event.outcome == WITHDRAWN else "FELL_BELOW_CLEAR_AT"
 
 
+def kinds_of(complaint: Complaint) -> tuple[str, ...]:
+    """As what a complaint is counted apart; nothing if it is withdrawn or not opened yet."""
+    if not complaint.kind or complaint.outcome == WITHDRAWN:
+        return ()
+    outcomes = (complaint.outcome,) if complaint.outcome else ()
+    return (complaint.kind, *outcomes, AGAIN) if complaint.is_again else (complaint.kind, *outcomes)
+
+
 def _count(ledger: Ledger, complaint: Complaint, today: Today, change: int) -> None:
-    """Count a complaint, or take it out of the counts, unless it is withdrawn or not opened yet."""
-    kind, outcome, day = complaint.kind, complaint.outcome, complaint.opened_on
-    if not kind or outcome == WITHDRAWN:
-        return
-    if day > today.date - today.horizon_days:
+    kinds, day = kinds_of(complaint), complaint.opened_on
+    if kinds and day > today.date - today.horizon_days:
         ledger.complained.add(day, change)
-    tally(ledger, f"complaints:{kind}", day, change, today, COMPLAINTS)
-    if outcome:
-        tally(ledger, f"complaints:{outcome}", day, change, today, COMPLAINTS)
-    if complaint.is_again:  # judged anew once all complaints about the invoice are known
-        complaint.is_again = False
-        tally(ledger, "complaints:AGAIN", day, -1, today, COMPLAINTS)
+    for kind in kinds:
+        tally(ledger, f"complaints:{kind}", day, change, today, COMPLAINTS)
+    complaint.is_again = False  # judged anew once all complaints about the invoice are known
 
 
 def _judge(ledger: Ledger, invoice_id: str, today: Today) -> None:
@@ -125,7 +128,7 @@ def _judge(ledger: Ledger, invoice_id: str, today: Today) -> None:
             complaint.is_again = is_again
             ledger.dirty["k" + complaint_id] = complaint
             change = 1 if is_again else -1
-            tally(ledger, "complaints:AGAIN", complaint.opened_on, change, today, COMPLAINTS)
+            tally(ledger, f"complaints:{AGAIN}", complaint.opened_on, change, today, COMPLAINTS)
     if not complaint_ids:
         del ledger.about[invoice_id]
 

@@ -38,7 +38,7 @@ def _serve(
 ) -> str | Refusal:
     entry = Entry(event.occurred_at, 0, "SERVICE", event.minutes, offset)
     if event.cost_minor:
-        entry.content = f"{event.currency} {event.cost_minor}"
+        entry.content = f"{event.cost_minor}:{event.currency}"
         spent = ledger.summary.tallies.get(f"service:{event.currency}", {})
         if spent.get(today.day_of(event.occurred_at), 0) + event.cost_minor > DAY_SUM_MAX:
             return Refusal(
@@ -82,7 +82,7 @@ def tallies_of(letter: str, entry: Entry) -> Iterable[tuple[str, int]]:
     elif letter == SERVICE:
         yield "service_minutes", entry.amount
         if content:
-            currency, cost_minor = content.split()
+            cost_minor, _, currency = content.partition(":")
             yield f"service:{currency}", int(cost_minor)
     elif letter == BREACH:
         yield "breaches", 1

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from tocsin.streams.measure import Measure
+from tocsin.streams.measures_buying import BUYING_MEASURES
 from tocsin.streams.measures_conduct import CONDUCT_MEASURES
+from tocsin.streams.measures_events import EVENT_MEASURES
 from tocsin.streams.measures_money import MONEY_MEASURES
 from tocsin.streams.measures_settled import SETTLED_MEASURES
+from tocsin.streams.measures_standing import STANDING_MEASURES
 from tocsin.streams.measures_turnover import TURNOVER_MEASURES
 
 MEASURES: dict[str, Measure] = {
@@ -15,5 +18,8 @@ MEASURES: dict[str, Measure] = {
         *SETTLED_MEASURES,
         *TURNOVER_MEASURES,
         *CONDUCT_MEASURES,
+        *EVENT_MEASURES,
+        *BUYING_MEASURES,
+        *STANDING_MEASURES,
     )
 }

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from tocsin.streams import ledger as parts
+from tocsin.streams.complaints import kinds_of
 from tocsin.streams.documents import NEVER
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
@@ -65,6 +66,15 @@ def _return_rate(
     return _rate(ledger.returned, parts.RETURNS, ledger, as_of, parameters, ladder)
 
 
+def _complaint_near_due(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    if not ledger.about:
+        return 0, NEVER
+    days = [weight for weight, *_ in _near_due(ledger, subject, as_of, parameters)]
+    return len(days), (min(days) + parameters.window_days if days else NEVER)
+
+
 def _silent_days(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
@@ -92,12 +102,26 @@ def _complaints(
 ) -> Iterable[Weighed]:
     first = as_of - parameters.window_days + 1
     for complaint_id, complaint in ledger.complaints.items():
-        if (
-            complaint.kind
-            and complaint.outcome != "WITHDRAWN"
-            and first <= complaint.opened_on <= as_of
-        ):
+        if kinds_of(complaint) and first <= complaint.opened_on <= as_of:
             yield complaint.opened_on, complaint_id, COMPLAINTS, complaint.offset
+
+
+def _near_due(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters
+) -> Iterable[Weighed]:
+    """Complaints opened shortly before or after their invoice fell due, and not upheld."""
+    first = as_of - parameters.window_days + 1
+    for invoice_id, complaint_ids in ledger.about.items():
+        invoice = ledger.invoices.get(invoice_id)
+        if invoice is None or not invoice.amount_minor or invoice.is_cancelled:
+            continue
+        earliest = max(invoice.due_date - parameters.before_days, first)
+        latest = min(invoice.due_date + parameters.after_days, as_of)
+        for complaint_id in complaint_ids:
+            complaint = ledger.complaints[complaint_id]
+            kinds = kinds_of(complaint)
+            if kinds and "UPHELD" not in kinds and earliest <= complaint.opened_on <= latest:
+                yield complaint.opened_on, complaint_id, COMPLAINTS, complaint.offset
 
 
 def _returns(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
@@ -137,6 +161,17 @@ CONDUCT_MEASURES = (
         moves_by_time=True,
         required=("window", "minimum"),
         optional=("minimum_events",),
+        needs="invoices in the window",
+    ),
+    Measure(
+        "complaint_near_due",
+        Unit.COUNT,
+        _complaint_near_due,
+        _near_due,
+        parts.COMPLAINTS | parts.ISSUED,
+        frozenset({COMPLAINTS, INVOICES}),
+        moves_by_time=True,
+        required=("window", "before", "after"),
     ),
     Measure(
         "return_rate",
@@ -148,6 +183,7 @@ CONDUCT_MEASURES = (
         moves_by_time=True,
         required=("window", "minimum"),
         optional=("minimum_events",),
+        needs="invoices in the window",
     ),
     Measure(
         "silent_days",
@@ -158,5 +194,6 @@ CONDUCT_MEASURES = (
         frozenset({INVOICES}),
         moves_by_time=True,
         required=("window", "minimum", "usual_gaps"),
+        needs="invoices",
     ),
 )

@@ -51,8 +51,7 @@ def _update(ledger: Ledger, event: events.CustomerUpdated, offset: int, today: T
 
 def _rate(ledger: Ledger, event: events.RatingReported, offset: int, today: Today) -> str | Refusal:
     figures, agency = ledger.summary.figures, event.agency
-    rating, before, rated_at = f"rating:{agency}", f"rating_before:{agency}", f"rated_at:{agency}"
-    known, known_at = figures.get(rating, 0), figures.get(rated_at, 0)
+    known, known_at = figures.get(f"rating:{agency}", 0), figures.get(f"rated_at:{agency}", 0)
     if event.occurred_at < known_at or (event.occurred_at, event.notch) == (known_at, known):
         return UNCHANGED
     if not known and sum(name.startswith("rating:") for name in figures) >= AGENCIES_MAX:
@@ -63,25 +62,25 @@ def _rate(ledger: Ledger, event: events.RatingReported, offset: int, today: Toda
         )
     is_correction = known_at == event.occurred_at
     if is_correction:
-        _count_lost(ledger, figures[before], known, known_at, today, -1)
+        _count_lost(ledger, agency, today, -1)
     else:
-        figures[before] = known or event.notch
-    figures[rating] = event.notch
-    figures[rated_at] = event.occurred_at
+        figures[f"rating_before:{agency}"] = known or event.notch
+    figures[f"rating:{agency}"] = event.notch
+    figures[f"rated_at:{agency}"] = event.occurred_at
+    figures[f"rated_on:{agency}"] = today.day_of(event.occurred_at)
     figures[f"rating_offset:{agency}"] = offset
-    _count_lost(ledger, figures[before], event.notch, event.occurred_at, today, 1)
+    _count_lost(ledger, agency, today, 1)
     ledger.stirred |= STANDING
     ledger.prune(today.date + today.horizon_days + 1)
     return "ITEM_CORRECTED" if is_correction else "FELL_BELOW_CLEAR_AT"
 
 
-def _count_lost(
-    ledger: Ledger, before: int, notch: int, rated_at: int, today: Today, sign: int
-) -> None:
-    """Count the notches lost by a rating, on its day; higher notches are worse."""
-    lost = notch - before
+def _count_lost(ledger: Ledger, agency: str, today: Today, sign: int) -> None:
+    """Count the notches lost by an agency's latest rating, on its day; higher ones are worse."""
+    figures = ledger.summary.figures
+    lost = figures[f"rating:{agency}"] - figures[f"rating_before:{agency}"]
     if lost > 0:
-        tally(ledger, "ratings_lost", today.day_of(rated_at), sign * lost, today, STANDING)
+        tally(ledger, "ratings_lost", figures[f"rated_on:{agency}"], sign * lost, today, STANDING)
 
 
 def _report(ledger: Ledger, event: events.FinancialsReported, offset: int, today: Today) -> str:

@@ -49,8 +49,9 @@ def short_document() -> str:
     from tocsin.schemas.policy_file import default_policy_text, read_policy
 
     text = default_policy_text()
-    for window in ("90", "180", "365"):
+    for window in ("90", "180", "360", "365"):
         text = text.replace(f"window: {window} days", "window: 40 days")
+    text = text.replace("window: 120 days", "window: 25 days")
     for old, new in (("minimum: 10 count", "minimum: 3 count"), ("LOW: 60 days", "LOW: 12 days")):
         text = text.replace(old, new)
     text = text.replace("clear_at: 30 days", "clear_at: 6 days")
