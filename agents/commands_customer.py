@@ -17,11 +17,13 @@ from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, measure, money
 from tocsin.agents.lookup import EventSeen, Lookup, Wanted, looking
 from tocsin.agents.options import connected
+from tocsin.agents.score_cards import Score, score_json, score_of, show_score
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import BY_ID
 from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.policy_reading import load_policy
 
 BUCKETS = ((0, "not due"), (30, "1-30 days"), (60, "31-60 days"), (90, "61-90 days"))
 LAST_BUCKET = "over 90 days"
@@ -36,6 +38,7 @@ class CreditFile(Struct, frozen=True):
     due: Due
     warnings: Sequence[RiskWarning]
     events: Sequence[EventSeen]
+    score: Score | None
 
 
 @click.command("customer")
@@ -53,7 +56,7 @@ def customer(
 ) -> None:
     """Show what a customer owes and since when, what warns of it, and what happened last."""
     with looking(settings) as lookup:
-        file = _read(lookup, customer_id, event_limit)
+        file = _read(lookup, customer_id, event_limit, settings.horizon_days)
         currency = lookup.reporting_currency()
     name = file.standing["name"] or ""
     view = View(language, {customer_id: name}, currency)
@@ -78,7 +81,7 @@ def aging(due: Due, as_of: int) -> dict[str, list[tuple[str, int, int]]]:
     }
 
 
-def _read(lookup: Lookup, customer_id: str, event_limit: int) -> CreditFile:
+def _read(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: int) -> CreditFile:
     standing = lookup.standing(customer_id)
     if standing is None:
         near = ", ".join(lookup.similar(customer_id))
@@ -92,7 +95,17 @@ def _read(lookup: Lookup, customer_id: str, event_limit: int) -> CreditFile:
         lookup.due(customer_id),
         [placed.warning for placed in lookup.warnings(wanted)],
         lookup.events(customer_id, event_limit) if event_limit else [],
+        _score(lookup, customer_id, standing["as_of"], horizon_days),
     )
+
+
+def _score(lookup: Lookup, customer_id: str, as_of: int | None, horizon_days: int) -> Score | None:
+    """The customer's score; None where the policy in force has none."""
+    row, document = lookup.score(customer_id), lookup.policy_in_force()
+    policy, _ = load_policy(document, horizon_days) if document else (None, [])
+    if row is None or policy is None or policy.scorecard is None:
+        return None
+    return score_of(row, policy.scorecard, as_of)
 
 
 def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
@@ -111,6 +124,8 @@ def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
             for name, amount, count in buckets
         ]
         terminal.table([*columns, Column("", style="red")], rows)
+    if file.score is not None:
+        show_score(terminal, file.score, view.language)
     terminal.heading(f"Open warnings: {len(file.warnings)}")
     for warning in file.warnings:
         cards.card(terminal, warning, view)
@@ -194,6 +209,7 @@ def _as_json(file: CreditFile, view: View) -> dict[str, Any]:
             {"currency": currency, "due_date": day(due), "open_minor": amount, "items": items}
             for currency, due, amount, items in file.due
         ],
+        "score": None if file.score is None else score_json(file.score),
         "open_warnings": [as_json(warning, view) for warning in file.warnings],
         "events": [event_json(seen) for seen in file.events],
     }

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from tocsin.agents import rule_cards
+from tocsin.agents.commands_fit import policy_fit
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
@@ -33,6 +34,9 @@ PACKAGED = "packaged"
 @click.group()
 def policy() -> None:
     """Policies: which rules hold, from what threshold, with which words."""
+
+
+policy.add_command(policy_fit)
 
 
 @policy.command("lint")

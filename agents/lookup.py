@@ -151,6 +151,16 @@ class Lookup:
         answer = self._client.query(sql.STANDING, {"customer": customer_id})
         return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else None
 
+    def score(self, customer_id: str) -> dict[str, Any] | None:
+        """The customer's row of the scores, by column; None for a stranger."""
+        answer = self._client.query(sql.SCORE, {"customer": customer_id})
+        return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else None
+
+    def policy_in_force(self) -> str | None:
+        """Canonical document of the policy by which was decided last."""
+        rows = self._client.rows(sql.POLICY_IN_FORCE)
+        return rows[0][0] if rows else None
+
     def due(self, customer_id: str) -> list[tuple[str, int, int, int]]:
         """Open amounts: currency, due day (epoch days), open minor units, items; oldest first."""
         rows = self._client.rows(sql.DUE, {"customer": customer_id})

@@ -91,9 +91,25 @@ SELECT
     payment_terms_days, currencies, open_minor, unapplied_minor, exposure_minor, past_due_minor,
     toInt32(oldest_due_date) AS oldest_due_date, toInt32(as_of) AS as_of,
     toUnixTimestamp64Milli(last_payment_at) AS last_payment_at, last_payment_minor,
-    last_payment_currency, complaints, open_complaints
+    last_payment_currency, complaints, open_complaints,
+    (SELECT any(grade) FROM standings FINAL WHERE customer_id = {customer:String}) AS grade
 FROM v_credit_file
 WHERE customer_id = {customer:String}
+"""
+
+SCORE: Final = """
+SELECT
+    score, grade, components, points, abc, rfm, rfa, toInt32(known_since) AS known_since,
+    settled_items
+FROM v_scores
+WHERE customer_id = {customer:String}
+"""
+
+POLICY_IN_FORCE: Final = """
+SELECT document FROM policies
+WHERE is_decoded AND lower(hex(SHA256(document))) =
+    (SELECT argMax(policy_hash, (timestamp, sequence)) FROM journal)
+LIMIT 1
 """
 
 DUE: Final = """

@@ -156,8 +156,8 @@ class Replay:
 
     async def partition(
         self, partition: int, on_progress: Callable[[int], None] = lambda records: None
-    ) -> None:
-        """Replay one partition from its first journal record to its last."""
+    ) -> Desk:
+        """Replay one partition from its first journal record to its last; return its desk then."""
         name = self._log.name
         sources = [Source(name(topic), partition) for topic in SOURCES]
         journal = Journal(sources, self._routes.topic_ids, self._codec)
@@ -179,6 +179,7 @@ class Replay:
                     on_progress(sum(read.count for read in written.ranges))
         self.report.digests[partition] = digest.digest().hex()
         self.report.decision_digest = self.decisions.hexdigest()
+        return store.desk
 
     async def _chunk(
         self, partition: int, written: JournalRecord, cursors: dict[int, Cursor]

@@ -129,29 +129,39 @@ def _abc(ledger: Ledger, abc: Abc, as_of: int) -> str:
 
 
 def _rfm(ledger: Ledger, rfm: Rfm, as_of: int) -> str:
-    last = ledger.summary.last_issued_on
-    if last == 0:
+    days, frequency, amounts = rfm_values(ledger, rfm, as_of)
+    if days is None:
         return UNKNOWN * 3
-    days = rfm.window_days
-    recency = less_is_better(as_of - last, rfm.recency)
-    frequency = more_is_better(ledger.issued.total(days, as_of), rfm.frequency)
-    amount = 1
-    for currency, cuts in rfm.amount.items():
-        amount = max(amount, more_is_better(turnover(ledger, currency, days, as_of), cuts))
-    return f"{recency}{frequency}{amount}"
+    amount = max([1, *(more_is_better(amounts[name], cuts) for name, cuts in rfm.amount.items())])
+    recency = less_is_better(days, rfm.recency)
+    return f"{recency}{more_is_better(frequency, rfm.frequency)}{amount}"
 
 
 def _rfa(ledger: Ledger, rfa: Rfa, as_of: int) -> str:
-    summary = ledger.summary
+    age, late, share = rfa_values(ledger, rfa, as_of)
+    often = UNKNOWN if late is None else str(less_is_better(late, rfa.late_share))
+    return f"{less_is_better(age, rfa.age)}{often}{less_is_better(share, rfa.overdue_share)}"
+
+
+def rfm_values(ledger: Ledger, rfm: Rfm, as_of: int) -> tuple[int | None, int, dict[str, int]]:
+    """Days since the last invoice (None: there was none), invoices, turnover by currency."""
+    last, days = ledger.summary.last_issued_on, rfm.window_days
+    return (
+        as_of - last if last else None,
+        ledger.issued.total(days, as_of),
+        {currency: turnover(ledger, currency, days, as_of) for currency in rfm.amount},
+    )
+
+
+def rfa_values(ledger: Ledger, rfa: Rfa, as_of: int) -> tuple[int, int | None, int]:
+    """Days past due, share of settled invoices paid late (None: too few), share past due."""
     age = share = 0
-    for currency, account in summary.accounts.items():
+    for currency, account in ledger.summary.accounts.items():
         value, _ = rfa.age_measure.read(ledger, currency, as_of, Parameters(), _NO_LADDER)
         age = max(age, value or 0)
-        exposure = account.exposure_minor
-        if exposure > 0:
+        if account.exposure_minor > 0:
             shelf = ledger.shelves[currency]
             overdue = shelf.due_before(as_of, account) - account.unapplied_minor
-            share = max(share, max(overdue, 0) * WHOLE_BASIS_POINTS // exposure)
+            share = max(share, max(overdue, 0) * WHOLE_BASIS_POINTS // account.exposure_minor)
     late, _ = rfa.late_measure.read(ledger, "", as_of, rfa.late, _NO_LADDER)
-    digit = UNKNOWN if late is None else str(less_is_better(late, rfa.late_share))
-    return f"{less_is_better(age, rfa.age)}{digit}{less_is_better(share, rfa.overdue_share)}"
+    return age, late, share

@@ -1,0 +1,101 @@
+"""A customer's score as people read it: every component's points, grade, strategy, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, to_builtins
+
+from tocsin.agents.cards import Language
+from tocsin.agents.formats import measure
+from tocsin.agents.terminal import Column, Terminal
+from tocsin.streams.score import NOT_JUDGED, Scorecard, Strategy
+from tocsin.streams.texts import Text
+
+
+class Part(Struct, frozen=True):
+    """What one component gives; `points` None where it can't be judged."""
+
+    component: str
+    label: Text
+    points: int | None
+    most: int
+
+
+class Score(Struct, frozen=True):
+    """A customer's score, or what is lacking for one; components of the policy in force."""
+
+    score: int | None
+    grade: str
+    parts: tuple[Part, ...]
+    lacking: tuple[str, ...]
+    strategy: Strategy | None
+    abc: str
+    rfm: str
+    rfa: str
+
+
+def score_of(row: Mapping[str, Any], card: Scorecard, as_of: int | None) -> Score:
+    """Put together a row of v_scores, the policy's scorecard and the business date."""
+    points = dict(zip(row["components"], row["points"], strict=True))
+    known_days = 0 if as_of is None else as_of - row["known_since"]
+    return Score(
+        score=row["score"],
+        grade=row["grade"],
+        parts=tuple(
+            Part(
+                part.name,
+                part.label,
+                None if points[part.name] == NOT_JUDGED else points[part.name],
+                part.most,
+            )
+            for part in card.components
+            if part.name in points
+        ),
+        lacking=tuple(card.lacking(row["settled_items"], known_days)),
+        strategy=card.strategies.get(row["grade"]),
+        abc=row["abc"],
+        rfm=row["rfm"],
+        rfa=row["rfa"],
+    )
+
+
+def show_score(terminal: Terminal, score: Score, language: Language) -> None:
+    """Print a score for people."""
+    if score.score is None:
+        terminal.heading("Score: insufficient evidence")
+        terminal.facts(("lacks", text) for text in score.lacking)
+    else:
+        terminal.heading(f"Score {score.score} of 100, grade {score.grade}")
+        columns = [Column("component"), Column("points", right=True), Column("of", right=True)]
+        rows = [
+            (
+                part.label.zh if language == "zh" else part.label.en,
+                "not judged" if part.points is None else str(part.points),
+                str(part.most),
+            )
+            for part in sorted(score.parts, key=lambda part: (-(part.points or 0), part.component))
+        ]
+        terminal.table(columns, rows)
+    if score.strategy is not None:
+        terminal.facts(_told(score.strategy, language))
+    classes = (("ABC", score.abc), ("RFM", score.rfm), ("RFA", score.rfa))
+    terminal.facts([(name, found) for name, found in classes if found])
+
+
+def score_json(score: Score) -> dict[str, Any]:
+    """A score as programs get it."""
+    found: dict[str, Any] = to_builtins(score)
+    return found
+
+
+def _told(strategy: Strategy, language: Language) -> list[tuple[str, str]]:
+    return [
+        ("strategy", strategy.text.zh if language == "zh" else strategy.text.en),
+        ("limit", strategy.limit.lower()),
+        ("terms", f"at most {measure(strategy.terms_days, 'DAYS')}"),
+        ("prepayment", measure(strategy.prepayment, "BASIS_POINTS")),
+        ("hold", strategy.hold.lower()),
+        ("review", f"every {measure(strategy.review_days, 'DAYS')}"),
+    ]
