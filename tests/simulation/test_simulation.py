@@ -14,20 +14,21 @@ from collections.abc import Callable, Coroutine
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.simulation import judge, worker
 from tests.simulation.broker import Broker, Clock, Loop, Producer, State, Unit
 from tests.simulation.worker import PARTITIONS, Worker, sources_of
-from tests.unit.conftest import instant
+from tests.unit.conftest import default_document, instant
 from tests.unit.test_desk import random_lines
 from tocsin.agents import feed as feeds
 from tocsin.agents.merger import Merged, Merger, Source
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.transactions import Committer
 from tocsin.schemas import catalog
-from tocsin.schemas.policy_file import read_policy
 from tocsin.streams import events
+from tocsin.streams.policy import canonical
 
 SCHEDULES = int(os.environ.get("TOCSIN_SIMULATION_SCHEDULES", "300"))
 FACTS = 30
@@ -35,35 +36,17 @@ CONTROL_SCHEDULES = 60
 GAPS_S = (0.0, 0.0, 0.003, 0.02, 0.1, 0.7)  # between two facts
 SETTLE_WITHIN_S = 600.0
 SESSION_TIMEOUT_S = 1.0
-POLICY = """
-name: simulated
-version: 1
-reporting_currency: CNY
-rules:
-  overdue-age:
-    measure: overdue_age
-    raise_at: {LOW: 1 days, HIGH: 20 days}
-    clear_at: 1 days
-    repeat_after: 7 days
-    action: CALL
-    text: {en: "{value}", zh: "{value}"}
-    clears_when: {en: "{clear_at}", zh: "{clear_at}"}
-    action_text: {en: call, zh: call}
-  ledger-limit-exceeded:
-    measure: documents_beyond_limit
-    raise_at: {LOW: 1 count}
-    clear_at: 1 count
-    repeat_after: 90 days
-    action: RAISE
-    text: {en: "{value}", zh: "{value}"}
-    clears_when: {en: "{clear_at}", zh: "{clear_at}"}
-    action_text: {en: raise it, zh: raise it}
-texts:
-  cleared: {en: over, zh: over}
-  withdrawn: {en: withdrawn, zh: withdrawn}
-  digest: {en: "{items}", zh: "{items}"}
-  digest_action: {en: look, zh: look}
-"""
+RULES = ("overdue-age", "overdue-amount", "ledger-limit-exceeded")  # a few are quick to read
+
+
+def policy() -> str:
+    """The default policy with a few rules only, as canonical JSON."""
+    plain = msgspec.json.decode(default_document())
+    plain["rules"] = {name: plain["rules"][name] for name in RULES}
+    return canonical(plain)
+
+
+POLICY = policy()
 
 
 class World:
@@ -104,9 +87,8 @@ class World:
         self.problems += judge.problems(self.broker)
 
     def _publish(self) -> None:
-        policy, document, found = read_policy(POLICY, worker.CONVENTION.horizon_days)
-        assert policy is not None, found
-        event = events.PolicyPublished("simulated", 1, 0, document, "")
+        plain = msgspec.json.decode(POLICY)
+        event = events.PolicyPublished(plain["name"], plain["version"], 0, POLICY, "")
         value = worker.CODEC.encode(0, event)
         for group in range(PARTITIONS):
             self.broker.append(Source("policies", group), None, value, instant("2024-12-31"))
