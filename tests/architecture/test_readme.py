@@ -20,6 +20,7 @@ from tocsin.agents.standings import STANDINGS
 from tocsin.agents.supervisor import NEVER_RETRIED
 from tocsin.schemas import catalog
 from tocsin.schemas.mapping import load_mapping
+from tocsin.schemas.policy_file import default_policy_text
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams.convention import Convention
 from tocsin.streams.events import InvoiceIssued
@@ -54,6 +55,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the README makes, as the current one."""
     (tmp_path / "events.jsonl").write_text(block("json lines"))
     (tmp_path / "mapping.yaml").write_text(block("yaml"))
+    (tmp_path / "policy.yaml").write_text(default_policy_text())
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("TOCSIN_")]:
         monkeypatch.delenv(name)
