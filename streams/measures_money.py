@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from tocsin.streams import ledger as parts
-from tocsin.streams.documents import NEVER
+from tocsin.streams.documents import NEVER, Invoice
 from tocsin.streams.ledger import Ledger, Shelf
 from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.severity import Ladder
@@ -142,22 +142,22 @@ def _documents_beyond_limit(
 def _overdue(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters
 ) -> Iterable[Weighed]:
-    shelf = ledger.shelves.get(currency)
-    for day in shelf.days if shelf else ():
-        if day < as_of - parameters.grace_days:
-            yield from _items(ledger, currency, day)
+    for invoice_id, invoice in _items(ledger, currency):
+        undisputed = invoice.open_minor - invoice.disputed_minor
+        if undisputed and invoice.due_date < as_of - parameters.grace_days:
+            yield undisputed, invoice_id, INVOICES, invoice.offset
 
 
 def _open(ledger: Ledger, currency: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
+    for invoice_id, invoice in _items(ledger, currency):
+        yield invoice.open_minor, invoice_id, INVOICES, invoice.offset
+
+
+def _items(ledger: Ledger, currency: str) -> Iterable[tuple[str, Invoice]]:
     shelf = ledger.shelves.get(currency)
     for day in shelf.days if shelf else ():
-        yield from _items(ledger, currency, day)
-
-
-def _items(ledger: Ledger, currency: str, day: int) -> Iterable[Weighed]:
-    for invoice_id in ledger.shelves[currency].items[day]:
-        invoice = ledger.invoices[invoice_id]
-        yield invoice.open_minor, invoice_id, INVOICES, invoice.offset
+        for invoice_id in shelf.items[day]:
+            yield invoice_id, ledger.invoices[invoice_id]
 
 
 def _ordered(
