@@ -42,6 +42,14 @@ class Regime(Struct, frozen=True, forbid_unknown_fields=True):
     returns: float = 1.0  # times as many credit notes
     partials: float = 1.0  # times as many payments in parts
     reversals: float = 1.0  # times as many payments that bounce
+    disputes: float = 1.0  # times as many disputes
+    changes: float = 1.0  # times as many changes of orders
+    service: float = 1.0  # times as much service
+    margin_percent: float = 0.0  # added to the margin of each invoice
+    notches: int = 0  # by which an agency rates it worse, from some weeks before
+    discontent: int = 0  # points of satisfaction lost
+    alert_share: float = 0.0  # of such customers, about whom a court or registry speaks
+    breach_share: float = 0.0  # of such customers, who break the contract
     is_reversed: bool = False  # holds before the date instead of after it
 
 
@@ -76,14 +84,24 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
     regimes: tuple[Regime, ...] = (
         Regime(
             "DETERIORATES", 0.06, ramp_days=60, delays_days=(30, 60, 60, 90, 180), activity=0.9,
-            complaints=3.0, partials=4.0, reversals=5.0,
+            complaints=3.0, partials=4.0, reversals=5.0, disputes=2.0, notches=6, discontent=4,
+            alert_share=0.5, breach_share=0.4,
         ),
-        Regime("RECOVERS", 0.05, ramp_days=20, lasts_days=60, delays_days=(20, 35), partials=2.0),
-        Regime("IMPROVES", 0.03, delays_days=(30, 60), partials=3.0, is_reversed=True),
-        Regime("FALLS_SILENT", 0.05, activity=0.0),
+        Regime(
+            "RECOVERS", 0.05, ramp_days=20, lasts_days=60, delays_days=(20, 35), partials=2.0,
+            notches=4, discontent=2, alert_share=0.2, breach_share=0.2,
+        ),
+        Regime(
+            "IMPROVES", 0.03, delays_days=(30, 60), partials=3.0, notches=4, discontent=3,
+            is_reversed=True,
+        ),
+        Regime("FALLS_SILENT", 0.05, activity=0.0, discontent=3),
         Regime("OUTGROWS_LIMIT", 0.03, ramp_days=40, activity=4.0),
-        Regime("COMPLAINS", 0.03, complaints=12.0),
+        Regime("COMPLAINS", 0.03, complaints=12.0, disputes=3.0, discontent=4),
         Regime("RETURNS", 0.03, returns=7.0),
+        Regime("CHANGES_ORDERS", 0.03, lasts_days=120, changes=15.0, service=4.0),
+        Regime("LOSES_MONEY", 0.03, lasts_days=60, service=20.0, margin_percent=-60.0),
+        Regime("DISPUTES", 0.03, lasts_days=120, disputes=10.0, discontent=3),
     )  # fmt: skip
 
     batch_payer_share: float = 0.20  # customers who pay what is due in one weekly run
@@ -103,6 +121,46 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
     return_share: float = 0.70  # of credit notes
     cancelled_share: float = 0.01
     corrected_share: float = 0.02
+
+    dispute_share: float = 0.025  # of invoices; 2 to 5 percent are usual
+    dispute_delay_days: float = 13.0
+    own_fault_share: float = 0.35  # of disputes
+    order_share: float = 0.12  # of invoices of those who buy less than weekly: told before
+    order_days_max: int = 20
+    delivered_early_share: float = 0.3  # of orders, the day before their invoice
+    prepayment_share: float = 0.02  # of customers
+    change_share: float = 0.015  # of invoices
+    service_share: float = 0.015  # of invoices
+    parts_used_share: float = 0.05  # of the invoice: what service uses up at most beside time
+    cost_known_share: float = 0.8  # of customers
+    margin_percent: float = 22.0
+    margin_spread_percent: float = 6.0
+    loss_making_share: float = 0.04  # of customers
+    repriced_share: float = 0.5  # of these, after some time
+    delivery_known_share: float = 0.6  # of invoices
+    delivered_before_days_max: int = 5
+    contact_ages_days: tuple[int, ...] = (7, 21, 45, 75, 105)  # past due
+    contact_share: float = 0.10  # at each of these ages
+    contact_share_bad: float = 0.4  # more, of those who fail
+    attempt_ages_days: tuple[int, ...] = (45, 75, 105)  # of silence
+    survey_share: float = 0.35  # answered, of one a quarter
+    rated_share: float = 0.25  # of customers
+    rated_if_changing_share: float = 0.7
+    rating_leads_days: tuple[int, ...] = (45, 20)  # half of the fall, and the whole, before
+    accounts_share: float = 0.15  # of small customers; three times as many of large ones
+    weak_accounts_share: float = 0.04
+    rumour_share: float = 0.05  # of customers, harmless alerts
+    lifted_share: float = 0.15  # of alarms that had a reason
+    serious_share: float = 0.3  # of breaches
+    grouped_share: float = 0.08  # of customers
+    group_size: float = 4.0
+    judged_rule: str = "overdue-amount"  # whose first episode clerks take in hand and judge
+    acknowledged_share: float = 0.4  # of customers who come to pay late
+    judged_share: float = 0.3
+    silenced_rules: tuple[str, ...] = ("overdue-amount", "overdue-age", "late-share")
+    silenced_share: float = 0.03  # of customers
+    silence_lifted_share: float = 0.35
+
     duplicate_share: float = 0.01  # of all events
     late_share: float = 0.03  # of all events
     late_days_max: int = 3

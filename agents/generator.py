@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from tocsin.agents.assumptions import Assumptions
 from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.generated_conduct import Conduct
 from tocsin.agents.portfolio import (
     Customer,
     Request,
@@ -118,6 +119,7 @@ class Portfolio:
         self._random = Random(request.seed)  # noqa: S311 - repeatable by design, protects nothing
         self._calendar = WorkCalendar(request, convention, self._assumptions)
         self._customers = draw_customers(request, self._calendar, self._assumptions, self._random)
+        self._conduct = Conduct(self._assumptions, self._calendar, request.seed, self._put)
         self._buckets: dict[int, list[Fact]] = {}
         self._issues: dict[int, list[Customer]] = {}
         self._runs: dict[int, list[Customer]] = {}
@@ -130,13 +132,15 @@ class Portfolio:
         """Yield all facts by sequence time and rank; the last one closes the last day."""
         calendar = self._calendar
         for customer in self._customers:
+            self._conduct.traits(customer, len(self._customers))
             self._introduce(customer)
-            self._plan_issue(customer)
+            self._conduct.plan(customer)
+            self._plan_issue(customer, calendar.first - 1)
         for day in range(calendar.first, calendar.last + 2):
             while issuing := self._issues.pop(day, None):  # who issues may do so again today
                 for customer in issuing:
                     self._issue(customer, day)
-                    self._plan_issue(customer)
+                    self._plan_issue(customer, day)
             for customer in self._runs.pop(day, ()):
                 self._pay_run(customer, day)
             yield from sorted(self._buckets.pop(day, ()), key=_PLACE)
@@ -166,10 +170,14 @@ class Portfolio:
                 credit_limit_minor=limit,
                 credit_limit_currency=None if limit is None else customer.currency,
                 payment_terms_days=customer.terms_days,
+                size=customer.size,
+                group_id=customer.group_id,
+                prepayment_basis_points=customer.prepayment_basis_points or None,
             ),
+            self._random,
         )
 
-    def _plan_issue(self, customer: Customer) -> None:
+    def _plan_issue(self, customer: Customer, today: int) -> None:
         """Find the day of the next invoice: gaps are steadier than chance alone would make them."""
         calendar, draw = self._calendar, self._random.expovariate
         pace = customer.pace(calendar.day_of_activity(customer.done))
@@ -179,9 +187,10 @@ class Portfolio:
         if customer.pace(day) > 0:
             if day <= calendar.last:
                 self._issues.setdefault(day, []).append(customer)
+                self._conduct.order(customer, max(today, customer.joins), day)
         elif (resumes := customer.regime_ends()) is not None and resumes <= calendar.last:
             customer.done = calendar.activity_before(resumes)
-            self._plan_issue(customer)
+            self._plan_issue(customer, today)
 
     def _issue(self, customer: Customer, day: int) -> None:
         """Write an invoice, and plan all that will come of it."""
@@ -195,32 +204,24 @@ class Portfolio:
             self._pay(customer, day, amount, (invoice_id,))
             day = self._calendar.working(day + random.randint(1, 7))
             self._write_invoice(customer, invoice_id, day, day + terms, amount)
+            self._conduct.invoiced(customer, day, amount)
             return
-        instant = self._write_invoice(customer, invoice_id, day, day + terms, amount)
+        issued = self._write_invoice(customer, invoice_id, day, day + terms, amount)
+        self._conduct.invoiced(customer, day, amount)
         if random.random() < assumed.cancelled_share:
             instant = self._instant_after(day, 1, 5)
             self._put(
                 INVOICES,
                 instant,
                 InvoiceCancelled(customer.customer_id, invoice_id, instant, "entered twice"),
+                random,
             )
             return
         if random.random() < assumed.corrected_share:
             amount = max(amount * random.randint(90, 110) // 100, 1)
             known = self._instant_after(day, 1, 6)
-            self._put(
-                INVOICES,
-                known,
-                InvoiceIssued(
-                    customer.customer_id,
-                    invoice_id,
-                    instant,
-                    day + terms,
-                    amount,
-                    customer.currency,
-                    recorded_at=known,
-                ),
-            )
+            corrected = msgspec.structs.replace(issued, amount_minor=amount, recorded_at=known)
+            self._put(INVOICES, known, corrected, random)
         self._settle(customer, invoice_id, day, day + terms, amount)
 
     def _settle(self, customer: Customer, invoice_id: str, day: int, due: int, amount: int) -> None:
@@ -232,15 +233,21 @@ class Portfolio:
             delay = min(delay, 0.0)
         delay += strength * customer.regime_delay_days * random.uniform(0.6, 1.4)
         delay += self._complain(customer, invoice_id, day)
-        if random.random() < assumed.never_paid_share:
-            return
+        disputed_days, conceded = self._conduct.dispute(customer, invoice_id, day, amount)
+        delay += disputed_days
+        is_never_paid = random.random() < assumed.never_paid_share
         if delay > assumed.unpaid_after_days and random.random() < assumed.unpaid_share:
+            is_never_paid = True
+        if is_never_paid:
+            self._conduct.dun(customer, due, None)
             return
         pay_day = max(day + 1, due + round(delay))
         month_end = calendar.month_end(pay_day)
         if month_end - pay_day in range(1, 6) and random.random() < assumed.month_end_share:
             pay_day = month_end
         pay_day = calendar.working(pay_day)
+        self._conduct.dun(customer, due, pay_day)
+        amount -= conceded
         amount -= self._credit(customer, invoice_id, day, pay_day, amount)
         if amount <= 0:
             return
@@ -275,6 +282,7 @@ class Portfolio:
             COMPLAINTS,
             opened,
             ComplaintOpened(customer.customer_id, complaint_id, opened, kind, invoice_id, text),
+            random,
         )
         resolved = opened + random.randint(3, 30) * MS_PER_DAY + random.randrange(3_600_000)
         outcome = random.choices(("UPHELD", "REJECTED", "WITHDRAWN"), (5, 4, 1))[0]
@@ -282,6 +290,7 @@ class Portfolio:
             COMPLAINTS,
             resolved,
             ComplaintResolved(customer.customer_id, complaint_id, resolved, outcome),
+            random,
         )
         return random.uniform(0.5, 1.5) * assumed.complaint_delay_days
 
@@ -291,7 +300,7 @@ class Portfolio:
         """Perhaps issue a credit note; return what the payer then leaves off."""
         assumed, random = self._assumptions, self._random
         share = assumed.credit_note_share * self._times(customer, "returns", day)
-        if random.random() >= share:
+        if random.random() >= share or amount <= 0:
             return 0
         credited = max(amount * random.randint(5, 100) // 100, 1)
         is_return = random.random() < assumed.return_share
@@ -311,6 +320,7 @@ class Portfolio:
                 reason,
                 named,
             ),
+            random,
         )
         return credited if credit_day < pay_day else 0
 
@@ -346,6 +356,7 @@ class Portfolio:
             PaymentReceived(
                 customer.customer_id, payment_id, instant, amount, customer.currency, named
             ),
+            random,
         )
         reversed_share = assumed.reversed_share * self._times(customer, "reversals", day)
         if random.random() < reversed_share:
@@ -355,6 +366,7 @@ class Portfolio:
                 PAYMENTS,
                 instant,
                 PaymentReversed(customer.customer_id, payment_id, instant, "insufficient funds"),
+                random,
             )
             if random.random() < assumed.paid_again_share:
                 again = self._calendar.working(back + random.randint(3, 15))
@@ -362,24 +374,23 @@ class Portfolio:
 
     def _write_invoice(
         self, customer: Customer, invoice_id: str, day: int, due: int, amount: int
-    ) -> int:
+    ) -> InvoiceIssued:
         instant = self._calendar.office_instant(day, self._random)
-        self._put(
-            INVOICES,
-            instant,
-            InvoiceIssued(
-                customer.customer_id, invoice_id, instant, due, amount, customer.currency
-            ),
+        cost, delivered = self._conduct.sold(customer, day, amount)
+        currency = customer.currency
+        event = InvoiceIssued(
+            customer.customer_id, invoice_id, instant, due, amount, currency, cost, delivered
         )
-        return instant
+        self._put(INVOICES, instant, event, self._random)
+        return event
 
-    def _put(self, topic_id: int, instant: int, event: CustomerEvent) -> None:
+    def _put(self, topic_id: int, instant: int, event: CustomerEvent, random: Random) -> None:
         """File a fact under the day on which it becomes known; some come late, some twice."""
-        assumed, drawn = self._assumptions, self._random.random()
+        assumed, drawn = self._assumptions, random.random()
         copies = 1
         if topic_id != CUSTOMERS:
             if drawn < assumed.late_share and event.recorded_at is None:
-                instant += 60_000 + self._random.randrange(assumed.late_days_max * MS_PER_DAY)
+                instant += 60_000 + random.randrange(assumed.late_days_max * MS_PER_DAY)
                 event = msgspec.structs.replace(event, recorded_at=instant)
             elif drawn > 1.0 - assumed.duplicate_share:
                 copies = 2

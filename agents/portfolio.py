@@ -110,6 +110,12 @@ class Customer:
     done: float = 0.0  # activity at which the next invoice is issued
     documents: int = 0
     run: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    size: str | None = None
+    group_id: str | None = None
+    prepayment_basis_points: int = 0
+    margin_percent: float | None = None  # what is left of its invoices; None: not told
+    repriced_on: int | None = None  # the day from which it is sold to at the usual margin
+    order_id: str | None = None  # the order that its next invoice is for
 
     def strength(self, day: int) -> float:
         """How far the regime holds on a day: 0 not at all, 1 in full."""

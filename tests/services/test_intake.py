@@ -7,6 +7,7 @@ import io
 import time
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import fastavro
 import msgspec
@@ -22,16 +23,24 @@ from tocsin.agents.partitioning import partition_of
 from tocsin.agents.produce import produce
 from tocsin.agents.reading import read_topic
 from tocsin.agents.reconcile import reconcile
-from tocsin.schemas.catalog import BY_ID, CLOCK, DEAD_LETTERS, SOURCES
-from tocsin.schemas.jsonlines import Fact, iso_instant
+from tocsin.schemas import jsonlines
+from tocsin.schemas.catalog import BY_ID, CLOCK, CUSTOMERS, DEAD_LETTERS, ENGAGEMENTS, SOURCES
+from tocsin.schemas.jsonlines import Fact, iso_date, iso_instant
 from tocsin.schemas.records import DeadLetter, RecordHeader
+from tocsin.schemas.registry import packaged_schema
 from tocsin.streams import events
 
 POLL_S = 0.1
 PARTITIONS = 4
 BAD = 10
 # Foreign topic: partitions. None of the counts is ours, and no key is the customer.
-FOREIGN = {"erp-invoices": 12, "bank-payments": 3, "crm-complaints": 5, "master-data": 2}
+FOREIGN = {
+    "erp-invoices": 12,
+    "bank-payments": 3,
+    "crm-complaints": 5,
+    "master-data": 2,
+    "crm-notes": 6,
+}
 NULL_STRING = ["null", "string"]
 
 PAYMENT_SCHEMA = {
@@ -70,7 +79,22 @@ KINDS = {
     events.ComplaintResolved,
     events.CustomerUpdated,
 }
+# What the enterprise tells under our names, each kind in a record of its own.
+NOTED = {kind.__name__: kind for kind in get_args(events.CustomerEvent) if kind not in KINDS}
 CUSTOMER = "partner.id"
+
+
+def noted(name: str) -> dict[str, object]:
+    """The mapping of a note: all its fields, those that may be null optional."""
+    topics = [packaged_schema(topic.name) for topic in (CUSTOMERS, ENGAGEMENTS)]
+    (schema,) = [branch for topic in topics for branch in topic if branch["name"] == name]
+    fields = {
+        field["name"]: {"path": f"note.{field['name']}", "optional": "default" in field}
+        for field in schema["fields"]
+    }
+    return {"type": name, "when": {"what": name}, "fields": fields}
+
+
 MAPPING = [
     {
         "topic": "erp-invoices",
@@ -87,6 +111,8 @@ MAPPING = [
                     amount_minor={"path": "total.gross", "as": "decimal", "digits": 2},
                     currency="total.currency",
                     recorded_at={"path": "entered", "as": "epoch_ms", "optional": True},
+                    cost_minor={"path": "cost", "as": "decimal", "optional": True},
+                    delivered_on="shipped?",
                 ),
             },
             {
@@ -193,11 +219,15 @@ MAPPING = [
                     credit_limit_minor="limit?",
                     credit_limit_currency="limit_currency?",
                     payment_terms_days="terms?",
+                    size="size?",
+                    group_id="group?",
+                    prepayment_basis_points="prepaid?",
                     recorded_at="known?",
                 ),
             }
         ],
     },
+    {"topic": "crm-notes", "format": "json", "events": [noted(name) for name in NOTED]},
 ]
 
 
@@ -218,6 +248,10 @@ def foreign(event: events.Event) -> tuple[str, str, bytes]:
                 case events.InvoiceIssued():
                     number = event.invoice_id
                     line |= {"kind": "invoice", "due": event.due_date}
+                    if event.cost_minor is not None:
+                        line["cost"] = amount(event.cost_minor)
+                    if event.delivered_on is not None:
+                        line["shipped"] = iso_date(event.delivered_on)
                 case events.InvoiceCancelled():
                     number = event.invoice_id
                     line |= {"kind": "storno", "why": event.reason}
@@ -252,9 +286,14 @@ def foreign(event: events.Event) -> tuple[str, str, bytes]:
                 "limit": event.credit_limit_minor,
                 "limit_currency": event.credit_limit_currency,
                 "terms": event.payment_terms_days,
+                "size": event.size,
+                "group": event.group_id,
+                "prepaid": event.prepayment_basis_points,
             }
             return "master-data", event.segment or "", msgspec.json.encode(line)
-    raise AssertionError(event)
+    name = type(event).__name__
+    line = {"what": name, "note": msgspec.json.decode(jsonlines.format(event))}
+    return "crm-notes", name, msgspec.json.encode(line)
 
 
 def booking(event: events.PaymentReceived | events.PaymentReversed) -> bytes:
@@ -411,7 +450,7 @@ async def test_foreign_topics_give_the_decisions_of_direct_input_through_kills(
         facts = [fact for fact in told if BY_ID[fact.topic_id] is not CLOCK]
         last = told[-1]
         assert BY_ID[last.topic_id] is CLOCK
-        assert {type(fact.event) for fact in facts} == KINDS
+        assert {type(fact.event) for fact in facts} == KINDS | set(NOTED.values())
         enterprise = Enterprise(deployment, "foreign.")
         mapping = str(enterprise.write_mapping())
         await enterprise.create()
