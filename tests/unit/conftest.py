@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -51,6 +52,12 @@ _FORMS = {
     "dispute": re.compile(
         rf"(?P<id>\S+) {_MONEY} of (?P<named>\S+) (?P<reason>[A-Z]+)(?P<own> own)?"
     ),
+    "complaint": re.compile(r"(?P<id>\S+) (?P<kind>[A-Z]+)(?: about (?P<about>\S+))?"),
+    "service": re.compile(rf"(?P<id>\S+) (?P<minutes>\d+) minutes(?: cost {_MONEY})?"),
+    "accounts": re.compile(
+        r"(?P<on>\S+) (?P<currency>[A-Z]{3})(?: equity (?P<equity>-?\d+))?"
+        r"(?: liabilities (?P<liabilities>\d+))?(?: income (?P<income>-?\d+))?"
+    ),
     "order": re.compile(rf"(?P<id>\S+) {_MONEY}(?: delivered (?P<delivered>[\d,.]+))?"),
 }
 
@@ -88,7 +95,7 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
         assert form, f"no {verb}: {rest!r}"
         parts = form.groupdict()
     words = rest.split()
-    on = instant(parts["on"]) if parts.get("on") else at
+    on = instant(parts["on"]) if parts.get("on") and verb != "accounts" else at
     named = tuple(name.strip() for name in (parts.get("named") or "").split(",") if name.strip())
     match verb:
         case "invoice":
@@ -155,7 +162,9 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
         case "reverse":
             return 4, events.PaymentReversed(customer, words[0], at)
         case "complaint":
-            return 5, events.ComplaintOpened(customer, words[0], at, words[1])
+            return 5, events.ComplaintOpened(
+                customer, parts["id"], at, parts["kind"], parts["about"]
+            )
         case "resolve":
             return 5, events.ComplaintResolved(customer, words[0], at, words[1])
         case "silence":
@@ -174,6 +183,10 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             return 2, events.CustomerUpdated(
                 customer, at, segment=parts["segment"], country=parts["country"]
             )
+        case "change" | "contact" | "service" | "breach" | "survey":
+            return 6, _parse_conduct(customer, at, verb, words, parts)
+        case "rating" | "accounts" | "alert" | "lift":
+            return 2, _parse_standing(customer, at, verb, words, parts)
         case "close":
             return 1, events.DayClosed(at // 86_400_000, "feed")
         case "complete":  # complete payments 2025-02-10
@@ -190,6 +203,47 @@ def episode_id(customer: str, key: str, ordinal: str) -> str:
     return derived_id(customer, rule, subject, ordinal)
 
 
+def _parse_conduct(
+    customer: str, at: int, verb: str, words: list[str], parts: dict[str, Any]
+) -> events.Event:
+    match verb:
+        case "change":  # change H-1 QUANTITY
+            return events.OrderChanged(customer, words[0], at, words[1])
+        case "contact":  # contact T-1 REFUSED_TO_PAY DISPUTE
+            reason = words[2] if len(words) > 2 else None
+            return events.ContactLogged(customer, words[0], at, "PHONE", words[1], reason)
+        case "service":  # service S-1 90 minutes cost 100.00 CNY
+            cost = minor(parts["amount"], parts["currency"]) if parts["amount"] else None
+            return events.ServiceRecorded(
+                customer, parts["id"], at, int(parts["minutes"]), cost, parts["currency"]
+            )
+        case "breach":  # breach B-1 RESALE serious
+            return events.ContractBreached(
+                customer, words[0], at, words[1], words[2:] == ["serious"]
+            )
+    return events.SatisfactionReported(customer, words[0], at, int(words[1]))
+
+
+def _parse_standing(
+    customer: str, at: int, verb: str, words: list[str], parts: dict[str, Any]
+) -> events.Event:
+    match verb:
+        case "rating":  # rating AGENCY 14
+            return events.RatingReported(customer, at, words[0], int(words[1]))
+        case "accounts":  # accounts 2024-12-31 CNY equity 100 liabilities 900 income -20
+            figures = [
+                None if parts[name] is None else int(parts[name]) * 100
+                for name in ("equity", "liabilities", "income")
+            ]
+            return events.FinancialsReported(
+                customer, at, day(parts["on"]), parts["currency"], *figures
+            )
+        case "alert":  # alert A-1 COURT
+            return events.AlertRaised(customer, words[0], at, words[1])
+    return events.AlertLifted(customer, words[0], at)
+
+
+@cache
 def default_document() -> str:
     """The packaged default policy as canonical JSON."""
     policy, document, problems = read_policy(default_policy_text(), 400)
