@@ -56,6 +56,7 @@ QUIESCE_POLL_S = 0.005
 # that are caught up, those with a backlog get nothing.
 METADATA_MAX_AGE_MS = 20_000  # how soon a changed partition count is noticed
 FETCH_MAX_WAIT_MS = 25
+FETCH_LATE_S = 0.05  # a fetch that takes so much longer than asked for is held up
 FETCH_BYTES_MAX = 1 << 20  # per partition; about what the feed buffers of one
 
 
@@ -255,9 +256,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _fetch(self, sources: Collection[Source], timeout_s: float) -> Fetched:
         consumer = self._ensure_consumer()
+        partitions = [TopicPartition(*source) for source in sources]
+        asking = asyncio.ensure_future(
+            consumer.getmany(*partitions, timeout_ms=int(timeout_s * 1000))
+        )
+        await asyncio.wait({asking}, timeout=timeout_s + FETCH_LATE_S)
+        if not asking.done():
+            # In a rebalance aiokafka waits here for its end, which waits for this fetch. What it
+            # takes it returns at once, so one that is still waiting has taken nothing.
+            asking.cancel()
+            await asyncio.wait({asking})
+        if asking.cancelled():
+            return Fetched({}, {})
         try:
-            partitions = [TopicPartition(*source) for source in sources]
-            records = await consumer.getmany(*partitions, timeout_ms=int(timeout_s * 1000))
+            records = asking.result()
             positions = {Source(*tp): await consumer.position(tp) for tp in partitions}
         except IllegalStateError:  # revoked meanwhile; the feed is about to be told
             return Fetched({}, {})
