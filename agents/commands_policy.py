@@ -24,6 +24,7 @@ from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import convention_of
 from tocsin.schemas.policy_diff import compare
 from tocsin.schemas.policy_file import default_policy_text
+from tocsin.schemas.signals import read_signals
 from tocsin.streams.policy import Policy
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -142,6 +143,16 @@ def policy_diff(settings: Settings, terminal: Terminal, old: str, new: str) -> E
     if not changes:
         terminal.say("they mean the same", style="green")
     return Exit.DIFFERENCE if changes else Exit.OK
+
+
+@policy.command("signals")
+@connected
+def policy_signals(settings: Settings, terminal: Terminal) -> None:
+    """Print what makes a bad customer, and which rules, records and commands serve each point."""
+    signals = read_signals()
+    terminal.result([msgspec.to_builtins(signal) for signal in signals])
+    columns = [Column("id"), Column("what", wraps=True), Column("served by", wraps=True)]
+    terminal.table(columns, [(found.id, found.what, found.served_by) for found in signals])
 
 
 @policy.command("publish")
