@@ -17,7 +17,6 @@ SHARES = frozenset(
     {
         "largest_item_share",
         "late_share",
-        "overdue_share",
         "payment_index",
         "purchase_decline",
         "turnover_shortfall",

@@ -66,17 +66,6 @@ def _overdue_age(
     return value, turn
 
 
-def _overdue_share(
-    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    overdue, turn = _overdue_amount(ledger, currency, as_of, parameters, ladder)
-    if not overdue or overdue < parameters.floor_minor.get(currency, 1):
-        return 0, turn
-    account = ledger.summary.accounts[currency]
-    owed = account.open_minor - account.disputed_minor - account.unapplied_minor
-    return overdue * 10_000 // owed, turn
-
-
 def _ordered_minor(ledger: Ledger, currency: str, parameters: Parameters) -> int:
     account, include = ledger.summary.accounts[currency], parameters.include
     ordered = account.ordered_minor if "orders" in include else 0
@@ -154,10 +143,11 @@ def _open(ledger: Ledger, currency: str, as_of: int, parameters: Parameters) -> 
 
 
 def _items(ledger: Ledger, currency: str) -> Iterable[tuple[str, Invoice]]:
-    shelf = ledger.shelves.get(currency)
-    for day in shelf.days if shelf else ():
-        for invoice_id in shelf.items[day]:
-            yield invoice_id, ledger.invoices[invoice_id]
+    if currency in ledger.shelves:
+        shelf = ledger.shelves[currency]
+        for day in shelf.days:
+            for invoice_id in shelf.items[day]:
+                yield invoice_id, ledger.invoices[invoice_id]
 
 
 def _ordered(
@@ -213,17 +203,6 @@ MONEY_MEASURES = (
         by_currency=True,
         moves_by_time=True,
         optional=("floor",),
-    ),
-    Measure(
-        "overdue_share",
-        Unit.BASIS_POINTS,
-        _overdue_share,
-        _overdue,
-        parts.OVERDUE | parts.OPEN,
-        MONEY_IN_AND_OUT,
-        by_currency=True,
-        moves_by_time=True,
-        optional=("grace", "floor"),
     ),
     Measure(
         "credit_utilisation",

@@ -51,7 +51,6 @@ def test_aging_buckets_begin_the_day_after(as_of: str, age: int) -> None:
         parameters = Parameters(grace_days=bucket)
         is_beyond = age > bucket
         assert value(book, "overdue_amount", as_of, parameters) == (10_000 if is_beyond else 0)
-        assert value(book, "overdue_share", as_of, parameters) == (10_000 if is_beyond else 0)
     assert value(book, "overdue_age", as_of, Parameters()) == age
 
 
@@ -73,21 +72,6 @@ def test_past_due_begins_the_next_calendar_day_whatever_the_month(due: str, firs
     assert value(book, "overdue_age", due, Parameters()) == 0
     assert value(book, "overdue_age", first, Parameters()) == 1
     assert reading(book, "overdue_age", due, Parameters())[1] == day(first)
-
-
-def test_the_share_past_due_is_of_what_is_open_and_undisputed() -> None:
-    book = Book()
-    book.add(
-        "2025-01-01 invoice A 30 CNY due 2025-01-10",
-        "2025-01-01 invoice B 70 CNY due 2025-06-01",
-        "2025-01-01 invoice C 100 CNY due 2025-01-10",
-        "2025-01-05 dispute D 100 CNY of C PRICE",
-    )
-    assert value(book, "overdue_share", "2025-02-01", Parameters()) == 3_000
-    floor = Parameters(floor_minor={"CNY": 3_000})
-    assert value(book, "overdue_share", "2025-02-01", floor) == 3_000, "the floor exactly counts"
-    floor = Parameters(floor_minor={"CNY": 3_001})
-    assert value(book, "overdue_share", "2025-02-01", floor) == 0
 
 
 def test_disputed_items_have_no_age() -> None:
