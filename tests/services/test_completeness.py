@@ -12,11 +12,13 @@ import pytest
 
 from tests.services.deployment import deployed
 from tocsin.agents.cli import run_command
+from tocsin.agents.clock import SystemClock
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.exits import Exit
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.produce import produce
+from tocsin.agents.reading import read_topic
 from tocsin.agents.reconcile import reconcile
 from tocsin.schemas.catalog import CLOCK, INVOICES, PAYMENTS
 from tocsin.schemas.jsonlines import Fact, with_closings
@@ -50,6 +52,28 @@ def facts() -> list[Fact]:
         told.append(Fact(at, CLOCK.topic_id, SourceCompleted(PAYMENTS.topic_id, day, "bank")))
     told.append(Fact(noon(DAY + 1), CLOCK.topic_id, DayClosed(DAY, "feed")))
     return sorted(told, key=lambda fact: fact[:2])
+
+
+def test_the_system_clock_tells_a_days_first_hour_and_its_latest(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        more = {"required_marks": "payments", "partitions": PARTITIONS}
+        async with deployed("slow-clock", broker, engine, tmp_path, **more) as deployment:
+            settings, convention = deployment.settings, deployment.convention
+            clock = SystemClock(settings, convention)
+            first, latest = convention.closes_at(DAY), convention.latest_at(DAY)
+            assert await clock.tick(first) == DAY
+            assert await clock.tick(latest - 1) is None
+            await read_topic(settings, settings.topic(CLOCK))  # its transaction is finished
+            assert await SystemClock(settings, convention).tick(latest - 1) is None
+            assert await clock.tick(latest) == DAY
+            records = await read_topic(settings, settings.topic(CLOCK))
+            assert await SystemClock(settings, convention).tick(latest + 1) is None
+            assert len(records) == 2 * PARTITIONS
+            assert {record.timestamp for record in records} == {first, latest}
+
+    asyncio.run(story())
 
 
 def test_a_late_source_is_warned_of_and_its_mark_lets_the_rules_speak(
@@ -101,6 +125,10 @@ def test_a_late_source_is_warned_of_and_its_mark_lets_the_rules_speak(
         assert [entry["transition"] for entry in shown] == ["CLEARED", "RAISED"]
         explained = await asyncio.to_thread(tocsin, "explain", shown[-1]["warning_id"])
         assert explained["warning"]["subject"] == "payments"
+        (card,) = await asyncio.to_thread(
+            tocsin, "policy", "show", "overdue-age", "--customer", "C1"
+        )
+        assert card["when_incomplete"] == "hold"
         replayed = await deployment.replayed()
         assert (replayed.differing, replayed.warnings) == (0, len(await deployment.warnings()))
         mark = Fact(at, CLOCK.topic_id, SourceCompleted(PAYMENTS.topic_id, DAY, "op"))
