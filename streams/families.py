@@ -82,11 +82,13 @@ def _short_paid(ledger: Ledger, name: str) -> Iterator[Record]:
 
 
 def _ratings(ledger: Ledger, name: str) -> Iterator[Record]:
-    for figure, offset in ledger.summary.figures.items():
+    figures = ledger.summary.figures
+    for figure, before in figures.items():
         kind, _, agency = figure.partition(":")
-        if kind == "rating_offset":
-            rated_on = ledger.summary.figures[f"rated_on:{agency}"]
-            yield rated_on, 1, agency, CUSTOMERS, offset
+        lost = figures[f"rating:{agency}"] - before if kind == "rating_before" else 0
+        if lost > 0:
+            rated_on, offset = figures[f"rated_on:{agency}"], figures[f"rating_offset:{agency}"]
+            yield rated_on, lost, agency, CUSTOMERS, offset
 
 
 _COMPLAINT_KINDS = ("QUALITY", "DELIVERY", "PRICE", "SERVICE", "BILLING", "DEMAND", "OTHER")
