@@ -57,12 +57,14 @@ class Component(Struct, frozen=True):
     parameters: Parameters
     steps: dict[str, Steps]
     most: int
+    whole: Steps | None
+    """The only steps, where they don't depend on the currency."""
 
     def count(self, ledger: Ledger, as_of: int) -> tuple[int, int]:
         """Points as of an epoch day, or NOT_JUDGED; and the next day on which they may change."""
-        measure, points, wake = self.measure, NOT_JUDGED, NEVER
+        measure, whole, points, wake = self.measure, self.whole, NOT_JUDGED, NEVER
         for subject in ledger.summary.accounts if measure.by_currency else _WHOLE:
-            steps = self.steps.get("") or self.steps.get(subject)
+            steps = self.steps.get(subject) if whole is None else whole
             if steps is None:
                 continue
             value, turn = measure.read(ledger, subject, as_of, self.parameters, steps.ladder)

@@ -92,6 +92,7 @@ def _component(reader: Reader, name: str, plain: object, path: Path) -> Componen
         parameters,
         steps,
         max(max(by_step.values()) for by_step in given.values()),
+        steps.get(""),
     )
 
 

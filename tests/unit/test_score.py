@@ -215,9 +215,9 @@ def test_a_policy_change_counts_anew_and_without_a_scorecard_nothing_is_left() -
     book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09", "2025-07-20 close")
     assert standing(book) == (25, "C")
 
-    points = {"1 days": "40 points"}
+    points = {"1 days": "9 points"}
     book.publish(document(version=2, score=with_component(points=points)), instant("2025-07-21"))
-    assert standing(book) == (40, "D")
+    assert standing(book) == (9, "B")
 
     nothing = dict.fromkeys(("score", "grades", "strategy", "classes"))
     book.publish(document(version=3, **nothing), instant("2025-07-22"))
@@ -325,7 +325,7 @@ EASY = easy()
             {
                 "grades": {
                     **PLAIN["grades"],
-                    "E": {"raise_at": "99 points", "clear_at": "98 points"},
+                    "E": {"raise_at": "101 points", "clear_at": "98 points"},
                 }
             },
             "grades.E.raise_at",
