@@ -64,8 +64,9 @@ def clause(source: str, rule: str) -> list[tuple[int, str]]:
         root = yaml.compose(source, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return []
-    rules = _entry(root, "rules")
-    found = _entry(rules[1], rule) if rules else None
+    sections = [_entry(root, name) for name in ("rules", "sources")]
+    clauses = [_entry(section[1], rule) for section in sections if section]
+    found = next((clause for clause in clauses if clause), None)
     if found is None:
         return []
     key, value = found

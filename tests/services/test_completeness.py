@@ -125,6 +125,7 @@ def test_a_late_source_is_warned_of_and_its_mark_lets_the_rules_speak(
         assert [entry["transition"] for entry in shown] == ["CLEARED", "RAISED"]
         explained = await asyncio.to_thread(tocsin, "explain", shown[-1]["warning_id"])
         assert explained["warning"]["subject"] == "payments"
+        assert "source-incomplete:" in explained["clause"][0]
         (card,) = await asyncio.to_thread(
             tocsin, "policy", "show", "overdue-age", "--customer", "C1"
         )
