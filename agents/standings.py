@@ -43,6 +43,10 @@ STANDING_COLUMNS: Final = {
     "rfa": "LowCardinality(String)",
     "known_since": "Date32",
     "settled_items": "Int32",
+    "group_id": "Nullable(String)",
+    "accounts.disputed_minor": "Array(Int64)",
+    "accounts.ordered_minor": "Array(Int64)",
+    "accounts.delivered_minor": "Array(Int64)",
 }
 _SEPARATOR: Final = b"\x00"  # in the keys of everything but summaries
 
@@ -97,4 +101,8 @@ def _standing(record: Any, codec: Codec) -> tuple[Any, ...]:
         summary.rfa,
         clamp_day(summary.known_since),
         len(summary.settled),
+        profile.group_id,
+        [account.disputed_minor for _, account in accounts],
+        [account.ordered_minor for _, account in accounts],
+        [account.delivered_minor for _, account in accounts],
     )

@@ -508,6 +508,33 @@ def test_concentration_is_the_share_of_the_ten_largest_debtors(history: History)
     ]
 
 
+def test_a_group_is_measured_against_the_limit_that_it_shares(history: History) -> None:
+    def member(group: str | None, limit: int | None, open_minor: int, **more: int) -> Summary:
+        profile = Profile(1, credit_limit_minor=limit, group_id=group)
+        if limit is not None:
+            profile.credit_limit_currency = "EUR"
+        return Summary(accounts={"EUR": Account(open_minor, **more)}, profile=profile)
+
+    history.standing(
+        "PARENT", Summary(profile=Profile(1, None, None, None, 1000, "EUR", None, None, "G"))
+    )
+    history.standing("C1", member("G", None, 500, unapplied_minor=100))
+    history.standing("C2", member("G", 300, 300, ordered_minor=70, delivered_minor=30))
+    history.standing("C3", member("H", 0, 1))
+    history.standing("C4", member("I", None, 900))
+    history.standing("C5", member("J", 10, 5, unapplied_minor=9))
+    history.standing("C6", member(None, 10, 5))
+
+    found = history.rows("SELECT * FROM v_group_limits ORDER BY group_id")
+
+    assert found == [
+        ("G", "EUR", 2, 700, 100, 800, 1000, 8000),
+        ("H", "EUR", 1, 1, 0, 1, 0, 1_000_000),
+        ("I", "EUR", 1, 900, 0, 900, None, None),
+        ("J", "EUR", 1, -4, 0, -4, 10, 0),
+    ]
+
+
 def test_a_margin_is_sales_less_delivered_cost_and_service(history: History) -> None:
     history.business_date("2025-06-30")
     history.facts(
