@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import Deployment, Program, deployed
@@ -21,12 +22,16 @@ from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import looking
+from tocsin.agents.policies import published
 from tocsin.agents.produce import produce
 from tocsin.agents.reconcile import reconcile
+from tocsin.agents.replay import KafkaLog, Replay
 from tocsin.schemas.catalog import COMPLAINTS, INVOICES, PAYMENTS
 from tocsin.schemas.jsonlines import Fact
+from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.events import InvoiceIssued, PaymentReceived
+from tocsin.streams.ledger import Ledger
 from tocsin.streams.severity import SEVERITIES
 
 WAIT_S = 60.0
@@ -206,6 +211,90 @@ def test_the_credit_file_adds_up_and_names_what_is_open(desk: Desk, tocsin: Run)
     assert {entry["episode_id"] for entry in file["open_warnings"]} == expected
     sent = [f for f in desk.facts if getattr(f.event, "customer_id", "") == customer_id]
     assert file["events"][0]["event"]["type"] == type(sent[-1].event).__name__
+
+
+def ledgers_of(desk: Desk) -> dict[str, Ledger]:
+    """Every customer's ledger, decided again from the topics."""
+    settings = desk.deployment.settings
+    found: dict[str, Ledger] = {}
+    for partition in range(settings.partitions):
+        work = Replay(
+            settings.app_id,
+            settings.partitions,
+            desk.deployment.codec,
+            desk.deployment.convention,
+            KafkaLog(settings),
+        )
+        found |= asyncio.run(work.partition(partition)).ledgers
+    return found
+
+
+def test_the_credit_file_tells_the_points_of_every_component(desk: Desk, tocsin: Run) -> None:
+    ledgers = ledgers_of(desk)
+    scored = {name: ledger for name, ledger in ledgers.items() if ledger.summary.score is not None}
+    worst = max(scored, key=lambda name: (scored[name].summary.score, name))
+    summary = scored[worst].summary
+
+    score = tocsin("customer", worst)["score"]
+
+    assert (score["score"], score["grade"]) == (summary.score, summary.grade)
+    assert sum(part["points"] or 0 for part in score["parts"]) == score["score"] > 0
+    given = [part["points"] for part in score["parts"]]
+    assert given == [None if points < 0 else points for points in summary.points]
+    classes = [score[name] for name in ("abc", "rfm", "rfa")]
+    assert classes == [summary.abc, summary.rfm, summary.rfa]
+    assert run_command(["customer", worst]) == Exit.OK
+
+
+def test_the_credit_file_says_what_is_lacking_for_a_score(desk: Desk, tocsin: Run) -> None:
+    event = InvoiceIssued("C-NEW", "N-1", desk.later(), desk.later() // DAY_MS + 30, 1000, "EUR")
+    desk.send(Fact(desk.later(), INVOICES.topic_id, event))
+    desk.until_audited()
+
+    score = tocsin("customer", "C-NEW")["score"]
+
+    assert score["score"] is None
+    assert score["lacking"] == ["settled invoices: 0 of 3", "days known: 0 of 60"]
+
+
+def test_fit_proposes_what_the_policy_accepts_and_changes_nothing(desk: Desk, tocsin: Run) -> None:
+    before = asyncio.run(published(desk.deployment.settings))
+    delays = [
+        value
+        for ledger in ledgers_of(desk).values()
+        if (value := late_share_of(ledger)) is not None
+    ]
+
+    found = tocsin("policy", "fit", "--rule", "late-share", "--rule", "overdue-amount")
+
+    assert found["customers"] >= 60
+    assert found["populations"]["late-share"] == len(delays)
+    patch = yaml.safe_load(found["patch"])
+    plain = yaml.safe_load(default_policy_text())
+    plain["classes"] |= patch["classes"]
+    for name, change in patch["rules"].items():
+        plain["rules"][name] |= change
+    policy, _, problems = read_policy(yaml.safe_dump(plain, allow_unicode=True), 400)
+    assert problems == []
+    assert policy is not None
+    (rule,) = [rule for rule in policy.rules if rule.name == "late-share"]
+    ladder = rule.ladders[""]
+    if "too few or too alike" not in found["patch"].split("late-share:")[1].split("raise_at")[0]:
+        for rung, share in zip(ladder.rungs, (0.10, 0.05, 0.02), strict=True):
+            assert sum(delay >= rung.raise_at for delay in delays) <= len(delays) * share
+    assert asyncio.run(published(desk.deployment.settings)) == before
+
+
+def late_share_of(ledger: Ledger) -> int | None:
+    """The rule's measure, worked out from the settled items themselves."""
+    settled = list(ledger.summary.settled.values())[-12:]
+    if len(settled) < 6:
+        return None
+    return sum(item.excused_days > 5 for item in settled) * 10_000 // len(settled)
+
+
+def test_fit_refuses_rules_that_are_not_there(tocsin: Run) -> None:
+    assert "no rule" in tocsin("policy", "fit", "--rule", "nothing", code=Exit.CONFIGURATION)
 
 
 def test_an_unknown_customer_is_answered_with_those_that_are_near(tocsin: Run) -> None:
