@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.conftest import ZONE, Book, instant, parse_line, tell
 from tests.unit.test_desk import code, random_lines
 from tests.unit.test_desk_laws import LAW, SEEDS, SHORT
+from tocsin.schemas import jsonlines
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams import events
 from tocsin.streams.checks import Code
@@ -310,6 +311,28 @@ def test_decisions_do_not_depend_on_how_customers_are_spread_where_days_wait(see
         for warning in book.warnings:
             apart.add(warning)
     assert together.hexdigest() == apart.hexdigest()
+
+
+def test_events_from_lines_tell_both_hours_of_a_day_and_carry_marks() -> None:
+    lines = (
+        '{"type": "InvoiceIssued", "customer_id": "C1", "invoice_id": "R-1", "occurred_at": '
+        '"2025-01-10T04:00:00.000Z", "due_date": "2025-02-09", "amount_minor": 100, '
+        '"currency": "CNY"}',
+        '{"type": "SourceCompleted", "source_topic_id": 4, "date": "2025-01-11", "source": "bank", '
+        '"recorded_at": "2025-01-12T01:00:00.000Z"}',
+    )
+    facts = [jsonlines.parse(line, 1, WAITING) for line in lines]
+    told = list(jsonlines.with_closings(facts, WAITING))
+    assert [(fact.instant, type(fact.event).__name__) for fact in told] == [
+        (instant("2025-01-10", "12:00"), "InvoiceIssued"),
+        (instant("2025-01-11", "06:00"), "DayClosed"),
+        (instant("2025-01-11", "12:00"), "DayClosed"),
+        (instant("2025-01-12", "06:00"), "DayClosed"),
+        (instant("2025-01-12", "09:00"), "SourceCompleted"),
+    ]
+    assert jsonlines.format(told[-1].event, instant=told[-1].instant) == lines[1].replace(
+        '": ', '":'
+    ).replace(', "', ',"')
 
 
 def test_the_lines_of_a_book_can_mark() -> None:
