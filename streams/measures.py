@@ -8,6 +8,7 @@ from tocsin.streams.measures_conduct import CONDUCT_MEASURES
 from tocsin.streams.measures_events import EVENT_MEASURES
 from tocsin.streams.measures_money import MONEY_MEASURES
 from tocsin.streams.measures_settled import SETTLED_MEASURES
+from tocsin.streams.measures_signs import WORSENING_SIGNS
 from tocsin.streams.measures_standing import STANDING_MEASURES
 from tocsin.streams.measures_turnover import TURNOVER_MEASURES
 
@@ -21,5 +22,6 @@ MEASURES: dict[str, Measure] = {
         *EVENT_MEASURES,
         *BUYING_MEASURES,
         *STANDING_MEASURES,
+        WORSENING_SIGNS,
     )
 }

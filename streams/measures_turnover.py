@@ -79,6 +79,13 @@ def _deducted(ledger: Ledger) -> _Part:
             yield funds.amount_minor, day, currency, key[1:], INVOICES, funds.offset
 
 
+def _returned(ledger: Ledger) -> _Part:
+    for key, funds in ledger.funds.items():
+        if funds.reason == "RETURN":
+            day, currency = funds.valued_on, funds.currency
+            yield funds.amount_minor, day, currency, key[1:], INVOICES, funds.offset
+
+
 def _disputed(ledger: Ledger) -> _Part:
     for dispute_id, dispute in ledger.disputes.items():
         if dispute.invoice_id and dispute.outcome != "WITHDRAWN":
@@ -93,7 +100,13 @@ def _served(ledger: Ledger) -> _Part:
             yield int(cost_minor), entry.on, currency, key[1:], ENGAGEMENTS, entry.offset
 
 
-_PARTS = {"cost": _costed, "deductions": _deducted, "disputed": _disputed, "service": _served}
+_PARTS = {
+    "cost": _costed,
+    "deductions": _deducted,
+    "disputed": _disputed,
+    "returned": _returned,
+    "service": _served,
+}
 
 
 def _bought(ledger: Ledger, currency: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:

@@ -36,7 +36,7 @@ def read_parameters(
     """The parameters of a measure as a rule or condition sets them."""
     found: dict[str, Any] = {}
     for key in (*measure.required, *measure.optional):
-        if key in plain:
+        if key in plain and key in PARAMETERS:  # not signs, which are conditions
             field, form = PARAMETERS[key]
             found[field] = _read(reader, plain[key], (*path, key), form)
             if key in measure.words:

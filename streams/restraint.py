@@ -6,10 +6,10 @@ to give one up). What is awaited wakes the ledger on its day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tocsin.streams.documents import NEVER, Episode
-from tocsin.streams.ledger import ALL, Ledger
+from tocsin.streams.ledger import Ledger
 from tocsin.streams.policy import Bounds, Condition, Rule
 from tocsin.streams.severity import Ladder
 
@@ -32,7 +32,7 @@ def restrain(
     """
     unmet, turn = None, NEVER
     if level and rule.conditions:
-        unmet, turn = _first_unmet(ledger, rule, subject, as_of)
+        unmet, turn = first_unmet(ledger, rule, subject, as_of)
         if unmet is not None:
             level = 0
     key = rule.key + subject
@@ -65,29 +65,33 @@ def measured(
                 yield condition, bounds, inner, value
 
 
-def _first_unmet(
+def first_unmet(
     ledger: Ledger, rule: Rule, subject: str, as_of: int
 ) -> tuple[Condition | None, int]:
     """The first condition that fails, and the next day on which that could be otherwise."""
-    wake, stirred = NEVER, ledger.stirred
-    ledger.stirred = ALL  # what a measure knows from its last reading may be older than this event
-    unmet = None
+    wake, unmet = NEVER, None
     for condition in rule.conditions:
-        holds, turn = _holds(ledger, rule, condition, subject, as_of)
+        is_met, turn = _is_met(
+            ledger, condition, _subjects(ledger, rule, condition, subject), as_of
+        )
         if turn < wake:
             wake = turn
-        if not holds:
+        if not is_met:
             unmet = condition
             break
-    ledger.stirred = stirred
     return unmet, wake
 
 
-def _holds(
-    ledger: Ledger, rule: Rule, condition: Condition, subject: str, as_of: int
+def holds(ledger: Ledger, condition: Condition, as_of: int) -> tuple[bool, int]:
+    """Whether a condition holds for a customer as a whole, and when that could be otherwise."""
+    subjects = list(ledger.summary.accounts) if condition.measure.by_currency else _WHOLE
+    return _is_met(ledger, condition, subjects, as_of)
+
+
+def _is_met(
+    ledger: Ledger, condition: Condition, subjects: Sequence[str], as_of: int
 ) -> tuple[bool, int]:
     wake, is_reached, is_exceeded, is_judged, has_floor = NEVER, False, False, False, False
-    subjects = _subjects(ledger, rule, condition, subject)
     for inner in subjects:
         bounds = condition.bounds.get(inner) or condition.bounds.get("")
         if bounds is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from tocsin.streams.measure import Measure, Unit
+from tocsin.streams.measure import Measure, Parameters, Unit
+from tocsin.streams.measures_signs import with_signs
 from tocsin.streams.parameter_reading import read_parameters
 from tocsin.streams.policy import RESERVED, Bounds, Condition, Rule
 from tocsin.streams.reading import (
@@ -60,8 +61,7 @@ def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
     known = (*REQUIRED, *OPTIONAL, *measure.required, *measure.optional)
     rule = reader.mapping(plain, path, known, (*REQUIRED, *measure.required))
     ladders = _ladders(reader, rule, path, measure)
-    parameters = read_parameters(reader, rule, path, measure)
-    measure = measure.fitted(parameters)
+    measure, parameters = read_fitted(reader, rule, path, measure)
     conditions = _conditions(reader, rule.get("when", []), (*path, "when"))
     dwell_days = _optional_days(reader, rule, path, "dwell")
     quiet_days = _optional_days(reader, rule, path, "quiet")
@@ -136,6 +136,18 @@ def read_measure(reader: Reader, plain: object, path: Path) -> Measure | None:
     return measure
 
 
+def read_fitted(
+    reader: Reader, plain: dict[str, Any], path: Path, measure: Measure
+) -> tuple[Measure, Parameters]:
+    """A measure as it is with its parameters and, where it counts signs, with these; and those."""
+    parameters = read_parameters(reader, plain, path, measure)
+    if "signs" not in measure.required:
+        return measure.fitted(parameters), parameters
+    return with_signs(
+        measure, _conditions(reader, plain.get("signs", []), (*path, "signs"))
+    ), parameters
+
+
 def _optional_days(reader: Reader, rule: dict[str, Any], path: Path, key: str) -> int:
     return reader.quantity(rule[key], (*path, key), days, lowest=1) if key in rule else 0
 
@@ -178,8 +190,8 @@ def _condition(reader: Reader, plain: object, path: Path) -> Condition | None:
             reader.note(path, f"must compare with more than zero: {measure.name} is never less")
         rungs = tuple(Rung(number, step, step) for number, step in enumerate(steps, 1))
         bounds[subject] = Bounds(at_least, below, Ladder(rungs, steps[0], steps[0]))
-    parameters = read_parameters(reader, condition, path, measure)
-    return Condition(measure.fitted(parameters), parameters, bounds)
+    measure, parameters = read_fitted(reader, condition, path, measure)
+    return Condition(measure, parameters, bounds)
 
 
 def _ladders(

@@ -7,9 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from tocsin.streams.class_reading import read_classes
-from tocsin.streams.parameter_reading import read_parameters
 from tocsin.streams.reading import NAME, NAMING, Path, Reader, count, days, percent, points
-from tocsin.streams.rule_reading import read_measure, read_threshold
+from tocsin.streams.rule_reading import read_fitted, read_measure, read_threshold
 from tocsin.streams.score import GRADES, POINTS_MAX, Component, Scorecard, Steps, Strategy
 from tocsin.streams.severity import Ladder, Rung
 
@@ -83,12 +82,12 @@ def _component(reader: Reader, name: str, plain: object, path: Path) -> Componen
     if not given:
         reader.note(points_path, "gives no points: write a threshold and its points")
         return None
-    parameters = read_parameters(reader, part, path, measure)
+    measure, parameters = read_fitted(reader, part, path, measure)
     steps = {subject: _steps(reader, points_path, given[subject]) for subject in sorted(given)}
     return Component(
         name,
         reader.text(part.get("text"), (*path, "text")),
-        measure.fitted(parameters),
+        measure,
         parameters,
         steps,
         max(max(by_step.values()) for by_step in given.values()),

@@ -1,8 +1,9 @@
 """Turnover: what a customer was invoiced, what that cost, what it paid and what it took off.
 
 Sums per day and currency, gross: a credit note lowers none of them. Deductions are credit notes for
-PRICE, GOODWILL or OTHER: goods sent back and invoices sent twice are none. A short payment that is
-never made good ends as such a credit note; until then its rest is open and past due.
+PRICE, GOODWILL or OTHER; goods sent back are summed apart, invoices sent twice not at all. A short
+payment that is never made good ends as such a credit note; until then its rest is open and past
+due.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from tocsin.streams.folding import is_too_much
 from tocsin.streams.ledger import TURNOVER, Ledger
 
 DEDUCTIONS = frozenset({"PRICE", "GOODWILL", "OTHER"})
+_SUMS = {"": "paid:", "RETURN": "returned:", **dict.fromkeys(sorted(DEDUCTIONS), "deductions:")}
+"""By a credit note's reason, none for payments: the sum that money belongs to."""
 
 
 def count_invoice(ledger: Ledger, invoice: Invoice, sign: int) -> None:
@@ -27,11 +30,11 @@ def count_invoice(ledger: Ledger, invoice: Invoice, sign: int) -> None:
 
 def count_funds(ledger: Ledger, funds: Funds, sign: int) -> None:
     """Count a payment or credit note (`sign` 1), or take it out (-1)."""
-    if not funds.reason:
-        ledger.tally("paid:" + funds.currency).add(funds.valued_on, sign * funds.amount_minor)
-    elif funds.reason in DEDUCTIONS:
-        ledger.tally("deductions:" + funds.currency).add(funds.valued_on, sign * funds.amount_minor)
-        ledger.stirred |= TURNOVER
+    name = _SUMS.get(funds.reason)
+    if name is not None:
+        ledger.tally(name + funds.currency).add(funds.valued_on, sign * funds.amount_minor)
+        if funds.reason:
+            ledger.stirred |= TURNOVER
 
 
 def invoices_too_much(ledger: Ledger, event: events.InvoiceIssued, day: int) -> bool:
@@ -44,5 +47,7 @@ def invoices_too_much(ledger: Ledger, event: events.InvoiceIssued, day: int) -> 
 
 def funds_too_much(ledger: Ledger, funds: Funds) -> bool:
     """Whether a payment or credit note would exceed what the sums of its day may hold."""
-    name = "deductions:" if funds.reason else "paid:"
-    return is_too_much(ledger, name + funds.currency, funds.valued_on, funds.amount_minor)
+    name = _SUMS.get(funds.reason)
+    return name is not None and is_too_much(
+        ledger, name + funds.currency, funds.valued_on, funds.amount_minor
+    )

@@ -1,0 +1,95 @@
+"""Signs: how many small worsenings a customer shows at once, none of which would be told alone.
+
+A sign is a condition over any other measure. Unlike open episodes, signs are a matter of the ledger
+alone, so the count does not depend on what was said of the customer before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import nlargest
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tocsin.streams.documents import NEVER
+from tocsin.streams.ledger import ALL, Ledger
+from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
+from tocsin.streams.policy import Condition
+from tocsin.streams.restraint import holds
+from tocsin.streams.severity import Ladder
+
+_NAMED_MAX = 5
+"""Records of a sign that are told apart from the rest by their weight."""
+
+
+class _Count(Struct, frozen=True):
+    """How many of the signs hold."""
+
+    signs: tuple[Condition, ...]
+
+    def __call__(
+        self, ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+    ) -> Reading:
+        count, wake, stirred = 0, NEVER, ledger.stirred
+        ledger.stirred = ALL  # what a measure knows from its last reading may be older
+        for sign in self.signs:
+            is_met, turn = holds(ledger, sign, as_of)
+            count += is_met
+            if turn < wake:
+                wake = turn
+        ledger.stirred = stirred
+        return count, wake
+
+
+class _Behind(Struct, frozen=True):
+    """The records behind all signs that hold; of each sign the weightiest come first."""
+
+    signs: tuple[Condition, ...]
+
+    def __call__(
+        self, ledger: Ledger, subject: str, as_of: int, parameters: Parameters
+    ) -> Iterable[Weighed]:
+        weights: dict[tuple[str, int, int], int] = {}
+        for sign in self.signs:
+            if not holds(ledger, sign, as_of)[0]:
+                continue
+            measure = sign.measure
+            subjects = ledger.summary.accounts if measure.by_currency else ("",)
+            records = [
+                record
+                for inner in subjects
+                for record in measure.behind(ledger, inner, as_of, sign.parameters)
+            ]
+            weights |= {record[1:]: weights.get(record[1:], 0) for record in records}
+            for rank, (_, *record) in enumerate(nlargest(_NAMED_MAX, records)):
+                name, topic, offset = record
+                weights[name, topic, offset] = max(weights[name, topic, offset], _NAMED_MAX - rank)
+        for (name, topic, offset), weight in weights.items():
+            yield weight, name, topic, offset
+
+
+WORSENING_SIGNS = Measure(
+    "worsening_signs",
+    Unit.COUNT,
+    _Count(()),
+    _Behind(()),
+    0,
+    frozenset(),
+    moves_by_time=True,
+    required=("signs",),
+)
+
+
+def with_signs(measure: Measure, signs: tuple[Condition, ...]) -> Measure:
+    """The measure as it counts these signs."""
+    stirred_by = 0
+    for sign in signs:
+        stirred_by |= sign.measure.stirred_by
+    return replace(
+        measure,
+        read=_Count(signs),
+        behind=_Behind(signs),
+        stirred_by=stirred_by,
+        topics=frozenset().union(*(sign.measure.topics for sign in signs)),
+    )
