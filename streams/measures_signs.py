@@ -62,9 +62,8 @@ class _Behind(Struct, frozen=True):
                 for record in measure.behind(ledger, inner, as_of, sign.parameters)
             ]
             weights |= {record[1:]: weights.get(record[1:], 0) for record in records}
-            for rank, (_, *record) in enumerate(nlargest(_NAMED_MAX, records)):
-                name, topic, offset = record
-                weights[name, topic, offset] = max(weights[name, topic, offset], _NAMED_MAX - rank)
+            for rank, record in enumerate(nlargest(_NAMED_MAX, records)):
+                weights[record[1:]] = max(weights[record[1:]], _NAMED_MAX - rank)
         for (name, topic, offset), weight in weights.items():
             yield weight, name, topic, offset
 
