@@ -245,6 +245,25 @@ def test_while_a_source_is_held_the_score_stays_as_it_is() -> None:
 
 
 @LAW
+@given(seed=SEEDS, budget=st.integers(1, 3), cuts=st.frozensets(st.integers(0, 120), max_size=4))
+def test_scores_do_not_depend_on_slices_and_restarts(
+    seed: int, budget: int, cuts: frozenset[int]
+) -> None:
+    convention = Convention(zone="Asia/Shanghai", horizon_days=60)
+    whole, parts = Book(EASY, convention), Book(EASY, convention)
+    for number, (at, topic, event) in enumerate(random_lines(seed, 120)):
+        whole.take(at, topic, event)
+        if number in cuts:
+            parts.restart()
+        parts.take(at, topic, event, budget)
+
+    assert parts.warnings == whole.warnings
+    for name, ledger in whole.desk.ledgers.items():
+        body = msgspec.msgpack.encode(ledger.summary)
+        assert msgspec.msgpack.encode(parts.desk.ledgers[name].summary) == body
+
+
+@LAW
 @given(seed=SEEDS, cuts=st.frozensets(st.integers(0, 120), max_size=4))
 def test_counting_only_what_was_stirred_equals_counting_everything(
     seed: int, cuts: frozenset[int]
