@@ -9,9 +9,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tocsin.streams.documents import Episode
-from tocsin.streams.ledger import Ledger
+from tocsin.streams.ledger import ALL, Ledger
 from tocsin.streams.policy import Condition, Rule
-from tocsin.streams.restraint import restrain
+from tocsin.streams.restraint import first_unmet, restrain
 from tocsin.streams.severity import Ladder
 
 _WHOLE = ("",)
@@ -43,10 +43,18 @@ def assess(
     summary = ledger.summary
     found = []
     wake, episodes, open_rules = summary.next_date, summary.episodes, ledger.open_rules
-    accounts = summary.accounts
+    accounts, stirred = summary.accounts, ledger.stirred
     for rule in rules:
         ladder, read, parameters = rule.ladder, rule.read, rule.parameters
+        # A measure may build on its last reading, which conditions may have spared.
+        ledger.stirred = ALL if rule.conditions else stirred
         for subject in accounts if rule.by_currency else _WHOLE:
+            if rule.conditions and rule.key not in open_rules:
+                unmet, turn = first_unmet(ledger, rule, subject, as_of)
+                if unmet is not None:
+                    if turn < wake:
+                        wake = turn
+                    continue
             if rule.ladder is None:
                 ladder = rule.ladders.get(subject)
             value: int | None = None
@@ -80,6 +88,7 @@ def assess(
                     ledger.repeat(repeat_on)
                     continue
                 found.append(Finding(rule, subject, value, level, ladder, episode))
+    ledger.stirred = stirred
     if wake < summary.next_date:
         summary.next_date = wake
     return found

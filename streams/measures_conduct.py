@@ -111,17 +111,21 @@ def _near_due(
 ) -> Iterable[Weighed]:
     """Complaints opened shortly before or after their invoice fell due, and not upheld."""
     first = as_of - parameters.window_days + 1
+    before, after = parameters.before_days, parameters.after_days
     for invoice_id, complaint_ids in ledger.about.items():
         invoice = ledger.invoices.get(invoice_id)
         if invoice is None or not invoice.amount_minor or invoice.is_cancelled:
             continue
-        earliest = max(invoice.due_date - parameters.before_days, first)
-        latest = min(invoice.due_date + parameters.after_days, as_of)
+        earliest, latest = invoice.due_date - before, invoice.due_date + after
+        if latest < first:
+            continue
+        earliest, latest = max(earliest, first), min(latest, as_of)
         for complaint_id in complaint_ids:
             complaint = ledger.complaints[complaint_id]
-            kinds = kinds_of(complaint)
-            if kinds and "UPHELD" not in kinds and earliest <= complaint.opened_on <= latest:
-                yield complaint.opened_on, complaint_id, COMPLAINTS, complaint.offset
+            if earliest <= complaint.opened_on <= latest:
+                kinds = kinds_of(complaint)
+                if kinds and "UPHELD" not in kinds:
+                    yield complaint.opened_on, complaint_id, COMPLAINTS, complaint.offset
 
 
 def _returns(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
