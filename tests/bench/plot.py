@@ -17,15 +17,15 @@ LOCK = "requirements.lock"
 RIGHT, WRONG = "#2f6f8f", "#c26a4a"
 
 
-def write(results: Mapping[str, Mapping[str, Any]]) -> None:
-    """Draw build/bench/speed.svg if any runner was run."""
+def write(results: Mapping[str, Mapping[str, Any]], out: Path) -> None:
+    """Draw speed.svg into a folder if any runner was run."""
     from peers import interpreter
-    from services import BUILD, tell
+    from services import tell
 
     runners = {name: line for name, line in results.items() if "events_per_second_all" in line}
     if not runners:
         return
-    data, target = BUILD / "speed.json", BUILD / "speed.svg"
+    data, target = out / "speed.json", out / "speed.svg"
     data.write_text(json.dumps(runners))
     subprocess.run([interpreter(LOCK), __file__, str(data), str(target)], check=True)
     tell(f"drawn: {target}")

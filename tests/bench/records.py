@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
 import job
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tocsin.agents.changelog import batches
@@ -21,6 +22,7 @@ DAYS = 200
 PARTITIONS = 4
 BATCH_BYTES = 262_144
 DELIVERIES_PENDING_MAX = 64
+SETTLED_WITHIN_S, SETTLED_POLL_S = 90.0, 0.02
 
 
 class Record(NamedTuple):
@@ -149,8 +151,24 @@ async def fill(servers: str, records: Iterable[Record], prefix: str) -> None:
     await producer.stop()
 
 
+async def _until_settled(servers: str, topic: str) -> None:
+    """Wait until no transaction is open: a commit is answered before its markers are written."""
+    places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    seen, committed = (
+        AIOKafkaConsumer(bootstrap_servers=servers, isolation_level=level)
+        for level in ("read_uncommitted", "read_committed")
+    )
+    async with seen, committed:
+        deadline = time.perf_counter() + SETTLED_WITHIN_S
+        while await seen.end_offsets(places) != await committed.end_offsets(places):
+            if time.perf_counter() > deadline:
+                raise RuntimeError(f"a transaction on {topic} stays open")
+            await asyncio.sleep(SETTLED_POLL_S)
+
+
 async def difference(servers: str, topic: str, expected: Counter[Found]) -> Difference:
     """Compare the committed warnings of a topic with the truth, each counted as often as it is."""
+    await _until_settled(servers, topic)
     found: Counter[Found] = Counter()
     for partition in range(PARTITIONS):
         async for batch in batches(topic, partition, {"bootstrap_servers": servers}):

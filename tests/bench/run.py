@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import catching_up
@@ -90,8 +91,11 @@ PARTS = (*(runner.name for runner in RUNNERS), *FIGURES)
 @click.option("--latency-seconds", default=40, show_default=True, help="How long it is measured.")
 @click.option("--ledgers", default=1_000_000, show_default=True, help="To restore; to sweep.")
 @click.option("--only", default=",".join(PARTS), show_default=True, help="Parts to run.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=BUILD, help="Folder for JSON and plot."
+)
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
-def main(only: str, as_json: bool, **options: int) -> None:
+def main(only: str, out: Path, as_json: bool, **options: int) -> None:
     """Measure tocsin beside its peers, and whatever else it promises."""
     parts = only.split(",")
     unknown = [part for part in parts if part not in PARTS]
@@ -101,8 +105,9 @@ def main(only: str, as_json: bool, **options: int) -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     results = asyncio.run(measure(parts, options))
     show(results)
-    plot.write(results)
-    (BUILD / "results.json").write_text(json.dumps(results, indent=1))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(json.dumps(results, indent=1))
+    plot.write(results, out)
     if as_json:
         click.echo(json.dumps(results))
     own = (results[name] for name in ("tocsin", *FIGURES) if name in results)

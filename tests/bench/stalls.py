@@ -17,14 +17,16 @@ from services import Broker, tell
 
 RATE = 500
 SESSION_S = 6
-PLANNED_S, KILLED_S = 12, SESSION_S + 12  # how long things are given to calm down
+CALM_S = 12  # how long things are given to calm down; less if latencies are measured for less
 LATE_AFTER_S = 30.0
 PLANNED_TARGET_S, KILLED_TARGET_S = 3.0, SESSION_S + 3.0
 
 
-async def measure(broker: Broker, _options: Mapping[str, int]) -> dict[str, Any]:
+async def measure(broker: Broker, options: Mapping[str, int]) -> dict[str, Any]:
     """Let a second worker join, leave, join again, and kill it."""
-    seconds = 3 * PLANNED_S + KILLED_S
+    planned_s = min(CALM_S, options["latency_seconds"])
+    killed_s = SESSION_S + planned_s
+    seconds = 3 * planned_s + killed_s
     async with (
         under_load(
             broker, "stalls", 2 * PROBES_PER_SECOND * seconds, session_timeout_s=SESSION_S
@@ -32,10 +34,10 @@ async def measure(broker: Broker, _options: Mapping[str, int]) -> dict[str, Any]
         watched(deployment.settings) as watch,
     ):
         trial = _Trial(deployment, sender, load, watch)
-        joined = await trial.of("join", trial.join, PLANNED_S)
-        left = await trial.of("leave", trial.leave, PLANNED_S)
-        await trial.of("join again", trial.join, PLANNED_S)
-        killed = await trial.of("kill -9", trial.kill, KILLED_S)
+        joined = await trial.of("join", trial.join, planned_s)
+        left = await trial.of("leave", trial.leave, planned_s)
+        await trial.of("join again", trial.join, planned_s)
+        killed = await trial.of("kill -9", trial.kill, killed_s)
         return {
             "join_s": joined,
             "leave_s": left,
