@@ -165,7 +165,7 @@ def _is_as_broad(other: Rule, rule: Rule) -> bool:
     return (
         other.measure.name == rule.measure.name
         and other.parameters == rule.parameters
-        and (not other.conditions or other.conditions == rule.conditions)
+        and other.conditions == rule.conditions  # with more of them it says something else
         and other.dwell_days <= rule.dwell_days
         and other.quiet_days <= rule.quiet_days
     )
