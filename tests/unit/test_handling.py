@@ -25,10 +25,12 @@ def of(warnings: list[RiskWarning], rule: str) -> list[RiskWarning]:
 def many_rules(count: int) -> str:
     """A policy with so many rules over one measure."""
     plain = msgspec.json.decode(default_document())
-    age = plain["rules"]["overdue-age"]
+    age = {
+        key: said for key, said in plain["rules"]["overdue-age"].items() if key != "inhibited_by"
+    }
     limit = plain["rules"]["ledger-limit-exceeded"]
     plain["rules"] = {f"age-{number:02d}": age for number in range(count)} | {"limit": limit}
-    for section in ("score", "grades", "strategy", "classes"):
+    for section in ("score", "grades", "strategy", "classes", "overrides"):
         plain.pop(section, None)
     return msgspec.json.encode(plain, order="sorted").decode()
 

@@ -225,11 +225,12 @@ def test_too_many_forms_of_a_rule_are_refused() -> None:
 def test_the_line_of_an_overrides_mistake_is_given() -> None:
     text = default_policy_text()
     extra = (
-        "\noverrides:\n  - match: {segment: KEY}\n    rules:\n      overdue-age:\n"
+        "\noverrides:\n  - match: {segment: SMALL}\n    rules:\n      overdue-age:\n"
         "        off: true\n        clear_at: 16 days\n"
     )
-    _, _, problems = read_policy(text + extra, 400)
-    lines = (text + extra).splitlines()
+    text = text.replace("\noverrides:\n", extra)
+    _, _, problems = read_policy(text, 400)
+    lines = text.splitlines()
     assert [lines[problem.line - 1].strip() for problem in problems] == ["clear_at: 16 days"]
 
 
