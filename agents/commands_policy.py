@@ -19,6 +19,7 @@ from tocsin.agents.lookup import looking
 from tocsin.agents.options import connected, run
 from tocsin.agents.policies import Published, checked, publish, published
 from tocsin.agents.policy_lint import History, lint
+from tocsin.agents.score_cards import show_scorecard
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import convention_of
@@ -94,8 +95,8 @@ def policy_show(
 ) -> Exit:
     """Print a card for each rule: thresholds, what it reads, what it says in both languages.
 
-    Of the published versions the latest, unless told otherwise; only RULES if some are named. With
-    --customer what overrides change for that customer is marked with a star.
+    And how it scores. Of the published versions the latest, unless told otherwise; only RULES if
+    some are named. With --customer what overrides change for that customer is marked with a star.
     """
     if packaged or file is not None:
         text = default_policy_text() if file is None else _text(file)
@@ -120,6 +121,8 @@ def policy_show(
         return Exit.OK
     policy, _ = checked(text, where, settings.horizon_days)
     _show_cards(settings, terminal, policy, rules, customer)
+    if policy.scorecard is not None and not rules:
+        show_scorecard(terminal, policy.scorecard)
     return Exit.OK
 
 
@@ -206,8 +209,8 @@ def _show_cards(
     if terminal.as_json and (customer or names):
         terminal.result([rule_cards.as_json(rule) for rule in shown])
     for rule in shown:
-        plain = dict(rule_cards.lines(known[rule.name]))
-        changed = {label for label, text in rule_cards.lines(rule) if plain.get(label) != text}
+        plain = set(rule_cards.lines(known[rule.name]))
+        changed = {label for label, text in rule_cards.lines(rule) if (label, text) not in plain}
         rule_cards.rule_card(terminal, rule, frozenset(changed - {""}))
 
 

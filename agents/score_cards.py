@@ -9,8 +9,9 @@ from msgspec import Struct, to_builtins
 
 from tocsin.agents.cards import Language
 from tocsin.agents.formats import measure
+from tocsin.agents.rule_cards import described
 from tocsin.agents.terminal import Column, Terminal
-from tocsin.streams.score import NOT_JUDGED, Scorecard, Strategy
+from tocsin.streams.score import GRADES, NOT_JUDGED, Component, Scorecard, Strategy
 from tocsin.streams.texts import Text
 
 
@@ -82,6 +83,33 @@ def show_score(terminal: Terminal, score: Score, language: Language) -> None:
         terminal.facts(_told(score.strategy, language))
     classes = (("ABC", score.abc), ("RFM", score.rfm), ("RFA", score.rfa))
     terminal.facts([(name, found) for name, found in classes if found])
+
+
+def show_scorecard(terminal: Terminal, card: Scorecard) -> None:
+    """Print how a policy scores: what gives how many points, the grades, what is done with each."""
+    terminal.heading(f"Score: the sum of points, at most {sum(p.most for p in card.components)}")
+    rows = [
+        (part.name, described(part.measure.name, part.parameters), _steps(part, subject))
+        for part in card.components
+        for subject in part.steps
+    ]
+    terminal.table([Column("component"), Column("measure", wraps=True), Column("points")], rows)
+    terminal.heading("Grades")
+    bounds = {GRADES[rung.severity]: rung for rung in card.grades.rungs}
+    for grade in GRADES:
+        rung, strategy = bounds.get(grade), card.strategies.get(grade)
+        began = "" if rung is None else f", from {rung.raise_at}, left below {rung.hold_at}"
+        terminal.say(f"{grade}{began}")
+        if strategy is not None:
+            terminal.facts((f"  {name}", text) for name, text in _told(strategy, "en"))
+
+
+def _steps(part: Component, subject: str) -> str:
+    steps, unit = part.steps[subject], part.measure.unit.value
+    return ", ".join(
+        f"{measure(value, unit, subject or None)}: {points}"
+        for value, points in zip(steps.values, steps.points, strict=True)
+    )
 
 
 def score_json(score: Score) -> dict[str, Any]:

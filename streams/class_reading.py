@@ -7,8 +7,8 @@ from typing import Any
 
 from tocsin.streams.classes import CUTS, Abc, Classes, MoneyCuts, Rfa, Rfm
 from tocsin.streams.measures import MEASURES
-from tocsin.streams.parameter_reading import read_parameters
 from tocsin.streams.reading import Parse, Path, Reader, count, days, percent
+from tocsin.streams.rule_reading import read_fitted
 
 
 def read_classes(reader: Reader, plain: object) -> Classes:
@@ -48,10 +48,11 @@ def _rfa(reader: Reader, plain: object, path: Path) -> Rfa:
     late = MEASURES["late_share"]
     keys = ("age", "late_share", "overdue_share", *late.required)
     part = reader.mapping(plain, path, (*keys, *late.optional), keys)
+    fitted, parameters = read_fitted(reader, part, path, late)
     return Rfa(
         MEASURES["overdue_age"],
-        late,
-        read_parameters(reader, part, path, late),
+        fitted,
+        parameters,
         _cuts(reader, part, path, "age", days),
         _cuts(reader, part, path, "late_share", percent),
         _cuts(reader, part, path, "overdue_share", percent),
