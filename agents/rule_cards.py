@@ -11,6 +11,7 @@ from tocsin.agents.formats import measure as measured
 from tocsin.agents.formats import money
 from tocsin.agents.terminal import Terminal
 from tocsin.streams.measure import Parameters
+from tocsin.streams.measures_signs import signs_of
 from tocsin.streams.parameter_reading import PARAMETERS
 from tocsin.streams.policy import Condition, Rule
 from tocsin.streams.severity import SEVERITY_NAMES
@@ -45,6 +46,8 @@ def lines(rule: Rule) -> Iterator[tuple[str, str]]:
         yield SEVERITY_NAMES[severity], f"from {', '.join(values)}"
     cleared = [measured(ladder.clear_at, unit, subject or None) for subject, ladder in ladders]
     yield "ends below", ", ".join(cleared)
+    for sign in signs_of(rule.measure):
+        yield "sign", condition_text(sign)
     for condition in rule.conditions:
         yield "when", condition_text(condition)
     if rule.dwell_days:
@@ -66,12 +69,14 @@ def lines(rule: Rule) -> Iterator[tuple[str, str]]:
 def condition_text(condition: Condition) -> str:
     """A joint condition in words."""
     unit, said = condition.measure.unit.value, []
-    for subject, bounds in sorted(condition.bounds.items()):
-        if bounds.at_least is not None:
-            said.append(f"at least {measured(bounds.at_least, unit, subject or None)}")
-        if bounds.below is not None:
-            said.append(f"below {measured(bounds.below, unit, subject or None)}")
-    return f"{described(condition.measure.name, condition.parameters)} is {', '.join(said)}"
+    for name, words in (("at_least", "at least"), ("below", "below")):
+        values = [
+            measured(getattr(bounds, name), unit, subject or None)
+            for subject, bounds in sorted(condition.bounds.items())
+            if getattr(bounds, name) is not None
+        ]
+        said += [f"{words} {', '.join(values)}"] if values else []
+    return f"{described(condition.measure.name, condition.parameters)} is {' and '.join(said)}"
 
 
 def described(name: str, parameters: Parameters) -> str:
@@ -99,6 +104,7 @@ def as_json(rule: Rule) -> dict[str, Any]:
             for subject, ladder in ladders
         },
         "clear_at": {subject: ladder.clear_at for subject, ladder in ladders},
+        "signs": [condition_text(sign) for sign in signs_of(rule.measure)],
         "when": [condition_text(condition) for condition in rule.conditions],
         "dwell_days": rule.dwell_days,
         "quiet_days": rule.quiet_days,

@@ -34,12 +34,25 @@ class _Count(Struct, frozen=True):
         count, wake, stirred = 0, NEVER, ledger.stirred
         ledger.stirred = ALL  # what a measure knows from its last reading may be older
         for sign in self.signs:
-            is_met, turn = holds(ledger, sign, as_of)
+            is_met, turn = _look(ledger, sign, as_of)
             count += is_met
             if turn < wake:
                 wake = turn
         ledger.stirred = stirred
         return count, wake
+
+
+def _look(ledger: Ledger, sign: Condition, as_of: int) -> tuple[bool, int]:
+    """Whether a sign holds, and when that could be otherwise; the common case without detours."""
+    measure = sign.measure
+    if measure.by_currency:
+        return holds(ledger, sign, as_of)
+    bounds = sign.bounds[""]
+    value, turn = measure.read(ledger, "", as_of, sign.parameters, bounds.ladder)
+    if value is None:
+        return False, turn
+    least, below = bounds.at_least, bounds.below
+    return (least is None or value >= least) and (below is None or value < below), turn
 
 
 class _Behind(Struct, frozen=True):
@@ -92,3 +105,8 @@ def with_signs(measure: Measure, signs: tuple[Condition, ...]) -> Measure:
         stirred_by=stirred_by,
         topics=frozenset().union(*(sign.measure.topics for sign in signs)),
     )
+
+
+def signs_of(measure: Measure) -> tuple[Condition, ...]:
+    """The signs that a measure counts; none if it counts no signs."""
+    return measure.read.signs if isinstance(measure.read, _Count) else ()

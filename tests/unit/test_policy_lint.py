@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def with_rules(**rules: str) -> str:
         for name, body in rules.items()
     )
     return default_policy_text().replace("\nrules:\n", f"\nrules:\n{added}", 1)
+
+
+def with_overrides(entries: str) -> str:
+    """The default policy with these overrides and no others."""
+    text = re.sub(r"\noverrides:\n(?:[ #].*\n|\n)*", "\n", default_policy_text())
+    return f"{text}\noverrides:\n{entries}"
 
 
 def told(text: str, history: History | None = None) -> list[str]:
@@ -121,8 +128,7 @@ def test_conditions_that_contradict_the_rule_or_always_hold_are_named() -> None:
 
 
 def test_an_override_that_changes_nothing_is_named_where_it_stands() -> None:
-    text = default_policy_text() + (
-        "\noverrides:\n"
+    text = with_overrides(
         "  - match: {segment: CORE}\n"
         "    rules: {overdue-age: {clear_at: 2 days}}\n"
         "  - match: {country: DE}\n"
@@ -174,8 +180,7 @@ def test_a_history_tells_null_limits_from_limits_of_zero(limit: str, expected: s
 
 
 def test_a_history_tells_overrides_that_nobody_meets() -> None:
-    text = default_policy_text() + (
-        "\noverrides:\n"
+    text = with_overrides(
         "  - match: {customer: [ACME, NOBODY]}\n"
         "    rules: {overdue-age: {clear_at: 2 days}}\n"
         "  - match: {segment: CROE}\n"
@@ -236,11 +241,12 @@ def test_rules_are_added_and_removed_texts_reworded_versions_raised() -> None:
 
 
 def test_overrides_are_compared_by_their_place() -> None:
-    override = "\noverrides:\n  - match: {segment: A}\n    rules: {overdue-age: {off: true}}\n"
-    documents = [
-        json.loads(read_policy(default_policy_text() + more, 400)[1])
-        for more in ("", override, override.replace("off: true", "dwell: 2 days"))
-    ]
+    plain = json.loads(read_policy(default_policy_text(), 400)[1])
+    plain.pop("overrides", None)
+    documents = [plain]
+    for fields in ({"off": True}, {"dwell": "2 days"}):
+        entry = {"match": {"segment": "A"}, "rules": {"overdue-age": fields}}
+        documents.append({**plain, "overrides": [entry]})
     assert [str(change) for change in compare(documents[0], documents[1])] == ["overrides added"]
     paths = [change.path for change in compare(documents[1], documents[2])]
     assert paths == [
@@ -285,6 +291,14 @@ def test_the_command_lints_with_events(tmp_path: Path, capsys: pytest.CaptureFix
 
     assert f"{file}:" in (shown := capsys.readouterr().out)
     assert "never fired in events.jsonl" in shown
+
+
+def test_a_card_says_conditions_and_signs(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("deteriorating-relationship", "delay-tactics")
+    assert run_command(["policy", "show", "--packaged", *names]) == Exit.OK
+    shown = capsys.readouterr().out
+    assert "sign        delay_trend (last 4; baseline 16; minimum 6) is at least 5 days\n" in shown
+    assert "when        overdue_amount is at least 20,000.00 CNY, 2,600.00 EUR" in shown
 
 
 def test_every_rule_of_the_packaged_policy_has_a_card(
