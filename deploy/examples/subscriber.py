@@ -32,7 +32,8 @@ async def main(brokers: str, topic: str = "warnings") -> None:
     async with consumer:
         async for record in consumer:
             warning = read(record.value)
-            if warning["phase"] == "LIVE":  # what the loading of history found concerns nobody
+            # What the loading of history found concerns nobody; what is muted, nobody now.
+            if warning["phase"] == "LIVE" and not warning["muted_by"]:
                 head = f"{warning['as_of']} {warning['severity']} {warning['text_en']}"
                 print(f"{head}\n  {warning['action_en']}", flush=True)  # noqa: T201 - its purpose
 

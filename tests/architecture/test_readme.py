@@ -20,7 +20,7 @@ from tocsin.agents.standings import STANDINGS
 from tocsin.agents.supervisor import NEVER_RETRIED
 from tocsin.schemas import catalog
 from tocsin.schemas.mapping import load_mapping
-from tocsin.schemas.policy_file import default_policy_text
+from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams.convention import Convention
 from tocsin.streams.events import InvoiceIssued
@@ -128,6 +128,26 @@ def test_the_events_are_decided_as_the_readme_says(
     warnings = [json.loads(line) for line in (here / "warnings.jsonl").read_text().splitlines()]
     (quote,) = re.findall(r"^> (.+)$", README, re.MULTILINE)
     assert quote in [warning["text_en"] for warning in warnings]
+
+
+def test_the_policys_levers_are_read_as_the_readme_writes_them() -> None:
+    text = default_policy_text()
+    rules, _, overrides = block("yaml policy").partition("\noverrides:")
+    levers = "".join(line for line in rules.splitlines(keepends=True) if line.startswith("    "))
+    name = re.findall(r"^  ([a-z-]+):$", rules, re.MULTILINE)[0]
+    packaged = re.search(rf"\n  {name}:\n((?:    .*\n)+)", text)
+    assert packaged is not None
+    own = re.sub(r"    when:\n(?:      .*\n)+", "", packaged[1])
+    changed = text.replace(packaged[1], own + levers)
+    changed = re.sub(r"\noverrides:(?:\n .*)*", lambda _: "\noverrides:" + overrides, changed)
+
+    policy, _, problems = read_policy(changed, horizon_days=400)
+
+    assert policy is not None, problems
+    rule = next(rule for rule in policy.rules if rule.name == name)
+    assert (len(rule.conditions), rule.dwell_days, rule.quiet_days) == (2, 3, 10)
+    assert rule.inhibited_by == ("insolvency",)
+    assert policy.variant(policy.overrides_of("KEY", "DE", "", "")).off == {"silent-customer"}
 
 
 def test_the_mapping_maps_the_record_beside_it(here: Path) -> None:
