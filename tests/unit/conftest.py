@@ -25,6 +25,7 @@ from tocsin.streams.money import format_minor, parse_major
 from tocsin.streams.policy import RESUMPTION_DIGEST, canonical
 from tocsin.streams.policy_reading import load_policy
 from tocsin.streams.sources import NAMES
+from tocsin.streams.score import GRADES
 from tocsin.streams.state import (
     LoadedPartition,
     PartitionState,
@@ -350,6 +351,8 @@ def tell(warning: RiskWarning) -> str:
             value += " days"
         case "BASIS_POINTS":
             value = f"{warning.value // 100}.{warning.value % 100:02d}%"
+        case "GRADE":
+            value = f"grade {GRADES[warning.value]}"
     ids = ", ".join(evidence.id for evidence in warning.evidence) or (
         warning.subject if not warning.customer_id else ""
     )
