@@ -24,8 +24,8 @@ from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.money import format_minor, parse_major
 from tocsin.streams.policy import RESUMPTION_DIGEST, canonical
 from tocsin.streams.policy_reading import load_policy
-from tocsin.streams.sources import NAMES
 from tocsin.streams.score import GRADES
+from tocsin.streams.sources import NAMES
 from tocsin.streams.state import (
     LoadedPartition,
     PartitionState,
