@@ -158,7 +158,7 @@ async def _freshness(deployment: Deployment, client: ClickHouse, seconds: int) -
     looking = asyncio.create_task(_look(client, looks))
     try:
         began = time.perf_counter()
-        while (passed := time.perf_counter() - began) < seconds:
+        while (passed := time.perf_counter() - began) < WARM_UP_S + seconds:
             while len(sent_at) < passed * RATE:
                 sent_at.append(time.perf_counter())
                 await sender.send(*load.ordinary(time.time_ns() // 1_000_000))
@@ -172,7 +172,7 @@ async def _freshness(deployment: Deployment, client: ClickHouse, seconds: int) -
         if at > began + WARM_UP_S and rows - shown_before < bisect_right(sent_at, at)
     )
     return {
-        "rate": round(len(sent_at) / seconds),
+        "rate": round(len(sent_at) / (WARM_UP_S + seconds)),
         "fresh_p50_s": round(statistics.median(ages), 2),
         "fresh_max_s": round(ages[-1], 2),
         "looks": len(ages),
