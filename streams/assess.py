@@ -44,7 +44,10 @@ def assess(
     found = []
     wake, episodes, open_rules = summary.next_date, summary.episodes, ledger.open_rules
     accounts, stirred = summary.accounts, ledger.stirred
+    tallies = summary.tallies
     for rule in rules:
+        if rule.counts and rule.counts not in tallies and rule.key not in open_rules:
+            continue
         ladder, read, parameters = rule.ladder, rule.read, rule.parameters
         # A measure may build on its last reading, which conditions may have spared.
         ledger.stirred = ALL if rule.conditions else stirred

@@ -108,6 +108,7 @@ def _count(ledger: Ledger, complaint: Complaint, today: Today, change: int) -> N
 
 def _judge(ledger: Ledger, invoice_id: str, today: Today) -> None:
     """Find out which complaints about an invoice come again, after one of them changed."""
+    ledger.near = {}
     complaint_ids = sorted(ledger.about[invoice_id])  # their order there is that of a restore
     complaints = {complaint_id: ledger.complaints[complaint_id] for complaint_id in complaint_ids}
     earliest = nsmallest(

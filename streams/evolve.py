@@ -34,9 +34,11 @@ from tocsin.streams.folding import (
     too_much,
 )
 from tocsin.streams.ledger import (
+    BACKDATED,
     COMPLAINT_RATE,
     COMPLAINTS,
     ISSUED,
+    RECENT_DAYS,
     RETURN_RATE,
     RETURNS,
     Ledger,
@@ -72,6 +74,9 @@ def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Toda
     invoice.delivered_on = event.delivered_on or 0
     _count_issued(ledger, issued_on, today)
     count_invoice(ledger, invoice, 1)
+    if invoice_id in ledger.about:  # complaints came before it: how near are they to its due date?
+        ledger.near = {}
+        ledger.stirred |= COMPLAINTS
     if ledger.summary.document_count >= today.documents_max:
         ledger.owe_loose(currency, event.due_date, amount, 1, now)
         settle_idle(ledger, currency, now)
@@ -312,12 +317,15 @@ def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
         stirred |= COMPLAINT_RATE
     if summary.returns:
         stirred |= RETURN_RATE
+    if day < today.date - RECENT_DAYS:
+        stirred |= BACKDATED
     ledger.stirred |= stirred
 
 
 def _uncount_issued(ledger: Ledger, day: int) -> None:
     summary = ledger.summary
     ledger.issued.add(day, -1)
+    ledger.near = {}
     if day == summary.last_issued_on and day not in summary.issued:
         summary.last_issued_on = max(summary.issued, default=0)
     ledger.stirred |= ISSUED | COMPLAINTS | RETURNS  # fewer invoices raise their rates

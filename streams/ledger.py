@@ -22,6 +22,7 @@ from tocsin.streams.documents import (
     Order,
     Summary,
 )
+from tocsin.streams.features import feature_of
 from tocsin.streams.windows import Window
 
 # What an event stirred, as bits: rules over other measures need not be looked at.
@@ -42,7 +43,10 @@ TURNOVER = 8192  # sums of what was invoiced, what it cost, what was paid
 OPEN = 16384  # what is open, or money at hand
 EXPOSURE = LIMITED | OPEN
 SCORE = 32768  # score, grade or class
-ALL = 65535
+BACKDATED = 65536  # an invoice issued more than `RECENT_DAYS` before it was known
+ALL = 131071
+
+RECENT_DAYS = 7
 
 CUTS_MAX = 4
 """Days before which sums are kept: one per grace period in use, and then they start afresh."""
@@ -96,10 +100,12 @@ class Ledger:
         "disputed",
         "disputes",
         "entries",
+        "features",
         "funds",
         "invoices",
         "is_touched",
         "issued",
+        "near",
         "open_rules",
         "orders",
         "returned",
@@ -120,6 +126,7 @@ class Ledger:
         self.shelves: dict[str, Shelf] = {}
         self.awaited: dict[str, list[tuple[int, str]]] = {}  # money by the invoice it waits for
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
+        self.near: dict[tuple[int, int], Window] = {}  # complaints near due dates, as last counted
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.is_touched = False
@@ -139,6 +146,7 @@ class Ledger:
         window = self._tallies.get(name)
         if window is None:
             window = self._tallies[name] = Window(self.summary.tallies.setdefault(name, {}))
+            self.features |= feature_of(name)
         return window
 
     def tallied(self, name: str) -> Window | None:
@@ -340,6 +348,7 @@ class Ledger:
             if funds.unapplied_minor:
                 self.park(key, funds)
         self.about = {}
+        self.near = {}
         for complaint_id, complaint in self.complaints.items():
             if complaint.invoice_id is not None:
                 self.about.setdefault(complaint.invoice_id, []).append(complaint_id)
@@ -355,6 +364,9 @@ class Ledger:
         self.returned = Window(summary.returns)
         self.complained = Window(summary.complaints)
         self._tallies: dict[str, Window] = {}
+        self.features = 0  # bits of what was ever tallied
+        for name in summary.tallies:
+            self.features |= feature_of(name)
         self.note_delays()
         self.note_open_rules()
 

@@ -74,11 +74,15 @@ class Measure(Struct, frozen=True):
     moves_by_time: bool = False
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    needs: str = ""
+    """The family of tallies without which it finds nothing; if empty, that of the parameter `of`."""
     words: dict[str, frozenset[str]] = {}
     """By parameter: the words that it may say."""
     windows: int = 1
     """How many windows it looks back on."""
     fit: Callable[[Measure, Parameters], Measure] | None = None
+    counts: str = ""
+    """The tally without which its value is 0 or not judged; empty where there is none."""
     needs: str = "enough evidence"
     """What is missing where it can't judge."""
 

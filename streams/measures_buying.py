@@ -11,6 +11,8 @@ from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.severity import Ladder
 from tocsin.streams.sources import INVOICES
 
+_RISING = parts.BACKDATED | parts.RETURNS  # the latter is stirred also when an invoice goes
+
 
 def _purchase_gap(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
@@ -37,13 +39,21 @@ def _purchase_decline(
         return None, NEVER
     now = issued.total(length, as_of)
     before = both - now
+    # One more invoice of these days puts off what was found before: that is early enough.
+    is_put_off = (
+        not ledger.stirred & _RISING and both > parameters.minimum and length > parts.RECENT_DAYS
+    )
     if before < parameters.minimum:  # what leaves the window joins the one before it
+        if is_put_off:
+            return None, NEVER
         return None, issued.shrinks_to(both - parameters.minimum, length, as_of)
     value = max((before - now) * 10_000 // before, 0)
     if value >= ladder.clear_at:
         return value, min(
             issued.oldest_leaves(length, as_of), issued.oldest_leaves(2 * length, as_of)
         )
+    if is_put_off:
+        return value, NEVER
     # What leaves lowers `now` and raises `before` at most as much: how many must leave at least?
     kept = 10_000 - ladder.lowest
     leaving = -(-(now * 10_000 - kept * before) // (10_000 + kept))

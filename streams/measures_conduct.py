@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from tocsin.streams import ledger as parts
 from tocsin.streams.complaints import kinds_of
-from tocsin.streams.documents import NEVER
+from tocsin.streams.documents import NEVER, Complaint
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.severity import Ladder
@@ -71,8 +72,13 @@ def _complaint_near_due(
 ) -> Reading:
     if not ledger.about:
         return 0, NEVER
-    days = [weight for weight, *_ in _near_due(ledger, subject, as_of, parameters)]
-    return len(days), (min(days) + parameters.window_days if days else NEVER)
+    key, length = (parameters.before_days, parameters.after_days), parameters.window_days
+    window = ledger.near.get(key)
+    if window is None:
+        days = Counter(complaint.opened_on for _, complaint in _all_near_due(ledger, *key))
+        window = ledger.near[key] = Window(dict(days))
+    count = window.total(length, as_of)
+    return count, (window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER)
 
 
 def _silent_days(
@@ -109,23 +115,28 @@ def _complaints(
 def _near_due(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters
 ) -> Iterable[Weighed]:
-    """Complaints opened shortly before or after their invoice fell due, and not upheld."""
     first = as_of - parameters.window_days + 1
-    before, after = parameters.before_days, parameters.after_days
+    for complaint_id, complaint in _all_near_due(
+        ledger, parameters.before_days, parameters.after_days
+    ):
+        if first <= complaint.opened_on <= as_of:
+            yield complaint.opened_on, complaint_id, COMPLAINTS, complaint.offset
+
+
+def _all_near_due(
+    ledger: Ledger, before_days: int, after_days: int
+) -> Iterator[tuple[str, Complaint]]:
+    """Complaints opened shortly before or after their invoice fell due, and not upheld."""
     for invoice_id, complaint_ids in ledger.about.items():
         invoice = ledger.invoices.get(invoice_id)
         if invoice is None or not invoice.amount_minor or invoice.is_cancelled:
             continue
-        earliest, latest = invoice.due_date - before, invoice.due_date + after
-        if latest < first:
-            continue
-        earliest, latest = max(earliest, first), min(latest, as_of)
+        earliest, latest = invoice.due_date - before_days, invoice.due_date + after_days
         for complaint_id in complaint_ids:
             complaint = ledger.complaints[complaint_id]
-            if earliest <= complaint.opened_on <= latest:
-                kinds = kinds_of(complaint)
-                if kinds and "UPHELD" not in kinds:
-                    yield complaint.opened_on, complaint_id, COMPLAINTS, complaint.offset
+            kinds = kinds_of(complaint)
+            if kinds and "UPHELD" not in kinds and earliest <= complaint.opened_on <= latest:
+                yield complaint_id, complaint
 
 
 def _returns(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
@@ -172,7 +183,7 @@ CONDUCT_MEASURES = (
         Unit.COUNT,
         _complaint_near_due,
         _near_due,
-        parts.COMPLAINTS | parts.ISSUED,
+        parts.COMPLAINTS,
         frozenset({COMPLAINTS, INVOICES}),
         moves_by_time=True,
         required=("window", "before", "after"),

@@ -41,6 +41,9 @@ def _counting(of: str) -> Read:
 @cache
 def _rating(of: str, per: str) -> Read:
     window_in, base_in = window_of(of), window_of(per)
+    rising = family_of(of).stirred_by | parts.RETURNS  # those stir also when an invoice goes
+    if per != "invoices":
+        rising = parts.ALL
 
     def read(
         ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
@@ -58,6 +61,8 @@ def _rating(of: str, per: str) -> Read:
             return value, min(
                 window.oldest_leaves(length, as_of), base.oldest_leaves(length, as_of)
             )
+        if total > parameters.minimum and not ledger.stirred & rising:
+            return value, NEVER  # one more of the base: what was found before is early enough
         # As the base leaves the window the same events weigh more: when could they weigh enough?
         return value, base.shrinks_to(count * 10_000 // ladder.lowest, length, as_of)
 
@@ -128,11 +133,16 @@ def _attempts(
             yield on, name, topic, offset
 
 
+def _tally_of(name: str) -> str:
+    return "" if name in ("invoices", "returns", "complaints") else name
+
+
 def _fit_count(measure: Measure, parameters: Parameters) -> Measure:
     family = family_of(parameters.of)
     return replace(
         measure,
         read=_counting(parameters.of),
+        counts=_tally_of(parameters.of),
         stirred_by=family.stirred_by,
         topics=frozenset({family.topic}),
     )
@@ -143,6 +153,7 @@ def _fit_rate(measure: Measure, parameters: Parameters) -> Measure:
     return replace(
         measure,
         read=_rating(parameters.of, parameters.per),
+        counts=_tally_of(parameters.of),
         stirred_by=family.stirred_by | base.stirred_by,
         topics=frozenset({family.topic, base.topic}),
     )
@@ -187,6 +198,8 @@ EVENT_MEASURES = (
         moves_by_time=True,
         required=("window", "minimum"),
         optional=("minimum_events",),
+        counts="disputes",
+        needs="disputes",
     ),
     Measure(
         "discontent",
@@ -197,6 +210,8 @@ EVENT_MEASURES = (
         frozenset({ENGAGEMENTS}),
         moves_by_time=True,
         required=("window", "minimum"),
+        counts="surveys",
+        needs="surveys",
     ),
     Measure(
         "unanswered_days",
@@ -207,5 +222,7 @@ EVENT_MEASURES = (
         frozenset({ENGAGEMENTS}),
         moves_by_time=True,
         required=("minimum",),
+        counts="contacts:UNANSWERED",
+        needs="contacts",
     ),
 )
