@@ -1,18 +1,20 @@
 """The digests by which topics, journal, ClickHouse and replay are compared, byte for byte.
 
-All are BLAKE2b with 16 bytes. The *input digest* covers a record's place and time beside its
-bytes: what a transaction read. The *record digest* covers only what a reader of the topic gets
-(key, value, headers but trace headers): what a transaction wrote, or a whole topic partition.
-Every field is preceded by its length, so no two sequences of records share an encoding.
+All are the first 16 bytes of a SHA-256, for which processors have instructions. The *input digest*
+covers a record's place and time beside its bytes: what a transaction read. The *record digest*
+covers only what a reader of the topic gets (key, value, headers but trace headers): what a
+transaction wrote, or a whole topic partition. What is hashed is MessagePack, so no two sequences of
+records share an encoding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
+from hashlib import sha256 as _hash
 from operator import itemgetter
-from struct import Struct
 from typing import Any, Final, Protocol
+
+import msgspec
 
 from tocsin.schemas.catalog import BY_NAME
 
@@ -26,10 +28,7 @@ TRACE_HEADERS: Final = frozenset({"traceparent", "tracestate", PROCESSED_AT})
 
 TOPIC_IDS: Final[Mapping[str, int]] = {name: topic.topic_id for name, topic in BY_NAME.items()}
 
-_ABSENT: Final = -1  # the length of a key or value that is null, which is not the empty one
-_PLACE: Final = Struct(">iiqqiii").pack  # topic id, partition, offset, timestamp, then the lengths
-_OUTPUT: Final = Struct(">iiii").pack  # topic id, then the lengths of key, value and headers
-_LENGTH: Final = Struct(">i").pack
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Record(Protocol):
@@ -64,40 +63,47 @@ class Record(Protocol):
         """Sequence of (name, bytes or None)."""
 
 
-def input_digest(records: Iterable[Record], topic_ids: Mapping[str, int] = TOPIC_IDS) -> bytes:
+def input_digest(records: Sequence[Record], topic_ids: Mapping[str, int] = TOPIC_IDS) -> bytes:
     """Digest of records as they were read, in the given order, with place and time.
 
-    `topic_ids` gives the catalog's ids where the deployment's topic names have a prefix.
+    Column by column, which is quicker than record by record. `topic_ids` gives the catalog's ids
+    where the deployment's topic names have a prefix.
     """
-    return blake2b(input_bytes(records, topic_ids), digest_size=DIGEST_SIZE).digest()
+    columns = (
+        [topic_ids[record.topic] for record in records],
+        [record.partition for record in records],
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+        [record.headers for record in records],
+    )
+    return _hash(_encode(columns)).digest()[:DIGEST_SIZE]
+
+
+def lines_digest(lines: Iterable[bytes]) -> bytes:
+    """Digest of lines of the changelog as `tocsin.agents.batches` packs them, in order."""
+    return _hash(b"".join(lines)).digest()[:DIGEST_SIZE]
 
 
 def input_bytes(records: Iterable[Record], topic_ids: Mapping[str, int] = TOPIC_IDS) -> bytes:
-    """Encode records for their input digest; encodings of consecutive records join to one."""
-    parts: list[bytes] = []
-    add = parts.append
-    for record in records:
-        key = record.key
-        value = record.value
-        headers = record.headers
-        add(
-            _PLACE(
-                topic_ids[record.topic],
-                record.partition,
-                record.offset,
-                record.timestamp,
-                _ABSENT if key is None else len(key),
-                _ABSENT if value is None else len(value),
-                len(headers),
+    """Encode records with place and time; encodings of consecutive records join to one."""
+    return b"".join(
+        [
+            _encode(
+                (
+                    topic_ids[record.topic],
+                    record.partition,
+                    record.offset,
+                    record.timestamp,
+                    record.key,
+                    record.value,
+                    record.headers,
+                )
             )
-        )
-        if key:
-            add(key)
-        if value:
-            add(value)
-        if headers:
-            _add_headers(parts, headers)
-    return b"".join(parts)
+            for record in records
+        ]
+    )
 
 
 def output_digest(
@@ -128,49 +134,23 @@ class RecordDigest:
     __slots__ = ("_hash", "count")
 
     def __init__(self) -> None:
-        self._hash = blake2b(digest_size=DIGEST_SIZE)
+        self._hash = _hash()
         self.count = 0
 
     def add(self, outputs: Iterable[tuple[int, bytes | None, bytes | None, Headers]]) -> None:
         """Take the next records; how they are cut into calls does not matter."""
-        parts: list[bytes] = []
-        append = parts.append
-        count = 0
-        for topic_id, key, value, headers in outputs:
-            count += 1
-            kept = without_trace(headers) if headers else ()
-            append(
-                _OUTPUT(
-                    topic_id,
-                    _ABSENT if key is None else len(key),
-                    _ABSENT if value is None else len(value),
-                    len(kept),
-                )
-            )
-            if key:
-                append(key)
-            if value:
-                append(value)
-            if kept:
-                _add_headers(parts, kept)
-        self.count += count
+        parts = [
+            _encode((topic_id, key, value, without_trace(headers) if headers else headers))
+            for topic_id, key, value, headers in outputs
+        ]
+        self.count += len(parts)
         self._hash.update(b"".join(parts))
 
     def digest(self) -> bytes:
         """Give the digest of all records so far."""
-        return self._hash.digest()
+        return self._hash.digest()[:DIGEST_SIZE]
 
 
 def without_trace(headers: Headers) -> Headers:
     """Leave out the headers that tracing adds."""
     return [header for header in headers if header[0] not in TRACE_HEADERS]
-
-
-def _add_headers(parts: list[bytes], headers: Headers) -> None:
-    for name, value in headers:
-        encoded = name.encode()
-        parts.append(_LENGTH(len(encoded)))
-        parts.append(encoded)
-        parts.append(_LENGTH(_ABSENT if value is None else len(value)))
-        if value:
-            parts.append(value)

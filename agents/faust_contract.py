@@ -13,6 +13,7 @@ from typing import Any
 import faust.streams
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app.base import App
 from faust.tables.manager import TableManager
 from faust.transport import consumer as consumers
@@ -45,7 +46,18 @@ SIGNATURES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (AIOKafkaProducer, "create_batch", ("self",)),
     (AIOKafkaProducer, "send_batch", ("self", "batch", "topic", "partition")),
     (AIOKafkaProducer, "send_offsets_to_transaction", ("self", "offsets", "group_id")),
+    # What `tocsin.agents.batches` stands in for.
+    (BatchBuilder, "_build", ("self",)),
+    (
+        BatchBuilder,
+        "_set_producer_state",
+        ("self", "producer_id", "producer_epoch", "base_sequence"),
+    ),
+    (BatchBuilder, "record_count", ("self",)),
+    (BatchBuilder, "close", ("self",)),
+    (BatchBuilder, "closed", ("self",)),
     (PartitionRecords, "_consumer_record", ("self", "tp", "record")),
+    (PartitionRecords, "_unpack_records", ("self",)),
     (AIOKafkaConsumer, "getmany", ("self", "partitions", "timeout_ms", "max_records")),
     (AIOKafkaConsumer, "end_offsets", ("self", "partitions")),
 )

@@ -174,15 +174,20 @@ class LightRecord(Struct, gc=False):
 class LightPartitionRecords(fetcher.PartitionRecords):
     """aiokafka's unpacking of a fetch, with a cheaper record: a tenth of a worker's time."""
 
+    def __iter__(self) -> Any:
+        return self._records_iterator  # not by way of __next__: a call less per record
+
     def _consumer_record(self, tp: TopicPartition, record: Any) -> LightRecord:
+        topic, partition = tp
+        headers = record.headers
         return LightRecord(
-            tp.topic,
-            tp.partition,
+            topic,
+            partition,
             record.offset,
             record.timestamp,
             record.key,
             record.value,
-            tuple(record.headers),
+            tuple(headers) if headers else (),
         )
 
 

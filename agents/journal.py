@@ -6,15 +6,15 @@ on where that record ends. Group offsets, which ride in the same transaction, on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct
 
 from tocsin.agents.changelog import read_last
-from tocsin.agents.digests import input_digest, output_digest
+from tocsin.agents.digests import input_digest, lines_digest, output_digest
 from tocsin.agents.merger import Source
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import JournalRecord, OffsetRange, RefusalEntry
@@ -33,7 +33,7 @@ class Stand(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True, gc=False):
-    """A record to be written: a warning, a dead letter, a line of the changelog."""
+    """A record to be written: a warning, a dead letter, a journal record."""
 
     topic_id: int
     topic: str
@@ -42,9 +42,6 @@ class Output(Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
     timestamp: int
-
-
-_topic_id_of = attrgetter("topic_id")
 
 
 class Journal:
@@ -67,13 +64,13 @@ class Journal:
         passed_idle: Sequence[int],
         refusals: Sequence[RefusalEntry],
         outputs: Sequence[Output],
-        changes: Sequence[Output],
+        lines: Sequence[bytes],
         stand: Stand,
         waiting: Any | None = None,
     ) -> bytes:
         """Advance by one transaction and return its journal record, encoded.
 
-        `taken` are the records read, in their order; `changes` the lines of the changelog, made
+        `taken` are the records read, in their order; `lines` those of the changelog, packed, made
         after `next_link` was asked; `waiting` the record that an unfinished sweep keeps waiting.
         """
         sequence, previous_hash = self.next_link()
@@ -86,13 +83,10 @@ class Journal:
             input_digest=input_digest(taken, self._topic_ids),
             refusals=tuple(refusals),
             output_digest=output_digest(
-                (out.topic_id, out.key, out.value, out.headers)
-                for out in sorted(outputs, key=_topic_id_of)  # warnings first, then dead letters
+                (out.topic_id, out.key, out.value, out.headers) for out in outputs
             ),
             output_count=len(outputs),
-            ledger_digest=output_digest(
-                (line.topic_id, line.key, line.value, ()) for line in changes
-            ),
+            ledger_digest=lines_digest(lines),
             business_date=stand.business_date,
             unfinished=self._unfinished(stand, waiting),
             policy_hash=stand.policy_hash,
@@ -123,12 +117,9 @@ class Journal:
 
     def _advance(self, taken: Sequence[Any]) -> tuple[OffsetRange, ...]:
         """Ranges of every source, of those without records too."""
-        counts = dict.fromkeys((source.topic for source in self.sources), 0)
-        last: dict[str, Any] = {}
-        for record in taken:
-            topic = record.topic
-            counts[topic] += 1
-            last[topic] = record
+        topics = [record.topic for record in taken]
+        counts = Counter(topics)
+        last = dict(zip(topics, taken, strict=True))
         ranges = []
         for source in self.sources:
             first = self.positions[source]

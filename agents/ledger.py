@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tocsin.agents.batches import framed_line
 from tocsin.agents.digests import PROCESSED_AT
 from tocsin.agents.journal import Journal, Stand
 from tocsin.agents.partitioning import partition_of
@@ -30,7 +31,7 @@ from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import LOGIC_VERSION, Desk, Step
 from tocsin.streams.events import Event
 from tocsin.streams.ledger import Ledger
-from tocsin.streams.state import STATE_VERSION, LoadedPartition, PartitionState
+from tocsin.streams.state import STATE_VERSION, Kind, LoadedPartition, PartitionState
 
 KEY_MISMATCH = "KEY_MISMATCH"
 WRONG_PARTITION = "WRONG_PARTITION"
@@ -71,6 +72,8 @@ class LedgerStore:
         self.partition = partition
         self._convention = convention
         self._codec = codec
+        self._summary_head = codec.state_head(Kind.CUSTOMER, STATE_VERSION)
+        self._document_head = codec.state_head(Kind.DOCUMENT, STATE_VERSION)
         self._loaded = LoadedPartition()
         self.desk: Desk
 
@@ -106,22 +109,26 @@ class LedgerStore:
             )
         self.desk = Desk(self._convention, loaded.ledgers, state, loaded.policies, self.partition)
 
-    def drain(self, sequence: int, previous_hash: bytes) -> list[tuple[bytes, bytes | None]]:
+    def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
         """Changelog lines of what this transaction touched, and of the partition itself."""
-        desk, encode = self.desk, self._codec.encode_state
+        desk = self.desk
         desk.state.journal_sequence = sequence
         desk.state.journal_hash = previous_hash.hex()
-        changes = [
-            change
-            for customer_id, ledger in desk.touched.items()
-            for change in states.changes(customer_id, ledger)
-        ]
-        changes += [states.policy_change(h, desk.policies.get(h)) for h in desk.touched_policies]
-        changes.append(states.partition_change(desk.state))
-        return [
-            (key, None if body is None else encode(kind, STATE_VERSION, body))
-            for key, kind, body in changes
-        ]
+        summary_head, document_head = self._summary_head, self._document_head
+        lines: list[bytes] = []
+        for customer_id, ledger in desk.touched.items():
+            key = customer_id.encode()
+            lines.append(framed_line(key, summary_head, states.encode(ledger.summary)))
+            ledger.is_touched = False
+            if ledger.dirty:
+                for name, body in states.documents(key, ledger):
+                    lines.append(framed_line(name, document_head, body))
+        for key, kind, body in (
+            *(states.policy_change(h, desk.policies.get(h)) for h in desk.touched_policies),
+            states.partition_change(desk.state),
+        ):
+            lines.append(framed_line(key, self._codec.state_head(kind, STATE_VERSION), body))
+        return lines
 
     def stand(self) -> Stand:
         """What the journal says of the partition now."""
@@ -159,7 +166,11 @@ class Keeper:
         self._codec = codec
         self._routes = routes
         self._partitions = partitions
-        self._source = f"/tocsin/{app_id}".encode()
+        self._headers = _Headers(app_id)
+        self._readers = {
+            topic: (codec.reader(topic_id), topic_id, codec.is_keyed(topic_id))
+            for topic, topic_id in routes.topic_ids.items()
+        }
 
     def keep(
         self,
@@ -177,9 +188,28 @@ class Keeper:
         desk = store.desk
         desk.begin()
         before = frozenset(desk.held)
+        readers, take, ledgers, done = self._readers, desk.take, desk.ledgers, Step.DONE
         for record in transaction:
-            topic_id = self._routes.topic_ids[record.topic]
-            outcome = self._take(desk, topic_id, record, recorded)
+            read, topic_id, is_keyed = readers[record.topic]
+            event: Event | Refusal
+            try:
+                event = read(record.value)
+                if is_keyed:
+                    customer_id = event.customer_id  # type: ignore[union-attr] # all of its topic have it
+                    if record.key != customer_id.encode() or customer_id not in ledgers:
+                        event = self._misplaced(customer_id, record) or event
+            except Refused as refused:
+                event = Refusal(refused.code, refused.detail)
+            if recorded is not None:
+                event = _as_recorded(event, recorded.get((topic_id, record.offset)))
+            outcome: Step | Refusal
+            if isinstance(event, Refusal):
+                desk.refused(topic_id, record.offset, event.code)
+                outcome = event
+            else:
+                outcome = take(topic_id, record.partition, record.offset, record.timestamp, event)
+                if outcome is done:
+                    continue
             if outcome is Step.UNFINISHED:
                 break
             if isinstance(outcome, Refusal):
@@ -191,33 +221,6 @@ class Keeper:
             if topic_id in before and topic_id not in desk.held:
                 transaction.release(topic)
         self._publish(transaction, desk.warnings, processed_at)
-
-    def _take(
-        self,
-        desk: Desk,
-        topic_id: int,
-        record: Any,
-        recorded: Mapping[tuple[int, int], str] | None,
-    ) -> Step | Refusal:
-        event: Event | Refusal
-        try:
-            event = self._codec.decode(topic_id, record.value)
-        except Refused as refused:
-            event = Refusal(refused.code, refused.detail)
-        else:
-            customer_id: str | None = getattr(event, "customer_id", None)
-            if customer_id is not None and (
-                record.key != customer_id.encode() or customer_id not in desk.ledgers
-            ):
-                event = self._misplaced(customer_id, record) or event
-        if recorded is not None:
-            code = recorded.get((topic_id, record.offset))
-            if code is not None and code not in _DESK_CODES:
-                event = Refusal(code, event.detail if isinstance(event, Refusal) else "")
-        if isinstance(event, Refusal):
-            desk.refused(topic_id, record.offset, event.code)
-            return event
-        return desk.take(topic_id, record.partition, record.offset, record.timestamp, event)
 
     def _misplaced(self, customer_id: str, record: Any) -> Refusal | None:
         """Check key and partition; who has a ledger here is in the right one."""
@@ -258,27 +261,37 @@ class Keeper:
         processed_at: bytes | None,
     ) -> None:
         for warning in warnings:
-            transaction.send(
-                self._routes.warnings,
-                warning.customer_id.encode(),
-                self._codec.encode_warning(warning),
-                warning.occurred_at,
-                self._headers(warning, processed_at),
-            )
+            key = warning.customer_id.encode()
+            headers = [*self._headers[warning.transition], ("ce_id", warning.warning_id.encode())]
+            headers.append(("ce_subject", key or warning.subject.encode()))
+            if processed_at is not None:
+                headers.append((PROCESSED_AT, processed_at))
+            value = self._codec.encode_warning(warning)
+            transaction.send(self._routes.warnings, key, value, warning.occurred_at, headers)
 
-    def _headers(self, warning: RiskWarning, processed_at: bytes | None) -> list[tuple[str, bytes]]:
-        """CloudEvents 1.0 in Kafka's binary mode; identity is (ce_source, ce_id)."""
-        headers = [
+
+class _Headers(dict[str, list[tuple[str, bytes]]]):
+    """CloudEvents 1.0 in Kafka's binary mode, by transition; identity is (ce_source, ce_id)."""
+
+    def __init__(self, app_id: str) -> None:
+        super().__init__()
+        self._source = f"/tocsin/{app_id}".encode()
+
+    def __missing__(self, transition: str) -> list[tuple[str, bytes]]:
+        self[transition] = headers = [
             ("ce_specversion", b"1.0"),
-            ("ce_id", warning.warning_id.encode()),
             ("ce_source", self._source),
-            ("ce_type", f"tocsin.warning.{warning.transition.lower()}".encode()),
-            ("ce_subject", (warning.customer_id or warning.subject).encode()),
+            ("ce_type", f"tocsin.warning.{transition.lower()}".encode()),
             ("content-type", b"application/avro"),
         ]
-        if processed_at is not None:
-            headers.append((PROCESSED_AT, processed_at))
         return headers
+
+
+def _as_recorded(event: Event | Refusal, code: str | None) -> Event | Refusal:
+    """What a record was when the journal was written, which has `code` if it was refused."""
+    if code is None or code in _DESK_CODES:
+        return event
+    return Refusal(code, event.detail if isinstance(event, Refusal) else "")
 
 
 def _start(key: bytes | str | None) -> str:

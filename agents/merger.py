@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, islice
-from operator import attrgetter, le
+from itertools import accumulate, chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 
@@ -43,7 +43,7 @@ def running_maximum(timestamps: Iterable[int]) -> list[int]:
 
 def merge_order(keys: Sequence[Sequence[int]]) -> list[int]:
     """Return places in the joined queues, in merge order; `keys` are running maxima per queue."""
-    joined = [key for own in keys for key in own]
+    joined = list(chain.from_iterable(keys))
     if sum(1 for own in keys if own) <= 1:
         return list(range(len(joined)))
     # Sorting is stable: equal keys stay in the order of rank, then of offset.
@@ -61,11 +61,10 @@ class _Queue:
         self.is_ordered = True
 
     def extend(self, records: Sequence[Any], timestamps: list[int]) -> None:
-        begin = max(len(self.timestamps) - 1, 0)
+        added = [*self.timestamps[-1:], *timestamps]
         self.records += records
         self.timestamps += timestamps
-        added = self.timestamps[begin:]
-        self.is_ordered = self.is_ordered and all(map(le, added, islice(added, 1, None)))
+        self.is_ordered = self.is_ordered and added == sorted(added)
 
     def keys(self, limit: int) -> list[int]:
         """Keys of at most `limit` records from the head on."""
@@ -148,18 +147,39 @@ class Merger:
             for rank, own in enumerate(keys):
                 cut = bisect_right if rank <= bounding else bisect_left
                 del own[cut(own, instant) :]
+        _shorten(keys, limit)
         records = self._cut(keys, limit)
         return Merged(records, tuple(idle)) if records else None
 
     def _cut(self, keys: Sequence[Sequence[int]], limit: int) -> list[Any]:
         """Take the first `limit` of the records that have keys out of the queues, in order."""
-        parts = [queue.records[: len(own)] for queue, own in zip(self._queues, keys, strict=True)]
-        joined = [record for part in parts for record in part]
-        places = merge_order(keys)[:limit]
-        ascending = sorted(places)
-        begin = 0
-        for queue, part in zip(self._queues, parts, strict=True):
-            end = begin + len(part)
-            queue.drop(bisect_left(ascending, end) - bisect_left(ascending, begin))
-            begin = end
-        return [joined[place] for place in places]
+        counts = list(map(len, keys))
+        ends = list(accumulate(counts))
+        joined: list[Any] = []
+        for queue, count in zip(self._queues, counts, strict=True):
+            joined += queue.records[:count]
+        places = merge_order(keys)
+        for place in places[limit:]:
+            counts[bisect_right(ends, place)] -= 1
+        for queue, count in zip(self._queues, counts, strict=True):
+            if count:
+                queue.drop(count)
+        return [joined[place] for place in places[:limit]]
+
+
+def _shorten(keys: Sequence[list[int]], limit: int) -> None:
+    """Leave away keys that are not among the first `limit`: sorting them would be for nothing.
+
+    Of the longest queue the shortest part is sought that comes, with all before it, to `limit`.
+    """
+    if sum(map(len, keys)) <= limit:
+        return
+    longest = max(keys, key=len)
+
+    def count_to(place: int) -> int:
+        return sum(bisect_right(own, longest[place]) for own in keys)
+
+    place = bisect_left(range(len(longest)), limit, key=count_to)
+    if place < len(longest):
+        for own in keys:
+            del own[bisect_right(own, longest[place]) :]

@@ -213,7 +213,7 @@ class Replay:
         transaction = Transaction(chunk, held)
         recorded = {(entry.topic_id, entry.offset): entry.code for entry in written.refusals}
         self._keeper.keep(transaction, store, recorded=recorded)
-        _, rebuilt = record_turn(transaction, journal, store, self._routes.changelog)
+        _, rebuilt = record_turn(transaction, journal, store)
         warnings = [out for out in transaction.outputs if out.topic_id == WARNINGS.topic_id]
         self._count(transaction, store.desk.warnings)
         if rebuilt != value:

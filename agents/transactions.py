@@ -20,11 +20,12 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct, structs
 
+from tocsin.agents.batches import BATCH_BYTES_MAX, line_batches
 from tocsin.agents.exits import Exit
 from tocsin.agents.journal import Journal, Output, Stand
+from tocsin.agents.merger import Source
 from tocsin.schemas.records import RefusalEntry
 
-BATCH_BYTES_MAX = 900_000
 COMMITS_PENDING_MAX = 2
 TRANSACTION_TIMEOUT_MS = 60_000
 
@@ -47,8 +48,8 @@ class Store(Protocol):
     def finish(self, journal: Journal, *, is_new: bool) -> None:
         """End the load; raise `ContradictionError` if state and journal do not match."""
 
-    def drain(self, sequence: int, previous_hash: bytes) -> list[tuple[bytes, bytes | None]]:
-        """Changelog lines of all that changed since the last call, for this journal record."""
+    def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
+        """Changelog lines, packed, of all that changed since the last call, for this record."""
 
     def stand(self) -> Stand:
         """What the journal says of the partition now."""
@@ -85,22 +86,30 @@ class Transaction:
     def __init__(self, chunk: Chunk, held: frozenset[str]) -> None:
         self.partition = chunk.group
         self._chunk = chunk
-        self._held = set(held)
+        self._held = held
+        self._records: Sequence[Any] = chunk.records
+        if held:
+            self._records = [record for record in chunk.records if record.topic not in held]
         self._next = 0
         self._is_finished = False
-        self.taken: list[Any] = []
         self.outputs: list[Output] = []
         self.refusals: list[RefusalEntry] = []
         self.released: list[str] = []
 
     def __iter__(self) -> Iterator[Any]:
-        records = self._chunk.records
-        while self._next < len(records) and not self._is_finished:
-            record = records[self._next]
-            if record.topic not in self._held:
-                yield record
-                self.taken.append(record)
-            self._next += 1
+        for number, record in enumerate(self._records):
+            self._next = number
+            yield record
+            if self._is_finished:
+                break
+        else:
+            self._is_finished = True
+        self._next += bool(self._records)
+
+    @property
+    def taken(self) -> Sequence[Any]:
+        """The records that were taken; final when the loop has ended."""
+        return self._records[: self._next]
 
     def send(
         self,
@@ -123,7 +132,7 @@ class Transaction:
 
     def hold(self, topic: str) -> None:
         """Read no more of a source topic in this partition until it is released."""
-        self._held.add(topic)
+        self._held |= {topic}
 
     def release(self, topic: str) -> None:
         """Read a source topic again, from its position on, after this transaction."""
@@ -136,20 +145,18 @@ class Transaction:
     @property
     def held(self) -> frozenset[str]:
         """Topics on hold when the transaction ends."""
-        return frozenset(self._held)
+        return self._held
 
     @property
     def waiting(self) -> Any | None:
         """The record at which the loop was broken; None if it ran to its end."""
-        if self._is_finished or self._next >= len(self._chunk.records):
-            return None
-        return self._chunk.records[self._next]
+        return None if self._is_finished or not self._records else self._records[self._next]
 
     def rest(self) -> Chunk | None:
         """What this transaction has not taken, as a chunk for the next one."""
-        records = [
-            record for record in self._chunk.records[self._next :] if record.topic not in self._held
-        ]
+        records = self._records[self._next :]
+        if self._held:
+            records = [record for record in records if record.topic not in self._held]
         if not records:
             return None
         return structs.replace(self._chunk, records=records)
@@ -251,27 +258,27 @@ class Committer:
         Nothing awaits between the agent's turn and the built batches, so that what is written is
         the state that the turn left.
         """
-        outputs = list(transaction.outputs)
-        if journal is not None and store is not None:
-            outputs += self._records_of_state(transaction, journal, store)
+        outputs = transaction.outputs
         producer = self._producers[transaction.partition]
-        batches = _batches(producer, outputs)
-        offsets = _offsets(transaction)
+        batches: list[tuple[str, int, Any]] = []
+        if journal is not None and store is not None:
+            if self._journal_route is None or self._changelog_route is None:
+                raise TypeError("a store needs routes for its journal and its changelog")
+            instant = _latest(transaction.taken)
+            lines, value = record_turn(transaction, journal, store)
+            changelog = self._changelog_route.topic
+            batches += [
+                (changelog, transaction.partition, batch) for batch in line_batches(lines, instant)
+            ]
+            log = self._journal_route
+            own = Output(log.topic_id, log.topic, transaction.partition, None, value, (), instant)
+            outputs = [*outputs, own]
+        batches += _batches(producer, outputs)
+        offsets = _offsets(transaction, journal)
         pending = self._pending.setdefault(transaction.partition, deque())
         before = pending[-1] if pending else None
         commit = self._commit(producer, batches, offsets, before, transaction, on_committed)
         pending.append(asyncio.create_task(commit))
-
-    def _records_of_state(
-        self, transaction: Transaction, journal: Journal, store: Store
-    ) -> list[Output]:
-        if self._journal_route is None or self._changelog_route is None:
-            raise TypeError("a store needs routes for its journal and its changelog")
-        log = self._journal_route
-        changes, value = record_turn(transaction, journal, store, self._changelog_route)
-        instant = _latest(transaction.taken)
-        own = Output(log.topic_id, log.topic, transaction.partition, None, value, (), instant)
-        return [*changes, own]
 
     async def _commit(
         self,
@@ -307,33 +314,36 @@ class Committer:
 
 
 def record_turn(
-    transaction: Transaction, journal: Journal, store: Store, changelog: Route
-) -> tuple[list[Output], bytes]:
+    transaction: Transaction, journal: Journal, store: Store
+) -> tuple[list[bytes], bytes]:
     """Advance a journal by a turn: the changelog lines of the turn, and its journal record."""
-    partition, instant = transaction.partition, _latest(transaction.taken)
-    changes = [
-        Output(changelog.topic_id, changelog.topic, partition, key, value, (), instant)
-        for key, value in store.drain(*journal.next_link())
-    ]
+    lines = store.drain(*journal.next_link())
     record = journal.append(
         transaction.taken,
         transaction.passed_idle,
         transaction.refusals,
         transaction.outputs,
-        changes,
+        lines,
         store.stand(),
         transaction.waiting,
     )
-    return changes, record
+    return lines, record
 
 
 def _latest(records: Sequence[Any]) -> int:
     """Timestamp for what a transaction writes about itself: its sequence time, not the clock's."""
-    return max((record.timestamp for record in records), default=0)
+    return max([record.timestamp for record in records], default=0)
 
 
-def _offsets(transaction: Transaction) -> dict[TopicPartition, OffsetAndMetadata]:
-    positions = {(r.topic, r.partition): r.offset + 1 for r in transaction.taken}
+def _offsets(
+    transaction: Transaction, journal: Journal | None
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Positions for the group's offsets: the journal's, or those after what was taken."""
+    positions: Mapping[Source, int]
+    if journal is not None:
+        positions = journal.positions
+    else:
+        positions = {Source(r.topic, r.partition): r.offset + 1 for r in transaction.taken}
     return {
         TopicPartition(*source): OffsetAndMetadata(position, "")
         for source, position in positions.items()

@@ -7,7 +7,7 @@ another version of the same subject by fastavro, resolved to our schema.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from io import BytesIO
 from typing import Any, AnyStr, Final, Protocol, TypeVar, get_args
 
@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tocsin.schemas.catalog import Topic
 from tocsin.schemas.decoders import Decoder, Json, TrailingError, compile_decoder
+from tocsin.schemas.encoders import LONGS, Encoder, compile_encoder
 from tocsin.schemas.records import (
     DeadLetter,
     JournalRecord,
@@ -84,39 +85,39 @@ class Channel:
         self.decoders: dict[bytes, Decoder] = {}
         self._resolved: dict[int, Callable[[bytes], Struct]] = {}
         own = registered(topic, registry)
-        self._writers: dict[type[Struct], tuple[bytes, Json, tuple[str, ...]]] = {}
+        self._encoders: dict[type[Struct], Encoder] = {}
+        self._marked: dict[type[Struct], tuple[str, ...]] = {}
         for head, schema in self._branches(own.schema_id):
+            kind = STRUCTS[schema["name"]]
             marked = tuple(field["name"] for field in schema["fields"] if field.get("pii"))
-            parsed = fastavro.parse_schema(plain(schema))
-            self._writers[STRUCTS[schema["name"]]] = (head, parsed, marked)
+            self._marked[kind] = () if protector is None else marked
+            self._encoders[kind] = compile_encoder(schema, STRUCTS, head)
         self._learn(own.schema_id)
 
+    @property
+    def kinds(self) -> Collection[type[Struct]]:
+        """Types of the records that the topic carries."""
+        return self._encoders.keys()
+
     def encode(self, record: Struct) -> bytes:
-        head, schema, marked = self._writers[type(record)]
-        fields: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
-        if marked and self._protector is not None:
-            customer_id = _customer_of(record)
-            for name in marked:
-                if fields[name] is not None:
-                    fields[name] = self._protector.protect(
-                        subject_of(self._topic), name, customer_id, fields[name]
-                    )
-        buffer = BytesIO()
-        buffer.write(head)
-        fastavro.schemaless_writer(buffer, schema, fields)
-        return buffer.getvalue()
+        kind = type(record)
+        if self._protector is not None and self._marked[kind]:
+            record = self._mapped(record, self._protector.protect)
+        return self._encoders[kind](record)
 
     def reveal(self, record: AnyRecord) -> AnyRecord:
-        marked = self._writers[type(record)][2]
-        if not marked or self._protector is None:
+        if self._protector is None or not self._marked[type(record)]:
             return record
+        return self._mapped(record, self._protector.reveal)
+
+    def _mapped(self, record: AnyRecord, change: Callable[[str, str, str, Any], Any]) -> AnyRecord:
         customer_id = _customer_of(record)
-        opened = {
-            name: self._protector.reveal(subject_of(self._topic), name, customer_id, content)
-            for name in marked
+        changed = {
+            name: change(subject_of(self._topic), name, customer_id, content)
+            for name in self._marked[type(record)]
             if (content := getattr(record, name)) is not None
         }
-        return msgspec.structs.replace(record, **opened)
+        return msgspec.structs.replace(record, **changed)
 
     def decode(self, value: bytes | None) -> Struct:
         decoder = self.decoders.get(value[:6] if self._is_union else value[:5]) if value else None
@@ -171,7 +172,7 @@ class Channel:
             yield frame(schema_id), self._schema
             return
         for index, branch in enumerate(self._schema):
-            yield frame(schema_id) + long(index), branch
+            yield frame(schema_id) + LONGS[index], branch
 
     def _decode_own(self, value: bytes) -> Struct:
         decoder = self.decoders.get(value[:6] if self._is_union else value[:5])
@@ -258,17 +259,6 @@ def _is_canonical(schema: Json, canonical: str) -> bool:
 
 def frame(schema_id: int) -> bytes:
     return bytes((MAGIC,)) + schema_id.to_bytes(4, "big")
-
-
-def long(number: int) -> bytes:
-    """Return the zig-zag varint of a number that is not negative."""
-    number <<= 1
-    encoded = bytearray()
-    while number > 127:
-        encoded.append(number & 127 | 128)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
 
 
 def _customer_of(record: Struct) -> str:

@@ -6,6 +6,7 @@ is: that is `tocsin.streams.checks`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from tocsin.schemas import catalog
@@ -15,11 +16,11 @@ from tocsin.schemas.channels import (
     Channel,
     Protector,
     frame,
-    long,
     registered,
     undecodable,
 )
 from tocsin.schemas.decoders import read_int, read_size
+from tocsin.schemas.encoders import INTS, LONGS
 from tocsin.schemas.records import DeadLetter, JournalRecord, LedgerState
 from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import Registry
@@ -29,8 +30,9 @@ from tocsin.streams.state import Kind
 
 # In the order of the schema's symbols; a test compares them.
 _KINDS = tuple(Kind)
-_KIND_BYTES = {kind: long(number) for number, kind in enumerate(_KINDS)}
-_SHORT = tuple(map(long, range(4096)))  # most bodies are shorter
+_KIND_BYTES = {kind: INTS[number] for number, kind in enumerate(_KINDS)}
+
+Reader = Callable[[bytes | None], Event]
 
 
 class Codec:
@@ -47,7 +49,7 @@ class Codec:
             for topic in catalog.TOPICS
             if topic is not catalog.LEDGERS
         }
-        self._decoders = {key: channel.decoders for key, channel in self._channels.items()}
+        self._readers = {key: _reader(channel) for key, channel in self._channels.items()}
         self._warnings = self._channels[catalog.WARNINGS.topic_id]
         self._journal = self._channels[catalog.JOURNAL.topic_id]
         self._dead_letters = self._channels[catalog.DEAD_LETTERS.topic_id]
@@ -55,14 +57,18 @@ class Codec:
 
     def decode(self, topic_id: int, value: bytes | None) -> Event:
         """Read a source record; raise `Refused` if that can never succeed."""
-        try:
-            decoder = self._decoders[topic_id][value[:6]]  # type: ignore[index] # None: see below
-        except (KeyError, TypeError):
-            return cast(Event, self._channels[topic_id].decode_other(value))
-        try:
-            return decoder(value)  # type: ignore[return-value, arg-type] # made for this topic
-        except (IndexError, ValueError) as error:
-            raise undecodable(value, error) from error
+        return self._readers[topic_id](value)
+
+    def reader(self, topic_id: int) -> Reader:
+        """Return `decode` for one topic: whoever reads many records saves looking it up."""
+        return self._readers[topic_id]
+
+    def is_keyed(self, topic_id: int) -> bool:
+        """Whether a topic's records belong to customers, whose id is their key."""
+        keyed = {"customer_id" in kind.__struct_fields__ for kind in self._channels[topic_id].kinds}
+        if len(keyed) > 1:
+            raise TypeError(f"topic {topic_id} carries records with and without a customer")
+        return True in keyed
 
     def encode(self, topic_id: int, event: Event) -> bytes:
         """Write a source record; `event` must be of a type that the topic carries."""
@@ -98,8 +104,11 @@ class Codec:
 
     def encode_state(self, kind: Kind, version: int, body: bytes) -> bytes:
         """Write a record of the ledgers changelog."""
-        head = self._state_frame + _KIND_BYTES[kind]
-        return head + _varint(version) + _varint(len(body)) + body
+        return self.state_head(kind, version) + LONGS[len(body)] + body
+
+    def state_head(self, kind: Kind, version: int) -> bytes:
+        """Return how such a record begins; its body's length and its body follow."""
+        return self._state_frame + _KIND_BYTES[kind] + INTS[version]
 
     def decode_state(self, value: bytes | None) -> LedgerState:
         """Read a record of the ledgers changelog; the caller handles tombstones before."""
@@ -118,5 +127,15 @@ class Codec:
             raise undecodable(value, error) from error
 
 
-def _varint(number: int) -> bytes:
-    return _SHORT[number] if number < len(_SHORT) else long(number)
+def _reader(channel: Channel) -> Reader:
+    decoders, decode_other = channel.decoders, channel.decode_other
+
+    def read(value: bytes | None) -> Event:
+        try:
+            return decoders[value[:6]](value)  # type: ignore[index, arg-type, return-value] # see below
+        except (KeyError, TypeError):  # not ours, or no value
+            return cast(Event, decode_other(value))
+        except (IndexError, ValueError) as error:
+            raise undecodable(value, error) from error
+
+    return read

@@ -8,6 +8,7 @@ MessagePack arrays. What is read back goes on byte for byte as if it had never b
 from __future__ import annotations
 
 from enum import StrEnum, unique
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -106,33 +107,44 @@ class PartitionState(Struct, array_like=True):
 Change = tuple[bytes, Kind, bytes | None]
 """Key, kind and body of a state record; without a body the key is forgotten (a tombstone)."""
 
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
+"""Body of a state record, of what it keeps."""
+
 _decode_summary = msgspec.msgpack.Decoder(Summary).decode
 _decode_partition = msgspec.msgpack.Decoder(PartitionState).decode
 _NOTHING: dict[str, bytes] = {}
+
+
+_key = itemgetter(0)
 
 
 def changes(customer_id: str, ledger: Ledger) -> list[Change]:
     """State records of a ledger since the last call: its summary and touched documents."""
     name = customer_id.encode()
     found: list[Change] = []
-    dirty = ledger.dirty
-    if dirty or ledger.is_touched:
-        found.append((name, Kind.CUSTOMER, _encode(ledger.summary)))
-    if dirty:
-        prefix = name + b"\0"
-        for key in sorted(dirty) if len(dirty) > 1 else dirty:
-            document = dirty[key]
-            body = None if document is None else _encode(document)
-            found.append((prefix + key.encode(), Kind.DOCUMENT, body))
-        ledger.dirty = {}
-    ledger.is_touched = False
+    if ledger.dirty or ledger.is_touched:
+        ledger.is_touched = False
+        found.append((name, Kind.CUSTOMER, encode(ledger.summary)))
+    found += [(key, Kind.DOCUMENT, body) for key, body in documents(name, ledger)]
     return found
+
+
+def documents(name: bytes, ledger: Ledger) -> list[tuple[bytes, bytes | None]]:
+    """Keys and bodies of the touched documents of a ledger, whose customer's id is `name`.
+
+    In the order of their keys: after a restart, a ledger may forget in another order than before.
+    """
+    dirty, ledger.dirty = ledger.dirty, {}
+    prefix = name + b"\0"
+    return [
+        (prefix + key.encode(), None if document is None else encode(document))
+        for key, document in (sorted(dirty.items(), key=_key) if len(dirty) > 1 else dirty.items())
+    ]
 
 
 def partition_change(state: PartitionState) -> Change:
     """The state record of the partition itself."""
-    return PARTITION_KEY, Kind.PARTITION, _encode(state)
+    return PARTITION_KEY, Kind.PARTITION, encode(state)
 
 
 def policy_change(policy_hash: str, document: str | None) -> Change:

@@ -43,6 +43,7 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.topics import apply
 from tocsin.agents.transactions import BATCH_BYTES_MAX, Chunk, Output, Transaction
 from tocsin.agents.wire import convention_of, open_codec
+from tocsin.agents.worker import calm_collector
 from tocsin.schemas.catalog import POLICIES, SOURCES, WARNINGS
 from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.streams import desk
@@ -165,8 +166,8 @@ def in_process(facts: Sequence[Fact], settings: Settings) -> dict[str, float]:
     """Measure the CPU of the whole, then how it is divided among the phases."""
     chunks = list(_chunks(facts, settings))
     count = sum(len(chunk.records) for chunk in chunks)
-    gc.collect()
-    gc.freeze()  # a worker's collector has no benchmark to walk through
+    before = gc.get_threshold()
+    calm_collector()  # as a worker does
     began = time.thread_time()
     Bench(settings).run(chunks)
     cpu_s = time.thread_time() - began
@@ -176,10 +177,10 @@ def in_process(facts: Sequence[Fact], settings: Settings) -> dict[str, float]:
         for target, name, phase in _MEASURED:
             measured = phases.timed(phase, getattr(target, name))
             stack.enter_context(patch.object(target, name, measured))
-        bench = Bench(settings)
-        bench.measure(phases)
+        bench = Bench(settings, phases)
         phases.timed("seal", bench.run)(chunks)
     gc.unfreeze()
+    gc.set_threshold(*before)
     return phases.us_per(count, cpu_s)
 
 
@@ -195,6 +196,7 @@ _MEASURED: tuple[tuple[Any, str, str], ...] = (
     (LedgerStore, "drain", "encode state"),
     (Journal, "append", "journal and digests"),
     (transactions, "_batches", "batches"),
+    (transactions, "line_batches", "batches"),
 )
 
 
@@ -209,18 +211,21 @@ class Batches:
 class Bench:
     """One process's worth of partitions, driven as the worker drives them, without a broker."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, phases: Phases | None = None) -> None:
         self._codec = open_codec(settings)
+        if phases is not None:
+            self._measure(phases)
         self._routes = Routes.of(settings.topic)
         self._keeper = Keeper(settings.app_id, self._codec, self._routes, settings.partitions)
         self._convention = convention_of(settings)
         self._topics = [settings.topic(topic) for topic in SOURCES]
         self._stores: dict[int, tuple[LedgerStore, Journal]] = {}
 
-    def measure(self, phases: Phases) -> None:
+    def _measure(self, phases: Phases) -> None:
         """Count what the codec takes."""
         codec: Any = self._codec
-        codec.decode = phases.timed("decode", codec.decode)
+        readers = codec.reader
+        codec.reader = lambda topic_id: phases.timed("decode", readers(topic_id))
         codec.encode_warning = phases.timed("encode warnings", codec.encode_warning)
 
     def run(self, chunks: Sequence[Chunk]) -> None:
@@ -234,18 +239,11 @@ class Bench:
         store, journal = self._partition(chunk.group)
         transaction = Transaction(chunk, frozenset())
         self._keeper.keep(transaction, store, b"0")
-        changelog = self._routes.changelog
-        changes = [
-            Output(changelog.topic_id, changelog.topic, chunk.group, key, value, (), 0)
-            for key, value in store.drain(*journal.next_link())
-        ]
-        value = journal.append(
-            transaction.taken, transaction.passed_idle, transaction.refusals, transaction.outputs,
-            changes, store.stand(), transaction.waiting,
-        )  # fmt: skip
+        lines, value = transactions.record_turn(transaction, journal, store)
+        transactions.line_batches(lines, 0)
         route = self._routes.journal
         written = Output(route.topic_id, route.topic, chunk.group, None, value, (), 0)
-        transactions._batches(Batches(), [*transaction.outputs, *changes, written])
+        transactions._batches(Batches(), [*transaction.outputs, written])
         return transaction.rest()
 
     def _partition(self, number: int) -> tuple[LedgerStore, Journal]:

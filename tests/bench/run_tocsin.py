@@ -16,6 +16,7 @@ import msgspec
 import uvloop
 from measuring import Window
 
+from tocsin.agents.batches import line
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.journal import Journal, Stand
@@ -42,11 +43,9 @@ class ReferenceStore:
     def finish(self, journal: Journal, *, is_new: bool) -> None:
         """Nothing to set up."""
 
-    def drain(self, sequence: int, previous_hash: bytes) -> list[tuple[bytes, bytes | None]]:
+    def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
         encode, states = msgspec.msgpack.encode, self.states
-        lines: list[tuple[bytes, bytes | None]] = [
-            (key.encode(), encode(states[key])) for key in self._dirty
-        ]
+        lines = [line(key.encode(), encode(states[key])) for key in self._dirty]
         self._dirty = {}
         return lines
 

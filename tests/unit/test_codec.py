@@ -21,6 +21,7 @@ from msgspec import Struct
 from tocsin.schemas import catalog
 from tocsin.schemas.channels import STRUCTS, plain
 from tocsin.schemas.codec import Codec
+from tocsin.schemas.encoders import INTS, LONGS, compile_encoder
 from tocsin.schemas.records import DeadLetter, LedgerState, RecordHeader
 from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import FileRegistry, Registered, RegistryError, packaged_schema
@@ -488,3 +489,18 @@ def test_absent_personal_fields_are_left_alone() -> None:
 
     assert codec.reveal(2, read) == read == customer
     assert protector.places == []
+
+
+def test_numbers_that_do_not_fit_their_type_are_not_written() -> None:
+    for number, table in ((1 << 31, INTS), (-(1 << 31) - 1, INTS), (1 << 63, LONGS)):
+        with pytest.raises(ValueError, match="does not fit"):
+            table[number]
+
+
+@pytest.mark.parametrize("schema", ["enum", {"type": "map", "values": "int"}, ["int", "string"]])
+def test_encoders_are_made_for_the_types_of_our_schemas_only(schema: Any) -> None:
+    whole = {"name": "OffsetRange", "type": "record", "fields": [{"name": "first", "type": schema}]}
+    kind = msgspec.defstruct("OffsetRange", ["first"])
+
+    with pytest.raises(TypeError, match="no encoder"):
+        compile_encoder(whole, {"OffsetRange": kind}, b"")
