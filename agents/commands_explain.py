@@ -117,11 +117,20 @@ def _measured(found: Explanation) -> list[tuple[str, str]]:
     if found.journal is not None:
         sequence, offset = found.journal
         journal = f"number {sequence} at {JOURNAL.name}/{placed.partition}/{offset}"
+    score = "" if warning.score is None else f"{warning.score}, grade {warning.grade}"
+    perhaps = [
+        ("missing", warning.missing),
+        ("incomplete", warning.incomplete),
+        ("muted by", warning.muted_by),
+        ("score", score),
+    ]
     return [
         ("rule", f"{warning.rule} {warning.subject}".rstrip()),
+        ("episode", f"number {warning.flaps} of this rule"),
         ("measured", cards.value_of(warning)),
         ("threshold", cards.threshold_of(warning)),
         ("reason", warning.reason),
+        *((name, said) for name, said in perhaps if said),
         ("decided", f"{day(warning.as_of)}, by the record of {instant(warning.occurred_at)}"),
         ("warning", f"{WARNINGS.name}/{placed.partition}/{placed.offset}"),
         ("journal", journal),

@@ -59,7 +59,10 @@ def checked(text: str, where: str, horizon_days: int) -> tuple[Policy, str]:
 
 
 def clause(source: str, rule: str) -> list[tuple[int, str]]:
-    """The numbered lines of a rule in a policy's source; none if it cannot be found there."""
+    """The numbered lines of a rule in a policy's source, and of the overrides that name it.
+
+    None if the rule cannot be found there.
+    """
     try:
         root = yaml.compose(source, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
@@ -69,11 +72,25 @@ def clause(source: str, rule: str) -> list[tuple[int, str]]:
     found = next((clause for clause in clauses if clause), None)
     if found is None:
         return []
-    key, value = found
-    lines = source.splitlines()[key.start_mark.line : value.end_mark.line]
+    numbered = _lines(source, *found)
+    overrides = _entry(root, "overrides")
+    for entry in overrides[1].value if overrides else ():
+        changed = _entry(entry, "rules")
+        if changed and _entry(changed[1], rule):
+            numbered += _lines(source, entry, entry)
+    return numbered
+
+
+def _lines(source: str, first: yaml.Node, last: yaml.Node) -> list[tuple[int, str]]:
+    start, end, column = first.start_mark.line, last.end_mark.line, last.end_mark.column
+    lines = source.splitlines()
+    # A block ends where the next one begins, what is in braces within its last line.
+    if end < len(lines) and lines[end][:column].strip():
+        end += 1
+    lines = lines[start:end]
     while lines and not lines[-1].strip():
         lines.pop()
-    return [(key.start_mark.line + 1 + index, line) for index, line in enumerate(lines)]
+    return [(start + 1 + index, line) for index, line in enumerate(lines)]
 
 
 async def published(settings: Settings) -> list[Published]:

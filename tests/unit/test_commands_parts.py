@@ -111,6 +111,12 @@ def test_the_clause_of_a_rule_is_found_with_its_lines() -> None:
     assert text.splitlines()[lines[0][0] - 1] == lines[0][1]
     assert any("raise_at" in line for _, line in lines)
     assert not any("credit-utilisation" in line for _, line in lines)
+    assert sum("- match:" in line for _, line in lines) == 2  # and the overrides that name it
+    assert all(text.splitlines()[number - 1] == line for number, line in lines)
+    assert clause("rules: {a: {x: 1}}\noverrides: [{rules: {a: 2}}]\n", "a") == [
+        (1, "rules: {a: {x: 1}}"),
+        (2, "overrides: [{rules: {a: 2}}]"),
+    ]
     assert clause(text, "no-such-rule") == []
     assert clause("a: [", "x") == []
 

@@ -138,8 +138,8 @@ def looking_at_everything_always() -> Iterator[None]:
         return assess(ledger, *arguments, **words)  # type: ignore[arg-type]  # passed on
 
     with (
-        patch.object(Plans, "after", lambda self, met, stirred: after(self, met, ALL)),
-        patch.object(Plans, "daily", lambda self, met: after(self, met, ALL)),
+        patch.object(Plans, "after", lambda self, met, _, *more: after(self, met, ALL, *more)),
+        patch.object(Plans, "daily", lambda self, met, *more: after(self, met, ALL, *more)),
         patch.object(Desk, "_schedule", schedule),
         patch.object(desk, "assess", assess_all),
     ):
