@@ -22,7 +22,6 @@ from tocsin.streams.documents import (
     Order,
     Summary,
 )
-from tocsin.streams.features import feature_of
 from tocsin.streams.windows import Window
 
 # What an event stirred, as bits: rules over other measures need not be looked at.
@@ -100,7 +99,6 @@ class Ledger:
         "disputed",
         "disputes",
         "entries",
-        "features",
         "funds",
         "invoices",
         "is_touched",
@@ -146,7 +144,6 @@ class Ledger:
         window = self._tallies.get(name)
         if window is None:
             window = self._tallies[name] = Window(self.summary.tallies.setdefault(name, {}))
-            self.features |= feature_of(name)
         return window
 
     def tallied(self, name: str) -> Window | None:
@@ -364,9 +361,6 @@ class Ledger:
         self.returned = Window(summary.returns)
         self.complained = Window(summary.complaints)
         self._tallies: dict[str, Window] = {}
-        self.features = 0  # bits of what was ever tallied
-        for name in summary.tallies:
-            self.features |= feature_of(name)
         self.note_delays()
         self.note_open_rules()
 

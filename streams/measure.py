@@ -74,8 +74,6 @@ class Measure(Struct, frozen=True):
     moves_by_time: bool = False
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    needs: str = ""
-    """The family of tallies without which it finds nothing; if empty, that of the parameter `of`."""
     words: dict[str, frozenset[str]] = {}
     """By parameter: the words that it may say."""
     windows: int = 1

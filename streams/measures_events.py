@@ -199,7 +199,6 @@ EVENT_MEASURES = (
         required=("window", "minimum"),
         optional=("minimum_events",),
         counts="disputes",
-        needs="disputes",
     ),
     Measure(
         "discontent",
@@ -211,7 +210,6 @@ EVENT_MEASURES = (
         moves_by_time=True,
         required=("window", "minimum"),
         counts="surveys",
-        needs="surveys",
     ),
     Measure(
         "unanswered_days",
@@ -223,6 +221,5 @@ EVENT_MEASURES = (
         moves_by_time=True,
         required=("minimum",),
         counts="contacts:UNANSWERED",
-        needs="contacts",
     ),
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from tocsin.streams import ledger as parts
-from tocsin.streams.documents import NEVER, Invoice
+from tocsin.streams.documents import NEVER, Account, Invoice
 from tocsin.streams.ledger import Ledger, Shelf
 from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.severity import Ladder
@@ -66,8 +66,10 @@ def _overdue_age(
     return value, turn
 
 
-def _ordered_minor(ledger: Ledger, currency: str, parameters: Parameters) -> int:
-    account, include = ledger.summary.accounts[currency], parameters.include
+def _ordered_minor(account: Account, parameters: Parameters) -> int:
+    if not account.ordered_minor and not account.delivered_minor:
+        return 0
+    include = parameters.include
     ordered = account.ordered_minor if "orders" in include else 0
     return ordered + (account.delivered_minor if "delivered" in include else 0)
 
@@ -78,7 +80,8 @@ def _largest_item_share(
     account, shelf = ledger.summary.accounts[currency], ledger.shelves[currency]
     if not account.open_minor or account.open_minor < parameters.floor_minor.get(currency, 1):
         return 0, NEVER
-    if sum([due.count for due in account.due.values()]) < parameters.minimum:
+    least = parameters.minimum
+    if len(shelf.days) < least and sum([due.count for due in account.due.values()]) < least:
         return 0, NEVER
     return _largest(ledger, shelf) * 10_000 // account.open_minor, NEVER
 
@@ -109,9 +112,10 @@ def _credit_utilisation(
     limit = profile.credit_limit_minor
     if limit is None or currency != profile.credit_limit_currency:
         return None, NEVER
-    exposure = ledger.summary.accounts[currency].exposure_minor
+    account = ledger.summary.accounts[currency]
+    exposure = account.open_minor - account.unapplied_minor
     if parameters.include:
-        ordered = _ordered_minor(ledger, currency, parameters)
+        ordered = _ordered_minor(account, parameters)
         if not ordered:  # then it is the rule without orders that tells
             return 0, NEVER
         exposure += ordered

@@ -6,7 +6,8 @@ A delay is taken without what is excused of it (see `excuses`); with `of: gross`
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from tocsin.streams import ledger as parts
 from tocsin.streams.documents import NEVER, Settled
@@ -43,7 +44,7 @@ def index_of(delay_days: int) -> int:
     return points + (more - points) * (days - delay_days) // (days - earlier)
 
 
-_INDEX = {days: index_of(days) for days in range(-30, 121)}
+_index_of = lru_cache(maxsize=4096)(index_of)
 
 
 def _delay(entry: Settled, parameters: Parameters) -> int:
@@ -85,35 +86,38 @@ def _delay_trend(
     return max(now - before, 0), NEVER
 
 
-def _last(ledger: Ledger, currency: str, parameters: Parameters) -> list[Settled] | None:
-    """The last settled items of a currency; None if they are too few to judge by."""
-    settled = [entry for entry in ledger.summary.settled.values() if entry.currency == currency]
-    return None if len(settled) < parameters.minimum else settled[-parameters.last :]
+def _averaged(
+    ledger: Ledger, currency: str, parameters: Parameters, weigh: Callable[[int], int]
+) -> int | None:
+    """What the delays of the last settled items of a currency weigh on average, by their amounts.
+
+    Rounded down. None if they are too few to judge by.
+    """
+    count = total = weighed = 0
+    is_gross = parameters.of == "gross"
+    for entry in reversed(ledger.summary.settled.values()):
+        if entry.currency == currency:
+            amount = entry.amount_minor
+            total += amount
+            weighed += amount * weigh(entry.delay_days if is_gross else entry.excused_days)
+            count += 1
+            if count == parameters.last:
+                break
+    return None if count < parameters.minimum or not count else weighed // total
 
 
 def _weighted_delay(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    settled = _last(ledger, currency, parameters)
-    if not settled:
-        return None, NEVER
-    late = sum([entry.amount_minor * _delay(entry, parameters) for entry in settled])
-    return max(late // sum([entry.amount_minor for entry in settled]), 0), NEVER
+    delay = _averaged(ledger, currency, parameters, int)
+    return (None if delay is None else max(delay, 0)), NEVER
 
 
 def _payment_index(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    settled = _last(ledger, currency, parameters)
-    if not settled:
-        return None, NEVER
-    points = sum(
-        [
-            entry.amount_minor * _INDEX[min(max(_delay(entry, parameters), -30), 120)]
-            for entry in settled
-        ]
-    )
-    return 10_000 - points // sum([entry.amount_minor for entry in settled]), NEVER
+    index = _averaged(ledger, currency, parameters, _index_of)
+    return (None if index is None else 10_000 - index), NEVER
 
 
 def _settled(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:

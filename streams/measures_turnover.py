@@ -17,38 +17,46 @@ from tocsin.streams.turnover import DEDUCTIONS
 def _amount_share(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    part = ledger.tallied(f"{parameters.of}:{currency}")
-    if part is None or not part.counts:
+    tallies, name = ledger.summary.tallies, f"{parameters.of}:{currency}"
+    if not tallies.get(name):
         return 0, NEVER
-    whole, length = ledger.tallied(f"{parameters.per}:{currency}"), parameters.window_days
+    length, least = parameters.window_days, max(parameters.floor_minor.get(currency, 1), 1)
+    part, whole = ledger.tally(name), ledger.tallied(f"{parameters.per}:{currency}")
     amount = part.total(length, as_of)
     if whole is None or not amount:
         return 0, NEVER
     total = whole.total(length, as_of)
-    if total < max(parameters.floor_minor.get(currency, 1), 1):
+    if total < least:
         return None, NEVER
     value = amount * 10_000 // total
-    if value >= ladder.clear_at:
-        return value, min(part.oldest_leaves(length, as_of), whole.oldest_leaves(length, as_of))
-    # As days leave the window the part weighs more: when could it weigh enough?
-    return value, whole.shrinks_to(amount * 10_000 // ladder.lowest, length, as_of)
+    # As days leave the window the part weighs more, until it leaves itself or too little is left.
+    higher = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
+    turn = whole.shrinks_to(amount * 10_000 // higher[0], length, as_of) if higher else NEVER
+    held = [rung.hold_at for rung in ladder.rungs if rung.hold_at <= value]
+    if held:
+        eases = part.shrinks_to((held[-1] * total - 1) // 10_000, length, as_of)
+        turn = min(turn, eases, whole.shrinks_to(least - 1, length, as_of))
+    return value, turn
 
 
 def _turnover_shortfall(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    expected, length = parameters.floor_minor.get(currency, 0), parameters.window_days
-    invoiced, days = ledger.tallied(f"invoiced:{currency}"), ledger.issued.days
-    if not expected or invoiced is None or not invoiced.counts or not days:
+    expected, days = parameters.floor_minor.get(currency, 0), ledger.issued.days
+    name, length = f"invoiced:{currency}", parameters.window_days
+    if not expected or not days or not ledger.summary.tallies.get(name):
         return None, NEVER
     if days[0] > as_of - length:  # a new customer: not known for a whole window
         return None, days[0] + length
-    missing = expected - invoiced.total(length, as_of)
-    value = max(missing * 10_000 // expected, 0)
-    if value >= ladder.clear_at:
-        return value, invoiced.oldest_leaves(length, as_of)
-    left = expected * (10_000 - ladder.lowest) // 10_000
-    return value, invoiced.shrinks_to(left, length, as_of)
+    invoiced = ledger.tally(name)
+    total = invoiced.total(length, as_of)
+    value = max((expected - total) * 10_000 // expected, 0)
+    if not value and not ledger.stirred & parts.RETURNS and len(invoiced.days) > 1:
+        return 0, NEVER  # one more invoice: what was found before still is early enough
+    higher = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
+    if not higher:
+        return value, NEVER
+    return value, invoiced.shrinks_to(expected * (10_000 - higher[0]) // 10_000, length, as_of)
 
 
 def _behind_share(

@@ -11,7 +11,6 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
-from tocsin.streams.features import EVERY
 from tocsin.streams.ledger import ALL
 from tocsin.streams.measure import Measure, Parameters, Read
 from tocsin.streams.score import Scorecard
@@ -132,8 +131,6 @@ class Rule(Struct, frozen=True):
     """Whether it is held back while a source that it reads is incomplete, or else said so."""
     counts: str = ""
     """The tally without which there is nothing to look at, if it is about one."""
-    needs: int = 0
-    """A customer without this feature needs no look at it (see `features`); 0: everyone does."""
     is_plain: bool = True
     """Neither conditions nor dwell nor quiet days: the value alone decides."""
 
@@ -145,35 +142,25 @@ class Variant(Struct, frozen=True):
     off: frozenset[str]
 
     def plan(
-        self,
-        stirred: int,
-        suspended: frozenset[int],
-        missing: frozenset[int] = frozenset(),
-        features: int = EVERY,
+        self, stirred: int, suspended: frozenset[int], missing: frozenset[int] = frozenset()
     ) -> tuple[Rule, ...]:
         """Rules to look at after `stirred`, without those that read a suspended topic.
 
-        Rules that wait for complete sources are left out while a topic of theirs is `missing`, and
-        rules over what the customer has none of.
+        Rules that wait for complete sources are left out while a topic of theirs is `missing`.
         """
         return tuple(
             rule
             for rule in self.rules
             if rule.stirred_by & stirred
-            and (not rule.needs or rule.needs & features)
             and not rule.topics & suspended
             and not (rule.is_held_incomplete and rule.topics & missing)
         )
 
     def daily_plan(
-        self,
-        suspended: frozenset[int],
-        missing: frozenset[int] = frozenset(),
-        features: int = EVERY,
+        self, suspended: frozenset[int], missing: frozenset[int] = frozenset()
     ) -> tuple[Rule, ...]:
         """Rules to look at when a day passes and nothing else: those that move by time."""
-        rules = self.plan(ALL, suspended, missing, features)
-        return tuple(rule for rule in rules if rule.moves_by_time)
+        return tuple(rule for rule in self.plan(ALL, suspended, missing) if rule.moves_by_time)
 
 
 class Override(Struct, frozen=True):

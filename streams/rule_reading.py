@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from tocsin.streams.features import feature_of
 from tocsin.streams.measure import Measure, Parameters, Unit
 from tocsin.streams.measures_signs import with_signs
 from tocsin.streams.parameter_reading import read_parameters
@@ -100,7 +99,6 @@ def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
         is_off="off" in rule and reader.flag(rule["off"], (*path, "off")),
         is_held_incomplete=read_is_held(reader, rule, path),
         counts=measure.counts,
-        needs=feature_of(measure.needs or parameters.of),
         is_plain=not (conditions or dwell_days or quiet_days),
     )
 

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.conftest import Book, day
 from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.documents import NEVER
+from tocsin.streams.ledger import ALL
 from tocsin.streams.measure import Parameters, Reading
 from tocsin.streams.measures import MEASURES
 from tocsin.streams.measures_settled import index_of
@@ -18,7 +19,8 @@ LADDER = build_ladder({1: 2_000, 2: 4_000}, 1_000)
 def reading(
     book: Book, name: str, as_of: str, parameters: Parameters, subject: str = "CNY"
 ) -> Reading:
-    """Value and turn of a measure."""
+    """Value and turn of a measure, as a day's opening finds them."""
+    book.ledger.stirred = ALL
     return MEASURES[name].read(book.ledger, subject, day(as_of), parameters, LADDER)
 
 
