@@ -183,6 +183,9 @@ def _with_orders(measure: Measure, parameters: Parameters) -> Measure:
 
 
 MONEY_IN_AND_OUT = frozenset({INVOICES, PAYMENTS})
+NET_OF_DISPUTES = MONEY_IN_AND_OUT | {ENGAGEMENTS}
+"""While engagements are on hold, a dispute that is not known must not make a customer look late."""
+
 _PARTS = {"include": frozenset({"orders", "delivered"})}
 
 MONEY_MEASURES = (
@@ -192,7 +195,7 @@ MONEY_MEASURES = (
         _overdue_amount,
         _overdue,
         parts.OVERDUE,
-        MONEY_IN_AND_OUT,
+        NET_OF_DISPUTES,
         by_currency=True,
         moves_by_time=True,
         optional=("grace",),
@@ -203,7 +206,7 @@ MONEY_MEASURES = (
         _overdue_age,
         _overdue,
         parts.OVERDUE,
-        MONEY_IN_AND_OUT,
+        NET_OF_DISPUTES,
         by_currency=True,
         moves_by_time=True,
         optional=("floor",),

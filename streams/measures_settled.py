@@ -13,9 +13,9 @@ from tocsin.streams import ledger as parts
 from tocsin.streams.documents import NEVER, Settled
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
-from tocsin.streams.measures_money import MONEY_IN_AND_OUT
+from tocsin.streams.measures_money import NET_OF_DISPUTES
 from tocsin.streams.severity import Ladder
-from tocsin.streams.sources import ENGAGEMENTS, INVOICES
+from tocsin.streams.sources import INVOICES
 
 INDEX_POINTS = (
     (-30, 10_000),
@@ -132,7 +132,6 @@ def _settled(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -
             yield delay_days, invoice_id, INVOICES, invoice.offset
 
 
-_TOPICS = MONEY_IN_AND_OUT | {ENGAGEMENTS}
 _FIGURES = {"of": frozenset({"gross", "excused"})}
 
 SETTLED_MEASURES = (
@@ -142,7 +141,7 @@ SETTLED_MEASURES = (
         _late_share,
         _settled,
         parts.SETTLED,
-        _TOPICS,
+        NET_OF_DISPUTES,
         required=("last", "minimum"),
         optional=("grace", "of"),
         words=_FIGURES,
@@ -154,7 +153,7 @@ SETTLED_MEASURES = (
         _delay_trend,
         _settled,
         parts.SETTLED,
-        _TOPICS,
+        NET_OF_DISPUTES,
         required=("last", "baseline", "minimum"),
         optional=("grace", "of"),
         words=_FIGURES,
@@ -166,7 +165,7 @@ SETTLED_MEASURES = (
         _weighted_delay,
         _settled,
         parts.SETTLED,
-        _TOPICS,
+        NET_OF_DISPUTES,
         by_currency=True,
         required=("last", "minimum"),
         optional=("of",),
@@ -179,7 +178,7 @@ SETTLED_MEASURES = (
         _payment_index,
         _settled,
         parts.SETTLED,
-        _TOPICS,
+        NET_OF_DISPUTES,
         by_currency=True,
         required=("last", "minimum"),
         optional=("of",),

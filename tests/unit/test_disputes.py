@@ -6,9 +6,12 @@ import msgspec
 import pytest
 
 from tests.unit.conftest import Book, audit, day, parse_line
+from tests.unit.test_desk import storm
 from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.convention import Convention
 from tocsin.streams.documents import Settled
+from tocsin.streams.holds import HOLD_REFUSALS
+from tocsin.streams.sources import ENGAGEMENTS
 
 INVOICE = "2025-01-10 invoice A 100 CNY due 2025-02-10"
 DISPUTE = "2025-02-01 dispute D 40 CNY of A QUALITY"
@@ -316,3 +319,11 @@ def test_a_restart_amid_a_dispute_changes_nothing() -> None:
         parts.restart()
     assert parts.log == whole.log
     assert parts.warnings == whole.warnings
+
+
+def test_while_engagements_are_on_hold_nobody_is_late_by_a_dispute_that_is_not_known() -> None:
+    book = Book()
+    book.add("2025-01-10 invoice A 300,000 CNY due 2025-02-10")
+    storm(book, ENGAGEMENTS, HOLD_REFUSALS)
+    assert book.desk.held == [ENGAGEMENTS]
+    assert {warning.rule for warning in book.add("2025-03-20 close")} <= {"source-held"}
