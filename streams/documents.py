@@ -243,6 +243,8 @@ class Summary(Struct, array_like=True):
     """Business date of the first fact."""
     points: list[int] = field(default_factory=list)
     """Of the score, by component in the order of their names (see `score`)."""
+    score_on: int = NEVER
+    """Day on which a component may give other points without any event."""
     abc: str = ""
     rfm: str = ""
     rfa: str = ""

@@ -177,7 +177,12 @@ class Scorer:
         return self._count(ledger, plan, as_of)
 
     def pass_day(self, ledger: Ledger, as_of: int) -> int:
-        """Count again what moves by time alone."""
+        """Count again what moves by time alone, if its day has come."""
+        summary = ledger.summary
+        if as_of < summary.score_on:
+            ledger.wake(summary.score_on)
+            return 0
+        summary.score_on = NEVER
         return self._count(ledger, self._daily, as_of)
 
     def review(self, ledger: Ledger, as_of: int) -> int:
@@ -185,7 +190,7 @@ class Scorer:
         summary = ledger.summary
         if classify(ledger, None if self.card is None else self.card.classes, as_of):
             ledger.is_touched = True
-        before, summary.points = summary.points, []
+        before, summary.points, summary.score_on = summary.points, [], NEVER
         changed = self._count(ledger, (), as_of)
         if summary.points != before:
             ledger.is_touched = True
@@ -206,8 +211,9 @@ class Scorer:
             is_changed = True
         for place in plan:
             given, turn = components[place].count(ledger, as_of)
-            if turn < summary.next_date:
-                summary.next_date = turn
+            if turn < summary.score_on:
+                summary.score_on = turn
+                ledger.wake(turn)
             if given != points[place]:
                 points[place] = given
                 is_changed = True
@@ -228,7 +234,7 @@ def _add_up(ledger: Ledger, card: Scorecard, points: list[int]) -> int:
 
 def _forget(ledger: Ledger) -> int:
     summary = ledger.summary
-    summary.score, summary.grade, summary.points = None, "", []
+    summary.score, summary.grade, summary.points, summary.score_on = None, "", [], NEVER
     ledger.is_touched = True
     return SCORE
 
