@@ -312,8 +312,9 @@ def test_explain_shows_the_events_the_clause_and_the_journal_record(
 
     assert found["warning"]["warning_id"] == warning.warning_id
     assert len(found["evidence"]) == len(warning.evidence)
-    ids = {value for seen in found["evidence"] for value in seen["event"].values() if value}
-    assert {evidence.id for evidence in warning.evidence} <= {i for i in ids if isinstance(i, str)}
+    values = [value for seen in found["evidence"] for value in seen["event"].values()]
+    ids = {value for value in values if isinstance(value, str)}
+    assert {evidence.id for evidence in warning.evidence} <= ids
     assert found["clause"][0].strip() == "overdue-age:"
     assert found["journal_sequence"] >= 0
     assert warning.warning_id in found["episode"]

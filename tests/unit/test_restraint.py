@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from unittest.mock import patch
+
 import pytest
 
 from tests.unit.conftest import Book, day, default_document, patched, tell
+from tocsin.streams.ledger import SCORE, Ledger
+from tocsin.streams.score import Scorer
 
 INVOICE = "2025-01-10 invoice A 300,000 CNY due 2025-02-09"
 
@@ -181,3 +186,27 @@ def test_what_is_graver_than_what_ended_is_said_in_quiet_days_too(more: int, is_
     assert [(w.as_of, w.severity) for w in raised if w.rule == "complaint-count"] == (
         [(day("2025-02-16"), "MEDIUM")] if is_said else []
     )
+
+
+def test_a_change_of_grade_is_judged_by_its_overrides_at_once_and_on_the_day() -> None:
+    """Grade E is told of an age of 8 and 21 days; without a grade that takes 15 and 31."""
+    book, grade = Book(), "E"
+    book.add(INVOICE, "2025-02-20 close")
+    assert steps(book, "overdue-age") == []
+
+    def regrade(self: Scorer, ledger: Ledger, *_: object) -> int:
+        ledger.summary.grade = grade
+        return SCORE
+
+    names = ("update", "pass_day", "review")
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(patch.object(Scorer, name, regrade))
+        book.add("2025-02-20 12:30 complaint K QUALITY")
+        assert steps(book, "overdue-age") == ["2025-02-20 RAISED FIRST_CROSSING"]
+        grade = ""
+        book.add("2025-03-05 close")  # on the 2nd it was looked at, and had lost its grade
+        assert len(steps(book, "overdue-age")) == 1
+        grade = "E"
+        book.add("2025-03-06 resolve K REJECTED")
+    assert steps(book, "overdue-age")[1:] == ["2025-03-06 ESCALATED SEVERITY_ROSE"]
