@@ -85,22 +85,23 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
         Regime(
             "DETERIORATES", 0.06, ramp_days=60, delays_days=(30, 60, 60, 90, 180), activity=0.9,
             complaints=3.0, partials=4.0, reversals=5.0, disputes=2.0, notches=6, discontent=4,
-            alert_share=0.5, breach_share=0.4,
+            alert_share=0.6, breach_share=0.4,
         ),
         Regime(
             "RECOVERS", 0.05, ramp_days=20, lasts_days=60, delays_days=(20, 35), partials=2.0,
-            notches=4, discontent=2, alert_share=0.2, breach_share=0.2,
+            notches=4, discontent=2, alert_share=0.4, breach_share=0.2,
         ),
         Regime(
             "IMPROVES", 0.03, delays_days=(30, 60), partials=3.0, notches=4, discontent=3,
             is_reversed=True,
         ),
         Regime("FALLS_SILENT", 0.05, activity=0.0, discontent=3),
+        Regime("PAUSES", 0.03, lasts_days=150, activity=0.0),
         Regime("OUTGROWS_LIMIT", 0.03, ramp_days=40, activity=4.0),
         Regime("COMPLAINS", 0.03, complaints=12.0, disputes=3.0, discontent=4),
         Regime("RETURNS", 0.03, returns=7.0),
-        Regime("CHANGES_ORDERS", 0.03, lasts_days=120, changes=15.0, service=4.0),
-        Regime("LOSES_MONEY", 0.03, lasts_days=60, service=20.0, margin_percent=-60.0),
+        Regime("CHANGES_ORDERS", 0.03, lasts_days=120, changes=120.0, service=4.0),
+        Regime("LOSES_MONEY", 0.04, lasts_days=60, service=24.0, margin_percent=-60.0),
         Regime("DISPUTES", 0.03, lasts_days=120, disputes=10.0, discontent=3),
     )  # fmt: skip
 
@@ -117,6 +118,7 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
     month_end_activity: float = 2.5  # invoices on the last three working days of a month
     complaint_share: float = 0.03  # of invoices
     complaint_delay_days: float = 13.0
+    complaint_again_share: float = 0.08  # of complaints: about the same invoice, once settled
     credit_note_share: float = 0.05
     return_share: float = 0.70  # of credit notes
     cancelled_share: float = 0.01
@@ -143,15 +145,16 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
     contact_share: float = 0.10  # at each of these ages
     contact_share_bad: float = 0.4  # more, of those who fail
     attempt_ages_days: tuple[int, ...] = (45, 75, 105)  # of silence
-    survey_share: float = 0.35  # answered, of one a quarter
+    survey_share: float = 0.45  # answered, of one a quarter
     rated_share: float = 0.25  # of customers
-    rated_if_changing_share: float = 0.7
+    rated_if_changing_share: float = 0.9
     rating_leads_days: tuple[int, ...] = (45, 20)  # half of the fall, and the whole, before
-    accounts_share: float = 0.15  # of small customers; three times as many of large ones
+    accounts_share: float = 0.15  # of small customers; three times as many of others
     weak_accounts_share: float = 0.04
     rumour_share: float = 0.05  # of customers, harmless alerts
-    lifted_share: float = 0.15  # of alarms that had a reason
-    serious_share: float = 0.3  # of breaches
+    lifted_share: float = 0.5  # of alarms that had a reason: requests are dismissed, debts paid
+    breach_share: float = 0.07  # of customers, once without a reason
+    serious_share: float = 0.35  # of breaches
     grouped_share: float = 0.08  # of customers
     group_size: float = 4.0
     judged_rule: str = "overdue-amount"  # whose first episode clerks take in hand and judge

@@ -15,8 +15,8 @@ from tocsin.agents.terminal import Terminal
 
 
 @click.command("demo")
-@click.option("--customers", default=300, show_default=True, help="Customers of the portfolio.")
-@click.option("--days", default=365, show_default=True, help="Business days that it spans.")
+@click.option("--customers", default=280, show_default=True, help="Customers of the portfolio.")
+@click.option("--days", default=550, show_default=True, help="Business days that it spans.")
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same portfolio.")
 @click.option(
     "--events",

@@ -71,8 +71,8 @@ FACT_TOPICS = (CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS, ENGAGEMENTS)
 class Wish(Struct, frozen=True, kw_only=True):
     """What the user asked to see."""
 
-    customers: int = 300
-    days: int = 365
+    customers: int = 280
+    days: int = 550  # rules look back a year: what begins and ends takes longer
     seed: int = 1
     events: Path | None = None
     language: str = "en"

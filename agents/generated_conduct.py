@@ -55,7 +55,7 @@ SETTLED = (("ACCEPTED", 35), ("PARTLY_ACCEPTED", 25), ("REJECTED", 30), ("WITHDR
 MEETS_US = (("COOPERATIVE", 45), ("ANSWERED", 30), ("UNANSWERED", 20), ("UNCOOPERATIVE", 5))
 AVOIDS_US = (("UNANSWERED", 45), ("UNCOOPERATIVE", 25), ("REFUSED_TO_PAY", 20), ("ANSWERED", 10))
 HAS_LEFT = (("UNANSWERED", 60), ("NOT_INTERESTED", 25), ("ANSWERED", 15))
-ALARMS = (("COURT", 25), ("ENFORCEMENT", 25), ("TAX", 15), ("LIEN", 15), ("INSOLVENCY", 20))
+ALARMS = (("COURT", 25), ("ENFORCEMENT", 25), ("TAX", 15), ("LIEN", 10), ("INSOLVENCY", 25))
 RUMOURS = (("REGISTRY", 50), ("INDUSTRY", 40), ("OTHER", 10))
 ALERT_TEXTS = {
     "COURT": "sued by a supplier",
@@ -150,7 +150,8 @@ class Conduct:
         if order_id is not None:
             self._order(customer, day, 0, 0)
             customer.order_id = None
-        if random.random() < assumed.change_share * self._times(customer, "changes", day):
+        changes = assumed.change_share * self._times(customer, "changes", day)
+        for _ in range(int(changes) + (random.random() < changes % 1)):
             instant = self._instant_after(day, 0, 10)
             kind = random.choice(CHANGES)
             self._say(
@@ -303,7 +304,8 @@ class Conduct:
         """Accounts of half a year, known some months after its end."""
         assumed, random, calendar = self._assumptions, self._random, self._calendar
         regime = customer.regime
-        known_share = assumed.accounts_share * (3 if customer.segment in ("KEY", "LARGE") else 1)
+        is_watched = customer.segment in ("KEY", "LARGE") or (regime is not None and regime.notches)
+        known_share = assumed.accounts_share * (3 if is_watched else 1)
         if random.random() >= known_share:
             return
         yearly = int(math.exp(customer.ln_amount) * 200 * minor_units(customer.currency))
@@ -332,19 +334,24 @@ class Conduct:
 
     def _plan_alerts(self, customer: Customer) -> None:
         assumed, random, regime = self._assumptions, self._random, customer.regime
-        if regime is not None and random.random() < regime.alert_share:
-            day = customer.change + random.randint(10, 120)
-            if regime.lasts_days:
-                day = customer.change + random.randint(5, max(regime.lasts_days - 5, 6))
-            ends = customer.regime_ends() if regime.lasts_days else None
-            lifted = None if ends is None else ends + random.randint(5, 30)
-            if lifted is None and random.random() < assumed.lifted_share:
-                lifted = day + random.randint(30, 90)
-            self._alert(customer, _draw(random, ALARMS), day, lifted)
+        is_alarming = regime is not None and random.random() < regime.alert_share
+        for _ in range(random.randint(1, 2) if is_alarming else 0):
+            self._alarm(customer)
         if random.random() < assumed.rumour_share:
             span = max(self._calendar.last - customer.joins, 1)
             day = customer.joins + int(random.random() * span)
             self._alert(customer, _draw(random, RUMOURS), day, day + random.randint(20, 90))
+
+    def _alarm(self, customer: Customer) -> None:
+        """An alert that the customer's change gave reason for."""
+        random, regime = self._random, customer.regime
+        lasts = 0 if regime is None else regime.lasts_days
+        ends = customer.regime_ends() if lasts else None
+        day = customer.change + random.randint(5, max(lasts - 5, 6) if lasts else 120)
+        lifted = None if ends is None else ends + random.randint(5, 30)
+        if lifted is None and random.random() < self._assumptions.lifted_share:
+            lifted = day + random.randint(30, 90)
+        self._alert(customer, _draw(random, ALARMS), day, lifted)
 
     def _alert(self, customer: Customer, kind: str, day: int, lifted: int | None) -> None:
         alert_id, instant, text = customer.next_id("A"), self._instant(day), ALERT_TEXTS[kind]
@@ -369,14 +376,18 @@ class Conduct:
             day += random.randint(75, 105)
 
     def _plan_breaches(self, customer: Customer) -> None:
-        random, regime = self._random, customer.regime
-        if regime is None or random.random() >= regime.breach_share:
-            return
-        lasts = regime.lasts_days or 150
-        for _ in range(random.randint(1, 3)):
-            instant = self._instant_after(customer.change + random.randint(10, lasts), 0, 5)
+        assumed, random, regime = self._assumptions, self._random, customer.regime
+        days: list[int] = []
+        if random.random() < assumed.breach_share:
+            days.append(random.randint(customer.joins, self._calendar.last))
+        if regime is not None and random.random() < regime.breach_share:
+            lasts = regime.lasts_days or 150
+            count = random.randint(1, 3)
+            days += [customer.change + random.randint(10, lasts) for _ in range(count)]
+        for day in days:
+            instant = self._instant_after(day, 0, 5)
             kind = random.choice(("PAYMENT", "PAYMENT", "ACCEPTANCE", "RESALE", "OTHER"))
-            is_serious = random.random() < self._assumptions.serious_share
+            is_serious = random.random() < assumed.serious_share
             breach_id = customer.next_id("B")
             self._say(
                 instant,

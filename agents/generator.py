@@ -274,10 +274,18 @@ class Portfolio:
         share = assumed.complaint_share * self._times(customer, "complaints", day)
         if random.random() >= share:
             return 0.0
-        kind = random.choice(KINDS)
-        complaint_id = customer.next_id("K")
         opened = self._instant_after(day, 2, 25)
-        text = random.choice(COMPLAINT_TEXTS[kind])
+        kind = random.choice(KINDS)
+        resolved = self._complaint(customer, invoice_id, kind, opened)
+        if random.random() < assumed.complaint_again_share:
+            again = resolved + random.randint(2, 20) * MS_PER_DAY
+            self._complaint(customer, invoice_id, kind, again)
+        return random.uniform(0.5, 1.5) * assumed.complaint_delay_days
+
+    def _complaint(self, customer: Customer, invoice_id: str, kind: str, opened: int) -> int:
+        """Write a complaint and its end; return the instant of the latter."""
+        random = self._random
+        complaint_id, text = customer.next_id("K"), random.choice(COMPLAINT_TEXTS[kind])
         self._put(
             COMPLAINTS,
             opened,
@@ -292,7 +300,7 @@ class Portfolio:
             ComplaintResolved(customer.customer_id, complaint_id, resolved, outcome),
             random,
         )
-        return random.uniform(0.5, 1.5) * assumed.complaint_delay_days
+        return resolved
 
     def _credit(
         self, customer: Customer, invoice_id: str, day: int, pay_day: int, amount: int

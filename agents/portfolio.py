@@ -22,6 +22,8 @@ OPENS_AT_MINUTES = 8 * 60
 OFFICE_MINUTES = 10 * 60
 DAYS_MAX = 3650
 CUSTOMERS_MAX = 1_000_000
+GIANTS = 0.05  # of customers, the largest
+CHANGES_MUCH = 10
 
 SIZES = (("KEY", 0.01), ("LARGE", 0.10), ("MEDIUM", 0.40), ("SMALL", 1.0))
 COUNTRIES = ("CN", "DE", "FR", "NL", "GB", "IT", "PL", "US", "JP", "SG")
@@ -259,7 +261,7 @@ def _draw(
     is_later = random.random() < assumptions.joined_later_share
     joins = request.first + (int(random.random() * request.days * 0.6) if is_later else 0)
     regime = _draw_regime(place, assumptions, random)
-    change = request.first + int(request.days * random.uniform(0.25, 0.85))
+    change = request.first + int(request.days * random.uniform(0.2, 0.85))
     is_other = random.random() < assumptions.second_currency_share
     other = "USD" if request.currency != "USD" else "EUR"
     terms = random.choices(assumptions.terms_days, assumptions.terms_shares)[0]
@@ -293,8 +295,9 @@ def _draw_regime(place: float, assumptions: Assumptions, random: Random) -> Regi
     drawn = random.random()
     for regime in assumptions.regimes:
         if drawn < regime.share:
-            # A giant that grows would be most of the portfolio.
-            return None if regime.activity > 1 and place < 0.05 else regime
+            # A giant that grows, or never knows what it wants, would be most of the portfolio.
+            is_much = regime.activity > 1 or regime.changes > CHANGES_MUCH
+            return None if is_much and place < GIANTS else regime
         drawn -= regime.share
     return None
 
