@@ -30,13 +30,16 @@ def _amount_share(
         return None, NEVER
     value = amount * 10_000 // total
     # As days leave the window the part weighs more, until it leaves itself or too little is left.
-    higher = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
-    turn = whole.shrinks_to(amount * 10_000 // higher[0], length, as_of) if higher else NEVER
-    held = [rung.hold_at for rung in ladder.rungs if rung.hold_at <= value]
-    if held:
-        eases = part.shrinks_to((held[-1] * total - 1) // 10_000, length, as_of)
-        turn = min(turn, eases, whole.shrinks_to(least - 1, length, as_of))
-    return value, turn
+    turn = NEVER
+    for rung in ladder.rungs:
+        if rung.raise_at > value:
+            turn = whole.falls_to(amount * 10_000 // rung.raise_at, length, as_of, total)
+            break
+    if value < ladder.clear_at:
+        return value, turn
+    held = max([rung.hold_at for rung in ladder.rungs if rung.hold_at <= value])
+    eases = part.falls_to((held * total - 1) // 10_000, length, as_of, amount)
+    return value, min(turn, eases, whole.falls_to(least - 1, length, as_of, total))
 
 
 def _turnover_shortfall(
