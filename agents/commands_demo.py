@@ -38,7 +38,7 @@ def demo(
     is_exit: bool,
     language: str,
 ) -> Exit:
-    """Load a year of a portfolio, go live, warn, and prove that nothing was lost or doubled.
+    """Load the history of a portfolio, go live, warn, and prove that nothing was lost or doubled.
 
     Starts Kafka, ClickHouse, worker and audit under the data folder. Exit code 1 if the warnings
     topic, ClickHouse and a replay do not agree.
