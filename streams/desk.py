@@ -178,8 +178,9 @@ class Desk:
         if policy is None:
             raise PolicyMissing("a fact arrived before any policy: publish one, then start again")
         customer_id = event.customer_id
-        ledger = self.ledgers.get(customer_id)
+        ledger = self.ledgers.find(customer_id)
         refusal = check(event, timestamp)
+        is_new = ledger is None
         if ledger is None and refusal is None:
             refusal = check_id("customer_id", customer_id)
             ledger = Ledger(customer_id)
@@ -198,7 +199,8 @@ class Desk:
             return None
         if isinstance(outcome, Refusal):
             return outcome
-        self.ledgers[customer_id] = ledger
+        if is_new:
+            self.ledgers[customer_id] = ledger
         ledger.is_touched = True
         if before == NEVER:
             ledger.wake(self._scorer.next_review(summary, self._today.date))

@@ -128,6 +128,13 @@ class Ledgers(MutableMapping[str, Ledger]):
         self._fresh[customer_id] = ledger
         return ledger
 
+    def find(self, customer_id: str) -> Ledger | None:
+        """The ledger of a customer, if there is one: `get` without the mapping's detours."""
+        ledger = self._fresh.get(customer_id)
+        if ledger is None and customer_id in self:
+            ledger = self[customer_id]
+        return ledger
+
     def __setitem__(self, customer_id: str, ledger: Ledger) -> None:
         if customer_id not in self._fresh:
             self._resting.pop(customer_id, None)

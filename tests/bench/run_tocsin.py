@@ -121,7 +121,7 @@ def build(run: str, bootstrap_servers: str, events: int, prefix: str) -> App:
                 states[customer_id] = state
             agent_s += time.thread_time() - turn
 
-    @app.timer(0.01)
+    @app.timer(0.05)
     async def end() -> None:
         committer = app.runtime.committer
         if committer.records >= events:

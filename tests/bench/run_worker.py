@@ -41,7 +41,7 @@ def main(records: int) -> None:
     committer = app.runtime.committer
     seal = committer.seal = Clocked(committer.seal)
 
-    @app.timer(0.01)
+    @app.timer(0.05)
     async def end() -> None:
         if committer.records >= records:
             window.report(
