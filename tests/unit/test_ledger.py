@@ -11,6 +11,7 @@ from tests.unit.conftest import Book, audit, day, parse_line
 from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.convention import Convention
 from tocsin.streams.desk import Step
+from tocsin.streams.documents import NEVER
 
 
 def open_items(book: Book) -> dict[str, int]:
@@ -114,6 +115,10 @@ def test_a_reversal_undoes_exactly() -> None:
     assert reversed_funds.is_reversed
     assert book.ledger.summary.tallies.pop("bounced") == {day("2025-01-14"): 1}
     book.ledger.summary.document_count -= 1
+    # That it bounced is told, and stays told.
+    assert list(book.ledger.summary.episodes) == ["bounced-payments:"]
+    book.ledger.summary.episodes.clear()
+    book.ledger.summary.open_episodes, book.ledger.summary.repeat_on = 0, NEVER
     assert snapshot(book) == before
 
 
