@@ -125,6 +125,7 @@ async def measure(parts: Sequence[str], options: Options) -> dict[str, dict[str,
             if name in parts:
                 tell(f"measuring {name}")
                 results[name] = await figure.measure(broker, options)
+                tell(f"{name}: {json.dumps(results[name])}")
     return results
 
 
