@@ -24,7 +24,10 @@ _NAMED_MAX = 5
 
 
 class _Count(Struct, frozen=True):
-    """How many of the signs hold."""
+    """How many of the signs hold; no more are looked at once `clear_at` is out of reach.
+
+    Those that are left then can't matter before one of the others changes, which wakes or stirs.
+    """
 
     signs: tuple[Condition, ...]
 
@@ -33,13 +36,25 @@ class _Count(Struct, frozen=True):
     ) -> Reading:
         count, wake, stirred = 0, NEVER, ledger.stirred
         ledger.stirred = ALL  # what a measure knows from its last reading may be older
-        for sign in self.signs:
+        tallies = ledger.summary.tallies
+        signs = [sign for sign in self.signs if not _is_idle(sign, tallies)]
+        left = len(signs)
+        for sign in signs:
+            if count + left < ladder.clear_at:
+                break
             is_met, turn = _look(ledger, sign, as_of)
             count += is_met
+            left -= 1
             if turn < wake:
                 wake = turn
         ledger.stirred = stirred
         return count, wake
+
+
+def _is_idle(sign: Condition, tallies: dict[str, dict[int, int]]) -> bool:
+    """Whether a sign asks for at least some of what was never counted."""
+    counts = sign.measure.counts
+    return bool(counts) and counts not in tallies and sign.bounds[""].at_least is not None
 
 
 def _look(ledger: Ledger, sign: Condition, as_of: int) -> tuple[bool, int]:
