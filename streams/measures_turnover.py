@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 
 from tocsin.streams import ledger as parts
@@ -12,6 +13,9 @@ from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.severity import Ladder
 from tocsin.streams.sources import ENGAGEMENTS, INVOICES
 from tocsin.streams.turnover import DEDUCTIONS
+
+LOOK_AHEAD = 8
+"""Days that leave a window over which a share's turn is looked for; then it is looked at anew."""
 
 
 def _amount_share(
@@ -29,17 +33,20 @@ def _amount_share(
     if total < least:
         return None, NEVER
     value = amount * 10_000 // total
-    # As days leave the window the part weighs more, until it leaves itself or too little is left.
-    turn = NEVER
-    for rung in ladder.rungs:
-        if rung.raise_at > value:
-            turn = whole.falls_to(amount * 10_000 // rung.raise_at, length, as_of, total)
-            break
-    if value < ladder.clear_at:
-        return value, turn
-    held = max([rung.hold_at for rung in ladder.rungs if rung.hold_at <= value])
-    eases = part.falls_to((held * total - 1) // 10_000, length, as_of, amount)
-    return value, min(turn, eases, whole.falls_to(least - 1, length, as_of, total))
+    rises = min([rung.raise_at for rung in ladder.rungs if rung.raise_at > value], default=NEVER)
+    eases = max([rung.hold_at for rung in ladder.rungs if rung.hold_at <= value], default=0)
+    after = as_of - length
+    first, begin = bisect_right(part.days, after), bisect_right(whole.days, after)
+    leaving = {*part.days[first : first + LOOK_AHEAD], *whole.days[begin : begin + LOOK_AHEAD]}
+    day = NEVER
+    for day in sorted(leaving)[:LOOK_AHEAD]:
+        amount -= part.counts.get(day, 0)
+        total -= whole.counts.get(day, 0)
+        if total < least:
+            return value, (day + length if eases else NEVER)
+        if not eases * total <= amount * 10_000 < rises * total:
+            return value, day + length
+    return value, (day + length if len(leaving) >= LOOK_AHEAD else NEVER)
 
 
 def _turnover_shortfall(

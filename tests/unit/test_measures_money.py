@@ -292,8 +292,8 @@ def test_deductions_are_measured_against_what_was_invoiced() -> None:
     )
     parameters = Parameters(of="deductions", per="invoiced", window_days=30)
     assert value(book, "amount_share", "2025-01-12", parameters) == 700
-    # On 9 February the invoice leaves the window, and what it was compared with with it.
-    assert reading(book, "amount_share", "2025-01-12", parameters)[1] == day("2025-02-09")
+    # On 9 February the invoice leaves the window, and with it what the credit was compared with.
+    assert reading(book, "amount_share", "2025-01-12", parameters)[1] == NEVER
 
 
 SPEND = Parameters(window_days=30, floor_minor={"CNY": 10_000})
@@ -331,3 +331,18 @@ def test_measures_that_only_events_change_never_ask_for_a_day() -> None:
             assert (
                 measure.read(book.ledger, "CNY", day("2025-01-04"), parameters, LADDER)[1] == NEVER
             )
+
+
+def test_a_share_says_the_day_on_which_older_invoices_take_it_over_a_threshold() -> None:
+    """A good invoice leaves first: from then on the loss on the second one is all there is."""
+    book = Book()
+    book.add(
+        "2025-01-10 invoice A 100 CNY due 2025-02-10 cost 10",
+        "2025-01-20 invoice B 100 CNY due 2025-02-10 cost 50",
+    )
+    assert reading(book, "amount_share", "2025-01-20", COST) == (3_000, day("2025-02-09"))
+    assert reading(book, "amount_share", "2025-02-09", COST) == (5_000, day("2025-02-19"))
+    for number in range(12):
+        book.add(f"2025-02-{10 + number} invoice C{number} 100 CNY due 2025-03-10 cost 25")
+    found, turn = reading(book, "amount_share", "2025-02-21", COST)
+    assert (found, turn) == (2_500, day("2025-03-19")), "eight days ahead it is looked at anew"
