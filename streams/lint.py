@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.measure import Unit
 from tocsin.streams.policy import Policy, Problem, Rule
-from tocsin.streams.severity import SEVERITY_NAMES, Ladder
+from tocsin.streams.severity import SEVERITIES, SEVERITY_NAMES, Ladder
 
 SHARES = frozenset(
     {
@@ -25,6 +25,8 @@ SHARES = frozenset(
 """Measures in basis points that are a part of a whole, and so never exceed it."""
 WITHIN_WINDOW = frozenset({"purchase_gap"})
 """Measures in days that never exceed their window."""
+WATCHES = frozenset({"documents_beyond_limit"})
+"""Measures that every policy must watch, and that are silent in good health."""
 _HIGHEST = {Unit.POINTS: 100, Unit.GRADE: 4}
 _WHOLE_BASIS_POINTS = 10_000
 
@@ -58,18 +60,17 @@ class Fired:
         """Rules that never fired, and severities that were never reached; `history` names it."""
         found = []
         for rule in policy.rules:
-            seen = {severity for name, severity in self._seen if name == rule.name}
-            steps = {rung.severity for ladder in rule.ladders.values() for rung in ladder.rungs}
-            if rule.is_off:
+            if rule.is_off or rule.measure.name in WATCHES:
                 continue
+            seen = {SEVERITIES[severity] for name, severity in self._seen if name == rule.name}
             if not seen:
                 text = f"never fired in {history}: lower raise_at, or drop the rule if it is idle"
                 found.append(Problem(("rules", rule.name), text))
                 continue
-            for step in sorted(steps):
-                if SEVERITY_NAMES[step] not in seen:
-                    text = f"was never reached in {history}: lower it, or leave it out"
-                    found.append(_problem(rule, "raise_at", text, SEVERITY_NAMES[step]))
+            steps = {rung.severity for ladder in rule.ladders.values() for rung in ladder.rungs}
+            for step in sorted(step for step in steps if step > max(seen)):
+                text = f"was never reached in {history}: lower it, or leave it out"
+                found.append(_problem(rule, "raise_at", text, SEVERITY_NAMES[step]))
         return found
 
 

@@ -161,6 +161,13 @@ def test_a_history_tells_what_never_fires_and_what_is_never_reached() -> None:
     assert "rules.overdue-age.raise_at.CRITICAL: was never reached" in "\n".join(found)
     assert not any(line.startswith("rules.overdue-age:") for line in found)
     assert not any(line.startswith("rules.overdue-age.raise_at.LOW") for line in found)
+    assert not any(line.startswith("rules.ledger-limit-exceeded") for line in found)
+
+
+def test_a_severity_that_was_passed_over_was_reached() -> None:
+    facts = history("2025-01-10 invoice INV-1 3,000,000.00 CNY due 2025-02-09", "2025-02-26 close")
+    found = [line for line in told(default_policy_text(), facts) if ".overdue-amount." in line]
+    assert [line.split(":")[0] for line in found] == ["rules.overdue-amount.raise_at.CRITICAL"]
 
 
 @pytest.mark.parametrize(
