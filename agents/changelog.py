@@ -97,7 +97,13 @@ async def _reading(
         end = (await consumer.end_offsets([source]))[source]
         yield consumer, source, first, end
     finally:
-        await consumer.stop()
+        try:
+            await consumer.stop()
+        except asyncio.CancelledError:
+            # aiokafka lets the end of a fetch that it cancels itself, amid a retry, out of here.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
 
 
 async def _from(
