@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tocsin.streams.documents import Episode
+from tocsin.streams.documents import NEVER, Episode
 from tocsin.streams.ledger import ALL, Ledger
 from tocsin.streams.policy import Condition, Rule
 from tocsin.streams.restraint import first_unmet, restrain
@@ -36,7 +36,7 @@ class Finding(Struct, frozen=True, gc=False):
 def assess(
     ledger: Ledger, rules: tuple[Rule, ...], as_of: int, *, is_opening: bool = False
 ) -> list[Finding]:
-    """Findings of `rules` as of an epoch day; wakes the ledger when one could change by itself.
+    """Findings of `rules` as of an epoch day; notes when one could change by itself, and wakes.
 
     `is_opening` says that this day has just begun.
     """
@@ -44,27 +44,28 @@ def assess(
     found = []
     wake, episodes, open_rules = summary.next_date, summary.episodes, ledger.open_rules
     accounts, stirred = summary.accounts, ledger.stirred
-    tallies = summary.tallies
+    tallies, turns = summary.tallies, summary.turns
     for rule in rules:
         if rule.counts and rule.counts not in tallies and rule.key not in open_rules:
             continue
         ladder, read, parameters = rule.ladder, rule.read, rule.parameters
+        next_turn = NEVER
         # A measure may build on its last reading, which conditions may have spared.
         ledger.stirred = ALL if rule.conditions else stirred
         for subject in accounts if rule.by_currency else _WHOLE:
             if rule.conditions and rule.key not in open_rules:
                 unmet, turn = first_unmet(ledger, rule, subject, as_of)
                 if unmet is not None:
-                    if turn < wake:
-                        wake = turn
+                    if turn < next_turn:
+                        next_turn = turn
                     continue
             if rule.ladder is None:
                 ladder = rule.ladders.get(subject)
             value: int | None = None
             if ladder is not None:
                 value, turn = read(ledger, subject, as_of, parameters, ladder)
-                if turn < wake:
-                    wake = turn
+                if turn < next_turn:
+                    next_turn = turn
             is_below = ladder is None or value is None or value < ladder.lowest
             if is_below and rule.key not in open_rules:
                 continue
@@ -79,8 +80,8 @@ def assess(
                 level, unmet, turn = restrain(
                     ledger, rule, subject, level, ladder, as_of, is_opening=is_opening
                 )
-                if turn < wake:
-                    wake = turn
+                if turn < next_turn:
+                    next_turn = turn
                 episode = episodes.get(rule.key + subject)
             if episode is None or level != current:
                 if level or current:
@@ -91,6 +92,11 @@ def assess(
                     ledger.repeat(repeat_on)
                     continue
                 found.append(Finding(rule, subject, value, level, ladder, episode))
+        # After an event, a measure may leave out a turn that was found before and is early enough.
+        if next_turn < turns.get(rule.number, NEVER):
+            turns[rule.number] = next_turn
+            if next_turn < wake:
+                wake = next_turn
     ledger.stirred = stirred
     if wake < summary.next_date:
         summary.next_date = wake

@@ -24,7 +24,7 @@ from tocsin.streams.evolve import evolve
 from tocsin.streams.folding import UNCHANGED, Today
 from tocsin.streams.forgetting import forget
 from tocsin.streams.handling import rewake
-from tocsin.streams.ledger import ALL, LIMITED, Ledger
+from tocsin.streams.ledger import ALL, LIMITED, OVERDUE, SCORE, Ledger
 from tocsin.streams.ledgers import REST_DAYS, Ledgers
 from tocsin.streams.muting import mute
 from tocsin.streams.plans import Plans
@@ -340,23 +340,31 @@ class Desk:
         moment = Moment(
             today, sweep.at, self.state.phase, policy, is_policy_change=sweep.kind == _POLICY
         )
+        is_short = is_daily and today < summary.repeat_on and today < summary.prune_on
         if today >= summary.prune_on:
             forget(ledger, today, self.convention.horizon_days)
             ledger.is_touched = True
         plans = self._plans
         met = plans.met(ledger)
-        is_short = today < summary.repeat_on and is_daily
         if not is_short:
             summary.repeat_on = NEVER
             rewake(ledger, today)
         review_on = self._scorer.next_review(summary, today)
-        summary.next_date = min(summary.prune_on, summary.repeat_on, review_on)
+        summary.next_date = min(
+            summary.prune_on, summary.repeat_on, review_on, ledger.next_past_due(today)
+        )
         ledger.stirred = ALL
-        self._score(ledger, is_daily=is_daily)
+        stirred = self._score(ledger, is_daily=is_daily)
         now_met = plans.met(ledger)
         replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
-        is_short = is_short and replanned is None
-        rules = plans.daily(now_met) if is_short else plans.after(now_met, ALL)
+        if is_short and replanned is None:
+            if ledger.is_newly_past_due(today):
+                stirred |= OVERDUE
+            rules = plans.turned(now_met, stirred, ledger, today)
+        else:
+            summary.turns.clear()
+            rules = plans.after(now_met, ALL)
+        summary.next_date = min(summary.next_date, *summary.turns.values(), NEVER)
         findings = assess(ledger, rules, today, is_opening=is_daily)
         self._advance(ledger, findings, moment, replanned)
         self._schedule(ledger)
@@ -364,17 +372,22 @@ class Desk:
             ledger.is_touched = True
             self.touched[ledger.customer_id] = ledger
 
-    def _score(self, ledger: Ledger, *, is_daily: bool) -> None:
-        """Bring score and classes up to date; as they are while a source that they read is held."""
+    def _score(self, ledger: Ledger, *, is_daily: bool) -> int:
+        """Bring score and classes up to date; as they are while a source that they read is held.
+
+        Returns SCORE if anything of it may have changed.
+        """
         scorer, today = self._scorer, self._today.date
         if self._is_scored or not scorer.card:
             if not is_daily or scorer.is_review(ledger.summary, today):
                 scorer.review(ledger, today)
-            elif scorer.card:
-                scorer.pass_day(ledger, today)
+                return SCORE
+            if scorer.card:
+                return scorer.pass_day(ledger, today)
         elif not is_daily:
             ledger.summary.points = []  # perhaps another policy's: counted anew after the hold
             ledger.is_touched = True
+        return 0
 
     def _load(self, document: str) -> Policy:
         policy, problems = load_policy(document, self.convention.horizon_days)

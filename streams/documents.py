@@ -237,6 +237,8 @@ class Summary(Struct, array_like=True):
     figures: dict[str, int] = field(default_factory=dict)
     """Single numbers by name, such as an agency's latest rating."""
     silences: dict[str, Silence] = field(default_factory=dict)
+    turns: dict[int, int] = field(default_factory=dict)
+    """Days on which rules may be crossed by time alone, by the rules' numbers."""
     score: int | None = None
     grade: str = ""
     known_since: int = 0

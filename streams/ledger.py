@@ -176,6 +176,19 @@ class Ledger:
         if summary.prune_on == NEVER:
             self.prune(today + horizon_days + 1)
 
+    def is_newly_past_due(self, today: int) -> bool:
+        """Whether an open item fell due on the day before `today`."""
+        return any(today - 1 in shelf.items for shelf in self.shelves.values())
+
+    def next_past_due(self, today: int) -> int:
+        """The next day after `today` on which an open item begins to be past due."""
+        found = NEVER
+        for shelf in self.shelves.values():
+            place = bisect_left(shelf.days, today)
+            if place < len(shelf.days) and shelf.days[place] + 1 < found:
+                found = shelf.days[place] + 1
+        return found
+
     def prune(self, day: int) -> None:
         """Have what is too old forgotten on `day`, unless that happens earlier anyhow."""
         if day < self.summary.prune_on:

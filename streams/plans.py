@@ -21,7 +21,7 @@ class Plans:
         self._met: dict[tuple[str | None, str | None, str, str], int] = {}
         self._variants: dict[int, Variant] = {}
         self._stirred: dict[int, dict[int, tuple[Rule, ...]]] = {}
-        self._daily: dict[int, tuple[Rule, ...]] = {}
+        self._timed: dict[int, dict[int, Rule]] = {}
 
     def met(self, ledger: Ledger) -> int:
         """Which overrides the customer meets as it is now."""
@@ -55,9 +55,22 @@ class Plans:
             rules = plans[stirred] = self.variant(met).plan(stirred, self._suspended, self._missing)
         return rules
 
-    def daily(self, met: int) -> tuple[Rule, ...]:
-        """Rules to look at when a day passes and nothing else."""
-        rules = self._daily.get(met)
-        if rules is None:
-            rules = self._daily[met] = self.variant(met).daily_plan(self._suspended, self._missing)
-        return rules
+    def turned(self, met: int, stirred: int, ledger: Ledger, today: int) -> tuple[Rule, ...]:
+        """Rules to look at on a new day: those stirred by it, and those whose turn has come.
+
+        Turns that have come are taken off the ledger: looking at a rule gives its next one.
+        """
+        timed = self._timed.get(met)
+        if timed is None:
+            timed = self._timed[met] = self.variant(met).timed_plan(self._suspended, self._missing)
+        turns = ledger.summary.turns
+        come = [number for number, day in turns.items() if day <= today]
+        for number in come:
+            del turns[number]
+        stirring = self.after(met, stirred) if stirred else ()
+        numbers = {number for number in come if number in timed}
+        if not numbers:
+            return stirring
+        numbers.update(rule.number for rule in stirring)
+        found = {rule.number: rule for rule in stirring}
+        return tuple(found.get(number) or timed[number] for number in sorted(numbers))

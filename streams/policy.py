@@ -133,6 +133,8 @@ class Rule(Struct, frozen=True):
     """The tally without which there is nothing to look at, if it is about one."""
     is_plain: bool = True
     """Neither conditions nor dwell nor quiet days: the value alone decides."""
+    number: int = 0
+    """Its place in the policy, under which a ledger keeps the day of its next turn."""
 
 
 class Variant(Struct, frozen=True):
@@ -156,11 +158,13 @@ class Variant(Struct, frozen=True):
             and not (rule.is_held_incomplete and rule.topics & missing)
         )
 
-    def daily_plan(
+    def timed_plan(
         self, suspended: frozenset[int], missing: frozenset[int] = frozenset()
-    ) -> tuple[Rule, ...]:
-        """Rules to look at when a day passes and nothing else: those that move by time."""
-        return tuple(rule for rule in self.plan(ALL, suspended, missing) if rule.moves_by_time)
+    ) -> dict[int, Rule]:
+        """Rules that may be looked at because their day has come, by their numbers."""
+        return {
+            rule.number: rule for rule in self.plan(ALL, suspended, missing) if rule.moves_by_time
+        }
 
 
 class Override(Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from tocsin.streams.measures_score import score_measures
 from tocsin.streams.override_reading import read_overrides
@@ -53,13 +54,14 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
         reader.measures = {**reader.measures, **score_measures(card)}
     rules = _rules(reader, rules_plain)
     overrides, variants = read_overrides(reader, top.get("overrides", []), rules_plain, rules)
+    numbers = {rule.name: number for number, rule in enumerate(rules)}
     return Policy(
         name=reader.matching(top, "name", (), NAME, NAMING),
         version=_version(reader, top.get("version", 1)),
         reporting_currency=reader.currency(
             top.get("reporting_currency", "CNY"), ("reporting_currency",)
         ),
-        rules=tuple(rules),
+        rules=tuple(structs.replace(rule, number=numbers[rule.name]) for rule in rules),
         cleared=said["cleared"],
         withdrawn=said["withdrawn"],
         digest=said["digest"],
@@ -68,7 +70,10 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
         digest_action_text=said["digest_action"],
         hash=document_hash,
         overrides=overrides,
-        variants=variants,
+        variants={
+            name: {met: structs.replace(form, number=numbers[name]) for met, form in forms.items()}
+            for name, forms in variants.items()
+        },
         inhibitors={rule.name: rule.inhibited_by for rule in rules if rule.inhibited_by},
         scorecard=card,
         sources=read_sources(reader, sources_plain),

@@ -36,20 +36,14 @@ def restrain(
         if unmet is not None:
             level = 0
     key = rule.key + subject
-    episode = ledger.summary.episodes.get(key)
+    hushed = _hushed(ledger, rule, key, as_of)
     if rule.dwell_days:
-        level = _dwell(ledger, rule, key, level, ladder, as_of if is_opening else as_of + 1, as_of)
-    if (
-        rule.quiet_days
-        and level
-        and episode is not None
-        and episode.ordinal
-        and not episode.severity
-    ):
-        until = episode.warned_on + rule.quiet_days
-        if as_of < until and level <= episode.ended_at:
-            ledger.repeat(until)
-            level = 0
+        first_whole = as_of if is_opening else as_of + 1
+        level = _dwell(ledger, rule, key, level, ladder, first_whole, as_of, hushed)
+    elif level <= hushed:
+        if level:
+            _await_quiet(ledger, rule, key)
+        level = 0
     return level, unmet, turn
 
 
@@ -126,8 +120,27 @@ def _read(
     return condition.measure.read(ledger, subject, as_of, condition.parameters, bounds.ladder)
 
 
+def _hushed(ledger: Ledger, rule: Rule, key: str, as_of: int) -> int:
+    """The gravest severity that quiet days keep from beginning; 0 if none."""
+    episode = ledger.summary.episodes.get(key)
+    if not rule.quiet_days or episode is None or not episode.ordinal or episode.severity:
+        return 0
+    return episode.ended_at if as_of < episode.warned_on + rule.quiet_days else 0
+
+
+def _await_quiet(ledger: Ledger, rule: Rule, key: str) -> None:
+    ledger.repeat(ledger.summary.episodes[key].warned_on + rule.quiet_days)
+
+
 def _dwell(
-    ledger: Ledger, rule: Rule, key: str, level: int, ladder: Ladder, first_whole: int, as_of: int
+    ledger: Ledger,
+    rule: Rule,
+    key: str,
+    level: int,
+    ladder: Ladder,
+    first_whole: int,
+    as_of: int,
+    hushed: int,
 ) -> int:
     """The gravest severity that has lasted; notes since when those above it have been reached."""
     episodes = ledger.summary.episodes
@@ -135,15 +148,19 @@ def _dwell(
     current = 0 if episode is None else episode.severity
     since = {} if episode is None or episode.crossed is None else episode.crossed
     reached = min(level, current)
-    waiting: dict[int, int] = {}
-    for rung in ladder.rungs:
-        if current < rung.severity <= level:
-            day = since.get(rung.severity, first_whole)
-            if as_of >= day + rule.dwell_days:
-                reached = rung.severity
-            else:
-                waiting[rung.severity] = day
-                ledger.repeat(day + rule.dwell_days)
+    crossed = {
+        rung.severity: since.get(rung.severity, first_whole)
+        for rung in ladder.rungs
+        if current < rung.severity <= level
+    }
+    for severity, day in crossed.items():
+        if as_of < day + rule.dwell_days:
+            ledger.repeat(day + rule.dwell_days)
+        elif severity > hushed:
+            reached = severity
+        else:  # what has lasted goes on lasting while it may not be said
+            _await_quiet(ledger, rule, key)
+    waiting = {severity: day for severity, day in crossed.items() if severity > reached}
     if waiting != since:
         _note(ledger, key, waiting, is_raised=reached > 0)
     return reached

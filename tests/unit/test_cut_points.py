@@ -1,4 +1,4 @@
-"""Proposed cut points: as equal as ties allow, always rising, none where the population has none."""
+"""Proposed cut points: as equal as ties allow, always rising, none without a population."""
 
 from __future__ import annotations
 

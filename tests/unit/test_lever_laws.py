@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.conftest import Book, merge
@@ -139,7 +139,7 @@ def looking_at_everything_always() -> Iterator[None]:
 
     with (
         patch.object(Plans, "after", lambda self, met, _, *more: after(self, met, ALL, *more)),
-        patch.object(Plans, "daily", lambda self, met, *more: after(self, met, ALL, *more)),
+        patch.object(Plans, "turned", lambda self, met, *_: after(self, met, ALL)),
         patch.object(Desk, "_schedule", schedule),
         patch.object(desk, "assess", assess_all),
     ):
@@ -147,6 +147,8 @@ def looking_at_everything_always() -> Iterator[None]:
 
 
 @LAW
+@example(seed=9032)  # a crossing lasts while quiet days keep it from being said
+@example(seed=1109)
 @given(seed=SEEDS)
 def test_looking_only_when_something_could_change_misses_nothing(seed: int) -> None:
     facts = handled(seed, 120)

@@ -40,6 +40,7 @@ DECIDED = frozenset(
         "open_episodes",
         "points",
         "repeat_on",
+        "turns",
         "rfa",
         "rfm",
         "score",
