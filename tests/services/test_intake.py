@@ -439,7 +439,7 @@ def direct(
 
 
 def with_the_rarest(facts: list[Fact]) -> list[Fact]:
-    """The facts, and before the last what a small portfolio may lack: ends of silences, verdicts."""
+    """The facts, and before the last what small portfolios lack: ends of silences, verdicts."""
     *others, last = facts
     at = last.instant
     customer: str = others[0].event.customer_id  # type: ignore[union-attr]  # no control event
