@@ -14,7 +14,9 @@ from enum import Enum, auto
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka.errors import ProducerFenced
+from aiokafka.record.memory_records import MemoryRecords
 
+from tocsin.agents.batches import LineBatch
 from tocsin.agents.faust_runtime import LightRecord
 from tocsin.agents.merger import Source
 
@@ -174,6 +176,15 @@ class Batch:
         return record
 
 
+def _unpacked(batch: LineBatch) -> list[dict[str, Any]]:
+    """What a broker reads in a batch that was packed whole."""
+    records = MemoryRecords(bytes(batch._build())).next_batch()
+    return [
+        {"timestamp": r.timestamp, "key": r.key, "value": r.value, "headers": r.headers}
+        for r in records
+    ]
+
+
 class Producer:
     """A transactional producer, as far as the committer uses one."""
 
@@ -188,14 +199,16 @@ class Producer:
     async def begin_transaction(self) -> None:
         """Nothing happens at the broker before the first request."""
 
-    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Task[None]:
+    async def send_batch(
+        self, batch: Batch | LineBatch, topic: str, *, partition: int
+    ) -> asyncio.Task[None]:
         """Send; what is returned ends when it is delivered."""
         return asyncio.create_task(self._deliver(batch, Source(topic, partition)))
 
-    async def _deliver(self, batch: Batch, place: Source) -> None:
+    async def _deliver(self, batch: Batch | LineBatch, place: Source) -> None:
         await self._process.pass_time()
         unit = self._broker.unit_of(self._id, self._epoch)
-        for record in batch.records:
+        for record in batch.records if isinstance(batch, Batch) else _unpacked(batch):
             self._broker.append(place, **record, unit=unit)
         await self._process.pass_time()
 

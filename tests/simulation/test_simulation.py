@@ -29,6 +29,7 @@ from tocsin.agents.transactions import Committer
 from tocsin.schemas import catalog
 from tocsin.streams import events
 from tocsin.streams.policy import canonical
+from tocsin.streams.policy_reading import load_policy
 
 SCHEDULES = int(os.environ.get("TOCSIN_SIMULATION_SCHEDULES", "300"))
 FACTS = 30
@@ -43,7 +44,13 @@ def policy() -> str:
     """The default policy with a few rules only, as canonical JSON."""
     plain = msgspec.json.decode(default_document())
     plain["rules"] = {name: plain["rules"][name] for name in RULES}
-    return canonical(plain)
+    del plain["overrides"]
+    for rule in plain["rules"].values():
+        rule.pop("inhibited_by", None)
+    document = canonical(plain)
+    built, problems = load_policy(document, worker.CONVENTION.horizon_days)
+    assert built is not None, problems
+    return document
 
 
 POLICY = policy()

@@ -31,7 +31,7 @@ CHUNK_RECORDS = 6
 FETCH_RECORDS_MAX = 5
 POLL_S = 0.2
 CODEC = Codec(FileRegistry())
-CONVENTION = Convention(zone="Asia/Shanghai", horizon_days=60)
+CONVENTION = Convention(zone="Asia/Shanghai")
 ROUTES = Routes.of(lambda topic: topic.name)
 TOPICS = tuple(topic.name for topic in catalog.SOURCES)
 
