@@ -72,8 +72,7 @@ class LedgerStore:
         self.partition = partition
         self._convention = convention
         self._codec = codec
-        self._summary_head = codec.state_head(Kind.CUSTOMER, STATE_VERSION)
-        self._document_head = codec.state_head(Kind.DOCUMENT, STATE_VERSION)
+        self._heads = {kind: codec.state_head(kind, STATE_VERSION) for kind in Kind}
         self._loaded = LoadedPartition()
         self.desk: Desk
 
@@ -114,21 +113,17 @@ class LedgerStore:
         desk = self.desk
         desk.state.journal_sequence = sequence
         desk.state.journal_hash = previous_hash.hex()
-        summary_head, document_head = self._summary_head, self._document_head
-        lines: list[bytes] = []
-        for customer_id, ledger in desk.touched.items():
-            key = customer_id.encode()
-            lines.append(framed_line(key, summary_head, states.encode(ledger.summary)))
-            ledger.is_touched = False
-            if ledger.dirty:
-                for name, body in states.documents(key, ledger):
-                    lines.append(framed_line(name, document_head, body))
-        for key, kind, body in (
-            *(states.policy_change(h, desk.policies.get(h)) for h in desk.touched_policies),
-            states.partition_change(desk.state),
-        ):
-            lines.append(framed_line(key, self._codec.state_head(kind, STATE_VERSION), body))
-        return lines
+        changes = [states.changes(name, ledger) for name, ledger in desk.touched.items()]
+        changes.append(
+            [
+                *(states.policy_change(h, desk.policies.get(h)) for h in desk.touched_policies),
+                states.partition_change(desk.state),
+            ]
+        )
+        heads = self._heads
+        return [
+            framed_line(key, heads[kind], body) for found in changes for key, kind, body in found
+        ]
 
     def stand(self) -> Stand:
         """What the journal says of the partition now."""

@@ -88,6 +88,15 @@ def compile_decoder(schema: Json, structs: Mapping[str, type[Struct]], start: in
     return decoder
 
 
+def check_fields(struct: type[Struct], schema: Json) -> None:
+    """Raise TypeError unless a Struct has the fields of a record schema, in that order."""
+    fields = [field["name"] for field in schema["fields"]]
+    if list(struct.__struct_fields__) != fields:
+        raise TypeError(
+            f"fields of {schema['name']} are not those of its schema, in that order: {fields}"
+        )
+
+
 def _overrun(position: int, size: int) -> MalformedError:
     if position > size:
         return MalformedError(f"ends early: {size} bytes, {position} needed")
@@ -116,11 +125,7 @@ class _Source:
 
     def record(self, target: str, schema: Json) -> None:
         name = schema["name"]
-        fields = [field["name"] for field in schema["fields"]]
-        if list(self._structs[name].__struct_fields__) != fields:
-            raise TypeError(
-                f"fields of {name} are not those of its schema, in that order: {fields}"
-            )
+        check_fields(self._structs[name], schema)
         variables = []
         for field in schema["fields"]:
             variables.append(self.variable())

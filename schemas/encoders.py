@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from tocsin.schemas.decoders import INT_BITS, LONG_BITS, Json
+from tocsin.schemas.decoders import INT_BITS, LONG_BITS, Json, check_fields
 
 # Any: an encoder is made for one type of record, the one that it is looked up by.
 Encoder: TypeAlias = Callable[[Any], bytes]
@@ -86,11 +86,7 @@ class _Source:
 
     def record(self, name: str, schema: Json) -> list[str]:
         """Emit lines that prepare the record held by the variable `name`; return its pieces."""
-        fields = [field["name"] for field in schema["fields"]]
-        if list(self._structs[schema["name"]].__struct_fields__) != fields:
-            raise TypeError(
-                f"fields of {schema['name']} are not those of its schema, in that order: {fields}"
-            )
+        check_fields(self._structs[schema["name"]], schema)
         pieces = []
         for field in schema["fields"]:
             pieces += self.value(f"{name}.{field['name']}", field["type"])

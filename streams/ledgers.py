@@ -8,6 +8,7 @@ as if it had never been: that is the law of the persisted state, see `state`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
+from operator import attrgetter
 
 import msgspec
 from msgspec import Raw, Struct
@@ -57,6 +58,9 @@ class _Glimpse(Struct, array_like=True):
     summary: _Dates
 
 
+_PARTS = _Frozen.__struct_fields__
+_DOCUMENTS = _PARTS[1:]
+_parts_of = attrgetter(*_PARTS)
 _encode = msgspec.msgpack.Encoder().encode
 _thaw = msgspec.msgpack.Decoder(_Frozen).decode
 _glimpse = msgspec.msgpack.Decoder(_Glimpse).decode
@@ -77,7 +81,7 @@ class Ledgers(MutableMapping[str, Ledger]):
 
         Documents are keyed by kind letter and id.
         """
-        parts: list[dict[str, Raw]] = [{} for _ in range(6)]
+        parts: list[dict[str, Raw]] = [{} for _ in _DOCUMENTS]
         for key, body in documents.items():
             shelf = _SHELVES.get(key[0])
             if shelf is not None:
@@ -105,17 +109,7 @@ class Ledgers(MutableMapping[str, Ledger]):
     def rest(self) -> None:
         """Freeze what was not asked for since the rest before the last."""
         for customer_id, ledger in self._resting.items():
-            self._frozen[customer_id] = _encode(
-                (
-                    ledger.summary,
-                    ledger.invoices,
-                    ledger.funds,
-                    ledger.complaints,
-                    ledger.disputes,
-                    ledger.orders,
-                    ledger.entries,
-                )
-            )
+            self._frozen[customer_id] = _encode(_parts_of(ledger))
         self._resting, self._fresh = self._fresh, {}
 
     def __getitem__(self, customer_id: str) -> Ledger:
@@ -169,12 +163,8 @@ def _thawed(customer_id: str, frozen: bytes) -> Ledger:
     except msgspec.DecodeError as error:
         raise _damaged(customer_id) from error
     ledger = Ledger(customer_id, parts.summary)
-    ledger.invoices = parts.invoices
-    ledger.funds = parts.funds
-    ledger.complaints = parts.complaints
-    ledger.disputes = parts.disputes
-    ledger.orders = parts.orders
-    ledger.entries = parts.entries
+    for name in _DOCUMENTS:
+        setattr(ledger, name, getattr(parts, name))
     ledger.index()
     return ledger
 

@@ -11,60 +11,10 @@ from tocsin.streams.complaints import kinds_of
 from tocsin.streams.documents import NEVER, Complaint
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
+from tocsin.streams.measures_events import count_in, counting, rating
 from tocsin.streams.severity import Ladder
 from tocsin.streams.sources import COMPLAINTS, INVOICES
 from tocsin.streams.windows import Window
-
-
-def _complaint_count(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    window, length = ledger.complained, parameters.window_days
-    if not window.counts:
-        return 0, NEVER
-    count = window.total(length, as_of)
-    return count, (window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER)
-
-
-def _rate(
-    events: Window,
-    stirring: int,
-    ledger: Ledger,
-    as_of: int,
-    parameters: Parameters,
-    ladder: Ladder,
-) -> Reading:
-    length, invoices = parameters.window_days, ledger.issued
-    count = events.total(length, as_of)
-    if count < parameters.minimum_events:
-        return 0, NEVER
-    issued = invoices.total(length, as_of)
-    if issued < parameters.minimum:
-        return None, NEVER
-    value = count * 10_000 // max(issued, 1)
-    if value >= ladder.clear_at:
-        leaves = events.oldest_leaves(length, as_of), invoices.oldest_leaves(length, as_of)
-        return value, min(leaves)
-    if issued > parameters.minimum and not ledger.stirred & stirring:
-        return value, NEVER  # one more invoice: what was found before still is early enough
-    # As invoices leave the window the same events weigh more: when could they weigh enough?
-    return value, invoices.shrinks_to(count * 10_000 // ladder.lowest, length, as_of)
-
-
-def _complaint_rate(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    if not ledger.complained.counts:
-        return 0, NEVER
-    return _rate(ledger.complained, parts.COMPLAINTS, ledger, as_of, parameters, ladder)
-
-
-def _return_rate(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    if not ledger.returned.counts:
-        return 0, NEVER
-    return _rate(ledger.returned, parts.RETURNS, ledger, as_of, parameters, ladder)
 
 
 def _complaint_near_due(
@@ -77,8 +27,7 @@ def _complaint_near_due(
     if window is None:
         days = Counter(complaint.opened_on for _, complaint in _all_near_due(ledger, *key))
         window = ledger.near[key] = Window(dict(days))
-    count = window.total(length, as_of)
-    return count, (window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER)
+    return count_in(window, length, as_of, ladder)
 
 
 def _silent_days(
@@ -159,7 +108,7 @@ CONDUCT_MEASURES = (
     Measure(
         "complaint_count",
         Unit.COUNT,
-        _complaint_count,
+        counting("complaints"),
         _complaints,
         parts.COMPLAINTS,
         frozenset({COMPLAINTS}),
@@ -169,7 +118,7 @@ CONDUCT_MEASURES = (
     Measure(
         "complaint_rate",
         Unit.BASIS_POINTS,
-        _complaint_rate,
+        rating("complaints", "invoices"),
         _complaints,
         parts.COMPLAINTS | parts.COMPLAINT_RATE,
         frozenset({COMPLAINTS, INVOICES}),
@@ -191,7 +140,7 @@ CONDUCT_MEASURES = (
     Measure(
         "return_rate",
         Unit.BASIS_POINTS,
-        _return_rate,
+        rating("returns", "invoices"),
         _returns,
         parts.RETURNS | parts.RETURN_RATE,
         frozenset({INVOICES}),

@@ -19,10 +19,18 @@ from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Measure, Parameters, Read, Reading, Unit, Weighed
 from tocsin.streams.severity import Ladder
 from tocsin.streams.sources import ENGAGEMENTS, INVOICES
+from tocsin.streams.windows import Window
+
+
+def count_in(window: Window, length: int, as_of: int, ladder: Ladder) -> Reading:
+    """What a window counts, and when that falls again where it is high."""
+    count = window.total(length, as_of)
+    return count, (window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER)
 
 
 @cache
-def _counting(of: str) -> Read:
+def counting(of: str) -> Read:
+    """The reading of how many events of a family lie in a window."""
     window_in = window_of(of)
 
     def read(
@@ -31,15 +39,14 @@ def _counting(of: str) -> Read:
         window = window_in(ledger)
         if window is None or not window.counts:
             return 0, NEVER
-        length = parameters.window_days
-        count = window.total(length, as_of)
-        return count, (window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER)
+        return count_in(window, parameters.window_days, as_of, ladder)
 
     return read
 
 
 @cache
-def _rating(of: str, per: str) -> Read:
+def rating(of: str, per: str) -> Read:
+    """The reading of how many events of a family come on those of another, in basis points."""
     window_in, base_in = window_of(of), window_of(per)
     rising = family_of(of).stirred_by | parts.RETURNS  # those stir also when an invoice goes
     if per != "invoices":
@@ -141,7 +148,7 @@ def _fit_count(measure: Measure, parameters: Parameters) -> Measure:
     family = family_of(parameters.of)
     return replace(
         measure,
-        read=_counting(parameters.of),
+        read=counting(parameters.of),
         counts=_tally_of(parameters.of),
         stirred_by=family.stirred_by,
         topics=frozenset({family.topic}),
@@ -152,7 +159,7 @@ def _fit_rate(measure: Measure, parameters: Parameters) -> Measure:
     family, base = family_of(parameters.of), family_of(parameters.per)
     return replace(
         measure,
-        read=_rating(parameters.of, parameters.per),
+        read=rating(parameters.of, parameters.per),
         counts=_tally_of(parameters.of),
         stirred_by=family.stirred_by | base.stirred_by,
         topics=frozenset({family.topic, base.topic}),
@@ -166,7 +173,7 @@ EVENT_MEASURES = (
     Measure(
         "event_count",
         Unit.COUNT,
-        _counting("contacts"),
+        counting("contacts"),
         _behind_events,
         _STIRRED,
         _TOPICS,
@@ -178,7 +185,7 @@ EVENT_MEASURES = (
     Measure(
         "event_rate",
         Unit.BASIS_POINTS,
-        _rating("contacts", "contacts"),
+        rating("contacts", "contacts"),
         _behind_events,
         _STIRRED,
         _TOPICS,
@@ -191,7 +198,7 @@ EVENT_MEASURES = (
     Measure(
         "dispute_rate",  # a usual figure: below 2 % is excellent, above 5 % a concern
         Unit.BASIS_POINTS,
-        _rating("disputes", "invoices"),
+        rating("disputes", "invoices"),
         _behind_disputes,
         parts.CONDUCT | parts.ISSUED,
         frozenset({ENGAGEMENTS, INVOICES}),

@@ -67,10 +67,9 @@ class Plans:
         come = [number for number, day in turns.items() if day <= today]
         for number in come:
             del turns[number]
+        found = {number: timed[number] for number in come if number in timed}
         stirring = self.after(met, stirred) if stirred else ()
-        numbers = {number for number in come if number in timed}
-        if not numbers:
+        if not found:
             return stirring
-        numbers.update(rule.number for rule in stirring)
-        found = {rule.number: rule for rule in stirring}
-        return tuple(found.get(number) or timed[number] for number in sorted(numbers))
+        found.update((rule.number, rule) for rule in stirring)
+        return tuple(found[number] for number in sorted(found))

@@ -7,7 +7,6 @@ partition, which its subject names too (payments/3).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -16,16 +15,14 @@ from msgspec.structs import replace
 from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.documents import Episode
-from tocsin.streams.episodes import Moment, derived_id
+from tocsin.streams.episodes import NO_PROOF, Moment, blank, derived_id, fill
 from tocsin.streams.measure import Unit
-from tocsin.streams.policy import PLACEHOLDERS, SOURCE_HELD, SOURCE_INCOMPLETE
+from tocsin.streams.policy import SOURCE_HELD, SOURCE_INCOMPLETE
 from tocsin.streams.severity import HIGH, SEVERITY_NAMES
 from tocsin.streams.sources import NAMES
 from tocsin.streams.state import PartitionState
-from tocsin.streams.texts import Text
+from tocsin.streams.texts import NO_TEXT
 
-_NO_EVIDENCE = hashlib.blake2b(digest_size=16).hexdigest()
-_NOTHING = Text("", "")
 _BEGINS = {SOURCE_INCOMPLETE: "DAY_CLOSED_WITHOUT_MARK", SOURCE_HELD: "REFUSAL_STORM"}
 _ENDS = {SOURCE_INCOMPLETE: "MARK_CAME", SOURCE_HELD: "BACKLOG_READ"}
 
@@ -91,19 +88,20 @@ def _warn(
         reason = "REPEAT_INTERVAL_ELAPSED"
     else:
         reason = _ENDS[rule] if is_over else _BEGINS[rule]
-    values = {
-        **dict.fromkeys(PLACEHOLDERS, ""),
-        "subject": subject,
-        "value": str(trouble.value),
-        "threshold": "1",
-        "items": trouble.known,
-        "severity": SEVERITY_NAMES[HIGH],
-        "rule": rule,
-        "as_of": epoch_day_text(moment.as_of),
-    }
-    said = _fill(words.over if is_over else words.text, values)
-    clears_when = _NOTHING if is_over else _fill(words.clears_when, values)
-    advised = _NOTHING if is_over else _fill(words.action_text, values)
+    values = blank(
+        {
+            "subject": subject,
+            "value": str(trouble.value),
+            "threshold": "1",
+            "items": trouble.known,
+            "severity": SEVERITY_NAMES[HIGH],
+            "rule": rule,
+            "as_of": epoch_day_text(moment.as_of),
+        }
+    )
+    said = fill(words.over if is_over else words.text, values)
+    clears_when = NO_TEXT if is_over else fill(words.clears_when, values)
+    advised = NO_TEXT if is_over else fill(words.action_text, values)
     episode_id = derived_id("", rule, subject, episode.ordinal)
     return RiskWarning(
         warning_id=derived_id(episode_id, episode.steps),
@@ -123,9 +121,9 @@ def _warn(
         unit=trouble.unit.value,
         currency=None,
         exposure_minor=0,
-        evidence=(),
-        evidence_count=0,
-        evidence_digest=_NO_EVIDENCE,
+        evidence=NO_PROOF.evidence,
+        evidence_count=NO_PROOF.count,
+        evidence_digest=NO_PROOF.digest,
         clears_when_en=clears_when.en,
         clears_when_zh=clears_when.zh,
         action="NONE" if is_over else words.action,
@@ -137,10 +135,6 @@ def _warn(
         policy_version=policy.version,
         policy_hash=policy.hash,
     )
-
-
-def _fill(text: Text, values: dict[str, str]) -> Text:
-    return Text(text.en.format_map(values), text.zh.format_map(values))
 
 
 def mark_incomplete(

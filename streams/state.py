@@ -107,9 +107,7 @@ class PartitionState(Struct, array_like=True):
 Change = tuple[bytes, Kind, bytes | None]
 """Key, kind and body of a state record; without a body the key is forgotten (a tombstone)."""
 
-encode = msgspec.msgpack.Encoder().encode
-"""Body of a state record, of what it keeps."""
-
+_encode = msgspec.msgpack.Encoder().encode
 _decode_summary = msgspec.msgpack.Decoder(Summary).decode
 _decode_partition = msgspec.msgpack.Decoder(PartitionState).decode
 _NOTHING: dict[str, bytes] = {}
@@ -119,32 +117,28 @@ _key = itemgetter(0)
 
 
 def changes(customer_id: str, ledger: Ledger) -> list[Change]:
-    """State records of a ledger since the last call: its summary and touched documents."""
-    name = customer_id.encode()
-    found: list[Change] = []
-    if ledger.dirty or ledger.is_touched:
-        ledger.is_touched = False
-        found.append((name, Kind.CUSTOMER, encode(ledger.summary)))
-    found += [(key, Kind.DOCUMENT, body) for key, body in documents(name, ledger)]
-    return found
+    """State records of a ledger since the last call: its summary and touched documents.
 
-
-def documents(name: bytes, ledger: Ledger) -> list[tuple[bytes, bytes | None]]:
-    """Keys and bodies of the touched documents of a ledger, whose customer's id is `name`.
-
-    In the order of their keys: after a restart, a ledger may forget in another order than before.
+    Documents in the order of their keys: after a restart, a ledger may forget in another order
+    than before.
     """
-    dirty, ledger.dirty = ledger.dirty, {}
-    prefix = name + b"\0"
-    return [
-        (prefix + key.encode(), None if document is None else encode(document))
-        for key, document in (sorted(dirty.items(), key=_key) if len(dirty) > 1 else dirty.items())
-    ]
+    name, dirty = customer_id.encode(), ledger.dirty
+    found: list[Change] = []
+    if dirty or ledger.is_touched:
+        ledger.is_touched = False
+        found.append((name, Kind.CUSTOMER, _encode(ledger.summary)))
+    if dirty:
+        ledger.dirty = {}
+        prefix = name + b"\0"
+        for key, document in sorted(dirty.items(), key=_key) if len(dirty) > 1 else dirty.items():
+            body = None if document is None else _encode(document)
+            found.append((prefix + key.encode(), Kind.DOCUMENT, body))
+    return found
 
 
 def partition_change(state: PartitionState) -> Change:
     """The state record of the partition itself."""
-    return PARTITION_KEY, Kind.PARTITION, encode(state)
+    return PARTITION_KEY, Kind.PARTITION, _encode(state)
 
 
 def policy_change(policy_hash: str, document: str | None) -> Change:

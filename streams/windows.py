@@ -76,21 +76,6 @@ class Window:
                 return days[place] + length
         return NEVER
 
-    def falls_to(self, left: int, length: int, as_of: int, total: int) -> int:
-        """As `shrinks_to`, for a sum that is known to be `total`; looks from the nearer end."""
-        if left * 2 < total:
-            return self.shrinks_to(left, length, as_of)
-        if total <= left:
-            return NEVER
-        days, counts = self.days, self.counts
-        place = bisect_right(days, as_of - length)
-        while True:
-            day = days[place]
-            total -= counts[day]
-            if total <= left:
-                return day + length
-            place += 1
-
     def forget(self, last: int) -> None:
         """Drop all days up to and with `last`."""
         place = bisect_right(self.days, last)

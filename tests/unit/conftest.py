@@ -13,13 +13,14 @@ import yaml
 
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams import events
+from tocsin.streams.assess import assess
 from tocsin.streams.checks import Refusal
 from tocsin.streams.convention import Convention, epoch_day_text
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import Desk, Step
 from tocsin.streams.documents import Account, Invoice
 from tocsin.streams.episodes import derived_id
-from tocsin.streams.ledger import Ledger
+from tocsin.streams.ledger import ALL, Ledger
 from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.money import format_minor, parse_major
 from tocsin.streams.policy import RESUMPTION_DIGEST, canonical
@@ -328,12 +329,27 @@ class Book:
 
     def restart(self) -> None:
         """Go on with what the store holds, as a new process would."""
+        loaded = self._read_back()
+        assert loaded.state is not None
+        self.desk = Desk(self.convention, loaded.ledgers, loaded.state, loaded.policies)
+
+    def overlooked(self) -> list[tuple[str, str, int | None]]:
+        """What is found by assessing everything from scratch, over ledgers that were read back."""
+        policy = self.desk._policy
+        assert policy is not None
+        rules, found = policy.plan(ALL, frozenset()), []
+        for customer_id, ledger in self._read_back().ledgers.items():
+            assert changes(customer_id, ledger) == []
+            ledger.stirred = ALL
+            found += assess(ledger, rules, self.desk.state.business_date)
+        return [(finding.rule.name, finding.subject, finding.value) for finding in found]
+
+    def _read_back(self) -> LoadedPartition:
         loaded = LoadedPartition()
         for key in sorted(self.store):
             load(loaded, key, 1, self.store[key])
         loaded.finish()
-        assert loaded.state is not None
-        self.desk = Desk(self.convention, loaded.ledgers, loaded.state, loaded.policies)
+        return loaded
 
     @property
     def ledger(self) -> Ledger:

@@ -1,4 +1,4 @@
-"""Rolling windows: when a sum falls by itself, looked for from either end."""
+"""Rolling windows: when a sum falls by itself."""
 
 from __future__ import annotations
 
@@ -24,4 +24,3 @@ def test_a_sum_falls_on_the_first_day_on_which_it_is_small_enough(
     later = [day for day in range(as_of + 1, as_of + length + 1) if total_on(day) <= left]
     expected = later[0] if total > left else NEVER
     assert window.shrinks_to(left, length, as_of) == expected
-    assert window.falls_to(left, length, as_of, total) == expected
