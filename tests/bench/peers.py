@@ -96,6 +96,10 @@ RUNNERS = (
     Runner(
         "bytewax", "Bytewax", "at least once", foreign("requirements.lock", "run_bytewax.py")
     ),
+    Runner(
+        "pathway", "Pathway, all at once", "at least once",
+        foreign("pathway.lock", "run_pathway.py"),
+    ),
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 BENCH = Path(__file__).parents[1] / "bench"
+# All but Pathway, whose environment takes 1.6 GB.
 PEERS = ("tocsin", "faust", "quix", "quix-alo", "kafka-streams", "kafka-streams-alo", "flink",
          "flink-arrival", "bytewax")  # fmt: skip
 IN_ORDER = ("tocsin", "quix", "quix-alo", "kafka-streams", "kafka-streams-alo", "flink")
