@@ -44,6 +44,7 @@ DECIDED = frozenset(
         "rfa",
         "rfm",
         "score",
+        "score_on",
     }
 )
 
@@ -242,6 +243,42 @@ def test_many_policies_over_one_fold_decide_as_each_in_a_run_of_its_own(seed: in
     assert len({len(book.warnings) for book in books}) > 1, "the policies decide differently"
     for book in books[1:]:
         assert fold_of(book) == fold_of(books[0])
+
+
+@settings(LAW, max_examples=15)
+@given(seed=SEEDS, place=st.integers(5, 120))
+def test_a_policy_goes_on_over_the_fold_of_another_as_over_its_own(seed: int, place: int) -> None:
+    facts = [fact for fact in rich_lines(seed, 80) if not isinstance(fact[2], ANSWERS)]
+    first, *others = [Book(document, CONVENTION) for document in variants()]
+    for fact in facts[:place]:
+        first.take(*fact)
+    for document, book in zip(variants()[1:], others, strict=True):
+        for fact in facts[:place]:
+            book.take(*fact)
+        adopt_fold(book, first)
+        for fact in facts[place:]:
+            book.take(*fact)
+        alone = Book(document, CONVENTION)
+        for fact in facts:
+            alone.take(*fact)
+        assert book.warnings == alone.warnings
+        assert book.desk.state == alone.desk.state
+
+
+def adopt_fold(book: Book, other: Book) -> None:
+    """Go on over the stored fold of another book, with what the own policy decided so far."""
+    for key, body in other.store.items():
+        if key.startswith(b"\0"):
+            continue  # the partition's own record and its policies
+        if b"\0" not in key:
+            assert body is not None
+            own = msgspec.msgpack.decode(book.store[key] or b"", type=Summary)
+            folded = msgspec.msgpack.decode(body, type=Summary)
+            for name in DECIDED:
+                setattr(folded, name, getattr(own, name))
+            body = msgspec.msgpack.encode(folded)
+        book.store[key] = body
+    book.restart()
 
 
 @cache
