@@ -1,10 +1,10 @@
-"""Engagements, ratings, accounts and alerts in words: the counterpart of `events_told`."""
+"""Engagements, processes, ratings and alerts in words: the counterpart of `events_told`."""
 
 from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
-from tocsin.agents.formats import day, duration, money
+from tocsin.agents.formats import day, duration, measure, money
 from tocsin.streams import events
 
 Conduct: TypeAlias = (
@@ -20,12 +20,20 @@ Conduct: TypeAlias = (
 Handling: TypeAlias = (
     events.SilenceBegan | events.SilenceEnded | events.WarningAcknowledged | events.VerdictGiven
 )
+Process: TypeAlias = (
+    events.PromiseMade
+    | events.PromiseWithdrawn
+    | events.PlanAgreed
+    | events.PlanEnded
+    | events.CreditDecided
+    | events.RetirementAdvanced
+)
 Standing: TypeAlias = (
     events.RatingReported | events.FinancialsReported | events.AlertRaised | events.AlertLifted
 )
 
 
-def tell_engagement(event: Conduct | Handling | Standing) -> tuple[str, str, str]:
+def tell_engagement(event: Conduct | Handling | Process | Standing) -> tuple[str, str, str]:
     """Kind, id of the document and content, for people."""
     match event:
         case (
@@ -42,6 +50,15 @@ def tell_engagement(event: Conduct | Handling | Standing) -> tuple[str, str, str
             | events.AlertLifted()
         ):
             return _tell_standing(event)
+        case (
+            events.PromiseMade()
+            | events.PromiseWithdrawn()
+            | events.PlanAgreed()
+            | events.PlanEnded()
+            | events.CreditDecided()
+            | events.RetirementAdvanced()
+        ):
+            return _tell_process(event)
         case _:
             return _tell_conduct(event)
 
@@ -98,6 +115,32 @@ def _tell_handling(event: Handling) -> tuple[str, str, str]:
             assert_never(event)
 
 
+def _tell_process(event: Process) -> tuple[str, str, str]:
+    match event:
+        case events.PromiseMade():
+            text = f"{money(event.amount_minor, event.currency)} by {day(event.due_date)}"
+            text += f" for {', '.join(event.invoice_ids)}" if event.invoice_ids else ""
+            return "promise", event.promise_id, text + _by(event.author)
+        case events.PromiseWithdrawn():
+            return "promise withdrawn", event.promise_id, f"by {event.author}: {event.reason}"
+        case events.PlanAgreed():
+            return "plan", event.plan_id, _with(_plan(event), event.reason)
+        case events.PlanEnded():
+            text = f"{_word(event.outcome)}, by {event.author}: {event.reason}"
+            return "plan ended", event.plan_id, text
+        case events.CreditDecided():
+            return "credit decision", event.decision_id, f"{_credit(event)}: {event.reason}"
+        case events.RetirementAdvanced():
+            text = (
+                f"{_word(event.step)} by {event.author}, on the {event.initiative.lower()}'s wish"
+            )
+            if event.money_decision:
+                text += f", money owed: {_word(event.money_decision)}"
+            return "retirement", event.retirement_id, f"{text}: {event.reason}"
+        case _:
+            assert_never(event)
+
+
 def _tell_standing(event: Standing) -> tuple[str, str, str]:
     match event:
         case events.RatingReported():
@@ -117,9 +160,38 @@ def _contact(event: events.ContactLogged) -> str:
     text = f"{event.channel.lower()}, {_word(event.outcome)}"
     if event.reason:
         text += f" ({event.reason.lower()})"
-    if event.author:
-        text += f", by {event.author}"
-    return _with(text, event.text)
+    if event.step:
+        text += f", step {_word(event.step)}"
+    if event.is_confirmed:
+        text += ", minutes confirmed"
+    return _with(text + _by(event.author), event.text)
+
+
+def _plan(event: events.PlanAgreed) -> str:
+    parts = [
+        f"{money(part.amount_minor, event.currency)} by {day(part.due_date)}"
+        for part in event.instalments
+    ]
+    return ", ".join(parts) + _by(event.author)
+
+
+def _credit(event: events.CreditDecided) -> str:
+    text = event.kind.lower()
+    if event.outcome:
+        text += f" {event.outcome.lower()}"
+    if event.limit_minor is not None and event.currency is not None:
+        text += f" {money(event.limit_minor, event.currency)}"
+    elif event.kind == "LIMIT":
+        text += " none"
+    if event.prepayment_basis_points is not None:
+        text += f" {measure(event.prepayment_basis_points, 'BASIS_POINTS')}"
+    if event.until is not None:
+        text += f" until {day(event.until)}"
+    return text + _by(event.author)
+
+
+def _by(author: str | None) -> str:
+    return f", by {author}" if author else ""
 
 
 def _accounts(event: events.FinancialsReported) -> str:

@@ -56,8 +56,10 @@ _CODES: Final = frozenset(
         "currency",
         "grade",
         "incomplete",
+        "initiative",
         "kind",
         "missing",
+        "money_decision",
         "muted_by",
         "outcome",
         "phase",
@@ -68,6 +70,7 @@ _CODES: Final = frozenset(
         "severity",
         "size",
         "stage",
+        "step",
         "transition",
         "unit",
         "verdict",
@@ -227,7 +230,8 @@ def _typed(table: Table, kind: type, events: list[Any]) -> list[Values]:
             columns.append([column.default] * count)
         elif column.inner:
             inner = attrgetter(column.inner)
-            columns.append([[inner(item) for item in items] for items in values])
+            lists: Values = [[inner(item) for item in items] for items in values]
+            columns.append(list(map(_days, lists)) if "Date32" in column.type else lists)
         elif "Date32" in column.type:
             columns.append(_days(values))
         else:

@@ -39,6 +39,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
     for kind in (
         *get_args(events.ControlEvent),
         *get_args(events.CustomerEvent),
+        events.Instalment,
         RiskWarning,
         Evidence,
         JournalRecord,

@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any, Final, NamedTuple, cast
 
 import msgspec
@@ -240,14 +241,17 @@ def _day(day: date) -> int:
     return day.toordinal() - _EPOCH_ORDINAL
 
 
+_contents = msgspec.structs.astuple
+
+
 class _Form(Struct, frozen=True):
     """How one type of event stands on a line."""
 
     topic_id: int
     make: Callable[..., Event]
     is_stamped: bool  # its line carries recorded_at, its record does not
-    converts: tuple[Callable[[Any], int] | None, ...]
-    shows: tuple[tuple[str, Callable[[int], str] | None], ...]
+    converts: tuple[Callable[[Any], Any] | None, ...]
+    shows: tuple[tuple[str, Callable[[Any], Any] | None], ...]
 
 
 _LOGICAL: Final[dict[str, tuple[Any, Callable[[Any], int], Callable[[int], str]]]] = {
@@ -271,8 +275,42 @@ def _line_type(schema: Json) -> tuple[Any, Any, Any]:
     if isinstance(schema, str):
         return _PLAIN[schema], None, None
     if schema.get("type") == "array":
-        return tuple[_line_type(schema["items"])[0], ...], None, None  # type: ignore[misc] # at run time
+        kind, convert, show = _line_type(schema["items"])
+        items = GenericAlias(tuple, (kind, ...))
+        return items, convert and _each(convert, tuple), show and _each(show, list)
+    if schema.get("type") == "record":
+        return _part_type(schema)
     return _LOGICAL[schema["logicalType"]]
+
+
+def _each(convert: Callable[[Any], Any], gather: type) -> Callable[[Any], Any]:
+    return lambda items: gather(map(convert, items))
+
+
+def _part_type(schema: Json) -> tuple[Any, Any, Any]:
+    """Return the same of a record inside of another."""
+    make = STRUCTS[schema["name"]]
+    names = [field["name"] for field in schema["fields"]]
+    kinds, converts, shows = zip(*(_line_type(f["type"]) for f in schema["fields"]), strict=True)
+    line = msgspec.defstruct(
+        schema["name"],
+        list(zip(names, kinds, strict=True)),
+        forbid_unknown_fields=True,
+        kw_only=True,
+        frozen=True,
+    )
+
+    def convert(read: Struct) -> Struct:
+        return make(*map(_apply, converts, _contents(read)))
+
+    def show(part: Struct) -> dict[str, Any]:
+        return dict(zip(names, map(_apply, shows, _contents(part)), strict=True))
+
+    return line, convert, show
+
+
+def _apply(convert: Callable[[Any], Any] | None, content: Any) -> Any:
+    return content if convert is None else convert(content)
 
 
 def _line_struct(schema: Json, topic_id: int) -> tuple[type[Struct], _Form]:
@@ -314,7 +352,6 @@ def _hint(code: Code) -> str:
     return "fields are those of the Avro record; instants like 2025-01-31T08:00:00.000Z"
 
 
-_contents = msgspec.structs.astuple
 _FORMS: Final[dict[type[Struct], _Form]] = dict(
     _line_struct(branch, topic.topic_id)
     for topic in catalog.SOURCES

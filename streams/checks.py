@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tocsin.streams import checks_engagements, events
-from tocsin.streams.money import AMOUNT_MAX_MINOR
 from tocsin.streams.refusals import (
     DELIVERED_DAYS_MAX,
     MS_PER_DAY,
+    REFERENCES_MAX,
     Code,
     Refusal,
     check_amount,
@@ -17,9 +17,11 @@ from tocsin.streams.refusals import (
     check_day,
     check_due,
     check_id,
+    check_limit,
     check_number,
     check_occurred,
     check_reference,
+    check_references,
     check_sum,
     check_text,
     check_timestamp,
@@ -29,12 +31,11 @@ from tocsin.streams.sources import HOLDABLE, NAMES
 
 __all__ = ["MS_PER_DAY", "Code", "Refusal", "check", "check_id", "check_timestamp"]
 
-REFERENCES_MAX = 10_000
 TERMS_DAYS_MAX = 5 * 366
 MARK_BEFORE_DAYS_MAX = 10 * 366
 MARK_AFTER_DAYS_MAX = 31  # a source that is closed over holidays may say so before
 
-CREDIT_REASONS = frozenset({"RETURN", "PRICE", "DUPLICATE", "GOODWILL", "OTHER"})
+CREDIT_REASONS = frozenset({"RETURN", "PRICE", "DUPLICATE", "GOODWILL", "WRITE_OFF", "OTHER"})
 COMPLAINT_KINDS = frozenset(
     {"QUALITY", "DELIVERY", "PRICE", "SERVICE", "BILLING", "DEMAND", "OTHER"}
 )
@@ -86,19 +87,9 @@ def _credit_note(event: events.CreditNoteIssued, timestamp: int) -> Refusal | No
 
 
 def _payment(event: events.PaymentReceived, timestamp: int) -> Refusal | None:
-    references = event.invoice_ids
-    if len(references) > REFERENCES_MAX:
-        return Refusal(
-            Code.TOO_MANY_REFERENCES,
-            f"invoice_ids names {len(references)} invoices: name at most {REFERENCES_MAX}, "
-            "or none to settle the oldest first",
-        )
-    for reference in references:
-        refusal = check_id("invoice_ids", reference)
-        if refusal is not None:
-            return refusal
     return (
-        check_id("payment_id", event.payment_id)
+        check_references("invoice_ids", event.invoice_ids, REFERENCES_MAX)
+        or check_id("payment_id", event.payment_id)
         or check_amount("amount_minor", event.amount_minor)
         or check_currency("currency", event.currency)
         or check_occurred(event.occurred_at, timestamp)
@@ -132,20 +123,10 @@ def _complaint_resolved(event: events.ComplaintResolved, timestamp: int) -> Refu
 
 
 def _customer(event: events.CustomerUpdated, timestamp: int) -> Refusal | None:
-    limit, terms = event.credit_limit_minor, event.payment_terms_days
-    if limit is not None:
-        if limit < 0:
-            return Refusal(
-                Code.LIMIT_NEGATIVE,
-                f"credit_limit_minor is {limit}: send 0 for no credit, null for no limit",
-            )
-        if limit > AMOUNT_MAX_MINOR:
-            return check_amount("credit_limit_minor", limit)
-        if event.credit_limit_currency is None:
-            return Refusal(
-                Code.LIMIT_WITHOUT_CURRENCY,
-                "credit_limit_minor is set without credit_limit_currency: send both",
-            )
+    terms = event.payment_terms_days
+    refusal = check_limit("credit_limit", event.credit_limit_minor, event.credit_limit_currency)
+    if refusal is not None:
+        return refusal
     if event.credit_limit_currency is not None:
         refusal = check_currency("credit_limit_currency", event.credit_limit_currency)
         if refusal is not None:

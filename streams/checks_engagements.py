@@ -1,4 +1,4 @@
-"""What facts beside invoices and money may contain: engagements, ratings, accounts, alerts."""
+"""What facts beside invoices and money may contain: engagements, processes, ratings, alerts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from tocsin.streams import events
 from tocsin.streams.refusals import (
+    DUE_AFTER_DAYS_MAX,
     MS_PER_DAY,
     Code,
     Refusal,
@@ -16,10 +17,12 @@ from tocsin.streams.refusals import (
     check_currency,
     check_day,
     check_id,
+    check_limit,
     check_number,
     check_occurred,
     check_reason,
     check_reference,
+    check_references,
     check_sum,
     check_text,
     check_word,
@@ -30,6 +33,9 @@ RATING_MAX = 10
 NOTCH_MAX = 30
 PERIOD_DAYS_MAX = 10 * 366  # accounts are filed years after their period, never before its end
 SILENCE_DAYS_MAX = 366
+PROMISED_INVOICES_MAX = 200
+INSTALMENTS_MAX = 120
+WHOLE_BASIS_POINTS = 10_000
 
 CHANGE_KINDS = frozenset(
     {"QUANTITY", "SPECIFICATION", "DELIVERY", "PRICE", "CANCELLATION", "REQUIREMENT", "OTHER"}
@@ -54,6 +60,26 @@ VERDICTS = frozenset({"TRUE_ALARM", "FALSE_ALARM"})
 ALERT_KINDS = frozenset(
     {"COURT", "ENFORCEMENT", "INSOLVENCY", "REGISTRY", "TAX", "LIEN", "INDUSTRY", "OTHER"}
 )
+CONTACT_STEPS = frozenset({"REMINDER", "CALL", "WRITTEN_NOTICE", "LAWYER_LETTER", "LAWSUIT"})
+PLAN_OUTCOMES = frozenset({"CANCELLED", "REPLACED"})
+CREDIT_KINDS = frozenset({"LIMIT", "HOLD", "RELEASE", "PREPAYMENT", "REVIEW", "SCREENING"})
+CREDIT_OUTCOMES = frozenset({"APPROVED", "REJECTED"})
+RETIREMENT_STEPS = frozenset(
+    {
+        "PROPOSED",
+        "EVALUATED",
+        "RETENTION_TRIED",
+        "NOTICE_GIVEN",
+        "SETTLED",
+        "DATA_HANDLED",
+        "COMPLETED",
+        "FOLLOWED_UP",
+        "WITHDRAWN",
+        "REINSTATED",
+    }
+)
+INITIATIVES = frozenset({"SELLER", "CUSTOMER"})
+MONEY_DECISIONS = frozenset({"COLLECT", "PLAN", "WRITE_OFF"})
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -99,11 +125,16 @@ def _contact(event: events.ContactLogged, timestamp: int) -> Refusal | None:
         check_id("contact_id", event.contact_id)
         or check_word("channel", event.channel, CHANNELS)
         or check_word("outcome", event.outcome, CONTACT_OUTCOMES)
-        or (None if event.reason is None else check_word("reason", event.reason, REFUSED_BECAUSE))
+        or _optional_word("reason", event.reason, REFUSED_BECAUSE)
+        or _optional_word("step", event.step, CONTACT_STEPS)
         or check_text("text", event.text)
         or check_reference("author", event.author)
         or check_occurred(event.occurred_at, timestamp)
     )
+
+
+def _optional_word(field: str, value: str | None, known: frozenset[str]) -> Refusal | None:
+    return None if value is None else check_word(field, value, known)
 
 
 def _breach(event: events.ContractBreached, timestamp: int) -> Refusal | None:
@@ -166,12 +197,7 @@ def _silence(event: events.SilenceBegan, timestamp: int) -> Refusal | None:
 
 
 def _silence_ended(event: events.SilenceEnded, timestamp: int) -> Refusal | None:
-    return (
-        check_id("silence_id", event.silence_id)
-        or check_id("author", event.author)
-        or check_reason("reason", event.reason)
-        or check_occurred(event.occurred_at, timestamp)
-    )
+    return check_id("silence_id", event.silence_id) or _decided(event, timestamp)
 
 
 def _acknowledged(event: events.WarningAcknowledged, timestamp: int) -> Refusal | None:
@@ -188,6 +214,97 @@ def _verdict(event: events.VerdictGiven, timestamp: int) -> Refusal | None:
         check_id("episode_id", event.episode_id)
         or check_word("verdict", event.verdict, VERDICTS)
         or check_id("author", event.author)
+        or check_reason("reason", event.reason)
+        or check_occurred(event.occurred_at, timestamp)
+    )
+
+
+def _promise(event: events.PromiseMade, timestamp: int) -> Refusal | None:
+    return (
+        check_id("promise_id", event.promise_id)
+        or check_amount("amount_minor", event.amount_minor)
+        or check_currency("currency", event.currency)
+        or check_occurred(event.occurred_at, timestamp)
+        or check_day("due_date", event.due_date, event.occurred_at, 1, DUE_AFTER_DAYS_MAX)
+        or check_references("invoice_ids", event.invoice_ids, PROMISED_INVOICES_MAX)
+        or check_reference("author", event.author)
+    )
+
+
+def _promise_withdrawn(event: events.PromiseWithdrawn, timestamp: int) -> Refusal | None:
+    return check_id("promise_id", event.promise_id) or _decided(event, timestamp)
+
+
+def _plan(event: events.PlanAgreed, timestamp: int) -> Refusal | None:
+    return (
+        check_id("plan_id", event.plan_id)
+        or check_currency("currency", event.currency)
+        or check_occurred(event.occurred_at, timestamp)
+        or _instalments(event.instalments, event.occurred_at)
+        or check_id("author", event.author)
+        or check_text("reason", event.reason)
+    )
+
+
+def _instalments(parts: tuple[events.Instalment, ...], occurred_at: int) -> Refusal | None:
+    days = [part.due_date for part in parts]
+    if not 0 < len(days) <= INSTALMENTS_MAX or days != sorted(set(days)):
+        return Refusal(
+            Code.INSTALMENTS_DISORDERED,
+            f"instalments has {len(days)} parts: send 1 to {INSTALMENTS_MAX}, each of a later day "
+            "than the one before",
+        )
+    for part in parts:
+        refusal = check_amount("instalments.amount_minor", part.amount_minor) or check_day(
+            "instalments.due_date", part.due_date, occurred_at, 1, DUE_AFTER_DAYS_MAX
+        )
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def _plan_ended(event: events.PlanEnded, timestamp: int) -> Refusal | None:
+    return (
+        check_id("plan_id", event.plan_id)
+        or check_word("outcome", event.outcome, PLAN_OUTCOMES)
+        or _decided(event, timestamp)
+    )
+
+
+def _credit(event: events.CreditDecided, timestamp: int) -> Refusal | None:
+    prepayment = event.prepayment_basis_points
+    return (
+        check_id("decision_id", event.decision_id)
+        or check_word("kind", event.kind, CREDIT_KINDS)
+        or _optional_word("outcome", event.outcome, CREDIT_OUTCOMES)
+        or check_limit("limit", event.limit_minor, event.currency)
+        or (None if event.currency is None else check_currency("currency", event.currency))
+        or check_number("prepayment_basis_points", prepayment or 0, 0, WHOLE_BASIS_POINTS)
+        or check_day("until", event.until, event.occurred_at, 1, DUE_AFTER_DAYS_MAX)
+        or _decided(event, timestamp)
+    )
+
+
+def _retirement(event: events.RetirementAdvanced, timestamp: int) -> Refusal | None:
+    return (
+        check_id("retirement_id", event.retirement_id)
+        or check_word("step", event.step, RETIREMENT_STEPS)
+        or check_word("initiative", event.initiative, INITIATIVES)
+        or _optional_word("money_decision", event.money_decision, MONEY_DECISIONS)
+        or _decided(event, timestamp)
+    )
+
+
+def _decided(
+    event: events.PromiseWithdrawn
+    | events.PlanEnded
+    | events.CreditDecided
+    | events.RetirementAdvanced
+    | events.SilenceEnded,
+    timestamp: int,
+) -> Refusal | None:
+    return (
+        check_id("author", event.author)
         or check_reason("reason", event.reason)
         or check_occurred(event.occurred_at, timestamp)
     )
@@ -240,6 +357,12 @@ CHECKS: dict[type, Callable[[Any, int], Refusal | None]] = {
     events.SilenceEnded: _silence_ended,
     events.WarningAcknowledged: _acknowledged,
     events.VerdictGiven: _verdict,
+    events.PromiseMade: _promise,
+    events.PromiseWithdrawn: _promise_withdrawn,
+    events.PlanAgreed: _plan,
+    events.PlanEnded: _plan_ended,
+    events.CreditDecided: _credit,
+    events.RetirementAdvanced: _retirement,
     events.RatingReported: _rating,
     events.FinancialsReported: _financials,
     events.AlertRaised: _alert,

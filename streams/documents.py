@@ -124,6 +124,49 @@ class Entry(Struct, array_like=True, gc=False):
     content: str = ""
 
 
+class CaseStep(Struct, frozen=True, array_like=True, gc=False):
+    """A step of a case: its instant (epoch ms), what it was, the offset of its event."""
+
+    at: int
+    trigger: str
+    offset: int
+
+
+class Part(Struct, frozen=True, array_like=True, gc=False):
+    """An instalment."""
+
+    due_date: int
+    amount_minor: int
+
+
+class Case(Struct, array_like=True):
+    """A run of a process: a promise, a plan, a credit decision, a retirement.
+
+    `state` is one of its machine's, reached on the day `since`; empty: it has not begun. The other
+    fields are what the latest event said, at `occurred_at`: `kind`, `detail` and the rest as the
+    process uses them. `kept_minor` was paid in time. `until` 0: no such day.
+    """
+
+    state: str = ""
+    since: int = 0
+    occurred_at: int = 0
+    opened_on: int = 0
+    due_on: int = NEVER
+    amount_minor: int = 0
+    currency: str = ""
+    kept_minor: int = 0
+    offset: int = 0
+    closed_on: int = 0
+    kind: str = ""
+    author: str = ""
+    reason: str = ""
+    until: int = 0
+    steps: tuple[CaseStep, ...] = ()
+    parts: tuple[Part, ...] = ()
+    invoice_ids: tuple[str, ...] = ()
+    detail: str = ""
+
+
 class Silence(Struct, array_like=True, gc=False):
     """Mutes a rule of the customer, or all rules (`rule` empty), before the day `expires_on`."""
 
@@ -214,6 +257,61 @@ class Episode(Struct, array_like=True, gc=False):
     is_acknowledged: bool = False
 
 
+class Decided(Struct, frozen=True, array_like=True, gc=False):
+    """A limit or a share of prepayment as decided; `amount` None: that there is none.
+
+    `until` is its last day; 0: until the next decision.
+    """
+
+    amount: int | None
+    currency: str
+    until: int
+    offset: int
+
+
+class Credit(Struct, array_like=True, gc=False):
+    """What was decided about a customer's credit, as far as it may be in force.
+
+    `limits` and `prepayments` hold the latest decision; where that is temporary, the lasting one
+    after it. On hold from the instant `held_at` (0: not) through the day `hold_until` (0: for good)
+    but not before `grace_until` is over. Days are epoch days, 0: never.
+    """
+
+    limits: tuple[Decided, ...] = ()
+    prepayments: tuple[Decided, ...] = ()
+    held_at: int = 0
+    held_on: int = 0
+    hold_until: int = 0
+    grace_until: int = 0
+    hold_offset: int = 0
+    screening: str = ""
+    screened_at: int = 0
+    screening_offset: int = 0
+    reviewed_on: int = 0
+    review_offset: int = 0
+
+
+class Collecting(Struct, array_like=True, gc=False):
+    """Where the collection of money past due stands, in arrears since the day `since`.
+
+    The next `step` (empty: none) falls due on `due_on`, `why` says by what. It is not taken before
+    `blocked_until` (0: not blocked). `free_on`: the last day on which something blocked it.
+    `amount_minor` is past due in the currency of the leading invoice. `turn`: the next day on which
+    this may be otherwise without any event.
+    """
+
+    since: int = 0
+    step: str = ""
+    due_on: int = NEVER
+    blocked_until: int = 0
+    why: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+    invoice_id: str = ""
+    free_on: int = 0
+    turn: int = NEVER
+
+
 class Summary(Struct, array_like=True):
     """All that is judged of a customer; the documents behind it are kept beside it."""
 
@@ -253,9 +351,14 @@ class Summary(Struct, array_like=True):
     """Classes by the cut points of the policy, as of the last review."""
     first_issued_on: int = 0
     """Since when invoices are known, whatever became of the first."""
+    credit: Credit | None = None
+    """What was decided about its credit; None if nothing ever was."""
+    collecting: Collecting | None = None
+    """The next step of collection; None while nothing is past due, or the policy has no ladder."""
 
 
-Document = Invoice | Funds | Complaint | Dispute | Order | Entry
+Document = Invoice | Funds | Complaint | Dispute | Order | Entry | Case
 """A ledger's documents are keyed by a letter and their id: i invoice, p payment, c credit note,
 k complaint, d dispute, o order; entries h change, s service, t contact, b breach, y survey,
-a alert, v verdict (by the episode's id)."""
+a alert, v verdict (by the episode's id); cases q promise, l plan, g credit decision,
+r retirement."""

@@ -43,7 +43,8 @@ class InvoiceCancelled(Struct, frozen=True, gc=False):
 class CreditNoteIssued(Struct, frozen=True, gc=False):
     """A credit lowers what is owed, on `invoice_id` or, without one, as unapplied credit.
 
-    `reason` is one of RETURN, PRICE, DUPLICATE, GOODWILL, OTHER; RETURN feeds the return window.
+    `reason` is one of RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF, OTHER; RETURN feeds the return
+    window. A write-off lowers what is owed and is no payment, no return and no fault of the seller.
     """
 
     customer_id: str
@@ -156,7 +157,10 @@ class ServiceRecorded(Struct, frozen=True, gc=False):
 
 
 class ContactLogged(Struct, frozen=True, gc=False):
-    """A contact with the customer, or an attempt at one."""
+    """A contact with the customer, or an attempt at one.
+
+    `step` is the collection step that it takes; `is_confirmed`: the customer confirmed its minutes.
+    """
 
     customer_id: str
     contact_id: str
@@ -167,6 +171,8 @@ class ContactLogged(Struct, frozen=True, gc=False):
     text: str | None = None
     attachment_sha256: str | None = None
     author: str | None = None
+    step: str | None = None
+    is_confirmed: bool | None = None
     recorded_at: int | None = None
 
 
@@ -261,6 +267,102 @@ class VerdictGiven(Struct, frozen=True, gc=False):
     verdict: str
     author: str
     reason: str
+    recorded_at: int | None = None
+
+
+class PromiseMade(Struct, frozen=True):
+    """The customer promises to pay `amount_minor` by `due_date`; the same id again revises it."""
+
+    customer_id: str
+    promise_id: str
+    occurred_at: int
+    amount_minor: int
+    currency: str
+    due_date: int
+    invoice_ids: tuple[str, ...] = ()
+    author: str | None = None
+    recorded_at: int | None = None
+
+
+class PromiseWithdrawn(Struct, frozen=True, gc=False):
+    """A promise no longer holds, by agreement: it counts neither as kept nor as broken."""
+
+    customer_id: str
+    promise_id: str
+    occurred_at: int
+    author: str
+    reason: str
+    recorded_at: int | None = None
+
+
+class Instalment(Struct, frozen=True, gc=False):
+    """A part of a plan."""
+
+    due_date: int
+    amount_minor: int
+
+
+class PlanAgreed(Struct, frozen=True):
+    """Seller and customer agree on instalments; the same id again revises the plan."""
+
+    customer_id: str
+    plan_id: str
+    occurred_at: int
+    currency: str
+    instalments: tuple[Instalment, ...]
+    author: str
+    reason: str | None = None
+    recorded_at: int | None = None
+
+
+class PlanEnded(Struct, frozen=True, gc=False):
+    """A plan holds no longer. `outcome`: CANCELLED, or REPLACED by another."""
+
+    customer_id: str
+    plan_id: str
+    occurred_at: int
+    outcome: str
+    author: str
+    reason: str
+    recorded_at: int | None = None
+
+
+class CreditDecided(Struct, frozen=True, gc=False):
+    """Someone decides about the customer's credit.
+
+    `kind`: LIMIT, HOLD, RELEASE, PREPAYMENT, REVIEW or SCREENING; `outcome`: APPROVED or REJECTED.
+    `until` is the last day of a temporary decision.
+    """
+
+    customer_id: str
+    decision_id: str
+    occurred_at: int
+    kind: str
+    author: str
+    reason: str
+    outcome: str | None = None
+    limit_minor: int | None = None
+    currency: str | None = None
+    prepayment_basis_points: int | None = None
+    until: int | None = None
+    recorded_at: int | None = None
+
+
+class RetirementAdvanced(Struct, frozen=True, gc=False):
+    """A step towards ending the business with a customer, or back.
+
+    `initiative`: SELLER or CUSTOMER. `money_decision` says what becomes of money that is owed:
+    COLLECT, PLAN or WRITE_OFF.
+    """
+
+    customer_id: str
+    retirement_id: str
+    occurred_at: int
+    step: str
+    initiative: str
+    author: str
+    reason: str
+    money_decision: str | None = None
     recorded_at: int | None = None
 
 
@@ -377,6 +479,12 @@ CustomerEvent: TypeAlias = (
     | SilenceEnded
     | WarningAcknowledged
     | VerdictGiven
+    | PromiseMade
+    | PromiseWithdrawn
+    | PlanAgreed
+    | PlanEnded
+    | CreditDecided
+    | RetirementAdvanced
     | RatingReported
     | FinancialsReported
     | AlertRaised

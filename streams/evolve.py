@@ -11,7 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tocsin.streams import complaints, conduct, events, handling, standing
+from tocsin.streams import (
+    complaints,
+    conduct,
+    credit,
+    events,
+    handling,
+    plans_agreed,
+    promises,
+    retirement,
+    standing,
+)
 from tocsin.streams.application import (
     free,
     place,
@@ -348,6 +358,10 @@ _HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
     **conduct.HANDLERS,
     **standing.HANDLERS,
     **handling.HANDLERS,
+    **promises.HANDLERS,
+    **plans_agreed.HANDLERS,
+    **credit.HANDLERS,
+    **retirement.HANDLERS,
     events.DisputeOpened: open_dispute,
     events.DisputeResolved: resolve_dispute,
     events.OrderUpdated: update_order,

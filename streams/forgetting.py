@@ -66,6 +66,7 @@ def _old(ledger: Ledger, last: int) -> Iterator[tuple[dict[str, Any], str, list[
         (ledger.complaints, "k"),
         (ledger.orders, "o"),
         (ledger.entries, ""),
+        (ledger.cases, ""),
     ):
         yield shelf, letter, [name for name, kept in shelf.items() if 0 < kept.closed_on < last]
     disputes = ledger.disputes

@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from tocsin.streams.documents import (
     NEVER,
     Account,
+    Case,
     Complaint,
     Dispute,
     Document,
@@ -43,7 +44,9 @@ OPEN = 16384  # what is open, or money at hand
 EXPOSURE = LIMITED | OPEN
 SCORE = 32768  # score, grade or class
 BACKDATED = 65536  # an invoice issued more than `RECENT_DAYS` before it was known
-ALL = 131071
+CASES = 131072  # a promise, a plan, another process
+COLLECTION = 262144  # the next step of collection
+ALL = 524287
 
 RECENT_DAYS = 7
 
@@ -91,6 +94,7 @@ class Ledger:
         "_tallies",
         "about",
         "awaited",
+        "cases",
         "complained",
         "complaints",
         "customer_id",
@@ -121,6 +125,7 @@ class Ledger:
         self.disputes: dict[str, Dispute] = {}
         self.orders: dict[str, Order] = {}
         self.entries: dict[str, Entry] = {}  # by kind letter + id
+        self.cases: dict[str, Case] = {}  # by kind letter + id
         self.shelves: dict[str, Shelf] = {}
         self.awaited: dict[str, list[tuple[int, str]]] = {}  # money by the invoice it waits for
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name

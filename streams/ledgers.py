@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from tocsin.streams.documents import (
     NEVER,
+    Case,
     Complaint,
     Dispute,
     Entry,
@@ -43,6 +44,7 @@ class _Frozen(Struct, array_like=True):
     disputes: dict[str, Dispute]
     orders: dict[str, Order]
     entries: dict[str, Entry]
+    cases: dict[str, Case]
 
 
 class _Dates(Struct, array_like=True):
@@ -65,7 +67,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _thaw = msgspec.msgpack.Decoder(_Frozen).decode
 _glimpse = msgspec.msgpack.Decoder(_Glimpse).decode
 _SHELVES = {"i": 1, "k": 3, "d": 4, "o": 5}  # by kind letter, which is left out there
-_FUNDS, _ENTRIES = 2, 6  # keys with their letter
+_ENTRIES = 6
+_LETTERED = {"p": 2, "c": 2, "q": 7, "l": 7, "g": 7, "r": 7}  # keys with their letter, as entries'
 
 
 class Ledgers(MutableMapping[str, Ledger]):
@@ -87,7 +90,7 @@ class Ledgers(MutableMapping[str, Ledger]):
             if shelf is not None:
                 parts[shelf - 1][key[1:]] = Raw(body)
             else:
-                parts[(_FUNDS if key[0] in "pc" else _ENTRIES) - 1][key] = Raw(body)
+                parts[_LETTERED.get(key[0], _ENTRIES) - 1][key] = Raw(body)
         self._frozen[customer_id] = _encode((Raw(summary), *parts))
 
     def next_dates(self) -> Iterator[tuple[str, int]]:

@@ -21,6 +21,7 @@ DUE_BEFORE_DAYS_MAX = 2 * 366
 ID_LENGTH_MAX = 128
 TEXT_LENGTH_MAX = 10_000
 DELIVERED_DAYS_MAX = 2 * 366  # between delivery and invoice, either way
+REFERENCES_MAX = 10_000
 
 
 @unique
@@ -41,7 +42,9 @@ class Code(StrEnum):
     TEXT_TOO_LONG = "TEXT_TOO_LONG"  # free text above 10,000 characters
     TEXT_EMPTY = "TEXT_EMPTY"  # a reason that says nothing
     DIGEST_MALFORMED = "DIGEST_MALFORMED"  # no SHA-256 in hexadecimal digits
-    TOO_MANY_REFERENCES = "TOO_MANY_REFERENCES"  # a payment names more than 10,000 invoices
+    TOO_MANY_REFERENCES = (
+        "TOO_MANY_REFERENCES"  # a payment names more than 10,000 invoices, or the like
+    )
     LIMIT_NEGATIVE = "LIMIT_NEGATIVE"  # a credit limit below zero
     LIMIT_WITHOUT_CURRENCY = "LIMIT_WITHOUT_CURRENCY"  # a credit limit without its currency
     COST_WITHOUT_CURRENCY = "COST_WITHOUT_CURRENCY"  # the cost of a service without its currency
@@ -51,6 +54,7 @@ class Code(StrEnum):
     SILENCE_ENDLESS = "SILENCE_ENDLESS"  # warnings muted for more than a year
     TOPIC_NOT_MARKABLE = "TOPIC_NOT_MARKABLE"  # a mark of completeness for no topic of facts
     TOPIC_NOT_HOLDABLE = "TOPIC_NOT_HOLDABLE"  # a release of a topic that is never held
+    INSTALMENTS_DISORDERED = "INSTALMENTS_DISORDERED"  # no instalment, too many, not day by day
     BEYOND_LIMIT = "BEYOND_LIMIT"  # undoes a document that was only folded in aggregate
 
 
@@ -166,6 +170,39 @@ def check_text(field: str, value: str | None) -> Refusal | None:
 def check_reference(field: str, value: str | None) -> Refusal | None:
     """Judge an identifier that may be absent."""
     return None if value is None else check_id(field, value)
+
+
+def check_references(field: str, values: tuple[str, ...], limit: int) -> Refusal | None:
+    """Judge a list of invoices, which may be empty."""
+    if len(values) > limit:
+        return Refusal(
+            Code.TOO_MANY_REFERENCES,
+            f"{field} names {len(values)} invoices: name at most {limit}, or none for the oldest",
+        )
+    for value in values:
+        refusal = check_id(field, value)
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def check_limit(field: str, limit_minor: int | None, currency: str | None) -> Refusal | None:
+    """Judge a credit limit: absent, or 0 or more with its currency beside it."""
+    if limit_minor is None:
+        return None
+    if limit_minor < 0:
+        return Refusal(
+            Code.LIMIT_NEGATIVE,
+            f"{field}_minor is {limit_minor}: send 0 for no credit, null for no limit",
+        )
+    if currency is None:
+        prefix = field.removesuffix("limit")
+        name = f"{field}_currency" if prefix else "currency"
+        return Refusal(
+            Code.LIMIT_WITHOUT_CURRENCY,
+            f"{field}_minor is set without {name}: send both",
+        )
+    return check_sum(f"{field}_minor", limit_minor)
 
 
 def check_sum(field: str, amount_minor: int | None) -> Refusal | None:

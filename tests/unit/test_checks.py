@@ -15,6 +15,8 @@ from tocsin.streams.refusals import Code
 DAY = 86_400_000
 NOW = 20_000 * DAY
 
+PARTS = (events.Instalment(20_000, 1), events.Instalment(20_001, 1))
+
 GOOD: dict[str, CustomerEvent] = {
     "invoice": events.InvoiceIssued("C", "I", NOW, 20_030, 1, "EUR", 0, 20_000),
     "customer": events.CustomerUpdated(
@@ -34,6 +36,13 @@ GOOD: dict[str, CustomerEvent] = {
     "unsilenced": events.SilenceEnded("C", "Q", NOW, "Li", "over"),
     "acknowledged": events.WarningAcknowledged("C", "e", NOW, "Li"),
     "verdict": events.VerdictGiven("C", "e", NOW, "TRUE_ALARM", "Li", "never paid"),
+    "promise": events.PromiseMade("C", "P", NOW, 1, "EUR", 20_000, ("I",)),
+    "unpromised": events.PromiseWithdrawn("C", "P", NOW, "Li", "by agreement"),
+    "plan": events.PlanAgreed("C", "L", NOW, "EUR", PARTS, "Li"),
+    "plan over": events.PlanEnded("C", "L", NOW, "REPLACED", "Li", "longer"),
+    "limit": events.CreditDecided("C", "E", NOW, "LIMIT", "Li", "new", None, 0, "EUR", 0, 20_000),
+    "no limit": events.CreditDecided("C", "E", NOW, "LIMIT", "Li", "new"),
+    "retired": events.RetirementAdvanced("C", "R", NOW, "PROPOSED", "SELLER", "Li", "losses"),
     "rating": events.RatingReported("C", NOW, "agency", 30),
     "accounts": events.FinancialsReported("C", NOW, 20_001, "EUR", -(10**15), 10**15, -(10**15)),
     "alert": events.AlertRaised("C", "A", NOW, "INSOLVENCY"),
@@ -71,6 +80,34 @@ def test_values_at_the_ends_of_their_ranges_are_accepted(name: str) -> None:
         ("contact", {"attachment_sha256": "0f"}, Code.DIGEST_MALFORMED, "64 hexadecimal digits"),
         ("contact", {"text": "x" * 10_001}, Code.TEXT_TOO_LONG, "shorten it"),
         ("contact", {"occurred_at": NOW + 3 * DAY}, Code.DATE_ABSURD, "before it happens"),
+        ("contact", {"step": "LETTER"}, Code.VALUE_UNKNOWN, "WRITTEN_NOTICE"),
+        ("promise", {"amount_minor": 0}, Code.AMOUNT_NOT_POSITIVE, "amount_minor"),
+        ("promise", {"due_date": 19_998}, Code.DATE_ABSURD, "2 days before"),
+        ("promise", {"invoice_ids": ("I",) * 201}, Code.TOO_MANY_REFERENCES, "at most 200"),
+        ("promise", {"invoice_ids": ("",)}, Code.ID_EMPTY, "invoice_ids"),
+        ("unpromised", {"reason": " "}, Code.TEXT_EMPTY, "say why"),
+        ("plan", {"instalments": ()}, Code.INSTALMENTS_DISORDERED, "has 0 parts"),
+        ("plan", {"instalments": PARTS[::-1]}, Code.INSTALMENTS_DISORDERED, "later day"),
+        ("plan", {"instalments": PARTS[:1] * 2}, Code.INSTALMENTS_DISORDERED, "later day"),
+        (
+            "plan",
+            {"instalments": (events.Instalment(20_000, 0),)},
+            Code.AMOUNT_NOT_POSITIVE,
+            "inst",
+        ),
+        ("plan", {"instalments": (events.Instalment(1, 1),)}, Code.DATE_ABSURD, "instalments"),
+        ("plan", {"author": ""}, Code.ID_EMPTY, "author"),
+        ("plan over", {"outcome": "KEPT"}, Code.VALUE_UNKNOWN, "CANCELLED"),
+        ("limit", {"kind": "BLOCK"}, Code.VALUE_UNKNOWN, "RELEASE"),
+        ("limit", {"outcome": "MAYBE"}, Code.VALUE_UNKNOWN, "REJECTED"),
+        ("limit", {"limit_minor": -1}, Code.LIMIT_NEGATIVE, "0 for no credit"),
+        ("limit", {"currency": None}, Code.LIMIT_WITHOUT_CURRENCY, "send both"),
+        ("limit", {"currency": "EURO"}, Code.CURRENCY_UNKNOWN, "ISO 4217"),
+        ("limit", {"prepayment_basis_points": 10_001}, Code.NUMBER_OUT_OF_RANGE, "0 to 10000"),
+        ("limit", {"until": 19_998}, Code.DATE_ABSURD, "until"),
+        ("retired", {"step": "FIRED"}, Code.VALUE_UNKNOWN, "NOTICE_GIVEN"),
+        ("retired", {"initiative": "BOTH"}, Code.VALUE_UNKNOWN, "SELLER"),
+        ("retired", {"money_decision": "FORGIVE"}, Code.VALUE_UNKNOWN, "WRITE_OFF"),
         ("breach", {"kind": "RUDENESS"}, Code.VALUE_UNKNOWN, "RESALE"),
         ("survey", {"rating": 11}, Code.NUMBER_OUT_OF_RANGE, "send 0 to 10"),
         ("survey", {"rating": -1}, Code.NUMBER_OUT_OF_RANGE, "send 0 to 10"),

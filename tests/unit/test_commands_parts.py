@@ -173,6 +173,14 @@ def test_every_event_can_be_told() -> None:
         events.SilenceEnded("C", "Q1", 0, "Li", "over"),
         events.WarningAcknowledged("C", "ab12", 0, "Li", "called"),
         events.VerdictGiven("C", "ab12", 0, "FALSE_ALARM", "Li", "paid"),
+        events.PromiseMade("C", "P1", 0, 500, "EUR", 31, ("I1",), "Li"),
+        events.PromiseWithdrawn("C", "P1", 0, "Li", "paid otherwise"),
+        events.PlanAgreed("C", "L1", 0, "EUR", (events.Instalment(31, 500),), "Li", "new orders"),
+        events.PlanEnded("C", "L1", 0, "REPLACED", "Li", "longer"),
+        events.CreditDecided("C", "E1", 0, "LIMIT", "Li", "grew", "APPROVED", 500, "EUR", None, 31),
+        events.RetirementAdvanced(
+            "C", "R1", 0, "NOTICE_GIVEN", "SELLER", "Li", "losses", "COLLECT"
+        ),
         events.RatingReported("C", 0, "agency", 12, "BB"),
         events.FinancialsReported("C", 0, 19722, "EUR", -500, None, 100),
         events.AlertRaised("C", "A1", 0, "COURT", "sued"),
@@ -182,6 +190,7 @@ def test_every_event_can_be_told() -> None:
     lines = [" ".join(tell(event)) for event in told]
 
     known = {kind for kind in STRUCTS.values() if kind.__module__ == events.__name__}
+    known.remove(events.Instalment)  # a part of an event
     assert {type(event) for event in told} == known
     assert lines[0] == "invoice I1 123.45 EUR, due 1970-01-06"
     assert "for I1, I2" in lines[3]
@@ -200,6 +209,12 @@ def test_every_event_can_be_told() -> None:
         "silence ended Q1 by Li: over",
         "warning acknowledged ab12 by Li: called",
         "verdict ab12 false alarm, by Li: paid",
+        "promise P1 5.00 EUR by 1970-02-01 for I1, by Li",
+        "promise withdrawn P1 by Li: paid otherwise",
+        "plan L1 5.00 EUR by 1970-02-01, by Li: new orders",
+        "plan ended L1 replaced, by Li: longer",
+        "credit decision E1 limit approved 5.00 EUR until 1970-02-01, by Li: grew",
+        "retirement R1 notice given by Li, on the seller's wish, money owed: collect: losses",
         "rating agency notch 12 of 30 (BB)",
         "accounts C to 2023-12-31: equity -5.00 EUR, income 1.00 EUR",
         "alert A1 court: sued",

@@ -1,0 +1,67 @@
+"""The fold that all processes share: a case is the sum of its steps, whatever order they came in.
+
+A step is known by its instant and its trigger; the same again is a duplicate. A case's state is
+what the machine makes of all steps in the order of their instants, so a late step ends where it
+would have ended in time, and one that comes before the case's beginning waits for it.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+
+from tocsin.streams.checks import Code, Refusal
+from tocsin.streams.documents import Case, CaseStep
+from tocsin.streams.folding import UNCHANGED, Today, fold_in_aggregate
+from tocsin.streams.ledger import CASES, Ledger
+from tocsin.streams.machines import BEFORE, Machine, step
+
+STEPS_MAX = 100
+"""Steps kept of one case; more are refused."""
+
+ADVANCED = "CASE_ADVANCED"
+"""Why an episode ends that a step of a case ended."""
+
+
+def note_step(
+    ledger: Ledger, machine: Machine, case_id: str, new: CaseStep, today: Today
+) -> Case | str | Refusal:
+    """The case with one step more, its state brought up to date.
+
+    UNCHANGED for a step that is known, another reason where the ledger is folded in aggregate.
+    """
+    key = machine.letter + case_id
+    case = ledger.cases.get(key)
+    if case is None:
+        if ledger.summary.document_count >= today.documents_max:
+            return fold_in_aggregate(ledger)
+        case = ledger.cases[key] = Case(offset=new.offset)
+        ledger.remember(key, case, today.date, today.horizon_days)
+    elif any((known.at, known.trigger) == (new.at, new.trigger) for known in case.steps):
+        return UNCHANGED
+    elif len(case.steps) >= STEPS_MAX:
+        return Refusal(
+            Code.BEYOND_LIMIT,
+            f"{machine.name} {case_id} has {STEPS_MAX} steps already: begin another under a new id",
+        )
+    ledger.dirty[key] = case
+    ledger.stirred |= CASES
+    places = {trigger: place for place, trigger in enumerate(machine.triggers)}
+    steps = list(case.steps)
+    insort(steps, new, key=lambda taken: (taken.at, places[taken.trigger]))
+    case.steps = tuple(steps)
+    replay(machine, case, today)
+    return case
+
+
+def replay(machine: Machine, case: Case, today: Today) -> None:
+    """Find a case's state, when it opened, since when it is in that state, and when it closed."""
+    state, since, opened_on = BEFORE, 0, 0
+    for taken in case.steps:
+        reached = step(machine, state, taken.trigger)
+        if reached is not None:
+            since = today.day_of(taken.at)
+            opened_on = opened_on or since
+            state = reached
+    case.state, case.since, case.opened_on = state, since, opened_on
+    # What has not begun is forgotten in time as well.
+    case.closed_on = since if state in machine.final else 0 if state else today.date
