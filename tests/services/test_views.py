@@ -327,6 +327,96 @@ def test_dso_of_a_month_without_sales_is_null_and_the_last_month_ends_today(
     ]
 
 
+def test_dso_counts_back_month_by_month_and_takes_the_share_of_the_last(history: History) -> None:
+    history.business_date("2025-09-30")
+    sales = {"04": 2250, "05": 2000, "06": 2500, "07": 2250, "08": 1750, "09": 2500}
+    history.facts(
+        INVOICES,
+        *(invoice(f"I{month}", f"2025-{month}-10", sold) for month, sold in sales.items()),
+    )
+    history.facts(PAYMENTS, payment("P1", "2025-09-20", 1250))
+
+    found = history.rows(
+        "SELECT receivables_minor, months_counted, uncounted_minor, dso_days "
+        "FROM v_dso_count_back WHERE month = '2025-09-01'"
+    )
+
+    assert found == [(12000, 6, 0, Decimal("166.33"))]
+
+
+def test_dso_by_count_back_is_null_where_a_month_without_sales_comes_first(
+    history: History,
+) -> None:
+    history.business_date("2025-04-10")
+    history.facts(
+        INVOICES,
+        invoice("I1", "2025-01-15", 1000),
+        invoice("I3", "2025-03-05", 400),
+        invoice("I4", "2025-04-05", 100),
+    )
+    history.facts(PAYMENTS, payment("P1", "2025-03-20", 1200), payment("P2", "2025-04-06", 300))
+
+    found = history.rows(
+        "SELECT month, receivables_minor, months_counted, uncounted_minor, dso_days "
+        "FROM v_dso_count_back ORDER BY month"
+    )
+
+    assert found == [
+        (date(2025, 1, 1), 1000, 1, 0, Decimal("31.00")),
+        (date(2025, 2, 1), 1000, 0, 1000, None),
+        (date(2025, 3, 1), 200, 1, 0, Decimal("15.50")),
+        (date(2025, 4, 1), 0, 0, 0, Decimal("0.00")),
+    ]
+
+
+def test_best_possible_dso_and_days_delinquent_add_up_to_dso(history: History) -> None:
+    history.business_date("2025-06-30")
+    due = {day("2025-06-29"): Due(21_000_00, 1), day("2025-06-30"): Due(30_000_00, 1)}
+    account = Account(open_minor=51_000_00, unapplied_minor=1_000_00, due=due)
+    history.standing("C1", Summary(accounts={"EUR": account}))
+    history.standing("C2", Summary(accounts={"USD": account}))
+    history.facts(INVOICES, invoice("I1", "2025-01-15", 150_000_00))
+    history.facts(INVOICES, invoice("I0", "2024-06-30", 99_000_00))
+
+    found = history.rows(
+        "SELECT currency, receivables_minor, current_minor, past_due_minor, total_sales_minor, "
+        "dso_days, best_possible_dso_days, average_days_delinquent FROM v_dso_parts "
+        "ORDER BY currency"
+    )
+
+    days = [Decimal(figure) for figure in ("121.67", "73.00", "48.67")]
+    assert found == [
+        ("EUR", 50_000_00, 30_000_00, 20_000_00, 150_000_00, *days),
+        ("USD", 50_000_00, 30_000_00, 20_000_00, 0, None, None, None),
+    ]
+
+
+def test_a_months_billing_is_at_risk_as_far_as_it_is_unpaid_90_days_after_it_fell_due(
+    history: History,
+) -> None:
+    history.business_date("2025-05-31")
+    history.facts(
+        INVOICES,
+        invoice("I1", "2025-01-01", 600, due="2025-02-10"),
+        invoice("I2", "2025-01-05", 400, due="2025-02-28"),
+        invoice("I3", "2025-01-09", 500, due="2025-03-31"),
+        invoice("I4", "2025-01-09", 999, due="2025-02-01"),
+        InvoiceCancelled("C1", "I4", noon("2025-01-10")),
+    )
+    due = {day("2025-02-28"): Due(250, 1), day("2025-03-31"): Due(500, 1)}
+    history.standing("C1", Summary(accounts={"EUR": Account(open_minor=750, due=due)}))
+
+    found = history.rows(
+        "SELECT month, billed_minor, unpaid_minor, at_risk_basis_points "
+        "FROM v_at_risk ORDER BY month"
+    )
+
+    assert found == [
+        (date(2025, 2, 1), 1000, 250, 2500),
+        (date(2025, 3, 1), 500, 500, None),
+    ]
+
+
 def test_documents_show_corrections_and_endings_and_leave_out_what_was_refused(
     history: History,
 ) -> None:
