@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from tocsin.agents.errors import TocsinError
 from tocsin.agents.exits import Exit, die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
@@ -73,6 +74,8 @@ def _declare(app: App, settings: Settings, keeper: Keeper) -> None:
                     f"partition {transaction.partition} has no policy; publish one with "
                     "`tocsin topics apply` or `tocsin policy publish`, then start again",
                 )
+            except TocsinError as error:  # the schema registry is away: no record is to blame
+                die(Exit(error.exit_code), str(error))
 
 
 def _declare_health(app: App) -> None:

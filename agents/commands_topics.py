@@ -36,6 +36,8 @@ def topics() -> None:
 def topics_apply(settings: Settings, terminal: Terminal, fix: bool) -> None:
     """Create the topics that are missing and publish the packaged policy if there is none.
 
+    With a schema registry, also register the schemas that are missing, for ever readable backwards.
+
     Nothing that exists is altered, unless --fix is given, and then settings only.
     """
     applied = run(apply(settings, fix=fix))
@@ -44,9 +46,11 @@ def topics_apply(settings: Settings, terminal: Terminal, fix: bool) -> None:
         terminal.say(f"created {name} with {settings.partitions} partitions")
     for name in applied.mended:
         terminal.say(f"mended the settings of {name}")
+    for name in applied.subjects:
+        terminal.say(f"the schema registry has {name}")
     if applied.policy:
         terminal.say(f"published policy {applied.policy}")
-    if not (applied.created or applied.mended or applied.policy):
+    if not (applied.created or applied.mended or applied.subjects or applied.policy):
         terminal.say("all topics are as they should be", style="green")
 
 

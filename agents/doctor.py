@@ -58,7 +58,7 @@ class Finding(Struct, frozen=True):
 
 async def examine(settings: Settings) -> list[Finding]:
     """Look at everything; never raises for what is wrong with the deployment."""
-    findings = [_folder(settings), _disk(settings)]
+    findings = [_folder(settings), _disk(settings), await asyncio.to_thread(_registry, settings)]
     journals: dict[int, JournalRecord] = {}
     spans: Spans = {}
     try:
@@ -103,6 +103,19 @@ def _disk(settings: Settings) -> Finding:
         if free < DISK_LOW_BYTES
         else _fine("disk", what)
     )
+
+
+def _registry(settings: Settings) -> Finding:
+    """The schema registry by itself; what its subjects lack is told with the topics."""
+    if not settings.registry_url:
+        return _fine("schema registry", "none is used; schemas come from a file")
+    from tocsin.agents.registry_client import open_http_registry
+
+    try:
+        count = len(open_http_registry(settings).subjects())
+    except TocsinError as error:
+        return _wrong("schema registry", error)
+    return _fine("schema registry", f"{settings.registry_url} answers, with {count} subject(s)")
 
 
 async def _topics(settings: Settings) -> list[Finding]:

@@ -31,6 +31,7 @@ from mode import Service
 from msgspec import Struct
 
 from tocsin.agents.changelog import read_to_end
+from tocsin.agents.errors import UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.feed import Feed, Fetched
 from tocsin.agents.journal import Journal, restore_journal
@@ -540,7 +541,9 @@ class Restore(Service):
                     continue
                 if not isinstance(error, ContradictionError):
                     log.critical("restore failed", exc_info=True)
-                self.app.runtime.wiring.fatal(Exit.RESTORE, f"restore failed: {error}")
+                # What is away may come back; a contradiction stays one.
+                code = Exit.UNAVAILABLE if isinstance(error, UnavailableError) else Exit.RESTORE
+                self.app.runtime.wiring.fatal(code, f"restore failed: {error}")
 
     def _is_stale(self, generation: int) -> bool:
         return bool(

@@ -28,12 +28,20 @@ PREFIX = "TOCSIN_"
 MASK = "***"
 # Variables with the prefix that steer programs around the settings and are no settings themselves.
 OTHER_VARIABLES = frozenset(
-    {"TOCSIN_CACHE", "TOCSIN_CONFIG", "TOCSIN_DEBUG", "TOCSIN_JAVA", "TOCSIN_MAVEN"}
+    {
+        "TOCSIN_AUTHOR",
+        "TOCSIN_CACHE",
+        "TOCSIN_CONFIG",
+        "TOCSIN_DEBUG",
+        "TOCSIN_JAVA",
+        "TOCSIN_MAVEN",
+    }
 )
 # Each secret may come as text or in a file; whichever source is stronger decides, never both.
 SECRET_FILES = {
     "sasl_password": "sasl_password_file",
     "clickhouse_password": "clickhouse_password_file",
+    "registry_password": "registry_password_file",
 }
 MINUTES_A_DAY = 1440
 
@@ -104,7 +112,12 @@ class Settings:
     clickhouse_user: Annotated[str, "login name at ClickHouse"] = ""
     clickhouse_password: Annotated[Secret, "its password"] = NO_SECRET
     clickhouse_password_file: Annotated[str, "file that holds it"] = ""
-    registry_file: Annotated[str, "schema registry file; the packaged one if empty"] = ""
+    registry_url: Annotated[str, "schema registry, base of its Confluent API, http(s)://..."] = ""
+    registry_user: Annotated[str, "login name at the schema registry"] = ""
+    registry_password: Annotated[Secret, "its password"] = NO_SECRET
+    registry_password_file: Annotated[str, "file that holds it"] = ""
+    registry_cafile: Annotated[str, "certificates that vouch for the schema registry (PEM)"] = ""
+    registry_file: Annotated[str, "schema file in place of a registry; the packaged if empty"] = ""
     data_dir: Annotated[str, "folder of the embedded services"] = "~/.local/share/tocsin"
     app_id: Annotated[Name, "consumer group and prefix of transactional ids"] = "tocsin"
     topic_prefix: Annotated[Prefix, "put before every topic's name"] = ""
@@ -378,6 +391,19 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         yield f"clickhouse_url {url!r} must begin with http://, https:// or chdb://"
     if "@" in url:
         yield "clickhouse_url holds a login; move it to clickhouse_user and clickhouse_password"
+    yield from _registry_contradictions(settings)
+
+
+def _registry_contradictions(settings: Settings) -> Iterable[str]:
+    url = settings.registry_url
+    if url and not url.startswith(("http://", "https://")):
+        yield f"registry_url {url!r} must begin with http:// or https://"
+    if "@" in url:
+        yield "registry_url holds a login; move it to registry_user and registry_password"
+    if url and settings.registry_file:
+        yield "registry_url and registry_file are both set; give one"
+    if settings.registry_user and not settings.registry_password:
+        yield "registry_user is set without registry_password (or registry_password_file)"
 
 
 def _minutes(text: str, limit: int = MINUTES_A_DAY) -> int:

@@ -6,6 +6,7 @@ settings. A partition count is never changed, since it decides which partition a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from tocsin.schemas.catalog import DEAD_LETTERS, POLICIES, TOPICS, Keeping, Topi
 
 
 class Problem(Struct, frozen=True):
-    """Something about a topic that the product cannot work with, and how to mend it."""
+    """What the product cannot work with, in a topic or a registry's subject, and how to mend it."""
 
     topic: str
     what: str
@@ -36,6 +37,7 @@ class Applied(Struct, frozen=True):
 
     created: tuple[str, ...]
     mended: tuple[str, ...]
+    subjects: tuple[str, ...]  # of the schema registry, registered or mended
     policy: str  # name and version of the policy that it published, or empty
 
 
@@ -71,6 +73,7 @@ async def check(settings: Settings) -> list[Problem]:
     """What is wrong with the topics; empty if the product can work."""
     async with connect(settings) as brokers:
         problems = await _check_topics(brokers, settings)
+    problems += await _check_subjects(settings)
     if not problems:
         problems = await _check_policy(settings)
     return problems
@@ -86,7 +89,8 @@ async def require(settings: Settings) -> None:
 async def apply(settings: Settings, *, fix: bool = False) -> Applied:
     """Create what is missing, then publish the packaged policy if there has never been one.
 
-    `fix` also sets topic settings that differ. Raises ConfigurationError for what then remains.
+    Schemas go to the registry, if one is used. `fix` also sets what differs. Raises
+    ConfigurationError for what then remains.
     """
     async with connect(settings) as brokers:
         await _check_replication(brokers, settings)
@@ -101,10 +105,12 @@ async def apply(settings: Settings, *, fix: bool = False) -> Applied:
         for problem in problems if fix else ():
             await brokers.set_topic(problem.topic, problem.own)
         remaining = await _check_topics(brokers, settings)
+    subjects = await _apply_subjects(settings, fix=fix)
+    remaining += await _check_subjects(settings)
     if remaining:
         raise _refusal(remaining)
     first = await publish_first_policy(settings)
-    return Applied(created, mended, f"{first.name} {first.version}" if first else "")
+    return Applied(created, mended, subjects, f"{first.name} {first.version}" if first else "")
 
 
 async def _create(
@@ -188,6 +194,23 @@ def _differences(
                 yield key, wanted
         elif found != wanted:
             yield key, wanted
+
+
+async def _check_subjects(settings: Settings) -> list[Problem]:
+    if not settings.registry_url:
+        return []
+    from tocsin.agents.registry_subjects import check_subjects
+
+    found = await asyncio.to_thread(check_subjects, settings)
+    return [Problem(problem.subject, problem.what, problem.mend) for problem in found]
+
+
+async def _apply_subjects(settings: Settings, *, fix: bool) -> tuple[str, ...]:
+    if not settings.registry_url:
+        return ()
+    from tocsin.agents.registry_subjects import apply_subjects
+
+    return await asyncio.to_thread(apply_subjects, settings, fix=fix)
 
 
 async def _check_policy(settings: Settings) -> list[Problem]:

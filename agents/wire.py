@@ -8,17 +8,17 @@ from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.settings import Settings
 from tocsin.schemas.codec import Codec
-from tocsin.schemas.registry import FileRegistry, RegistryError
+from tocsin.schemas.registry import FileRegistry, Registry, RegistryError
 from tocsin.streams.convention import Convention
 
 
 def open_codec(settings: Settings) -> Codec:
-    """Read the schema registry and make the codec. Raises ConfigurationError."""
-    path = Path(settings.registry_file).expanduser() if settings.registry_file else None
+    """Ask the schema registry and make the codec. Raises ConfigurationError, UnavailableError."""
     try:
-        return Codec(FileRegistry(path))
+        return Codec(_open_registry(settings))
     except RegistryError as error:
-        raise ConfigurationError(f"schema registry: {error}") from error
+        mend = "run `tocsin topics apply`" if settings.registry_url else ""
+        raise ConfigurationError(f"schema registry: {error}", mend=mend) from error
 
 
 def convention_of(settings: Settings) -> Convention:
@@ -55,4 +55,15 @@ def open_clickhouse(settings: Settings, *, is_reader: bool = False) -> ClickHous
         settings.clickhouse_url,
         user=settings.clickhouse_user,
         password=settings.clickhouse_password.reveal(),
+    )
+
+
+def _open_registry(settings: Settings) -> Registry:
+    if settings.registry_url:
+        # Most deployments have none, and a client of HTTP takes its time to import.
+        from tocsin.agents.registry_client import open_http_registry
+
+        return open_http_registry(settings)
+    return FileRegistry(
+        Path(settings.registry_file).expanduser() if settings.registry_file else None
     )
