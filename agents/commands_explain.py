@@ -12,7 +12,6 @@ from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
 from tocsin.agents.commands_customer import event_json, place
 from tocsin.agents.commands_warnings import as_json, language_option, view_of
-from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant
 from tocsin.agents.lookup import EventSeen, Lookup, Placed, looking
@@ -54,20 +53,15 @@ def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language
 
 
 def _read(settings: Settings, lookup: Lookup, warning_id: str) -> Explanation:
-    matches = lookup.warnings_with_id(warning_id)
-    if len(matches) != 1:
-        what = "several warnings begin with" if matches else "no warning in the history has the id"
-        raise ConfigurationError(
-            f"{what} {warning_id!r}", mend="`tocsin warnings` lists them with their ids"
-        )
-    warning = matches[0].warning
+    placed = lookup.one_warning(warning_id)
+    warning = placed.warning
     policy = lookup.policy(warning.policy_hash)
     return Explanation(
-        matches[0],
+        placed,
         lookup.episode(warning.episode_id),
         completed(settings, lookup.evidence(warning.evidence), warning.evidence),
         clause(policy[1], warning.rule) if policy else (),
-        lookup.journal_place(matches[0]),
+        lookup.journal_place(placed),
     )
 
 

@@ -7,6 +7,7 @@ transactional id per kind fences a second operator who does the same at the same
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import CLOCK, JOURNAL, Topic
 from tocsin.streams.events import ControlEvent
 
+AUTHOR_VARIABLE = "TOCSIN_AUTHOR"
 LOOK_BACK_OFFSETS = 64  # enough to find a record among the markers of transactions
 
 
@@ -74,9 +76,9 @@ async def announcing(settings: Settings, purpose: str) -> AsyncIterator[Announce
 
 
 def author() -> str:
-    """Who gives the order: the user of the operating system, as far as it has a name."""
+    """Who speaks: TOCSIN_AUTHOR, else the user of the operating system as far as it has a name."""
     try:
-        return getpass.getuser()
+        return os.environ.get(AUTHOR_VARIABLE) or getpass.getuser()
     except (KeyError, OSError):  # a container may run under an id without a name
         return "unknown"
 

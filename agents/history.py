@@ -6,8 +6,8 @@ Everything is read in offset order and in pages of bounded size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -21,8 +21,9 @@ OFFSET_LAST: Final = 2**63 - 1
 
 # Table names come from the catalog, never from outside. Rows of one record have one timestamp, so
 # FINAL need not look across the months.
-_PAGE: Final = """
+_COLUMNS: Final = """
 SELECT
+    partition,
     offset,
     toUnixTimestamp64Milli(timestamp),
     raw_key,
@@ -30,10 +31,19 @@ SELECT
     `raw_headers.name`,
     `raw_headers.value`
 FROM {table} FINAL
+"""
+_RANGE: Final = """
 WHERE partition = {{partition:Int32}} AND offset >= {{first:Int64}} AND offset < {{next:Int64}}
 ORDER BY offset
 SETTINGS do_not_merge_across_partitions_select_final = 1
 """
+_CUSTOMER: Final = """
+WHERE is_decoded AND customer_id = {{customer:String}}
+ORDER BY partition, offset
+SETTINGS do_not_merge_across_partitions_select_final = 1
+"""
+_PAGE: Final = _COLUMNS + _RANGE
+_OF_CUSTOMER: Final = _COLUMNS + _CUSTOMER
 _END: Final = "SELECT max(offset) + 1 FROM {table} WHERE partition = {{partition:Int32}}"
 
 
@@ -82,22 +92,15 @@ def read_pages(
             "first": start,
             "next": min(start + page_offsets, end),
         }
-        page = [
-            HistoryRecord(
-                topic.name,
-                partition,
-                offset,
-                timestamp,
-                key,
-                value,
-                tuple(zip(map(bytes.decode, names), contents, strict=True)) if names else (),
-            )
-            for offset, timestamp, key, value, names, contents in zip(
-                *client.columns(statement, asked), strict=True
-            )
-        ]
+        page = _records(client, topic, statement, asked)
         if page:
             yield page
+
+
+def of_customer(client: ClickHouse, topic: Topic, customer_id: str) -> list[HistoryRecord]:
+    """A customer's records in a topic that can be read, in their order."""
+    statement = _OF_CUSTOMER.format(table=topic.table)
+    return _records(client, topic, statement, {"customer": customer_id})
 
 
 def journal(
@@ -122,3 +125,22 @@ def partitions_of(client: ClickHouse, topic: Topic) -> list[int]:
     """Partitions of a topic of which ClickHouse has records."""
     statement = f"SELECT DISTINCT partition FROM {topic.table} ORDER BY partition"  # noqa: S608 - a table's name cannot be a parameter; it is the catalog's
     return [partition for (partition,) in client.rows(statement)]
+
+
+def _records(
+    client: ClickHouse, topic: Topic, statement: str, values: Mapping[str, Any]
+) -> list[HistoryRecord]:
+    return [
+        HistoryRecord(
+            topic.name,
+            partition,
+            offset,
+            timestamp,
+            key,
+            value,
+            tuple(zip(map(bytes.decode, names), contents, strict=True)) if names else (),
+        )
+        for partition, offset, timestamp, key, value, names, contents in zip(
+            *client.columns(statement, values), strict=True
+        )
+    ]

@@ -18,7 +18,7 @@ from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse, open_codec
-from tocsin.schemas.catalog import BY_ID, SOURCES
+from tocsin.schemas.catalog import BY_ID, ENGAGEMENTS, SOURCES
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import DeadLetter
 from tocsin.streams.decisions import Evidence, RiskWarning
@@ -97,6 +97,18 @@ class Lookup:
         """Warnings whose id begins so; two at most, which tells an ambiguous beginning."""
         return self._placed(sql.WARNING_BY_ID, {"id": warning_id})
 
+    def one_warning(self, warning_id: str) -> Placed:
+        """The only warning whose id begins so. Raises ConfigurationError if there is not one."""
+        matches = self.warnings_with_id(warning_id)
+        if len(matches) != 1:
+            what = (
+                "several warnings begin with" if matches else "no warning in the history has the id"
+            )
+            raise ConfigurationError(
+                f"{what} {warning_id!r}", mend="`tocsin warnings` lists them with their ids"
+            )
+        return matches[0]
+
     def episode(self, episode_id: str) -> list[Placed]:
         """Every step of an episode, oldest first."""
         return self._placed(sql.WARNINGS_OF_EPISODE, {"id": episode_id})
@@ -145,6 +157,12 @@ class Lookup:
         ]
         found.sort(key=lambda seen: (seen.timestamp, seen.topic_id, seen.offset), reverse=True)
         return found[:limit]
+
+    def contacts(self, customer_id: str, since: int) -> list[EventSeen]:
+        """Contacts with a customer from an instant (epoch ms) on, as they became known."""
+        values = {"customer": customer_id, "since": since}
+        rows = self._client.rows(sql.CONTACTS, values)
+        return [self._seen(ENGAGEMENTS.topic_id, row) for row in rows]
 
     def standing(self, customer_id: str) -> dict[str, Any] | None:
         """The customer's row of the credit file, by column; None for a stranger."""
@@ -221,11 +239,14 @@ class Lookup:
 
 
 @contextmanager
-def looking(settings: Settings) -> Iterator[Lookup]:
-    """Open the history. Raises ConfigurationError if it was never set up, UnavailableError."""
+def history(settings: Settings) -> Iterator[ClickHouse]:
+    """Open ClickHouse to read what the audit wrote.
+
+    Raises ConfigurationError if it was never set up, UnavailableError.
+    """
     client = open_clickhouse(settings, is_reader=True)
     try:
-        yield Lookup(client, open_codec(settings))
+        yield client
     except ClickHouseRefusedError as error:
         if error.code in NOT_SET_UP_CODES:
             raise ConfigurationError(
@@ -235,6 +256,13 @@ def looking(settings: Settings) -> Iterator[Lookup]:
         raise
     finally:
         client.close()
+
+
+@contextmanager
+def looking(settings: Settings) -> Iterator[Lookup]:
+    """Open the history for questions. Raises ConfigurationError, UnavailableError."""
+    with history(settings) as client:
+        yield Lookup(client, open_codec(settings))
 
 
 def place_of(letter: DeadLetter) -> str:

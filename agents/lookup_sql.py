@@ -85,6 +85,22 @@ WHERE is_decoded AND customer_id = {{customer:String}}
 ORDER BY timestamp DESC, offset DESC LIMIT {{limit:UInt32}}
 """
 
+CONTACTS: Final = """
+SELECT partition, offset, toUnixTimestamp64Milli(timestamp), base64Encode(raw_value)
+FROM engagements FINAL
+WHERE is_decoded
+    AND event_type = 'ContactLogged'
+    AND customer_id = {customer:String}
+    AND toUnixTimestamp64Milli(occurred_at) >= {since:Int64}
+    AND (partition, offset) NOT IN
+    (
+        SELECT refused_partition, refused_offset
+        FROM dead_letters
+        WHERE is_decoded AND refused_topic_id = 6
+    )
+ORDER BY timestamp, offset
+"""
+
 STANDING: Final = """
 SELECT
     customer_id, name, segment, country, credit_limit_minor, credit_limit_currency,

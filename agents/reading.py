@@ -7,7 +7,7 @@ control records of transactions occupy offsets and are never handed out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer
@@ -30,15 +30,17 @@ async def read_topic(settings: Settings, name: str, last: int = ALL) -> list[Con
     """
     async with connect(settings) as brokers:
         spans = await brokers.spans([name], is_settled=False)
-    ends = {TopicPartition(*place): end for place, (_, end) in spans.items()}
-    found: list[ConsumerRecord] = []
-    async with consuming(settings) as consumer:
-        consumer.assign(list(ends))
-        for place, end in ends.items():
-            consumer.seek(place, max(spans[place][0], end - last))
-        async for record in _batches(consumer, ends):
-            found.append(record)
-    return sorted(found, key=lambda record: (record.partition, record.offset))
+    starts = {place: max(first, end - last) for place, (first, end) in spans.items()}
+    return await _read(settings, starts, {place: end for place, (_, end) in spans.items()})
+
+
+async def read_since(
+    settings: Settings, starts: Mapping[tuple[str, int], int]
+) -> list[ConsumerRecord]:
+    """Records of partitions from known positions up to the end at the call, by their order."""
+    async with connect(settings) as brokers:
+        spans = await brokers.spans({name for name, _ in starts}, is_settled=False)
+    return await _read(settings, starts, {place: spans[place][1] for place in starts})
 
 
 async def read_positions(
@@ -72,6 +74,21 @@ async def follow(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]
             consumer.seek(place, end)
         async for record in consumer:
             yield record
+
+
+async def _read(
+    settings: Settings, starts: Mapping[tuple[str, int], int], limits: Mapping[tuple[str, int], int]
+) -> list[ConsumerRecord]:
+    """Records from starts up to limits, by topic, partition and offset."""
+    ends = {TopicPartition(*place): end for place, end in limits.items()}
+    found: list[ConsumerRecord] = []
+    async with consuming(settings) as consumer:
+        consumer.assign(list(ends))
+        for place in ends:
+            consumer.seek(place, starts[place])
+        async for record in _batches(consumer, ends):
+            found.append(record)
+    return sorted(found, key=lambda record: (record.topic, record.partition, record.offset))
 
 
 async def _places(settings: Settings, name: str) -> list[TopicPartition]:

@@ -1,0 +1,318 @@
+"""A customer's history as evidence in one file: what it holds, and how it is checked.
+
+A bundle is a function of the records in it. So one that was not changed can be made again from its
+own raw records, byte by byte, and its records can be compared with the topics that they came from.
+Nothing in it depends on when or where it was made: the same records give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from tocsin.agents import cards
+from tocsin.agents.bundle_words import README, SECTIONS
+from tocsin.agents.events_told import tell
+from tocsin.agents.formats import clean, day
+from tocsin.agents.history import HistoryRecord
+from tocsin.schemas import jsonlines
+from tocsin.schemas.catalog import BY_ID, BY_NAME
+from tocsin.schemas.codec import Codec
+from tocsin.schemas.refused import Refused
+from tocsin.streams.decisions import Evidence, RiskWarning
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+RECORDS: Final = "raw/records.jsonl"
+WARNINGS_RAW: Final = "raw/warnings.jsonl"
+POLICIES_RAW: Final = "raw/policies.jsonl"
+ENTRY_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can tell: it tells nothing
+COLUMNS: Final = ("when", "event", "id", "what", "refused", "record", "sha256")
+WARNING_COLUMNS: Final = (
+    "as_of",
+    "rule",
+    "subject",
+    "severity",
+    "step",
+    "reason",
+    "value",
+    "threshold",
+    "text",
+    "text_zh",
+    "muted_by",
+    "policy",
+    "evidence",
+    "record",
+    "sha256",
+)
+
+
+class BundleError(Exception):
+    """A file that is no bundle, or one that cannot be read."""
+
+
+class Contents(Struct, frozen=True):
+    """What a bundle is made of: records in order, those refused with their codes by place."""
+
+    customer_id: str
+    episode_id: str
+    records: Sequence[HistoryRecord]
+    warnings: Sequence[HistoryRecord]
+    policies: Sequence[HistoryRecord]
+    refused: Mapping[str, str]
+
+
+def files_of(contents: Contents, codec: Codec) -> dict[str, bytes]:
+    """Every file of a bundle by its name, the manifest last."""
+    files = {"README.txt": README.encode()}
+    files |= _tables(contents, codec)
+    files["warnings.csv"] = _warning_table(contents.warnings, codec)
+    refused = contents.refused
+    files[RECORDS] = _raw(contents.records, lambda r: _told(r, codec, refused))
+    files[WARNINGS_RAW] = _raw(contents.warnings, lambda r: {})
+    files[POLICIES_RAW] = _raw(contents.policies, lambda r: {})
+    files[MANIFEST] = _manifest(contents, files)
+    return files
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """A zip of files, by name. Not compressed: other versions of zlib would give other bytes."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, ENTRY_TIME)
+            entry.create_system = 3  # as on Unix, wherever it is made
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, files[name])
+    return whole.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, bytes]:
+    """The files of a zip by name. Raises BundleError if it is none or has no manifest."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"no bundle: {error}") from error
+    if MANIFEST not in files:
+        raise BundleError(f"no bundle: it holds no {MANIFEST}")
+    return files
+
+
+def contents_of(files: Mapping[str, bytes]) -> Contents:
+    """The records that a bundle holds. Raises BundleError if they cannot be read."""
+    try:
+        manifest = msgspec.json.decode(files[MANIFEST])
+        if manifest["format"] != FORMAT:
+            raise BundleError(
+                f"a bundle of format {manifest['format']}: use the tocsin that made it"
+            )
+        refused = {
+            line["record"]: line["refused"]
+            for line in _lines(files[RECORDS])
+            if line.get("refused")
+        }
+        records, warnings, policies = (
+            [_record(line) for line in _lines(files[name])]
+            for name in (RECORDS, WARNINGS_RAW, POLICIES_RAW)
+        )
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"its records cannot be read: {error}") from error
+    customer_id, episode_id = manifest["customer_id"], manifest["episode_id"]
+    return Contents(customer_id, episode_id, records, warnings, policies, refused)
+
+
+def problems(files: Mapping[str, bytes], codec: Codec) -> list[str]:
+    """What in a bundle contradicts itself; nothing if it is as it was made.
+
+    Raises BundleError if it cannot be read at all.
+    """
+    manifest = msgspec.json.decode(files[MANIFEST])
+    listed: Mapping[str, str] = manifest.get("files", {})
+    found = [f"{name} is missing" for name in sorted(listed.keys() - files.keys())]
+    found += [f"{name} was added" for name in sorted(files.keys() - listed.keys() - {MANIFEST})]
+    found += [
+        f"{name} was changed"
+        for name, digest in sorted(listed.items())
+        if name in files and _sha256(files[name]) != digest
+    ]
+    if found:
+        return found
+    try:
+        again = files_of(contents_of(files), codec)
+    except Refused as error:
+        return [f"a record cannot be decoded: {error.detail}"]
+    if manifest.get("made_by") != _made_by():  # other words for the same records are no fault
+        again = {name: again[name] for name in (RECORDS, WARNINGS_RAW, POLICIES_RAW)}
+    return [
+        f"{name} does not say what its records say"
+        for name, content in sorted(again.items())
+        if files.get(name) != content
+    ]
+
+
+def record_digest(records: Iterable[HistoryRecord]) -> str:
+    """SHA-256 over a line per record: place, timestamp, key, SHA-256 of the value."""
+    lines = hashlib.sha256()
+    for record in records:
+        key = base64.b64encode(record.key or b"").decode()
+        text = f"{place(record)} {record.timestamp} {key} {_sha256(record.value or b'')}\n"
+        lines.update(text.encode())
+    return lines.hexdigest()
+
+
+def place(record: HistoryRecord) -> str:
+    """How people name a record: topic/partition/offset."""
+    return f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def in_order(records: Iterable[HistoryRecord]) -> list[HistoryRecord]:
+    """Records as they became known: by time, topic and offset."""
+    return sorted(
+        records, key=lambda r: (r.timestamp, BY_NAME[r.topic].topic_id, r.partition, r.offset)
+    )
+
+
+def chosen(
+    records: Sequence[HistoryRecord], warnings: Sequence[RiskWarning]
+) -> list[HistoryRecord]:
+    """Those records that concern warnings: their evidence, and all that is no document."""
+    wanted = {_place_of(evidence) for warning in warnings for evidence in warning.evidence}
+    return [
+        record
+        for record in records
+        if place(record) in wanted or record.topic in ("customers", "engagements")
+    ]
+
+
+def _tables(contents: Contents, codec: Codec) -> dict[str, bytes]:
+    """One table per kind of event, for people; kinds without events have none."""
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    for record in contents.records:
+        event = codec.decode(BY_NAME[record.topic].topic_id, record.value)
+        section = SECTIONS.get(type(event).__name__, record.topic)
+        rows.setdefault(section, []).append(
+            (
+                jsonlines.iso_instant(record.timestamp),
+                *tell(event),
+                contents.refused.get(place(record), ""),
+                place(record),
+                _sha256(record.value or b""),
+            )
+        )
+    return {f"{name}.csv": _csv(COLUMNS, found) for name, found in sorted(rows.items())}
+
+
+def _warning_table(records: Iterable[HistoryRecord], codec: Codec) -> bytes:
+    rows = []
+    for record in records:
+        warning = codec.decode_warning(record.value)
+        rows.append(
+            (
+                day(warning.as_of),
+                warning.rule,
+                warning.subject,
+                warning.severity,
+                warning.transition,
+                warning.reason,
+                cards.value_of(warning),
+                cards.threshold_of(warning),
+                warning.text_en,
+                warning.text_zh,
+                warning.muted_by or "",
+                f"{warning.policy_name} {warning.policy_version} {warning.policy_hash}",
+                " ".join(_place_of(evidence) for evidence in warning.evidence),
+                place(record),
+                _sha256(record.value or b""),
+            )
+        )
+    return _csv(WARNING_COLUMNS, rows)
+
+
+def _place_of(evidence: Evidence) -> str:
+    return f"{BY_ID[evidence.topic_id].name}/{evidence.partition}/{evidence.offset}"
+
+
+def _told(record: HistoryRecord, codec: Codec, refused: Mapping[str, str]) -> dict[str, Any]:
+    event = codec.decode(BY_NAME[record.topic].topic_id, record.value)
+    line = jsonlines.format(event, instant=record.timestamp)
+    return {"event": msgspec.Raw(line.encode()), "refused": refused.get(place(record))}
+
+
+def _raw(records: Iterable[HistoryRecord], more: Any) -> bytes:
+    return b"".join(
+        msgspec.json.encode(
+            {
+                "record": place(record),
+                "timestamp_ms": record.timestamp,
+                "key_base64": record.key,
+                "value_base64": record.value,
+                "sha256": _sha256(record.value or b""),
+                **more(record),
+            }
+        )
+        + b"\n"
+        for record in records
+    )
+
+
+def _lines(content: bytes) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for line in content.splitlines()]
+
+
+def _record(line: Mapping[str, Any]) -> HistoryRecord:
+    topic, partition, offset = line["record"].split("/")
+    key, value = (
+        None if line[name] is None else base64.b64decode(line[name], validate=True)
+        for name in ("key_base64", "value_base64")
+    )
+    if topic not in BY_NAME:
+        raise BundleError(f"it names a topic {topic!r} that there is not")
+    return HistoryRecord(topic, int(partition), int(offset), line["timestamp_ms"], key, value)
+
+
+def _manifest(contents: Contents, files: Mapping[str, bytes]) -> bytes:
+    every = [*contents.records, *contents.warnings, *contents.policies]
+    told = {
+        "format": FORMAT,
+        "made_by": _made_by(),
+        "customer_id": contents.customer_id,
+        "episode_id": contents.episode_id,
+        "until": jsonlines.iso_instant(max((r.timestamp for r in every), default=0)),
+        "records": len(contents.records),
+        "warnings": len(contents.warnings),
+        "policies": len(contents.policies),
+        "record_digest": record_digest(every),
+        "files": {name: _sha256(content) for name, content in sorted(files.items())},
+    }
+    return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: str) -> str:
+    """A text that no spreadsheet takes for a formula: it may come from outside."""
+    return f"'{clean(value)}" if value[:1] in ("=", "+", "-", "@") else clean(value)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _made_by() -> str:
+    return f"tocsin {version('tocsin')}"

@@ -1,0 +1,170 @@
+"""`tocsin log`: enter an engagement by hand, and see what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from tocsin.agents import cards
+from tocsin.agents.cards import Language, View
+from tocsin.agents.commands_customer import event_json
+from tocsin.agents.commands_warnings import as_json, language_option
+from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.events_told import tell
+from tocsin.agents.exits import Exit
+from tocsin.agents.formats import instant
+from tocsin.agents.log_entry import Entered, enter, known_at, make_event
+from tocsin.agents.log_kinds import KINDS, Kind
+from tocsin.agents.log_values import Instant
+from tocsin.agents.lookup import EventSeen, Lookup, looking
+from tocsin.agents.options import connected, run
+from tocsin.agents.settings import Settings
+from tocsin.agents.terminal import Terminal
+
+WAIT_S = 10.0
+
+
+@click.group("log")
+def log() -> None:
+    """Enter an engagement by hand: it is checked, sent, and what came of it is shown.
+
+    Exit code 1 if the worker refused it, or did not take it in time.
+    """
+
+
+def _subcommand(name: str, kind: Kind) -> click.Command:
+    @connected
+    def callback(settings: Settings, terminal: Terminal, /, **values: Any) -> Exit:
+        return _log(settings, terminal, name, kind, values)
+
+    for decorate in reversed([_subject(kind), *kind.options, *_common(kind)]):
+        callback = decorate(callback)
+    return click.command(name, help=kind.about)(callback)
+
+
+def _subject(kind: Kind) -> Callable[..., Any]:
+    if kind.names_warning:
+        return click.argument("warning_id", metavar="WARNING")
+    return click.argument("customer_id", metavar="CUSTOMER")
+
+
+def _common(kind: Kind) -> list[Callable[..., Any]]:
+    options = [
+        click.option("--at", type=Instant(), help="When it was, ISO 8601; now if not given."),
+        click.option(
+            "--wait",
+            "wait_s",
+            type=click.FloatRange(min=0),
+            default=WAIT_S,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long to wait for the worker; 0: not.",
+        ),
+        language_option,
+    ]
+    if kind.own_id:
+        about = "Of what was logged before." if kind.names_another else "Its id; made if not given."
+        options.append(click.option("--id", kind.own_id, required=kind.names_another, help=about))
+    if kind.has_author:
+        about = "Who did it; TOCSIN_AUTHOR or the user of this machine if not given."
+        options.append(click.option("--author", help=about))
+    if not kind.names_warning:
+        about = "The customer has no history yet."
+        options.append(click.option("--new", "is_new", is_flag=True, help=about))
+    return options
+
+
+def _log(
+    settings: Settings, terminal: Terminal, name: str, kind: Kind, values: dict[str, Any]
+) -> Exit:
+    at, wait_s = values.pop("at"), values.pop("wait_s")
+    language: Language = values.pop("language")
+    warning_id, is_new = values.pop("warning_id", None), values.pop("is_new", False)
+    if warning_id is not None:
+        customer_id, values["episode_id"] = _meant(settings, warning_id)
+    else:
+        customer_id = values.pop("customer_id")
+        if not is_new:
+            _require_known(settings, terminal, customer_id)
+    occurred_at, recorded_at = run(known_at(settings, at))
+    event = make_event(kind, name, customer_id, values, occurred_at, recorded_at)
+    entered = run(enter(settings, event, wait_s))
+    view = View(language)
+    terminal.result(_as_json(entered, view))
+    _show(terminal, entered, view, wait_s)
+    is_well = entered.refused is None and (entered.is_taken or wait_s == 0)
+    return Exit.OK if is_well else Exit.DIFFERENCE
+
+
+def _meant(settings: Settings, warning_id: str) -> tuple[str, str]:
+    """Customer and episode of the warning whose id begins so."""
+    with looking(settings) as lookup:
+        warning = lookup.one_warning(warning_id).warning
+    return warning.customer_id, warning.episode_id
+
+
+def _require_known(settings: Settings, terminal: Terminal, customer_id: str) -> None:
+    """Refuse a customer that the history does not know, where there is a history to ask."""
+    if not settings.clickhouse_url:
+        return
+    try:
+        with looking(settings) as lookup:
+            _refuse_stranger(lookup, customer_id)
+    except UnavailableError as error:
+        terminal.note(f"not checked whether {customer_id} is known: {error}")
+
+
+def _refuse_stranger(lookup: Lookup, customer_id: str) -> None:
+    if lookup.standing(customer_id) is None:
+        near = ", ".join(lookup.similar(customer_id))
+        meant = f"did you mean one of {near}? " if near else ""
+        raise ConfigurationError(
+            f"no customer {customer_id!r} in the history",
+            mend=f"{meant}--new enters it for one that is new",
+        )
+
+
+def _show(terminal: Terminal, entered: Entered, view: View, wait_s: float) -> None:
+    kind, name, text = tell(entered.event)
+    terminal.facts(
+        [
+            (kind, name),
+            ("customer", entered.event.customer_id),
+            ("says", text),
+            ("at", instant(entered.event.occurred_at)),
+            ("record", entered.place),
+        ]
+    )
+    if entered.refused is not None:
+        terminal.say()
+        terminal.say(f"refused, {entered.refused.code}: {entered.refused.detail}", style="red")
+        terminal.say(f"tocsin dead-letters show {entered.place}", style="dim")
+    elif entered.is_taken:
+        terminal.heading(f"Warnings that it moved: {len(entered.warnings)}")
+        for warning in entered.warnings:
+            cards.card(terminal, warning, view)
+    elif wait_s:
+        terminal.note(
+            f"sent, but not taken within {wait_s:g} s: does `tocsin worker` run? "
+            "It is not lost; do not send it again"
+        )
+
+
+def _as_json(entered: Entered, view: View) -> dict[str, Any]:
+    event = entered.event
+    seen = EventSeen(
+        entered.topic.topic_id, entered.partition, entered.offset, entered.timestamp, event
+    )
+    refused = entered.refused
+    return {
+        **event_json(seen),
+        "is_taken": entered.is_taken,
+        "refused": refused and {"code": refused.code, "detail": refused.detail},
+        "warnings": [as_json(warning, view) for warning in entered.warnings],
+    }
+
+
+for _name, _kind in KINDS.items():
+    log.add_command(_subcommand(_name, _kind))

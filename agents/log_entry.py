@@ -1,0 +1,212 @@
+"""An engagement entered by hand: made, checked, sent, and what the worker made of it.
+
+The record goes where the customer's records go, with the instant at which it became known: what
+lies in the past is entered as such, with `recorded_at`. What the checks of the product refuse is
+never sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+from aiokafka import AIOKafkaProducer
+from msgspec import Struct
+
+from tocsin.agents.brokers import Brokers, connect, reaching
+from tocsin.agents.control import author, present_ms
+from tocsin.agents.log_kinds import Kind
+from tocsin.agents.log_values import Amount, Part, as_option
+from tocsin.agents.partitioning import partition_of
+from tocsin.agents.reading import read_since
+from tocsin.agents.settings import Settings
+from tocsin.agents.topics import require_topic
+from tocsin.agents.wire import open_codec
+from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, WARNINGS, Topic
+from tocsin.schemas.jsonlines import topic_of
+from tocsin.schemas.records import DeadLetter
+from tocsin.streams.checks import check, check_id
+from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.episodes import derived_id
+from tocsin.streams.events import CustomerEvent, Instalment
+
+ID_DIGITS: Final = 12
+POLL_S: Final = 0.1
+
+
+class Entered(Struct, frozen=True):
+    """What became of an entry. `is_taken`: the worker has decided it, which `warnings` tell."""
+
+    event: CustomerEvent
+    topic: Topic
+    partition: int
+    offset: int
+    timestamp: int
+    is_taken: bool
+    refused: DeadLetter | None
+    warnings: list[RiskWarning]
+
+    @property
+    def place(self) -> str:
+        """How people name the record: topic/partition/offset."""
+        return f"{self.topic.name}/{self.partition}/{self.offset}"
+
+
+async def known_at(settings: Settings, at: int | None) -> tuple[int, int | None]:
+    """When the fact was (epoch ms), and when it became known if that was later.
+
+    Raises UsageError for an instant that has not come: its record would close the days before it.
+    """
+    await require_topic(settings, WARNINGS)
+    present = await present_ms(settings)
+    if at is None or at == present:
+        return present, None
+    if at < present:
+        return at, present
+    if settings.clock != "feed":
+        raise click.UsageError("--at has not come yet: give the instant at which it happened")
+    return at, None
+
+
+def make_event(
+    kind: Kind,
+    name: str,
+    customer_id: str,
+    values: Mapping[str, Any],
+    occurred_at: int,
+    recorded_at: int | None,
+) -> CustomerEvent:
+    """Build the event of a subcommand. Raises UsageError if the product's checks refuse it."""
+    fields: dict[str, Any] = {"customer_id": customer_id, "occurred_at": occurred_at, **kind.fixed}
+    for field, value in values.items():
+        fields |= _spread(field, value)
+    if kind.own_id and not fields.get(kind.own_id):
+        _require_beginning(kind, fields)
+        digits = derived_id(customer_id, name, occurred_at)[:ID_DIGITS]
+        fields[kind.own_id] = f"{name}-{digits}"
+    if kind.has_author and not fields.get("author"):
+        fields["author"] = author()
+    event = kind.make(**fields, recorded_at=recorded_at)
+    timestamp = occurred_at if recorded_at is None else recorded_at
+    refusal = check_id("CUSTOMER", customer_id) or check(event, timestamp)
+    if refusal is not None:
+        raise click.UsageError(f"refused, {refusal.code}: {refusal.detail}")
+    return event
+
+
+def _require_beginning(kind: Kind, fields: Mapping[str, Any]) -> None:
+    """Refuse a further step of what is not named."""
+    if kind.begins_with is None:
+        return
+    field, word = kind.begins_with
+    if fields[field] != word:
+        first = as_option(word)
+        raise click.UsageError(f"--id is missing: name what began with {first}, or log {first}")
+
+
+def _spread(field: str, value: Any) -> dict[str, Any]:
+    """The fields of the event that one option fills; none if it was not given."""
+    if value is None or value == ():
+        return {}
+    if isinstance(value, Amount):
+        return {field: value.minor, "currency": value.currency}
+    if isinstance(value, tuple) and isinstance(value[0], Part):
+        return {field: _instalments(value), "currency": value[0].amount.currency}
+    return {field: value}
+
+
+def _instalments(parts: tuple[Part, ...]) -> tuple[Instalment, ...]:
+    """Instalments by their days. Raises UsageError if they are of several currencies."""
+    currencies = sorted({part.amount.currency for part in parts})
+    if len(currencies) > 1:
+        raise click.UsageError(
+            f"--instalment in {' and '.join(currencies)}: a plan has one currency"
+        )
+    return tuple(
+        Instalment(part.due_date, part.amount.minor)
+        for part in sorted(parts, key=lambda part: part.due_date)
+    )
+
+
+async def enter(settings: Settings, event: CustomerEvent, wait_s: float) -> Entered:
+    """Send an event, and wait so long for what the worker makes of it; 0 does not wait."""
+    topic = BY_ID[topic_of(event)]
+    key = event.customer_id.encode()
+    partition = partition_of(key, settings.partitions)
+    timestamp = event.occurred_at if event.recorded_at is None else event.recorded_at
+    value = open_codec(settings).encode(topic.topic_id, event)
+    outputs = [(settings.topic(output), partition) for output in (WARNINGS, DEAD_LETTERS)]
+    async with connect(settings) as brokers:
+        spans = await brokers.spans([name for name, _ in outputs], is_settled=False)
+        starts = {place: spans[place][1] for place in outputs if place in spans}
+        offset = await _send(settings, topic, partition, key, value, timestamp)
+        where = (settings.topic(topic), partition, offset)
+        is_taken = await _until_taken(brokers, settings, where, wait_s)
+    entered = Entered(event, topic, partition, offset, timestamp, is_taken, None, [])
+    return await _with_outputs(settings, entered, starts) if is_taken else entered
+
+
+async def _send(
+    settings: Settings, topic: Topic, partition: int, key: bytes, value: bytes, timestamp: int
+) -> int:
+    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **settings.client_options())
+    async with reaching(settings):
+        try:
+            await producer.start()
+            sent = await producer.send_and_wait(
+                settings.topic(topic),
+                value,
+                key=key,
+                partition=partition,
+                timestamp_ms=timestamp,
+            )
+        finally:
+            await producer.stop()
+    return int(sent.offset)
+
+
+async def _until_taken(
+    brokers: Brokers, settings: Settings, where: tuple[str, int, int], wait_s: float
+) -> bool:
+    """Whether the worker's position goes past the record in time."""
+    name, partition, offset = where
+    deadline = time.monotonic() + wait_s
+    while wait_s > 0:
+        committed = await brokers.committed(settings.app_id)
+        if committed.get((name, partition), 0) > offset:
+            return True
+        if time.monotonic() > deadline:
+            break
+        await asyncio.sleep(POLL_S)
+    return False
+
+
+async def _with_outputs(
+    settings: Settings, entered: Entered, starts: Mapping[tuple[str, int], int]
+) -> Entered:
+    """The entry with what its record raised or cleared, or with the letter that refuses it."""
+    codec, event = open_codec(settings), entered.event
+    mine = (entered.topic.topic_id, entered.partition, entered.offset)
+    warnings, refused = [], None
+    for record in await read_since(settings, starts):
+        if record.topic == settings.topic(DEAD_LETTERS):
+            letter = codec.decode_dead_letter(record.value)
+            if (letter.topic_id, letter.partition, letter.offset) == mine:
+                refused = letter
+            continue
+        warning = codec.decode_warning(record.value)
+        if (warning.customer_id, warning.occurred_at) == (event.customer_id, entered.timestamp):
+            warnings.append(warning)
+    return Entered(
+        event,
+        entered.topic,
+        entered.partition,
+        entered.offset,
+        entered.timestamp,
+        True,
+        refused,
+        warnings,
+    )
