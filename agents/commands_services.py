@@ -15,15 +15,17 @@ from tocsin.agents.terminal import Terminal
 
 
 @click.command("up")
+@click.option("--registry", "with_registry", is_flag=True, help="A schema registry too, for good.")
 @connected
-def up(settings: Settings, terminal: Terminal) -> int:
+def up(settings: Settings, terminal: Terminal, with_registry: bool) -> int:
     """Run an embedded Kafka and ClickHouse over the data folder until Ctrl-C.
 
-    Other commands find them through the folder. The first start fetches Kafka once.
+    Other commands find them through the folder. The first start fetches Kafka once. With --registry
+    a new folder gets an Apicurio schema registry as well (158 MB, once), and keeps it.
     """
     from tocsin.agents import embedded
 
-    return run(embedded.up(settings.data_path, tell=terminal.say))
+    return run(embedded.up(settings.data_path, with_registry=with_registry, tell=terminal.say))
 
 
 @click.command("worker")

@@ -1,9 +1,10 @@
-"""The embedded services of one data folder: a Kafka broker and a ClickHouse engine, kept running.
+"""The embedded services of one data folder: a Kafka broker, a ClickHouse engine and, if asked for,
+a schema registry, kept running.
 
     <data>/lock            held while the services run; one `up` at a time
     <data>/services.json   addresses and process ids, there while they run
     <data>/engine.token    the engine's write token, readable by the owner alone
-    <data>/kafka  <data>/clickhouse  <data>/logs
+    <data>/kafka  <data>/clickhouse  <data>/registry  <data>/logs
 
 Other commands find the services with `discover`; a file that a killed run left is recognised by the
 process that it names.
@@ -48,6 +49,7 @@ from tocsin.agents.embedded_kafka import (
 )
 from tocsin.agents.errors import ConfigurationError, FolderBusyError
 from tocsin.agents.exits import Exit
+from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
 from tocsin.agents.supervisor import Process, Program, Supervisor, stop_on_signals
 
 WRITER: Final = "tocsin"
@@ -80,6 +82,7 @@ class Services(msgspec.Struct, frozen=True):
     token_path: str
     owner: Running
     children: dict[str, Running]
+    registry_url: str = ""  # empty where none runs
 
 
 class Files:
@@ -92,6 +95,7 @@ class Files:
         self.token = folder / "engine.token"
         self.kafka = folder / "kafka"
         self.clickhouse = folder / "clickhouse"
+        self.registry = folder / "registry"
         self.engine_ports = folder / "engine-ports.json"
         self.logs = folder / "logs"
 
@@ -158,24 +162,31 @@ class EmbeddedEngine:
 
 
 class Embedded:
-    """`async with Embedded(folder) as services:` brings both up, keeps them up, takes them down."""
+    """`async with Embedded(folder) as services:` brings them up, keeps them up, takes them down.
+
+    `with_registry` adds a schema registry to a new folder, which then keeps it: records that were
+    written with the ids of a registry cannot be read without it, nor the reverse.
+    """
 
     def __init__(
         self,
         data_folder: Path,
         *,
+        with_registry: bool = False,
         kafka_options: KafkaOptions | None = None,
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = show_progress,
         tell: Tell | None = None,
     ) -> None:
         self._files = Files(data_folder.expanduser())
+        self._with_registry = with_registry
         self._kafka_options = kafka_options
         self._environ = environ
         self._progress = progress
         self._tell = tell
         self._lock: TextIOWrapper | None = None
         self._parts: tuple[EmbeddedKafka, EmbeddedEngine] | None = None
+        self._registry: EmbeddedRegistry | None = None
         self.supervisor = Supervisor(on_start=self._started, on_end=self._ended)
 
     @property
@@ -211,10 +222,11 @@ class Embedded:
             children={
                 name: _running(process.pid) for name, process in self.supervisor.processes.items()
             },
+            registry_url=self._registry.url if self._registry else "",
         )
 
     async def __aenter__(self) -> Embedded:
-        """Bring up both. Raises FolderBusyError, UnavailableError, ConfigurationError."""
+        """Bring all up. Raises FolderBusyError, UnavailableError, ConfigurationError."""
         self._lock = _lock(self._files)
         try:
             await _end_orphans(self._files.services)
@@ -251,8 +263,11 @@ class Embedded:
             log_path=log_path,
             options=self._kafka_options,
         )
+        self._registry = await self._prepare_registry(java)
         # Preparing blocks; starting must happen in this thread (see Process.start).
         programs = [await asyncio.to_thread(kafka.program), engine.program()]
+        if self._registry is not None:
+            programs.append(self._registry.program())
         starts = [asyncio.create_task(self.supervisor.start(program)) for program in programs]
         try:
             await asyncio.gather(*starts)
@@ -262,6 +277,22 @@ class Embedded:
             await asyncio.wait(starts)
         self._parts = kafka, engine
         self._publish()
+
+    async def _prepare_registry(self, java: Path) -> EmbeddedRegistry | None:
+        """The registry, where the folder has one or is to get one."""
+        folder = self._files.registry
+        if not self._with_registry and not folder.exists():
+            return None
+        if not folder.exists() and self._files.kafka.exists():
+            raise ConfigurationError(
+                f"the records in {self.folder} were written without a schema registry",
+                mend="give a new folder with --data-dir, or leave --registry out",
+            )
+        fetch = maven_fetch(self._environ.get("TOCSIN_MAVEN", ""))
+        cache = cache_folder(self._environ)
+        home = await asyncio.to_thread(ensure_registry, cache, fetch, self._progress)
+        log_path = self._files.logs / "registry.log"
+        return EmbeddedRegistry(folder, home=home, java=java, log_path=log_path)
 
     async def _stop(self) -> None:
         self._parts = None
@@ -291,15 +322,17 @@ class Embedded:
             write_atomically(self._files.services, text + "\n", mode=PRIVATE)
 
 
-async def up(data_folder: Path, *, tell: Tell = click.echo) -> int:
+async def up(data_folder: Path, *, with_registry: bool = False, tell: Tell = click.echo) -> int:
     """Run the services until Ctrl-C or SIGTERM; returns the exit code."""
     stop = asyncio.Event()
     stop_on_signals(stop)
-    embedded = Embedded(data_folder, tell=tell)
+    embedded = Embedded(data_folder, with_registry=with_registry, tell=tell)
     tell(f"starting Kafka and ClickHouse over {embedded.folder}")
     async with embedded:
         tell(f"Kafka       {embedded.bootstrap_servers}")
         tell(f"ClickHouse  {embedded.clickhouse_url}  (reading needs no password)")
+        if embedded.services.registry_url:
+            tell(f"registry    {embedded.services.registry_url}")
         tell("running; stop with Ctrl-C")
         await embedded.watch(stop)
         tell("stopping")

@@ -1,9 +1,10 @@
-"""The jars of the embedded Kafka: which they are, where they lie, that they are the right ones.
+"""The jars of the embedded services: which they are, where they lie, that they are the right ones.
 
-`jars.lock` names every artifact with its exact version and SHA-256 (a resolver's own choice picked
-an old kafka-clients). Jars are fetched once per user, with the Maven resolver jgo, into a cache
-folder; from then on no network is needed. A jar whose bytes differ is refused.
-`python -m tocsin.agents.embedded_jars lock` writes the lock file anew for the versions it names.
+`jars.lock` names every artifact of Kafka with its exact version and SHA-256 (a resolver's own
+choice picked an old kafka-clients), `registry.lock` the schema registry's archive. They are fetched
+once per user, with the Maven resolver jgo, into a cache folder; from then on no network is needed.
+What has other bytes is refused.
+`python -m tocsin.agents.embedded_jars lock` writes the lock files anew for the versions they name.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from jgo.maven import MavenContext
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 
 LOCK_NAME: Final = "jars.lock"
+REGISTRY_LOCK_NAME: Final = "registry.lock"
+JAR: Final = ("", "jar")
 FETCH_TIMEOUT_S: Final = 30
 FETCHES_AT_ONCE: Final = 4
 MEND_FETCH: Final = (
@@ -46,18 +49,26 @@ class Jar:
     artifact: str
     version: str
     sha256: str
+    classifier: str = ""
+    packaging: str = "jar"
 
     @property
     def name(self) -> str:
         """Its file's name in the cache; the group is in it, since names repeat across groups."""
-        return f"{self.group}.{self.artifact}-{self.version}.jar"
+        kind = f"-{self.classifier}" if self.classifier else ""
+        return f"{self.group}.{self.artifact}-{self.version}{kind}.{self.packaging}"
 
     def __str__(self) -> str:
-        return f"{self.group}:{self.artifact}:{self.version}"
+        told = f"{self.group}:{self.artifact}:{self.version}"
+        own = (self.classifier, self.packaging)
+        return told if own == JAR else f"{told}:{self.classifier}:{self.packaging}"
 
 
 def parse_lock(text: str) -> list[Jar]:
-    """Read a lock file: `sha256 group:artifact:version` a line, `#` starts a comment."""
+    """Read a lock file: `sha256 group:artifact:version` a line, `#` starts a comment.
+
+    What is not a plain jar has `:classifier:packaging` after its version.
+    """
     jars = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
@@ -65,27 +76,28 @@ def parse_lock(text: str) -> list[Jar]:
             continue
         parts = words[-1].split(":")
         is_hash = len(words[0]) == 64 and set(words[0]) <= set("0123456789abcdef")
-        if len(words) != 2 or len(parts) != 3 or not all(parts) or not is_hash:
+        if len(words) != 2 or len(parts) not in (3, 5) or not all(parts) or not is_hash:
             raise ConfigurationError(
                 f"{LOCK_NAME}, line {number}: not `sha256 group:artifact:version`",
                 mend="install tocsin again",
             )
-        group, artifact, version = parts
-        jars.append(Jar(group, artifact, version, sha256=words[0]))
+        group, artifact, version, *kind = parts
+        classifier, packaging = kind or JAR
+        jars.append(Jar(group, artifact, version, words[0], classifier, packaging))
     return jars
 
 
 def format_lock(jars: Sequence[Jar]) -> str:
     """The text that `parse_lock` reads."""
     head = (
-        "# Jars of the embedded Kafka. Written by `python -m tocsin.agents.embedded_jars lock`.\n"
+        "# Jars of an embedded service. Written by `python -m tocsin.agents.embedded_jars lock`.\n"
     )
     return head + "".join(f"{jar.sha256}  {jar}\n" for jar in sorted(jars, key=str))
 
 
-def locked_jars() -> list[Jar]:
-    """The packaged lock file's jars."""
-    return parse_lock(files("tocsin.agents").joinpath(LOCK_NAME).read_text(encoding="utf-8"))
+def locked_jars(name: str = LOCK_NAME) -> list[Jar]:
+    """A packaged lock file's jars."""
+    return parse_lock(files("tocsin.agents").joinpath(name).read_text(encoding="utf-8"))
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -105,7 +117,7 @@ def maven_fetch(mirror: str = "") -> Fetch:
         context = MavenContext(repo_cache=folder, remote_repos=remotes, timeout=FETCH_TIMEOUT_S)
         component = context.project(jar.group, jar.artifact).at_version(jar.version)
         try:
-            return Path(component.artifact().resolve())
+            return Path(component.artifact(jar.classifier, jar.packaging).resolve())
         except (requests.RequestException, RuntimeError, OSError) as error:
             raise UnavailableError(
                 f"{jar} could not be fetched ({_cause(error)})", mend=MEND_FETCH
@@ -139,10 +151,10 @@ def show_progress(count: int, total: int, name: str) -> None:
     """Tell on standard error how far the fetching is: one changing line on a terminal."""
     if sys.stderr.isatty():
         end = "\n" if count == total else ""
-        sys.stderr.write(f"\r\x1b[Kfetching Kafka: {count} of {total} files, {name}{end}")
+        sys.stderr.write(f"\r\x1b[Kfetching services: {count} of {total} files, {name}{end}")
         sys.stderr.flush()
     elif count in (1, total):
-        sys.stderr.write(f"fetching Kafka: {count} of {total} files\n")
+        sys.stderr.write(f"fetching services: {count} of {total} files\n")
 
 
 def sha256_of(path: Path) -> str:
@@ -195,12 +207,13 @@ def _main(arguments: Sequence[str]) -> int:
         sys.stderr.write("usage: python -m tocsin.agents.embedded_jars lock\n")
         return 2
     fetch = maven_fetch(os.environ.get("TOCSIN_MAVEN", ""))
-    path = Path(str(files("tocsin.agents").joinpath(LOCK_NAME)))
-    hashed = []
-    for jar in parse_lock(path.read_text(encoding="utf-8")):
-        with tempfile.TemporaryDirectory() as temporary:
-            hashed.append(replace(jar, sha256=sha256_of(fetch(jar, Path(temporary)))))
-    path.write_text(format_lock(hashed), encoding="utf-8")
+    for name in (LOCK_NAME, REGISTRY_LOCK_NAME):
+        path = Path(str(files("tocsin.agents").joinpath(name)))
+        hashed = []
+        for jar in parse_lock(path.read_text(encoding="utf-8")):
+            with tempfile.TemporaryDirectory() as temporary:
+                hashed.append(replace(jar, sha256=sha256_of(fetch(jar, Path(temporary)))))
+        path.write_text(format_lock(hashed), encoding="utf-8")
     return 0
 
 

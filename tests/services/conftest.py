@@ -18,6 +18,7 @@ from tocsin.agents.embedded_jars import (
     show_progress,
 )
 from tocsin.agents.embedded_kafka import QUICK_START, EmbeddedKafka, KafkaOptions, find_java
+from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,27 @@ def broker(tmp_path_factory: pytest.TempPathFactory, jars: list[Path]) -> Iterat
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
     """A running ClickHouse: `engine.url`, user `tocsin`, `engine.token`. Use own databases."""
     running = EmbeddedEngine(Files(tmp_path_factory.mktemp("engine")))
+    asyncio.run(running.start())
+    yield running
+    asyncio.run(running.stop())
+
+
+def new_registry(folder: Path) -> EmbeddedRegistry:
+    """A schema registry over a folder, not started; fetched at most once per user."""
+    fetch = maven_fetch(os.environ.get("TOCSIN_MAVEN", ""))
+    return EmbeddedRegistry(
+        folder / "registry",
+        home=ensure_registry(cache_folder(os.environ), fetch, show_progress),
+        java=find_java(os.environ),
+        log_path=folder / "logs" / "registry.log",
+        java_flags=QUICK_START,
+    )
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRegistry]:
+    """A running Apicurio: `registry.url`. Give topics a prefix of your own."""
+    running = new_registry(tmp_path_factory.mktemp("registry"))
     asyncio.run(running.start())
     yield running
     asyncio.run(running.stop())

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tocsin.agents.settings import Settings, load
 from tocsin.agents.topics import apply
 from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
 from tocsin.schemas.catalog import POLICIES, SOURCES, WARNINGS
+from tocsin.schemas.codec import Codec
 from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.streams.decisions import RiskWarning
 
@@ -101,7 +103,11 @@ class Deployment:
         }
         self.settings: Settings = load(environ=self.environ, discover=False)
         self.convention = convention_of(self.settings)
-        self.codec = open_codec(self.settings)
+
+    @cached_property
+    def codec(self) -> Codec:
+        """Made when it is first needed: a schema registry must have our schemas by then."""
+        return open_codec(self.settings)
 
     async def prepare(self) -> None:
         client = open_clickhouse(

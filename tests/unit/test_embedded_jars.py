@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.agents.embedded_jars import (
+    REGISTRY_LOCK_NAME,
     Jar,
     cache_folder,
     ensure_jars,
@@ -50,6 +51,14 @@ def test_the_packaged_lock_names_kafka_4_3_exactly_and_no_host() -> None:
     assert jars["kafka-clients"].version.startswith("4.3.")
     assert "slf4j-simple" in jars
     assert "/" not in format_lock(list(jars.values()))
+
+
+def test_the_schema_registry_is_pinned_as_one_archive() -> None:
+    (archive,) = locked_jars(REGISTRY_LOCK_NAME)
+
+    assert (archive.classifier, archive.packaging) == ("all", "tar.gz")
+    assert archive.name.endswith("-all.tar.gz")
+    assert parse_lock(format_lock([archive])) == [archive]
 
 
 def test_a_lock_file_reads_as_it_was_written() -> None:
