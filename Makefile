@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench format lock clean
+.PHONY: demo test check docs bench format lock clean
 
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
@@ -16,6 +16,10 @@ check: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy build/types/tocsin
+
+# Writes what docs/ tells from the code; tests compare.
+docs: $(READY)
+	$(VENV)/bin/python -m tocsin.agents.policy_docs
 
 bench: $(READY)
 	$(VENV)/bin/python tests/bench/run.py $(ARGS)

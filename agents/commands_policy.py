@@ -24,7 +24,13 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import convention_of
 from tocsin.schemas.policy_diff import compare
-from tocsin.schemas.policy_file import default_policy_text
+from tocsin.schemas.policy_file import (
+    DEFAULT,
+    EXAMPLES,
+    default_policy_text,
+    packaged_policy_text,
+    written_out,
+)
 from tocsin.schemas.signals import read_signals
 from tocsin.streams.policy import Policy
 
@@ -77,9 +83,11 @@ def policy_lint(
 @policy.command("show")
 @click.argument("rules", nargs=-1)
 @click.option("--packaged", is_flag=True, help="The default policy that comes with tocsin.")
+@click.option("--example", type=click.Choice(EXAMPLES), help="An example that comes with tocsin.")
 @click.option("--file", type=FILE, help="A policy file.")
 @click.option("--version", type=int, help="This published version; the latest if not given.")
 @click.option("--source", is_flag=True, help="As its author wrote it, not as cards.")
+@click.option("--whole", is_flag=True, help="As YAML, with what it extends written out.")
 @click.option("--customer", default="", metavar="ID", help="As it holds for this customer.")
 @connected
 def policy_show(
@@ -88,9 +96,11 @@ def policy_show(
     *,
     rules: tuple[str, ...],
     packaged: bool,
+    example: str | None,
     file: Path | None,
     version: int | None,
     source: bool,
+    whole: bool,
     customer: str,
 ) -> Exit:
     """Print a card for each rule: thresholds, what it reads, what it says in both languages.
@@ -98,9 +108,10 @@ def policy_show(
     And how it scores. Of the published versions the latest, unless told otherwise; only RULES if
     some are named. With --customer what overrides change for that customer is marked with a star.
     """
-    if packaged or file is not None:
-        text = default_policy_text() if file is None else _text(file)
-        chosen = [(PACKAGED if file is None else str(file), text)]
+    if file is not None:
+        chosen = [(str(file), _text(file))]
+    elif packaged or example:
+        chosen = [(example or PACKAGED, packaged_policy_text(example or DEFAULT))]
     else:
         versions = run(published(settings))
         if not customer and not rules:
@@ -116,10 +127,10 @@ def policy_show(
             return Exit.DIFFERENCE
     where, text = chosen[-1]
     if source:
-        terminal.result({"source": text})
-        terminal.say(text.rstrip())
-        return Exit.OK
+        return _say_source(terminal, text)
     policy, _ = checked(text, where, settings.horizon_days)
+    if whole:
+        return _say_source(terminal, written_out(text))
     _show_cards(settings, terminal, policy, rules, customer)
     if policy.scorecard is not None and not rules:
         show_scorecard(terminal, policy.scorecard)
@@ -133,7 +144,7 @@ def policy_show(
 def policy_diff(settings: Settings, terminal: Terminal, old: str, new: str) -> Exit:
     """Compare two policies by meaning; exit code 1 if they differ.
 
-    OLD and NEW are files, the numbers of published versions, or `packaged`.
+    OLD and NEW are files, the numbers of published versions, `packaged`, or an example's name.
     """
     documents: list[Any] = []
     for name in (old, new):
@@ -180,10 +191,18 @@ def policy_publish(
     )
 
 
+def _say_source(terminal: Terminal, text: str) -> Exit:
+    terminal.result({"source": text})
+    terminal.say(text.rstrip())
+    return Exit.OK
+
+
 def _named(settings: Settings, name: str) -> str:
     """The text of a policy: packaged, published under a number, or in a file."""
     if name == PACKAGED:
         return default_policy_text()
+    if name in EXAMPLES:
+        return packaged_policy_text(name)
     if name.isdigit() and not Path(name).exists():
         for found in run(published(settings)):
             if found.version == int(name):
@@ -193,7 +212,8 @@ def _named(settings: Settings, name: str) -> str:
         )
     path = Path(name)
     if not path.is_file():
-        raise click.UsageError(f"{name} is no file, no version's number, and not `{PACKAGED}`")
+        names = ", ".join((PACKAGED, *EXAMPLES))
+        raise click.UsageError(f"{name} is no file, no version's number, and none of {names}")
     return _text(path)
 
 

@@ -19,7 +19,7 @@ from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import POLICIES
-from tocsin.schemas.policy_file import default_policy_text, read_policy
+from tocsin.schemas.policy_file import default_policy_text, read_policy, written_out
 from tocsin.streams.events import PolicyPublished
 from tocsin.streams.policy import Policy, hash_of
 
@@ -183,7 +183,7 @@ def _event(policy: Policy, document: str, text: str, effective_from: int) -> Pol
         version=policy.version,
         effective_from=effective_from,
         document=document,
-        source=text,
+        source=written_out(text),
     )
 
 

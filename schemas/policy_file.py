@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
 import yaml
 from msgspec import Struct
 
+from tocsin.schemas.policy_extending import EXTENDS, extended
 from tocsin.streams.policy import Policy, canonical, hash_of
 from tocsin.streams.policy_reading import build_policy
 
-DEFAULT_POLICY_NAME = "default-policy.yaml"
+DEFAULT = "default"
+EXAMPLES = ("strict-exporter", "china-sme")
+PACKAGED = (DEFAULT, *EXAMPLES)
+"""The policies that come with tocsin, by name."""
+
 POLICY_BYTES_MAX = 1_000_000
 _DEPTH_MAX = 20
 _NODES_MAX = 100_000  # aliases make a short text long
+_WIDTH = 100  # columns of a text that is written out
 
 
 class FileProblem(Struct, frozen=True):
@@ -32,7 +39,12 @@ class FileProblem(Struct, frozen=True):
 
 def default_policy_text() -> str:
     """The packaged default policy, as its author wrote it."""
-    source = resources.files("tocsin.schemas").joinpath(DEFAULT_POLICY_NAME)
+    return packaged_policy_text(DEFAULT)
+
+
+def packaged_policy_text(name: str) -> str:
+    """A policy that comes with tocsin, as its author wrote it."""
+    source = resources.files("tocsin.schemas").joinpath(f"{name}-policy.yaml")
     return source.read_text(encoding="utf-8")
 
 
@@ -53,6 +65,7 @@ def read_policy(text: str, horizon_days: int) -> tuple[Policy | None, str, list[
         return None, "", [FileProblem(1, "", f"is no YAML: {error}")]
     reader = _Reader()
     plain = None if root is None else reader.plain(root, ())
+    plain = extended(plain, _packaged, PACKAGED, reader.note)
     document = canonical(plain)
     policy, problems = build_policy(plain, horizon_days, hash_of(document))
     found = [
@@ -66,6 +79,20 @@ def read_policy(text: str, horizon_days: int) -> tuple[Policy | None, str, list[
     return (None if found else policy), document, found
 
 
+def written_out(text: str) -> str:
+    """A sound policy's text with what it extends written out, or itself if it extends nothing."""
+    plain = _plain(text)
+    if not isinstance(plain, dict) or EXTENDS not in plain:
+        return text
+    whole = yaml.safe_dump(
+        extended(plain, _packaged, PACKAGED, _Reader().note),
+        sort_keys=False,
+        allow_unicode=True,
+        width=_WIDTH,
+    )
+    return f"# What this policy was written to extend, {plain[EXTENDS]}, is written out.\n{whole}"
+
+
 def lines_of(text: str) -> Callable[[tuple[str, ...]], int]:
     """What tells the line (from 1) of a path in a policy's text, or of its nearest part."""
     reader = _Reader()
@@ -73,6 +100,16 @@ def lines_of(text: str) -> Callable[[tuple[str, ...]], int]:
     if root is not None:
         reader.plain(root, ())
     return reader.line
+
+
+@lru_cache(maxsize=len(PACKAGED))
+def _packaged(name: str) -> Any:  # any plain value; nobody may change it
+    return extended(_plain(packaged_policy_text(name)), _packaged, PACKAGED, _Reader().note)
+
+
+def _plain(text: str) -> Any:  # any plain value
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    return None if root is None else _Reader().plain(root, ())
 
 
 class _Reader:
@@ -89,17 +126,21 @@ class _Reader:
             path = path[:-1]
         return self._lines.get(path, 1)
 
+    def note(self, path: tuple[str, ...], message: str) -> None:
+        """Note a problem at a path."""
+        self._tell(self.line(path), path, message)
+
     def plain(self, node: yaml.Node, path: tuple[str, ...]) -> Any:  # any plain value
         """The value of a node: mappings, lists, texts, whole numbers, booleans and null."""
         line = node.start_mark.line + 1
         self._lines.setdefault(path, line)
         self._nodes += 1
         if len(path) > _DEPTH_MAX:  # also ends an alias that contains itself
-            self._note(line, path, f"is nested deeper than {_DEPTH_MAX} levels")
+            self._tell(line, path, f"is nested deeper than {_DEPTH_MAX} levels")
             return None
         if self._nodes > _NODES_MAX:
             if self._nodes == _NODES_MAX + 1:
-                self._note(line, path, f"has more than {_NODES_MAX} values")
+                self._tell(line, path, f"has more than {_NODES_MAX} values")
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -112,12 +153,12 @@ class _Reader:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self._note(line, path, "has a key that is no word")
+                self._tell(line, path, "has a key that is no word")
                 continue
             key = str(key_node.value)
             where = (*path, key)
             if key in found:
-                self._note(line, where, "is given twice")
+                self._tell(line, where, "is given twice")
                 continue
             self._lines[where] = line
             found[key] = self.plain(value_node, where)
@@ -136,8 +177,8 @@ class _Reader:
                 return text
             case _:
                 line = node.start_mark.line + 1
-                self._note(line, path, f"{text!r} is neither text nor a whole number: quote it")
+                self._tell(line, path, f"{text!r} is neither text nor a whole number: quote it")
                 return text
 
-    def _note(self, line: int, path: tuple[str, ...], message: str) -> None:
+    def _tell(self, line: int, path: tuple[str, ...], message: str) -> None:
         self.problems.append(FileProblem(line, ".".join(path), message))

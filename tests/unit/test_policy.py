@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tocsin.schemas.policy_file import default_policy_text, read_policy
-from tocsin.streams.measures import MEASURES
 from tocsin.streams.policy import Policy, canonical, hash_of
 from tocsin.streams.policy_reading import build_policy, load_policy
 from tocsin.streams.severity import CRITICAL, HIGH, LOW, MEDIUM, build_ladder
@@ -32,11 +31,6 @@ def problems_of(*changes: tuple[str, str], horizon_days: int = 400) -> list[str]
 def line_of(words: str) -> int:
     """Line of the default policy with these words."""
     return default_policy_text()[: default_policy_text().index(words)].count("\n") + 1
-
-
-def test_the_default_policy_has_a_rule_over_every_measure() -> None:
-    of_scores = {"grade", "value_fall"}
-    assert {rule.measure.name for rule in default().rules} == set(MEASURES) | of_scores
 
 
 def test_money_thresholds_are_minor_units_per_currency() -> None:
