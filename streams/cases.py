@@ -8,6 +8,7 @@ would have ended in time, and one that comes before the case's beginning waits f
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 
 from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.documents import Case, CaseStep
@@ -23,11 +24,13 @@ ADVANCED = "CASE_ADVANCED"
 
 
 def note_step(
-    ledger: Ledger, machine: Machine, case_id: str, new: CaseStep, today: Today
+    ledger: Ledger, machine: Machine, case_id: str, new: CaseStep, today: Today, **told: object
 ) -> Case | str | Refusal:
     """The case with one step more, its state brought up to date.
 
-    UNCHANGED for a step that is known, another reason where the ledger is folded in aggregate.
+    `told` are fields of the case that the event says: the latest event has the word, and another
+    content at the same instant corrects it. UNCHANGED for what is known, another reason where the
+    ledger is folded in aggregate.
     """
     key = machine.letter + case_id
     case = ledger.cases.get(key)
@@ -36,8 +39,11 @@ def note_step(
             return fold_in_aggregate(ledger)
         case = ledger.cases[key] = Case(offset=new.offset)
         ledger.remember(key, case, today.date, today.horizon_days)
-    elif any((known.at, known.trigger) == (new.at, new.trigger) for known in case.steps):
-        return UNCHANGED
+    is_known = any((known.at, known.trigger) == (new.at, new.trigger) for known in case.steps)
+    is_told = bool(told) and new.at >= case.occurred_at
+    if is_known:
+        if not is_told or all(getattr(case, name) == value for name, value in told.items()):
+            return UNCHANGED
     elif len(case.steps) >= STEPS_MAX:
         return Refusal(
             Code.BEYOND_LIMIT,
@@ -45,10 +51,15 @@ def note_step(
         )
     ledger.dirty[key] = case
     ledger.stirred |= CASES
-    places = {trigger: place for place, trigger in enumerate(machine.triggers)}
-    steps = list(case.steps)
-    insort(steps, new, key=lambda taken: (taken.at, places[taken.trigger]))
-    case.steps = tuple(steps)
+    if is_told:
+        case.occurred_at, case.offset = new.at, new.offset
+        for name, value in told.items():
+            setattr(case, name, value)
+    if not is_known:
+        places = {trigger: place for place, trigger in enumerate(machine.triggers)}
+        steps = list(case.steps)
+        insort(steps, new, key=lambda taken: (taken.at, places[taken.trigger]))
+        case.steps = tuple(steps)
     replay(machine, case, today)
     return case
 
@@ -65,3 +76,14 @@ def replay(machine: Machine, case: Case, today: Today) -> None:
     case.state, case.since, case.opened_on = state, since, opened_on
     # What has not begun is forgotten in time as well.
     case.closed_on = since if state in machine.final else 0 if state else today.date
+
+
+def reached(
+    machine: Machine, state: str, since: int, triggers: Sequence[tuple[str, int]], today: int
+) -> tuple[str, int]:
+    """State and its first day after the triggers (each with its day) that have come by `today`."""
+    for trigger, day in triggers:
+        after = step(machine, state, trigger)
+        if after is not None and day <= today:
+            state, since = after, day
+    return state, since

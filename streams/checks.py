@@ -124,7 +124,7 @@ def _complaint_resolved(event: events.ComplaintResolved, timestamp: int) -> Refu
 
 def _customer(event: events.CustomerUpdated, timestamp: int) -> Refusal | None:
     terms = event.payment_terms_days
-    refusal = check_limit("credit_limit", event.credit_limit_minor, event.credit_limit_currency)
+    refusal = check_limit(event.credit_limit_minor, event.credit_limit_currency, "credit_")
     if refusal is not None:
         return refusal
     if event.credit_limit_currency is not None:

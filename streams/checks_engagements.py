@@ -277,7 +277,7 @@ def _credit(event: events.CreditDecided, timestamp: int) -> Refusal | None:
         check_id("decision_id", event.decision_id)
         or check_word("kind", event.kind, CREDIT_KINDS)
         or _optional_word("outcome", event.outcome, CREDIT_OUTCOMES)
-        or check_limit("limit", event.limit_minor, event.currency)
+        or check_limit(event.limit_minor, event.currency)
         or (None if event.currency is None else check_currency("currency", event.currency))
         or check_number("prepayment_basis_points", prepayment or 0, 0, WHOLE_BASIS_POINTS)
         or check_day("until", event.until, event.occurred_at, 1, DUE_AFTER_DAYS_MAX)

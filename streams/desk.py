@@ -24,6 +24,7 @@ from tocsin.streams.evolve import evolve
 from tocsin.streams.folding import UNCHANGED, Today
 from tocsin.streams.forgetting import forget
 from tocsin.streams.handling import rewake
+from tocsin.streams.keeping import keep_up, next_lapse
 from tocsin.streams.ledger import ALL, LIMITED, OVERDUE, SCORE, Ledger
 from tocsin.streams.ledgers import REST_DAYS, Ledgers
 from tocsin.streams.muting import mute
@@ -350,11 +351,16 @@ class Desk:
             summary.repeat_on = NEVER
             rewake(ledger, today)
         review_on = self._scorer.next_review(summary, today)
+        kept = keep_up(ledger, self._today) if ledger.cases else 0
         summary.next_date = min(
-            summary.prune_on, summary.repeat_on, review_on, ledger.next_past_due(today)
+            summary.prune_on,
+            summary.repeat_on,
+            review_on,
+            ledger.next_past_due(today),
+            next_lapse(ledger, today),
         )
         ledger.stirred = ALL
-        stirred = self._score(ledger, is_daily=is_daily)
+        stirred = kept | self._score(ledger, is_daily=is_daily)
         now_met = plans.met(ledger)
         replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
         if is_short and replanned is None:

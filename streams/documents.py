@@ -111,7 +111,8 @@ class Entry(Struct, array_like=True, gc=False):
     """Something noted of a customer once: a contact, a breach, a change of order, an alert.
 
     `kind` is its kind or outcome, `amount` its size if it has one (minutes, rating), `content` what
-    else is counted of it (a reason, a cost). Without a kind, only its end is known so far.
+    else is counted of it (a reason, a cost), `step` the collection step that it takes. Without a
+    kind, only its end is known so far.
     """
 
     occurred_at: int = 0
@@ -122,6 +123,7 @@ class Entry(Struct, array_like=True, gc=False):
     closed_on: int = 0
     is_over: bool = False
     content: str = ""
+    step: str = ""
 
 
 class CaseStep(Struct, frozen=True, array_like=True, gc=False):
@@ -144,7 +146,8 @@ class Case(Struct, array_like=True):
 
     `state` is one of its machine's, reached on the day `since`; empty: it has not begun. The other
     fields are what the latest event said, at `occurred_at`: `kind`, `detail` and the rest as the
-    process uses them. `kept_minor` was paid in time. `until` 0: no such day.
+    process uses them. `kept_minor` was paid in time, `due_on` is the next day for it. A plan's
+    instalments in force are those of `agreed_on`. `until` 0: no such day.
     """
 
     state: str = ""
@@ -165,6 +168,7 @@ class Case(Struct, array_like=True):
     parts: tuple[Part, ...] = ()
     invoice_ids: tuple[str, ...] = ()
     detail: str = ""
+    agreed_on: int = 0
 
 
 class Silence(Struct, array_like=True, gc=False):

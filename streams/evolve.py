@@ -43,6 +43,7 @@ from tocsin.streams.folding import (
     tally,
     too_much,
 )
+from tocsin.streams.keeping import keep_up, next_lapse
 from tocsin.streams.ledger import (
     BACKDATED,
     COMPLAINT_RATE,
@@ -64,7 +65,11 @@ from tocsin.streams.turnover import (
 
 def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Today) -> str | Refusal:
     """Fold one fact, already checked, into a ledger; see the module for what is returned."""
-    return _HANDLERS[type(event)](ledger, event, offset, today)
+    outcome = _HANDLERS[type(event)](ledger, event, offset, today)
+    if ledger.cases and type(event) in _KEEPING:
+        keep_up(ledger, today)
+        ledger.wake(next_lapse(ledger, today.date))
+    return outcome
 
 
 def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Today) -> str | Refusal:
@@ -366,3 +371,16 @@ _HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
     events.DisputeResolved: resolve_dispute,
     events.OrderUpdated: update_order,
 }
+
+_KEEPING = frozenset(
+    {
+        events.InvoiceIssued,
+        events.InvoiceCancelled,
+        events.CreditNoteIssued,
+        events.PaymentReceived,
+        events.PaymentReversed,
+        *promises.HANDLERS,
+        *plans_agreed.HANDLERS,
+    }
+)
+"""Events after which promises and plans may be in another state."""

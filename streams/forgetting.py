@@ -2,8 +2,9 @@
 
 A document is kept until `horizon_days` after it was closed; money and invoices also while anything
 that they settled or were settled by is open, a dispute while its invoice is kept. An alert closes
-when it is lifted. Money stays conserved: undoing a remembered document whose counterpart is
-forgotten is done in aggregate (see `application`).
+when it is lifted. A promise or plan is kept as long after its last day, and with it the invoices
+that it names and the money that came since it was made. Money stays conserved: undoing a remembered
+document whose counterpart is forgotten is done in aggregate (see `application`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tocsin.streams.documents import NEVER
+from tocsin.streams.documents import NEVER, Case
 from tocsin.streams.ledger import PRUNE_INTERVAL_DAYS, Ledger
+from tocsin.streams.plans_agreed import PLAN
+from tocsin.streams.promises import PROMISE
+
+_KEPT_BY_MONEY = PROMISE.letter + PLAN.letter
 
 
 def forget(ledger: Ledger, today: int, horizon_days: int) -> None:
@@ -45,17 +50,21 @@ def _old(ledger: Ledger, last: int) -> Iterator[tuple[dict[str, Any], str, list[
 
     Any: each shelf holds its own kind of document.
     """
-    invoices, funds = ledger.invoices, ledger.funds
+    invoices, funds, cases = ledger.invoices, ledger.funds, ledger.cases
+    yield cases, "", [key for key, case in cases.items() if 0 < _over_on(key, case) < last]
+    since, named = _needed(ledger)
     old_invoices = [
         invoice_id
         for invoice_id, invoice in invoices.items()
         if 0 < invoice.closed_on < last
+        and invoice_id not in named
         and not any(key in funds and not funds[key].closed_on for key in invoice.applied or ())
     ]
     old_funds = [
         key
         for key, money in funds.items()
         if 0 < money.closed_on < last
+        and money.valued_on < since
         and not any(
             target in invoices and not invoices[target].closed_on for target in money.applied or ()
         )
@@ -66,7 +75,6 @@ def _old(ledger: Ledger, last: int) -> Iterator[tuple[dict[str, Any], str, list[
         (ledger.complaints, "k"),
         (ledger.orders, "o"),
         (ledger.entries, ""),
-        (ledger.cases, ""),
     ):
         yield shelf, letter, [name for name, kept in shelf.items() if 0 < kept.closed_on < last]
     disputes = ledger.disputes
@@ -80,3 +88,21 @@ def _old(ledger: Ledger, last: int) -> Iterator[tuple[dict[str, Any], str, list[
             and dispute.invoice_id not in invoices
         ],
     )
+
+
+def _over_on(key: str, case: Case) -> int:
+    """The day from which on a case is past; 0 while it goes on."""
+    if not case.state or key[0] not in _KEPT_BY_MONEY:
+        return case.closed_on
+    last_due = case.parts[-1].due_date if case.parts else case.due_on
+    return max(case.closed_on, last_due)
+
+
+def _needed(ledger: Ledger) -> tuple[int, set[str]]:
+    """Since when money is needed, and which invoices, to tell what keeps promises and plans."""
+    since, named = NEVER, set[str]()
+    for key, case in ledger.cases.items():
+        if key[0] in _KEPT_BY_MONEY and case.state:
+            since = min(since, case.opened_on)
+            named.update(case.invoice_ids)
+    return since, named

@@ -1,29 +1,56 @@
-"""The fold of instalment plans."""
+"""The fold of instalment plans: agreed, revised, ended, in arrears or fulfilled by the money.
+
+An instalment is in time by its last day; from the day after, what is missing of the instalments
+due so far is in arrears. A revision replaces the instalments by those that are still to come, so
+only money since then counts for them. Which money counts is said in `keeping`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tocsin.streams import events
-from tocsin.streams.cases import ADVANCED, note_step
+from tocsin.streams.cases import ADVANCED, note_step, reached
 from tocsin.streams.checks import Refusal
-from tocsin.streams.documents import Case, CaseStep, Part
+from tocsin.streams.documents import NEVER, Case, CaseStep, Part
 from tocsin.streams.folding import Today
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.machines import BEFORE, Machine, Words
 
-RUNNING, ENDED = "RUNNING", "ENDED"
+RUNNING, IN_ARREARS, FULFILLED, ENDED = "RUNNING", "IN_ARREARS", "FULFILLED", "ENDED"
+_AGREED, _LAPSED, _CAUGHT_UP, _PAID, _BOUNCED = "AGREED", "LAPSED", "CAUGHT_UP", "PAID", "BOUNCED"
 
 PLAN: Final = Machine(
     "plan",
     "l",
-    {RUNNING: Words("running", "执行中"), ENDED: Words("ended", "已终止")},
-    {"AGREED": Words("agreed or revised", "达成或变更"), ENDED: Words("ended", "终止")},
     {
-        (BEFORE, "AGREED"): RUNNING,
-        (RUNNING, "AGREED"): RUNNING,
+        RUNNING: Words("running", "执行中"),
+        IN_ARREARS: Words("in arrears", "已拖欠"),
+        FULFILLED: Words("fulfilled", "已完成"),
+        ENDED: Words("ended", "已终止"),
+    },
+    {
+        _AGREED: Words("agreed or revised", "达成或变更"),
+        _LAPSED: Words("instalment missed", "分期逾期"),
+        _CAUGHT_UP: Words("caught up", "补足欠款"),
+        _PAID: Words("paid in full", "全部付清"),
+        _BOUNCED: Words("payment reversed", "付款被撤销"),
+        ENDED: Words("cancelled or replaced", "取消或替换"),
+    },
+    {
+        (BEFORE, _AGREED): RUNNING,
+        (RUNNING, _AGREED): RUNNING,
+        (IN_ARREARS, _AGREED): RUNNING,
+        (FULFILLED, _AGREED): RUNNING,
+        (RUNNING, _LAPSED): IN_ARREARS,
+        (IN_ARREARS, _CAUGHT_UP): RUNNING,
+        (RUNNING, _PAID): FULFILLED,
+        (IN_ARREARS, _PAID): FULFILLED,
+        (FULFILLED, _BOUNCED): RUNNING,
         (RUNNING, ENDED): ENDED,
+        (IN_ARREARS, ENDED): ENDED,
+        (FULFILLED, ENDED): ENDED,
     },
     (ENDED,),
 )
@@ -33,20 +60,21 @@ def agree_plan(
     ledger: Ledger, event: events.PlanAgreed, offset: int, today: Today
 ) -> str | Refusal:
     """A plan is agreed, or one agreed before is revised."""
-    taken = CaseStep(event.occurred_at, "AGREED", offset)
-    case = note_step(ledger, PLAN, event.plan_id, taken, today)
-    if not isinstance(case, Case):
-        return case
-    if event.occurred_at >= case.occurred_at:
-        case.occurred_at = event.occurred_at
-        case.parts = tuple(Part(part.due_date, part.amount_minor) for part in event.instalments)
-        case.amount_minor = sum(part.amount_minor for part in event.instalments)
-        case.currency = event.currency
-        case.due_on = event.instalments[0].due_date
-        case.author = event.author
-        case.reason = event.reason or ""
-        case.offset = offset
-    return ADVANCED
+    ledger.account(event.currency)
+    case = note_step(
+        ledger,
+        PLAN,
+        event.plan_id,
+        CaseStep(event.occurred_at, _AGREED, offset),
+        today,
+        parts=tuple(Part(part.due_date, part.amount_minor) for part in event.instalments),
+        amount_minor=sum(part.amount_minor for part in event.instalments),
+        currency=event.currency,
+        agreed_on=today.day_of(event.occurred_at),
+        author=event.author,
+        reason=event.reason or "",
+    )
+    return ADVANCED if isinstance(case, Case) else case
 
 
 def end_plan(ledger: Ledger, event: events.PlanEnded, offset: int, today: Today) -> str | Refusal:
@@ -58,6 +86,34 @@ def end_plan(ledger: Ledger, event: events.PlanEnded, offset: int, today: Today)
     case.kind = event.outcome
     case.detail = event.reason
     return ADVANCED
+
+
+def judged_plan(case: Case, taken: Sequence[tuple[int, int]], settled_on: int, today: int) -> bool:
+    """Find a plan's state by the money it got (day, amount); says whether it has changed."""
+    before = (case.state, case.since, case.kept_minor, case.closed_on, case.due_on)
+    got = sum(amount for _, amount in taken)
+    asked, due_on = 0, NEVER
+    for part in case.parts:
+        asked += part.amount_minor
+        if asked > got:
+            due_on = part.due_date
+            break
+    case.kept_minor, case.due_on = got, due_on
+    if due_on == NEVER:
+        triggers = [(_PAID, max(day for day, _ in taken))]
+    else:
+        triggers = [(_LAPSED, due_on + 1)]
+    case.state, case.since = reached(PLAN, RUNNING, case.agreed_on, triggers, today)
+    case.closed_on = case.since if case.state == FULFILLED else 0
+    return before != (case.state, case.since, case.kept_minor, case.closed_on, case.due_on)
+
+
+def arrears_minor(case: Case, as_of: int) -> int:
+    """What is missing of a plan's instalments due before an epoch day."""
+    if case.state not in (RUNNING, IN_ARREARS):
+        return 0
+    due = sum(part.amount_minor for part in case.parts if part.due_date < as_of)
+    return max(due - case.kept_minor, 0)
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.

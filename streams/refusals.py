@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum, unique
 
+import msgspec
 from msgspec import Struct
 
 from tocsin.streams.money import AMOUNT_MAX_MINOR, MINOR_DIGITS
@@ -22,6 +23,9 @@ ID_LENGTH_MAX = 128
 TEXT_LENGTH_MAX = 10_000
 DELIVERED_DAYS_MAX = 2 * 366  # between delivery and invoice, either way
 REFERENCES_MAX = 10_000
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that it can't read; text that is not UTF-8 is none of its own."""
 
 
 @unique
@@ -186,23 +190,22 @@ def check_references(field: str, values: tuple[str, ...], limit: int) -> Refusal
     return None
 
 
-def check_limit(field: str, limit_minor: int | None, currency: str | None) -> Refusal | None:
-    """Judge a credit limit: absent, or 0 or more with its currency beside it."""
+def check_limit(limit_minor: int | None, currency: str | None, prefix: str = "") -> Refusal | None:
+    """Judge a credit limit: absent, or 0 or more with its currency beside it.
+
+    `prefix` begins the names of its fields where they have one.
+    """
     if limit_minor is None:
         return None
+    name = f"{prefix}limit_minor"
     if limit_minor < 0:
         return Refusal(
-            Code.LIMIT_NEGATIVE,
-            f"{field}_minor is {limit_minor}: send 0 for no credit, null for no limit",
+            Code.LIMIT_NEGATIVE, f"{name} is {limit_minor}: send 0 for no credit, null for no limit"
         )
     if currency is None:
-        prefix = field.removesuffix("limit")
-        name = f"{field}_currency" if prefix else "currency"
-        return Refusal(
-            Code.LIMIT_WITHOUT_CURRENCY,
-            f"{field}_minor is set without {name}: send both",
-        )
-    return check_sum(f"{field}_minor", limit_minor)
+        beside = f"{prefix}limit_currency" if prefix else "currency"
+        return Refusal(Code.LIMIT_WITHOUT_CURRENCY, f"{name} is set without {beside}: send both")
+    return check_sum(name, limit_minor)
 
 
 def check_sum(field: str, amount_minor: int | None) -> Refusal | None:

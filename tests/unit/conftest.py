@@ -60,6 +60,12 @@ _FORMS = {
         r"(?P<on>\S+) (?P<currency>[A-Z]{3})(?: equity (?P<equity>-?\d+))?"
         r"(?: liabilities (?P<liabilities>\d+))?(?: income (?P<income>-?\d+))?"
     ),
+    "decide": re.compile(
+        rf"(?P<id>\S+) (?P<kind>[A-Z]+)(?: (?P<outcome>APPROVED|REJECTED))?(?: {_MONEY})?"
+        r"(?: prepay (?P<prepay>\d+)%)?(?: until (?P<until>\S+))?"
+    ),
+    "promise": re.compile(rf"(?P<id>\S+) {_MONEY} by (?P<due>\S+)(?: for (?P<named>.+))?"),
+    "plan": re.compile(r"(?P<id>\S+) (?P<currency>[A-Z]{3}) (?P<parts>.+)"),
     "order": re.compile(rf"(?P<id>\S+) {_MONEY}(?: delivered (?P<delivered>[\d,.]+))?"),
 }
 
@@ -181,6 +187,8 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
         case "verdict":  # verdict overdue-age:CNY 1 FALSE_ALARM
             name = episode_id(customer, *words[:2])
             return 6, events.VerdictGiven(customer, name, at, words[2], "lead", "looked into")
+        case "promise" | "unpromise" | "plan" | "unplan":
+            return 6, _parse_promised(customer, at, verb, words, parts)
         case "profile":
             return 2, events.CustomerUpdated(
                 customer, at, segment=parts["segment"], country=parts["country"]
@@ -189,6 +197,20 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             return 6, _parse_conduct(customer, at, verb, words, parts)
         case "rating" | "accounts" | "alert" | "lift":
             return 2, _parse_standing(customer, at, verb, words, parts)
+        case "decide":  # decide V-1 LIMIT REJECTED 500.00 CNY prepay 30% until 2025-03-01
+            return 6, events.CreditDecided(
+                customer,
+                parts["id"],
+                at,
+                parts["kind"],
+                "lead",
+                "looked into",
+                parts["outcome"],
+                minor(parts["amount"], parts["currency"]) if parts["amount"] else None,
+                parts["currency"],
+                int(parts["prepay"]) * 100 if parts["prepay"] else None,
+                day(parts["until"]) if parts["until"] else None,
+            )
         case "close":
             return 1, events.DayClosed(at // 86_400_000, "feed")
         case "complete":  # complete payments 2025-02-10
@@ -211,9 +233,12 @@ def _parse_conduct(
     match verb:
         case "change":  # change H-1 QUANTITY
             return events.OrderChanged(customer, words[0], at, words[1])
-        case "contact":  # contact T-1 REFUSED_TO_PAY DISPUTE
-            reason = words[2] if len(words) > 2 else None
-            return events.ContactLogged(customer, words[0], at, "PHONE", words[1], reason)
+        case "contact":  # contact T-1 REFUSED_TO_PAY DISPUTE, contact T-2 ANSWERED step CALL
+            told, _, step = " ".join(words).partition(" step ")
+            name, outcome, *reason = told.split()
+            return events.ContactLogged(
+                customer, name, at, "PHONE", outcome, *reason, step=step or None
+            )
         case "service":  # service S-1 90 minutes cost 100.00 CNY
             cost = minor(parts["amount"], parts["currency"]) if parts["amount"] else None
             return events.ServiceRecorded(
@@ -224,6 +249,28 @@ def _parse_conduct(
                 customer, words[0], at, words[1], words[2:] == ["serious"]
             )
     return events.SatisfactionReported(customer, words[0], at, int(words[1]))
+
+
+def _parse_promised(
+    customer: str, at: int, verb: str, words: list[str], parts: dict[str, Any]
+) -> events.Event:
+    currency = parts.get("currency") or ""
+    match verb:
+        case "promise":  # promise Q-1 1,000.00 CNY by 2025-03-01 for INV-1, INV-2
+            named = tuple(name.strip() for name in (parts["named"] or "").split(",") if name)
+            amount = minor(parts["amount"], currency)
+            return events.PromiseMade(
+                customer, parts["id"], at, amount, currency, day(parts["due"]), named
+            )
+        case "unpromise":
+            return events.PromiseWithdrawn(customer, words[0], at, "lead", "by agreement")
+        case "plan":  # plan L-1 CNY 500.00 by 2025-03-01, 500.00 by 2025-04-01
+            told = [part.split(" by ") for part in parts["parts"].split(", ")]
+            instalments = tuple(
+                events.Instalment(day(until), minor(amount, currency)) for amount, until in told
+            )
+            return events.PlanAgreed(customer, parts["id"], at, currency, instalments, "lead")
+    return events.PlanEnded(customer, words[0], at, words[1], "lead", "by agreement")
 
 
 def _parse_standing(
