@@ -15,7 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from heapq import merge
 from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from tocsin.agents import cards
 from tocsin.agents.brokers import Brokers, connect, consuming
 from tocsin.agents.cards import View
+from tocsin.agents.demo_stories import SPAN_DAYS, STORIES, story_facts, tell_stories
 from tocsin.agents.digests import PROCESSED_AT, RecordDigest
 from tocsin.agents.embedded import Embedded
 from tocsin.agents.embedded_kafka import free_port
@@ -56,6 +59,7 @@ from tocsin.schemas.catalog import (
 )
 from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.streams.convention import Convention
+from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.events import CustomerUpdated, WentLive
 from tocsin.streams.state import LIVE
 
@@ -157,6 +161,8 @@ class Demo:
         }
         self.settings = load(environ=self._environ, discover=False)
         self._names: dict[str, str] = {}
+        self._story_facts: list[Fact] = []
+        self._story_warnings: list[RiskWarning] = []
         self._total, self._ended_at = 0, 0.0
 
     async def run(self) -> Outcome:
@@ -189,8 +195,7 @@ class Demo:
         if wish.events is not None:
             facts = list(read_facts(self.settings, [wish.events]))
         else:
-            request = Request(customers=wish.customers, days=wish.days, seed=wish.seed)
-            facts = list(with_closings(Portfolio(request, convention).facts(), convention))
+            facts = list(with_closings(portfolio_facts(wish, convention), convention))
         self._names = {
             fact.event.customer_id: fact.event.name or ""
             for fact in facts
@@ -288,6 +293,10 @@ class Demo:
         report = await Replay(settings.app_id, settings.partitions, codec, convention, log).all()
         records = await read_topic(settings, settings.topic(WARNINGS))
         warnings = [codec.decode_warning(record.value) for record in records]
+        self._story_warnings = [warning for warning in warnings if warning.customer_id in STORIES]
+        self._story_facts = [
+            fact for fact in facts if getattr(fact.event, "customer_id", "") in STORIES
+        ]
         decided = await asyncio.to_thread(self._decide, facts)
         wanted = Counter(report.warning_ids)
         found = Counter(warning.warning_id for warning in warnings)
@@ -333,6 +342,8 @@ class Demo:
     def tell(self, outcome: Outcome) -> None:
         """Print the summary."""
         terminal, folder = self._terminal, self._services.folder
+        convention = convention_of(self.settings)
+        tell_stories(terminal, self._story_facts, self._story_warnings, convention)
         terminal.heading("summary")
         terminal.facts(
             [
@@ -365,6 +376,14 @@ class Demo:
             yield lambda done: progress.update(task, completed=done)
         if not console.is_terminal:
             self._terminal.note(f"{title}: {total:,} events")
+
+
+def portfolio_facts(wish: Wish, convention: Convention) -> Iterator[Fact]:
+    """The made-up portfolio, and where it is long enough the two customers that are told of."""
+    request = Request(customers=wish.customers, days=wish.days, seed=wish.seed)
+    drawn = Portfolio(request, convention).facts()
+    written = story_facts(request.last, convention) if wish.days >= SPAN_DAYS else []
+    return merge(drawn, written, key=itemgetter(0, 1))
 
 
 def _days(facts: Sequence[Fact], convention: Convention) -> Iterator[list[Fact]]:

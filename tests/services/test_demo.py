@@ -34,7 +34,7 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_demo_loses_and_doubles_nothing_and_its_replay_is_equal(
     jars: list[Path], tmp_path: Path
 ) -> None:
-    ran = demo(tmp_path, "--customers", "60", "--days", "150", "--json")
+    ran = demo(tmp_path, "--customers", "60", "--days", "160", "--json")
 
     assert ran.returncode == Exit.OK, ran.stderr[-2000:]
     outcome = json.loads(ran.stdout.splitlines()[-1])

@@ -10,9 +10,7 @@ from itertools import islice
 import yaml
 
 from tests.unit.conftest import default_document
-from tocsin.agents.demo import Wish
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.portfolio import Request
+from tocsin.agents.demo import Wish, portfolio_facts
 from tocsin.agents.replay import Decided, decide
 from tocsin.schemas.catalog import POLICIES
 from tocsin.schemas.jsonlines import Fact
@@ -34,10 +32,8 @@ def rules() -> set[str]:
 @cache
 def facts() -> tuple[Fact, ...]:
     """The policy, and what the demo generates."""
-    wish = Wish()
-    request = Request(customers=wish.customers, days=wish.days, seed=wish.seed)
     policy = Fact(0, POLICIES.topic_id, PolicyPublished("default", 1, 0, default_document(), ""))
-    return (policy, *Portfolio(request, Convention()).facts())
+    return (policy, *portfolio_facts(Wish(), Convention()))
 
 
 @cache

@@ -1,0 +1,254 @@
+"""Engagements entered by hand over a whole deployment, the contact log, and the evidence bundle."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services.deployment import Deployment, deployed
+from tocsin.agents.cli import run_command
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.exits import Exit
+from tocsin.agents.produce import produce
+from tocsin.agents.reconcile import reconcile
+from tocsin.schemas.catalog import CUSTOMERS, INVOICES
+from tocsin.schemas.jsonlines import Fact, with_closings
+from tocsin.schemas.policy_file import default_policy_text
+from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.events import CustomerUpdated, InvoiceIssued, SatisfactionReported
+
+WAIT_S = 60.0
+DAY_MS = 86_400_000
+AT = 1_735_808_400_000  # 2025-01-02T09:00Z
+DAY = AT // DAY_MS
+OWED_MINOR = 9_000_000
+Run = Callable[..., Any]
+
+
+class Desk:
+    """A deployment with one customer that owes much, and what runs over it."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.worker, self.audit = deployment.started("worker"), deployment.started("audit")
+
+    async def load(self) -> None:
+        last = AT + 40 * DAY_MS
+        facts = [
+            Fact(AT, CUSTOMERS.topic_id, CustomerUpdated("C1", AT, "Nordwind")),
+            Fact(
+                AT,
+                INVOICES.topic_id,
+                InvoiceIssued("C1", "I1", AT, DAY + 10, OWED_MINOR, "EUR"),
+            ),
+            Fact(last, 6, SatisfactionReported("C1", "Y1", last, 8)),
+        ]
+        await produce(with_closings(facts, self.deployment.convention), self.deployment.settings)
+        await self.until_audited()
+
+    async def until_audited(self) -> None:
+        await self.deployment.until_decided(self.worker, self.audit)
+        assert (await reconcile(self.deployment.settings, wait_s=WAIT_S)).is_equal
+
+    def open_warning(self, rule: str) -> RiskWarning:
+        warnings = asyncio.run(self.deployment.warnings())
+        return next(w for w in reversed(warnings) if w.rule == rule)
+
+
+@pytest.fixture(scope="module")
+def desk(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Desk]:
+    """One deployment for all tests here, which are run in their order."""
+    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("log")
+        context = deployed("log", broker, engine, folder, partitions=2, horizon_days=120)
+        deployment = runner.run(context.__aenter__())
+        for name, value in deployment.environ.items():
+            if name.startswith("TOCSIN_"):
+                patched.setenv(name, value)
+        patched.setenv("TOCSIN_AUTHOR", "Chen Li")
+        running = Desk(deployment)
+        runner.run(running.load())
+        yield running
+        runner.run(context.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def tocsin(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command with --json and return what it prints, checking its exit code."""
+
+    def run(*arguments: str, code: int = Exit.OK) -> Any:
+        capsys.readouterr()
+        found = run_command([*arguments, "--json"])
+        out, err = capsys.readouterr()
+        assert found == code, (out, err)
+        return json.loads(out) if out else err
+
+    return run
+
+
+def test_a_contact_is_sent_taken_and_shown_with_its_place(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    letter = tmp_path / "letter.pdf"
+    letter.write_bytes(b"please pay")
+    line = ("--channel", "letter", "--outcome", "unanswered", "--step", "reminder")
+
+    told = tocsin("log", "contact", "C1", *line, "--attachment", str(letter))
+
+    event = told["event"]
+    assert told["is_taken"]
+    assert told["refused"] is None
+    assert told["record"].startswith("engagements/")
+    assert (event["author"], event["step"]) == ("Chen Li", "REMINDER")
+    assert event["attachment_sha256"] == hashlib.sha256(b"please pay").hexdigest()
+    assert "recorded_at" not in event
+
+
+def test_what_is_entered_late_is_recorded_now(desk: Desk, tocsin: Run) -> None:
+    line = ("--channel", "phone", "--outcome", "cooperative", "--text", "will pay", "--confirmed")
+
+    told = tocsin("log", "contact", "C1", *line, "--at", "2025-01-20T10:00:00Z")
+
+    assert told["is_taken"]
+    assert told["event"]["occurred_at"] == "2025-01-20T10:00:00.000Z"
+    assert told["event"]["recorded_at"] > "2025-02-11"
+
+
+def test_a_warning_that_the_entry_moves_is_shown(desk: Desk, tocsin: Run) -> None:
+    line = ("--invoice", "I1", "--amount", "90,000.00 EUR", "--reason", "quality")
+    opened = desk.open_warning("overdue-amount")
+
+    told = tocsin("log", "dispute", "C1", *line)
+
+    moved = {(w["rule"], w["transition"]) for w in told["warnings"]}
+    assert told["event"]["amount_minor"] == OWED_MINOR
+    assert opened.transition != "CLEARED"
+    assert ("overdue-amount", "CLEARED") in moved
+
+
+def test_people_see_what_was_entered(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["C1", "--amount", "1,200.50 EUR", "--due", "2025-03-01"]
+
+    assert run_command(["log", "promise", *line]) == Exit.OK
+
+    out = capsys.readouterr().out
+    assert "1,200.50 EUR" in out
+    assert "engagements/" in out
+
+
+def test_a_warning_is_acknowledged_by_the_beginning_of_its_id(desk: Desk, tocsin: Run) -> None:
+    warning = desk.open_warning("overdue-amount")
+
+    told = tocsin("log", "acknowledge", warning.warning_id[:16], "--note", "in talks")
+
+    assert told["event"]["customer_id"] == "C1"
+    assert told["event"]["episode_id"] == warning.episode_id
+
+
+def test_nobody_waits_who_does_not_want_to(desk: Desk, tocsin: Run) -> None:
+    told = tocsin(
+        "log", "silence", "C1", "--until", "2025-03-01", "--reason", "talks", "--wait", "0"
+    )
+
+    assert told["is_taken"] is False
+
+
+def test_what_is_wrong_is_told_and_not_sent(desk: Desk, tocsin: Run) -> None:
+    promise = ("log", "promise", "C1", "--due", "2025-03-01")
+
+    assert "AMOUNT_NOT_POSITIVE" in tocsin(*promise, "--amount", "0 EUR", code=Exit.USAGE)
+    assert "like" in tocsin(*promise, "--amount", "5", code=Exit.USAGE)
+    hold = ("log", "hold", "C2", "--reason", "owes")
+    assert "did you mean one of C1" in tocsin(*hold, code=Exit.CONFIGURATION)
+    assert "no warning" in tocsin("log", "acknowledge", "zzz", code=Exit.CONFIGURATION)
+
+
+def test_a_customer_without_history_is_entered_on_purpose(desk: Desk, tocsin: Run) -> None:
+    told = tocsin("log", "screening", "C2", "--reason", "a new partner", "--new")
+
+    assert told["is_taken"]
+
+
+def test_the_contact_log_tells_contacts_in_their_order(desk: Desk, tocsin: Run) -> None:
+    asyncio.run(desk.until_audited())
+
+    told = tocsin("contacts", "C1")
+    later = tocsin("contacts", "C1", "--since", "2025-02-01")
+
+    assert [c["event"]["channel"] for c in told["contacts"]] == ["PHONE", "LETTER"]
+    assert told["attempts"] == {"contacts": 2, "unanswered": 1, "unanswered_at_last": 1}
+    assert [c["event"]["channel"] for c in later["contacts"]] == ["LETTER"]
+    assert run_command(["contacts", "C1"]) == Exit.OK
+
+
+def test_a_bundle_is_evidence_that_the_topics_confirm(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    edited = tmp_path / "policy.yaml"
+    edited.write_text(re.sub(r"(?m)^version: \d+$", "version: 77", default_policy_text()))
+    tocsin("policy", "publish", str(edited), "--effective-from", "2025-02-11T10:00:00Z")
+    asyncio.run(desk.until_audited())
+    first, again, one = tmp_path / "a.zip", tmp_path / "b.zip", tmp_path / "c.zip"
+    episode = desk.open_warning("overdue-amount").episode_id
+
+    told = tocsin("bundle", "C1", "--out", str(first))
+    tocsin("bundle", "C1", "--out", str(again))
+    narrow = tocsin("bundle", "C1", "--out", str(one), "--episode", episode[:20])
+
+    assert first.read_bytes() == again.read_bytes()
+    assert told["warnings"] == sum(
+        w.customer_id == "C1" for w in asyncio.run(desk.deployment.warnings())
+    )
+    assert told["policies"] == 2
+    assert narrow["episode_id"] == episode
+    assert narrow["warnings"] < told["warnings"]
+    with zipfile.ZipFile(first) as archive:
+        assert b"talks" in archive.read("handling.csv")  # the silence is in the trail
+        assert b"please pay" not in first.read_bytes()
+    checked = tocsin("bundle", "--verify", str(first))
+    assert (checked["is_sound"], checked["compared_with_topics"]) == (True, True)
+    assert tocsin("bundle", "--verify", str(one))["is_sound"]
+
+
+def test_a_bundle_whose_record_is_not_the_topics_is_found_out(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    tocsin("bundle", "C1", "--out", str(path))
+
+    alone = tocsin("bundle", "--verify", str(path), "--offline")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TOCSIN_TOPIC_PREFIX", "elsewhere.")
+        found = tocsin("bundle", "--verify", str(path), code=Exit.DIFFERENCE)
+
+    assert (alone["is_sound"], alone["compared_with_topics"]) == (True, False)
+    assert any("is not in the topic" in problem for problem in found["problems"])
+
+
+def test_what_the_worker_refuses_is_told_with_its_code(desk: Desk, tocsin: Run) -> None:
+    line = ("--rating", "3", "--at", "2025-08-01T00:00:00Z")
+
+    told = tocsin("log", "satisfaction", "C1", *line, code=Exit.DIFFERENCE)
+
+    assert told["is_taken"]
+    assert told["refused"]["code"] == "AHEAD_OF_CLOCK"
+    assert told["warnings"] == []
+
+
+def test_an_entry_that_no_worker_takes_is_told(desk: Desk, tocsin: Run) -> None:
+    assert desk.worker.stop() == 0
+
+    told = tocsin("log", "breach", "C1", "--kind", "other", "--wait", "0.5", code=Exit.DIFFERENCE)
+
+    assert told["is_taken"] is False
