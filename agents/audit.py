@@ -38,7 +38,14 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.history_tables import build_columns, history_table
 from tocsin.agents.migrate import migrate
 from tocsin.agents.settings import Settings
-from tocsin.agents.standings import STANDING_COLUMNS, STANDINGS, standing_columns
+from tocsin.agents.standings import (
+    CASE_COLUMNS,
+    CASES,
+    STANDING_COLUMNS,
+    STANDINGS,
+    case_columns,
+    standing_columns,
+)
 from tocsin.agents.wire import open_clickhouse, open_codec
 from tocsin.schemas.catalog import (
     APPEND_ONLY,
@@ -130,17 +137,20 @@ class Writer:
         topic = block.lane.topic
         started = monotonic()
         if topic is LEDGERS:
-            table, types = STANDINGS, STANDING_COLUMNS
-            columns = self._attempt(lambda: standing_columns(block.records, self._codec))
+            standings = self._attempt(lambda: standing_columns(block.records, self._codec))
+            cases = self._attempt(lambda: case_columns(block.records, self._codec))
+            inserts = [(STANDINGS, STANDING_COLUMNS, standings), (CASES, CASE_COLUMNS, cases)]
         else:
             history = history_table(topic)
-            table, types = topic.table, history.types
             events = self._attempt(lambda: self._events(topic, block.records))
             columns = build_columns(history, block.lane.place.partition, block.records, events)
+            inserts = [(topic.table, history.types, columns)]
         decoded = monotonic()
-        if columns[0]:
-            settings = {**PINNED_SETTINGS, "insert_deduplication_token": _token(block, encoded)}
-            self._attempt(lambda: self._client.insert(table, columns, types, settings))
+        settings = {**PINNED_SETTINGS, "insert_deduplication_token": _token(block, encoded)}
+        for table, types, columns in inserts:
+            if columns[0]:
+                insert = partial(self._client.insert, table, columns, types, settings)
+                self._attempt(insert)
         self.metrics.decode_s += decoded - started
         self.metrics.insert_s += monotonic() - decoded
         self.metrics.records += len(block.records)

@@ -14,7 +14,7 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant, parse_instant
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
-from tocsin.agents.standings import STANDINGS
+from tocsin.agents.standings import CASES, STANDINGS
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.topics import apply, check, require_topic
 from tocsin.agents.wire import open_clickhouse
@@ -124,7 +124,8 @@ def _forget_history(settings: Settings) -> None:
     ids = ", ".join(str(topic.topic_id) for topic in DERIVED)
     client = open_clickhouse(settings)
     try:
-        for name in (*(topic.table for topic in DERIVED if topic is not LEDGERS), STANDINGS):
+        tables = [topic.table for topic in DERIVED if topic is not LEDGERS]
+        for name in (*tables, STANDINGS, CASES):
             client.command(f"TRUNCATE TABLE IF EXISTS {name}")
         if client.command(f"EXISTS TABLE {PROGRESS}"):
             forget = f"ALTER TABLE {PROGRESS} DELETE WHERE topic_id IN ({ids})"

@@ -1,7 +1,8 @@
-"""The `standings` table: where each customer stands now, mirrored from the ledgers changelog.
+"""The tables `standings` and `cases`: where each customer and its processes stand now.
 
-It is state, not history: of each block only a customer's latest summary is kept, and a row with a
-later offset replaces the one before it. Names stay out; views take them from `customers`.
+They mirror the ledgers changelog and are state, not history: of each block only a key's latest
+record is kept, and a row with a later offset replaces the one before it. Names stay out; views take
+them from `customers`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec.msgpack import Decoder
+
 from tocsin.agents.history_tables import INSTANT, clamp_day
 from tocsin.schemas.codec import Codec
 from tocsin.streams import state as states
-from tocsin.streams.documents import Summary
+from tocsin.streams.credit import CREDIT
+from tocsin.streams.documents import NEVER, Case, Summary
+from tocsin.streams.plans_agreed import PLAN
+from tocsin.streams.promises import PROMISE
+from tocsin.streams.retirement import RETIREMENT
 
 STANDINGS: Final = "standings"
 STANDING_COLUMNS: Final = {
@@ -48,16 +55,82 @@ STANDING_COLUMNS: Final = {
     "accounts.ordered_minor": "Array(Int64)",
     "accounts.delivered_minor": "Array(Int64)",
 }
+CASES: Final = "cases"
+CASE_COLUMNS: Final = {
+    "customer_id": "String",
+    "process": "LowCardinality(String)",
+    "case_id": "String",
+    "partition": "Int32",
+    "version": "UInt64",
+    "changed_at": INSTANT,
+    "is_deleted": "UInt8",
+    "state": "LowCardinality(String)",
+    "since": "Date32",
+    "opened_on": "Date32",
+    "due_on": "Nullable(Date32)",
+    "amount_minor": "Int64",
+    "currency": "LowCardinality(String)",
+    "kept_minor": "Int64",
+    "kind": "LowCardinality(String)",
+    "author": "String",
+    "reason": "String",
+    "invoice_ids": "Array(String)",
+}
 _SEPARATOR: Final = b"\x00"  # in the keys of everything but summaries
+_PROCESS: Final = {machine.letter: machine.name for machine in (PROMISE, PLAN, CREDIT, RETIREMENT)}
+_decode_case: Final = Decoder(Case).decode
 
 
 def standing_columns(records: Sequence[Any], codec: Codec) -> list[list[Any]]:
     """Turn changelog records of one partition into columns, in the order of STANDING_COLUMNS."""
     latest = {record.key: record for record in records if _SEPARATOR not in record.key}
-    rows = [_standing(record, codec) for record in latest.values()]
+    return _columns([_standing(record, codec) for record in latest.values()], STANDING_COLUMNS)
+
+
+def case_columns(records: Sequence[Any], codec: Codec) -> list[list[Any]]:
+    """Turn changelog records of one partition into columns, in the order of CASE_COLUMNS."""
+    latest = {record.key: record for record in records if _process(record.key)}
+    return _columns([_case(record, codec) for record in latest.values()], CASE_COLUMNS)
+
+
+def _columns(rows: list[tuple[Any, ...]], names: dict[str, str]) -> list[list[Any]]:
     if not rows:
-        return [[] for _ in STANDING_COLUMNS]
+        return [[] for _ in names]
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _process(key: bytes) -> str:
+    """The process that a key's document belongs to; empty for what is no case."""
+    customer_id, _, document = key.partition(_SEPARATOR)
+    return _PROCESS.get(document[:1].decode("latin-1"), "") if customer_id else ""
+
+
+def _case(record: Any, codec: Codec) -> tuple[Any, ...]:
+    customer_id, _, document = record.key.partition(_SEPARATOR)
+    case = Case()
+    if record.value is not None:
+        piece = codec.decode_state(record.value)
+        case = _decode_case(states.upgrade(piece.version, piece.body))
+    return (
+        customer_id.decode(),
+        _process(record.key),
+        document[1:].decode(),
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.value is None,
+        case.state,
+        clamp_day(case.since),
+        clamp_day(case.opened_on),
+        None if case.due_on == NEVER else clamp_day(case.due_on),
+        case.amount_minor,
+        case.currency,
+        case.kept_minor,
+        case.kind,
+        case.author,
+        case.reason,
+        case.invoice_ids,
+    )
 
 
 def _standing(record: Any, codec: Codec) -> tuple[Any, ...]:

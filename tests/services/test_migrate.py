@@ -12,7 +12,7 @@ from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
 from tocsin.agents.history_tables import history_table
 from tocsin.agents.migrate import Migration, migrate, packaged_migrations
-from tocsin.agents.standings import STANDING_COLUMNS
+from tocsin.agents.standings import CASE_COLUMNS, STANDING_COLUMNS
 from tocsin.schemas.catalog import APPEND_ONLY
 
 TABLES = """
@@ -49,6 +49,7 @@ def test_the_tables_have_the_columns_that_follow_from_the_schemas(client: ClickH
     for topic in APPEND_ONLY:
         assert found[topic.table] == history_table(topic).types
     assert found["standings"] == STANDING_COLUMNS
+    assert found["cases"] == CASE_COLUMNS
 
 
 def test_no_view_shows_money_as_a_float(client: ClickHouse) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
@@ -43,7 +43,7 @@ from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import DeadLetter, JournalRecord, OffsetRange
 from tocsin.schemas.registry import FileRegistry
 from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.documents import Account, Due, Profile, Summary
+from tocsin.streams.documents import Account, Case, Due, Profile, Summary
 from tocsin.streams.events import (
     ComplaintOpened,
     ComplaintResolved,
@@ -94,7 +94,7 @@ class History:
     def add(
         self,
         topic: Topic,
-        *values: bytes,
+        *values: bytes | None,
         key: bytes = b"C1",
         headers: tuple[tuple[str, bytes | None], ...] = (),
     ) -> None:
@@ -116,6 +116,11 @@ class History:
         body = msgspec.msgpack.encode(summary)
         value = CODEC.encode_state(Kind.CUSTOMER, STATE_VERSION, body)
         self.add(LEDGERS, value, key=customer_id.encode())
+
+    def case(self, customer_id: str, key: str, case: Case | None) -> None:
+        body = None if case is None else msgspec.msgpack.encode(case)
+        value = None if body is None else CODEC.encode_state(Kind.DOCUMENT, STATE_VERSION, body)
+        self.add(LEDGERS, value, key=f"{customer_id}\0{key}".encode())
 
     def business_date(self, text: str, **more: Any) -> None:
         entry = structs.replace(ENTRY, business_date=day(text), **more)
@@ -285,7 +290,7 @@ def test_a_later_standing_replaces_the_earlier_one(history: History) -> None:
     history.standing("C1", aged("2025-06-30"))
     history.standing("C1", Summary(accounts={"EUR": Account(due={day("2025-01-01"): Due(5, 1)})}))
     history.standing("C2", aged("2025-06-30"))
-    history.add(LEDGERS, None, key=b"C2")  # type: ignore[arg-type] # a tombstone
+    history.add(LEDGERS, None, key=b"C2")  # a tombstone
 
     assert history.rows("SELECT customer_id, open_minor FROM v_due") == [("C1", 5)]
 
@@ -414,6 +419,103 @@ def test_a_months_billing_is_at_risk_as_far_as_it_is_unpaid_90_days_after_it_fel
     assert found == [
         (date(2025, 2, 1), 1000, 250, 2500),
         (date(2025, 3, 1), 500, 500, None),
+    ]
+
+
+def owing(segment: str, open_minor: int = 0, **more: Any) -> Summary:
+    return Summary(
+        profile=Profile(segment=segment), accounts={"EUR": Account(open_minor=open_minor, **more)}
+    )
+
+
+def test_collection_effectiveness_counts_what_could_be_collected(history: History) -> None:
+    history.business_date("2025-06-30")
+    history.facts(
+        INVOICES, invoice("I1", "2025-04-01", 100_00), invoice("I2", "2025-04-02", 200_00)
+    )
+    history.facts(PAYMENTS, payment("P1", "2025-06-30", 180_00))
+    due = {day("2025-06-29"): Due(45_00, 1), day("2025-06-30"): Due(80_00, 1)}
+    history.standing("C1", owing("SME", 125_00, unapplied_minor=5_00, due=due))
+    history.standing("C2", owing("KEY"))
+    history.facts(INVOICES, invoice("I9", "2025-06-30", 7_00, customer_id="C2"))
+    history.standing("C2", owing("KEY", 7_00, due={day("2025-06-30"): Due(7_00, 1)}))
+
+    found = history.rows(
+        "SELECT segment, begin_minor, total_sales_minor, end_minor, end_current_minor, "
+        "cei_basis_points FROM v_cei ORDER BY segment"
+    )
+
+    assert found == [
+        ("KEY", 0, 7_00, 7_00, 7_00, None),
+        ("SME", 100_00, 200_00, 120_00, 80_00, 8182),
+    ]
+
+
+def test_promises_are_kept_by_count_and_by_value_of_those_whose_day_has_passed(
+    history: History,
+) -> None:
+    history.standing("C1", owing("SME"))
+    promise = Case("KEPT", amount_minor=100, currency="EUR", kept_minor=100, author="Li")
+    for number in ("1", "2"):
+        history.case("C1", f"q{number}", promise)
+    history.case("C1", "q3", structs.replace(promise, state="OPEN", kept_minor=0))
+    history.case("C1", "q3", promise)
+    history.case("C1", "q4", structs.replace(promise, state="LATE", kept_minor=60))
+    history.case("C1", "q5", structs.replace(promise, state="OPEN", kept_minor=0))
+    history.case("C1", "q6", structs.replace(promise, state="WITHDRAWN", kept_minor=0))
+    history.case("C1", "q7", structs.replace(promise, state="BROKEN", kept_minor=0))
+    history.case("C1", "q7", None)
+    history.case("C1", "l1", structs.replace(promise, state="BROKEN", kept_minor=0))
+    history.case("C2", "q1", structs.replace(promise, state="OPEN", author="Wu"))
+
+    found = history.rows("SELECT * FROM v_promise_ratio ORDER BY author")
+
+    assert found == [
+        ("SME", "Li", "EUR", 3, 1, 1, 400, 360, 7500, 9000),
+        ("", "Wu", "EUR", 0, 0, 1, 0, 0, None, None),
+    ]
+
+
+def test_recovery_is_what_came_in_of_what_fell_due_less_credits(history: History) -> None:
+    history.business_date("2025-03-10")
+    history.facts(
+        INVOICES,
+        invoice("I1", "2025-01-01", 1000, due="2025-02-10"),
+        invoice("I2", "2025-01-01", 600, due="2025-02-20"),
+        invoice("I3", "2025-01-01", 500, due="2025-03-09"),
+        invoice("I4", "2025-01-01", 400, due="2025-03-10"),
+        CreditNoteIssued("C1", "N1", noon("2025-02-05"), 100, "EUR", "PRICE", "I1"),
+        CreditNoteIssued("C1", "N2", noon("2025-02-05"), 300, "EUR", "WRITE_OFF", "I2"),
+    )
+    due = {day("2025-02-20"): Due(300, 1), day("2025-03-10"): Due(400, 1)}
+    history.standing("C1", owing("SME", 700, due=due))
+
+    found = history.rows(
+        "SELECT segment, month, billed_minor, credited_minor, written_off_minor, recovered_minor, "
+        "recovery_basis_points FROM v_recovery_rate ORDER BY month"
+    )
+
+    assert found == [
+        ("SME", date(2025, 2, 1), 1600, 100, 300, 900, 6000),
+        ("SME", date(2025, 3, 1), 500, 0, 0, 500, 10000),
+    ]
+
+
+def test_the_time_to_cure_goes_from_the_first_warning_to_the_end(history: History) -> None:
+    history.business_date("2025-06-30")
+    history.standing("C1", owing("SME"))
+    for episode, first, last in (("e1", "2025-06-01", "2025-06-04"), ("e2", "06-01", "06-11")):
+        begun, ended = (day(f"2025-{each[-5:]}") for each in (first, last))
+        history.add(WARNINGS, step(episode_id=episode, as_of=begun))
+        history.add(WARNINGS, step(episode_id=episode, as_of=ended, transition="CLEARED"))
+    history.add(WARNINGS, step(episode_id="e3", as_of=day("2025-06-20")))
+    history.add(WARNINGS, step(episode_id="e4", as_of=day("2025-06-25"), rule="other"))
+
+    found = history.rows("SELECT * FROM v_time_to_cure ORDER BY rule")
+
+    assert found == [
+        ("SME", "other", 0, None, None, 1, 5),
+        ("SME", "overdue-amount", 2, 10, 10, 1, 10),
     ]
 
 
@@ -746,7 +848,22 @@ def shown(column: Column) -> str:
     """An expression that gives a column's content as the record has it."""
     if "DateTime64" in column.type:
         return f"toUnixTimestamp64Milli(`{column.name}`)"
+    if column.type == "Array(Date32)":
+        return f"arrayMap(day -> toInt32(day), `{column.name}`)"
     return f"toInt32(`{column.name}`)" if "Date32" in column.type else f"`{column.name}`"
+
+
+def content(columns: Sequence[Column], values: Sequence[Any]) -> dict[str, Any]:
+    """A row's fields as the record has them, with the parts of nested ones put together."""
+    found: dict[str, Any] = {}
+    for column, value in zip(columns, values, strict=True):
+        if not column.inner:
+            found[column.field] = value
+            continue
+        parts = found.setdefault(column.field, [{} for _ in value])
+        for part, inner in zip(parts, value, strict=True):
+            part[column.inner] = inner
+    return found
 
 
 @pytest.mark.parametrize("topic", SOURCES, ids=lambda topic: topic.name)
@@ -764,7 +881,7 @@ def test_every_kind_of_source_record_has_its_fields_as_typed_columns(
     assert len(found) == len(recorded)
     for (kind, *values), entry in zip(found, recorded, strict=True):
         assert kind == entry["type"]
-        row = {column.field: value for column, value in zip(columns, values, strict=True)}
+        row = content(columns, values)
         assert {name: row[name] for name in entry["fields"]} == entry["fields"]
         others = [row[name] for name in row.keys() - entry["fields"].keys()]
         assert not any(others), others
