@@ -14,6 +14,7 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas import catalog
 from tocsin.streams.desk import PolicyMissing
+from tocsin.streams.ledgers import StateError
 
 CONTROL = (catalog.POLICIES, catalog.CLOCK)
 
@@ -74,6 +75,8 @@ def _declare(app: App, settings: Settings, keeper: Keeper) -> None:
                     f"partition {transaction.partition} has no policy; publish one with "
                     "`tocsin topics apply` or `tocsin policy publish`, then start again",
                 )
+            except StateError as error:  # a ledger is decoded when it is asked for
+                die(Exit.RESTORE, str(error))
             except TocsinError as error:  # the schema registry is away: no record is to blame
                 die(Exit(error.exit_code), str(error))
 

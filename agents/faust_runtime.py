@@ -47,6 +47,7 @@ from tocsin.agents.transactions import (
     Transaction,
 )
 from tocsin.schemas.codec import Codec
+from tocsin.streams.ledgers import StateError
 
 log = logging.getLogger("tocsin.runtime")
 
@@ -539,7 +540,7 @@ class Restore(Service):
             except BaseException as error:  # nothing may run on half a state
                 if self.should_stop or self._is_stale(generation):
                     continue
-                if not isinstance(error, ContradictionError):
+                if not isinstance(error, ContradictionError | StateError):
                     log.critical("restore failed", exc_info=True)
                 # What is away may come back; a contradiction stays one.
                 code = Exit.UNAVAILABLE if isinstance(error, UnavailableError) else Exit.RESTORE

@@ -35,6 +35,7 @@ from tocsin.streams.events import (
     SourceCompleted,
     WentLive,
 )
+from tocsin.streams.refusals import UNREADABLE
 
 PROBLEMS_MAX: Final = 20
 MS_PER_DAY: Final = 86_400_000
@@ -75,7 +76,7 @@ def parse(line: bytes | str, number: int, convention: Convention) -> Fact:
     except msgspec.ValidationError as error:
         code = Code.TYPE_UNKNOWN if "`$.type`" in str(error) else Code.FIELD_INVALID
         raise LineRefused(number, code, f"{error}; {_hint(code)}") from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise LineRefused(number, Code.NOT_JSON, f"{error}; {_hint(Code.NOT_JSON)}") from error
     form = _FORMS[type(read)]
     fields = [

@@ -22,8 +22,12 @@ from msgspec import Struct
 from tocsin.schemas.jsonlines import Fact, LineRefused, iso_date, iso_instant, parse
 from tocsin.schemas.refused import Refused
 from tocsin.streams.convention import MS_PER_DAY, Convention
+from tocsin.streams.refusals import UNREADABLE
 
 Form = Literal["as_is", "text", "decimal", "epoch_ms", "epoch_s", "epoch_days", "epoch_ms_date"]
+
+DIGITS_MAX = 40
+"""Of a number in a foreign record: more than any money, date or count has."""
 
 
 @unique
@@ -140,7 +144,7 @@ def _value(name: str, field: Field, content: Any) -> Any:
         )
     try:
         return _FORMS[field.form](found, field.digits)
-    except (ValueError, TypeError, InvalidOperation, OverflowError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise Refused(
             MappingCode.FIELD_UNFIT,
             f"{name}: {found!r} at {field.path!r} is not {field.form}: {error}",
@@ -150,18 +154,22 @@ def _value(name: str, field: Field, content: Any) -> Any:
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise ValueError("a whole number is needed")
-    if Decimal(value) != int(Decimal(value)):
-        raise ValueError("a whole number is needed")
-    return int(Decimal(value))
+    return _integer(Decimal(value), "a whole number is needed")
 
 
 def _minor(value: Any, digits: int) -> int:
     if isinstance(value, bool | float):
         raise ValueError("money must come as text or as a JSON number, not as a binary float")
-    scaled = Decimal(value).scaleb(digits)
-    if scaled != scaled.to_integral_value():
-        raise ValueError(f"more than {digits} decimals")
-    return int(scaled)
+    return _integer(Decimal(value).scaleb(digits), f"more than {digits} decimals")
+
+
+def _integer(number: Decimal, why: str) -> int:
+    # A few characters may mean a billion digits: looked at before they are written out.
+    if number.adjusted() >= DIGITS_MAX:
+        raise ValueError(f"a number of more than {DIGITS_MAX} digits")
+    if number != number.to_integral_value():
+        raise ValueError(why)
+    return int(number)
 
 
 _FORMS: dict[str, Callable[[Any, int], Any]] = {
@@ -176,7 +184,9 @@ _FORMS: dict[str, Callable[[Any, int], Any]] = {
 
 
 def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, Decimal) and value == int(value) else value
+    if not isinstance(value, Decimal) or value != value.to_integral_value():
+        return value
+    return _integer(value, "")
 
 
 _JSON = msgspec.json.Decoder(float_hook=Decimal)
@@ -185,7 +195,7 @@ _JSON = msgspec.json.Decoder(float_hook=Decimal)
 def _json(value: bytes) -> Any:
     try:
         return _JSON.decode(value)
-    except (msgspec.DecodeError, InvalidOperation) as error:
+    except (*UNREADABLE, InvalidOperation) as error:
         raise Refused(MappingCode.UNREADABLE, f"not JSON: {error}") from error
 
 

@@ -55,16 +55,18 @@ def read_policy(text: str, horizon_days: int) -> tuple[Policy | None, str, list[
     """
     if len(text.encode()) > POLICY_BYTES_MAX:
         return None, "", [FileProblem(1, "", f"the file exceeds {POLICY_BYTES_MAX} bytes")]
+    reader = _Reader()
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        plain = None if root is None else reader.plain(root, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = 1 if mark is None else mark.line + 1
         return None, "", [FileProblem(line, "", f"is no YAML: {error.problem}")]
     except yaml.YAMLError as error:
         return None, "", [FileProblem(1, "", f"is no YAML: {error}")]
-    reader = _Reader()
-    plain = None if root is None else reader.plain(root, ())
+    except RecursionError:
+        return None, "", [FileProblem(1, "", "is nested too deeply for a policy")]
     plain = extended(plain, _packaged, PACKAGED, reader.note)
     document = canonical(plain)
     policy, problems = build_policy(plain, horizon_days, hash_of(document))

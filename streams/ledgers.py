@@ -25,6 +25,7 @@ from tocsin.streams.documents import (
     Summary,
 )
 from tocsin.streams.ledger import Ledger
+from tocsin.streams.refusals import UNREADABLE
 
 REST_DAYS = 30
 """Business days between two rests."""
@@ -98,7 +99,7 @@ class Ledgers(MutableMapping[str, Ledger]):
         for customer_id, frozen in self._frozen.items():
             try:
                 yield customer_id, _glimpse(frozen).summary.next_date
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise _damaged(customer_id) from error
         for live in (self._resting, self._fresh):
             for customer_id, ledger in live.items():
@@ -163,12 +164,12 @@ class Ledgers(MutableMapping[str, Ledger]):
 def _thawed(customer_id: str, frozen: bytes) -> Ledger:
     try:
         parts = _thaw(frozen)
-    except msgspec.DecodeError as error:
+        ledger = Ledger(customer_id, parts.summary)
+        for name in _DOCUMENTS:
+            setattr(ledger, name, getattr(parts, name))
+        ledger.index()
+    except (*UNREADABLE, KeyError) as error:  # a document may lack its place in the summary
         raise _damaged(customer_id) from error
-    ledger = Ledger(customer_id, parts.summary)
-    for name in _DOCUMENTS:
-        setattr(ledger, name, getattr(parts, name))
-    ledger.index()
     return ledger
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from tocsin.streams.documents import Episode, Summary
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.ledgers import Ledgers, StateError
+from tocsin.streams.refusals import UNREADABLE
 
 STATE_VERSION = 1
 
@@ -172,6 +173,16 @@ def load(into: LoadedPartition, key: bytes, version: int, body: bytes | None) ->
     """Take in one state record, or its tombstone; StateError if it can't be read."""
     if body is not None:
         body = upgrade(version, body)
+    try:
+        _load(into, key, body)
+    except UNREADABLE as error:
+        raise StateError(
+            f"the state record {key!a} cannot be read ({error}): the changelog is damaged; "
+            "rebuild it with tocsin reset"
+        ) from error
+
+
+def _load(into: LoadedPartition, key: bytes, body: bytes | None) -> None:
     if key == PARTITION_KEY:
         into.state = None if body is None else _decode_partition(body)
     elif key.startswith(_POLICY_PREFIX):
