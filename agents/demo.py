@@ -379,7 +379,7 @@ class Demo:
 
 
 def portfolio_facts(wish: Wish, convention: Convention) -> Iterator[Fact]:
-    """The made-up portfolio, and where it is long enough the two customers that are told of."""
+    """The made-up portfolio, and where it is long enough the customers that are told of."""
     request = Request(customers=wish.customers, days=wish.days, seed=wish.seed)
     drawn = Portfolio(request, convention).facts()
     written = story_facts(request.last, convention) if wish.days >= SPAN_DAYS else []

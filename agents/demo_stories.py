@@ -1,8 +1,9 @@
-"""Two customers of the demo whose way is written, not drawn, so that it can be told at the end.
+"""Three customers of the demo whose way is written, not drawn, so that it can be told at the end.
 
 One goes through the collection ladder: reminder, call, a promise that is broken, written notice,
 hold, a plan that falls behind, lawyer's letter, and payment at last. With the other the business is
-ended in good order. Both are told from what was decided, day by day.
+ended in good order. The third shows credit decisions (a screening, a limit, a hold, a review) and
+what goes against them. All are told from what was decided, day by day.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tocsin.streams.events import CustomerEvent
 
 LADDER: Final = "C-LADDER"
 RETIRED: Final = "C-RETIRED"
+DECIDED: Final = "C-DECIDED"
 STORY_DAYS: Final = 145
 """The stories begin on the last Monday that is so many days before the end."""
 
@@ -40,12 +42,13 @@ Say = Callable[..., None]
 STORIES: Final = {
     LADDER: "through the whole collection ladder",
     RETIRED: "the business ended in good order",
+    DECIDED: "screened, limited, put on hold, reviewed",
 }
 """Customer and what its way shows."""
 
 
 def story_facts(last: int, convention: Convention) -> list[Fact]:
-    """Facts of both customers up to the epoch day `last`, by sequence time and rank."""
+    """Facts of these customers up to the epoch day `last`, by sequence time and rank."""
     first = last - STORY_DAYS
     first -= (first - MONDAY_EPOCH_DAY) % 7
     facts: list[Fact] = []
@@ -62,6 +65,7 @@ def story_facts(last: int, convention: Convention) -> list[Fact]:
 
     _climb(saying(LADDER), first)
     _retire(saying(RETIRED), first)
+    _decide(saying(DECIDED), first)
     return sorted(facts, key=lambda fact: fact[:2])
 
 
@@ -184,6 +188,49 @@ def _retire(say: Say, first: int) -> None:
         )
 
 
+def _decide(say: Say, first: int) -> None:
+    """A new customer, sold to too early, then in spite of a hold; it always pays late."""
+    say(
+        0,
+        events.CustomerUpdated,
+        name="Harbour Tools BV",
+        segment="SMALL",
+        country="NL",
+        payment_terms_days=15,
+    )
+    for number, (after, paid) in enumerate(((2, 30), (9, 37), (30, 58)), 1):
+        say(
+            after,
+            events.InvoiceIssued,
+            invoice_id=f"D-{number}",
+            due_date=first + after + 15,
+            amount_minor=500_000,
+            currency="EUR",
+        )
+        _pay(say, paid, f"D-{number}", 500_000, f"D-{number}")
+    limit = {"limit_minor": 1_500_000, "currency": "EUR"}
+    for after, name, kind, outcome, reason in (
+        (1, "screening", "SCREENING", None, "new customer"),
+        (7, "screening", "SCREENING", "REJECTED", "no accounts are published"),
+        (21, "screening-2", "SCREENING", "APPROVED", "accounts sent, the owner vouches"),
+        (22, "limit", "LIMIT", "APPROVED", "half of what was asked for"),
+        (28, "hold", "HOLD", None, "two invoices late at once"),
+        (35, "hold", "RELEASE", None, "the first is paid, the second announced"),
+        (126, "review", "REVIEW", "APPROVED", "pays late, and always pays"),
+    ):
+        say(
+            after,
+            events.CreditDecided,
+            minute=5,
+            decision_id=f"D-{name}",
+            kind=kind,
+            author=HEAD,
+            reason=reason,
+            outcome=outcome,
+            **(limit if kind == "LIMIT" else {}),
+        )
+
+
 def _contact(
     say: Say, after_days: int, channel: str, outcome: str, step: str | None = None, **more: Any
 ) -> None:
@@ -240,7 +287,7 @@ def tell_stories(
     warnings: Sequence[RiskWarning],
     convention: Convention,
 ) -> None:
-    """Print both stories, as far as their customers are among the facts."""
+    """Print the stories, as far as their customers are among the facts."""
     columns = [
         Column("day"),
         Column("what happened", wraps=True),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from tocsin.streams import events
 from tocsin.streams.documents import Entry
 from tocsin.streams.folding import UNCHANGED, Today, fold_in_aggregate, tally
@@ -51,6 +53,7 @@ def _serve(
 
 def _contact(ledger: Ledger, event: events.ContactLogged, offset: int, today: Today) -> str:
     entry = Entry(event.occurred_at, 0, event.outcome, 1, offset, content=event.reason or "")
+    entry.step = event.step or ""
     return _note(ledger, CONTACT + event.contact_id, entry, today)
 
 
@@ -73,6 +76,8 @@ def tallies_of(letter: str, entry: Entry) -> Iterable[tuple[str, int]]:
         yield f"contacts:{kind}", 1
         if kind != _UNANSWERED:
             yield "answers", 1
+        if entry.step:
+            yield f"steps:{entry.step}", 1
         if kind == "REFUSED_TO_PAY":
             yield "refusals", 1
             yield f"refusals:{content or 'OTHER'}", 1
@@ -106,12 +111,7 @@ def _note(ledger: Ledger, key: str, entry: Entry, today: Today) -> str:
             _count(ledger, letter, entry, 1, today)
             return fold_in_aggregate(ledger)
         ledger.remember(key, entry, now, today.horizon_days)
-    elif (entry.occurred_at, entry.kind, entry.amount, entry.content) == (
-        known.occurred_at,
-        known.kind,
-        known.amount,
-        known.content,
-    ):
+    elif replace(entry, offset=known.offset, on=known.on, closed_on=known.closed_on) == known:
         return UNCHANGED
     else:
         _count(ledger, letter, known, -1, today)

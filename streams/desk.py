@@ -14,6 +14,7 @@ from typing import Any
 from tocsin.streams import events, holds
 from tocsin.streams.assess import Finding, assess
 from tocsin.streams.checks import MS_PER_DAY, Code, Refusal, check, check_id, check_timestamp
+from tocsin.streams.collection import Collector
 from tocsin.streams.completeness import Completeness
 from tocsin.streams.convention import Convention, calendar, epoch_day_text
 from tocsin.streams.decisions import Evidence, RiskWarning
@@ -207,10 +208,12 @@ class Desk:
             ledger.wake(self._scorer.next_review(summary, self._today.date))
         self.touched[customer_id] = ledger
         stirred = ledger.stirred
-        if summary.profile.credit_limit_minor is None:
+        if summary.profile.credit_limit_minor is None and summary.credit is None:
             stirred &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
         if self._is_scored:
             stirred |= self._scorer.update(ledger, stirred, self._today.date)
+        if summary.collecting is not None or stirred & OVERDUE:
+            stirred |= self._collector.update(ledger, self._today.date)
         replanned = None
         if plans.has_overrides and plans.met(ledger) != met:
             met, stirred = plans.met(ledger), ALL
@@ -361,6 +364,7 @@ class Desk:
         )
         ledger.stirred = ALL
         stirred = kept | self._score(ledger, is_daily=is_daily)
+        stirred |= self._collector.update(ledger, today)
         now_met = plans.met(ledger)
         replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
         if is_short and replanned is None:
@@ -479,6 +483,7 @@ class Desk:
             self._plans = Plans(self._policy, self._suspended, self._missing)
         card = None if self._policy is None else self._policy.scorecard
         self._scorer = Scorer(card)
+        self._collector = Collector(None if self._policy is None else self._policy.collection)
         self._is_scored = card is not None and not card.topics & (self._suspended | self._missing)
 
     @property

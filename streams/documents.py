@@ -273,12 +273,20 @@ class Decided(Struct, frozen=True, array_like=True, gc=False):
     offset: int
 
 
+class Named(Struct, frozen=True, array_like=True, gc=False):
+    """A decision by its id, and the offset of its event."""
+
+    id: str
+    offset: int
+
+
 class Credit(Struct, array_like=True, gc=False):
     """What was decided about a customer's credit, as far as it may be in force.
 
     `limits` and `prepayments` hold the latest decision; where that is temporary, the lasting one
     after it. On hold from the instant `held_at` (0: not) through the day `hold_until` (0: for good)
-    but not before `grace_until` is over. Days are epoch days, 0: never.
+    but not before `grace_until` is over. Days are epoch days, 0: never. `hold`, `screened_by` and
+    `reviewed_by` are the decisions behind it.
     """
 
     limits: tuple[Decided, ...] = ()
@@ -287,12 +295,12 @@ class Credit(Struct, array_like=True, gc=False):
     held_on: int = 0
     hold_until: int = 0
     grace_until: int = 0
-    hold_offset: int = 0
+    hold: Named | None = None
     screening: str = ""
     screened_at: int = 0
-    screening_offset: int = 0
+    screened_by: Named | None = None
     reviewed_on: int = 0
-    review_offset: int = 0
+    reviewed_by: Named | None = None
 
 
 class Collecting(Struct, array_like=True, gc=False):

@@ -11,6 +11,7 @@ import hashlib
 from msgspec import Struct
 
 from tocsin.streams.assess import Finding
+from tocsin.streams.collection_words import spell_step
 from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import Evidence, RiskWarning
 from tocsin.streams.documents import Episode
@@ -185,7 +186,8 @@ def _warn(
     }
     card, summary = moment.policy.scorecard, ledger.summary
     wanted = moment.policy.cleared if finding.level == 0 else rule.text
-    said = fill(spell_out(wanted, card, summary), values)
+    step = "" if summary.collecting is None else summary.collecting.step
+    said = fill(spell_out(spell_step(wanted, step), card, summary), values)
     return compose(
         ledger,
         moment,
@@ -202,8 +204,8 @@ def _warn(
         action="NONE" if finding.level == 0 else rule.action,
         texts=(
             said,
-            fill(rule.clears_when, values) if finding.level else Text("", ""),
-            fill(spell_out(rule.action_text, card, summary), values)
+            fill(spell_step(rule.clears_when, step), values) if finding.level else Text("", ""),
+            fill(spell_out(spell_step(rule.action_text, step), card, summary), values)
             if finding.level
             else Text("", ""),
         ),

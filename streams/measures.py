@@ -5,6 +5,7 @@ from __future__ import annotations
 from tocsin.streams.measure import Measure
 from tocsin.streams.measures_buying import BUYING_MEASURES
 from tocsin.streams.measures_conduct import CONDUCT_MEASURES
+from tocsin.streams.measures_credit import CREDIT_MEASURES
 from tocsin.streams.measures_delivery import UNPAID_SINCE_DELIVERY
 from tocsin.streams.measures_events import EVENT_MEASURES
 from tocsin.streams.measures_money import MONEY_MEASURES
@@ -23,6 +24,7 @@ MEASURES: dict[str, Measure] = {
         *EVENT_MEASURES,
         *BUYING_MEASURES,
         *STANDING_MEASURES,
+        *CREDIT_MEASURES,
         UNPAID_SINCE_DELIVERY,
         WORSENING_SIGNS,
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from tocsin.streams import ledger as parts
+from tocsin.streams.credit import lapses_on, limit_of, prepayment_of
 from tocsin.streams.documents import NEVER, Account, Invoice
 from tocsin.streams.ledger import Ledger, Shelf
 from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
@@ -97,33 +98,42 @@ def _largest(ledger: Ledger, shelf: Shelf) -> int:
 def _prepayment_missing(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    share = ledger.summary.profile.prepayment_basis_points
+    credit = ledger.summary.credit
+    turn = NEVER if credit is None else lapses_on(credit.prepayments, as_of)
+    share = prepayment_of(ledger.summary, as_of)
     if share is None:
-        return None, NEVER
+        return None, turn
     account = ledger.summary.accounts[currency]
     needed = (account.ordered_minor + account.delivered_minor) * share // 10_000
-    return max(needed - account.unapplied_minor, 0), NEVER
+    return max(needed - account.unapplied_minor, 0), turn
 
 
 def _credit_utilisation(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    profile = ledger.summary.profile
-    limit = profile.credit_limit_minor
-    if limit is None or currency != profile.credit_limit_currency:
-        return None, NEVER
+    summary, turn = ledger.summary, NEVER
+    if summary.credit is None:
+        limit, limit_currency = (
+            summary.profile.credit_limit_minor,
+            summary.profile.credit_limit_currency,
+        )
+    else:
+        limit, limit_currency = limit_of(summary, as_of)
+        turn = lapses_on(summary.credit.limits, as_of)
+    if limit is None or currency != limit_currency:
+        return None, turn
     account = ledger.summary.accounts[currency]
     exposure = account.open_minor - account.unapplied_minor
     if parameters.include:
         ordered = _ordered_minor(account, parameters)
         if not ordered:  # then it is the rule without orders that tells
-            return 0, NEVER
+            return 0, turn
         exposure += ordered
     if exposure <= 0 or exposure < parameters.floor_minor.get(currency, 1):
-        return 0, NEVER
+        return 0, turn
     if limit == 0:
-        return UTILISATION_MAX, NEVER
-    return min(exposure * 10_000 // limit, UTILISATION_MAX), NEVER
+        return UTILISATION_MAX, turn
+    return min(exposure * 10_000 // limit, UTILISATION_MAX), turn
 
 
 def _documents_beyond_limit(
@@ -219,6 +229,7 @@ MONEY_MEASURES = (
         parts.LIMITED | parts.PROFILE,
         MONEY_IN_AND_OUT | {CUSTOMERS},
         by_currency=True,
+        moves_by_time=True,
         optional=("floor", "include"),
         words=_PARTS,
         fit=_with_orders,
@@ -243,6 +254,7 @@ MONEY_MEASURES = (
         parts.ORDERS | parts.PROFILE,
         MONEY_IN_AND_OUT | {CUSTOMERS, ENGAGEMENTS},
         by_currency=True,
+        moves_by_time=True,
         needs="prepayment_basis_points",
     ),
     Measure(

@@ -11,6 +11,7 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
+from tocsin.streams.collection import Collection
 from tocsin.streams.ledger import ALL
 from tocsin.streams.measure import Measure, Parameters, Read
 from tocsin.streams.score import Scorecard
@@ -41,6 +42,7 @@ PLACEHOLDERS = frozenset(
         "grade",
         "points",
         "strategy",
+        "step",
     }
 )
 """What a text may mention in braces."""
@@ -202,6 +204,7 @@ class Policy(Struct, frozen=True):
     inhibitors: dict[str, tuple[str, ...]] = {}
     """The rules that mute a rule while they have an open episode."""
     scorecard: Scorecard | None = None
+    collection: Collection | None = None
     sources: dict[str, SourceWords] = {}
 
     def variant(self, overrides: int) -> Variant:

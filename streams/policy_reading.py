@@ -11,16 +11,20 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from tocsin.streams.collection_reading import read_collection
+from tocsin.streams.measures_collection import COLLECTION_MEASURES
+from tocsin.streams.measures_credit import review_measures
 from tocsin.streams.measures_score import score_measures
 from tocsin.streams.override_reading import read_overrides
 from tocsin.streams.policy import RULES_MAX, Policy, Problem, Rule, hash_of
 from tocsin.streams.reading import NAME, NAMING, Reader
+from tocsin.streams.refusals import UNREADABLE
 from tocsin.streams.rule_reading import check_inhibition, read_rule
 from tocsin.streams.score_reading import SECTIONS, read_scorecard
 from tocsin.streams.source_reading import read_sources, with_sources
 
 _REQUIRED = ("name", "version", "reporting_currency", "rules", "sources", "texts")
-_OPTIONAL = ("overrides", *SECTIONS)
+_OPTIONAL = ("overrides", "collection", *SECTIONS)
 _TEXTS = ("cleared", "withdrawn", "digest", "resumed", "digest_action")
 
 
@@ -28,7 +32,7 @@ def load_policy(document: str, horizon_days: int) -> tuple[Policy | None, list[P
     """Build a policy from published JSON."""
     try:
         plain = msgspec.json.decode(document)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         return None, [Problem((), f"the document is not JSON: {error}")]
     return build_policy(plain, horizon_days, hash_of(document))
 
@@ -51,7 +55,14 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
     rules_plain = with_sources(rules_plain, sources_plain)
     card = read_scorecard(reader, top)
     if card is not None:
-        reader.measures = {**reader.measures, **score_measures(card)}
+        reader.measures = {
+            **reader.measures,
+            **score_measures(card),
+            **review_measures(card.strategies),
+        }
+    collection = read_collection(reader, top)
+    if collection is not None:
+        reader.measures = {**reader.measures, **COLLECTION_MEASURES}
     rules = _rules(reader, rules_plain)
     overrides, variants = read_overrides(reader, top.get("overrides", []), rules_plain, rules)
     numbers = {rule.name: number for number, rule in enumerate(rules)}
@@ -76,6 +87,7 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
         },
         inhibitors={rule.name: rule.inhibited_by for rule in rules if rule.inhibited_by},
         scorecard=card,
+        collection=collection,
         sources=read_sources(reader, sources_plain),
     )
 

@@ -1,4 +1,4 @@
-"""The two customers whose way the demo tells: what happens to them, and what is made of it."""
+"""The three customers whose way the demo tells: what happens to them, and what is made of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from tests.unit.conftest import default_document
 from tocsin.agents.demo import Wish, portfolio_facts
 from tocsin.agents.demo_stories import (
+    DECIDED,
     LADDER,
     RETIRED,
     SPAN_DAYS,
@@ -31,7 +32,7 @@ CONVENTION = Convention()
 
 @cache
 def told() -> tuple[Decided, tuple[RiskWarning, ...]]:
-    """What the default policy makes of both."""
+    """What the default policy makes of them."""
     policy = PolicyPublished("default", 1, 0, default_document(), "")
     end = Fact(CONVENTION.closes_at(LAST), CLOCK.topic_id, DayClosed(LAST, "feed"))
     facts = with_closings([*story_facts(LAST, CONVENTION), end], CONVENTION)
@@ -70,6 +71,13 @@ def test_the_business_with_the_other_is_ended_step_by_step() -> None:
     assert steps[0] == "PROPOSED"
     assert steps[-2:] == ["COMPLETED", "FOLLOWED_UP"]
     assert moves(RETIRED, "RAISED") >= {"low-margin", "unreasonable-demands"}
+
+
+def test_what_goes_against_credit_decisions_is_warned_of_until_it_is_mended() -> None:
+    rules = {"unscreened-customer", "screening-rejected", "invoiced-on-hold", "review-overdue"}
+
+    assert moves(DECIDED, "RAISED") >= rules
+    assert moves(DECIDED, "CLEARED") >= rules
 
 
 @pytest.mark.parametrize("last", range(LAST, LAST + 7))

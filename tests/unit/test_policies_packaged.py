@@ -16,7 +16,7 @@ from tocsin.streams.convention import Convention
 from tocsin.streams.measures import MEASURES
 
 ROOT = Path(__file__).parents[2]
-OF_SCORES = {"grade", "value_fall"}
+OF_SCORES = {"grade", "value_fall", "review_overdue", "collection_step_age"}
 
 
 @cache
