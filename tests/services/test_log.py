@@ -71,7 +71,7 @@ def desk(
     """One deployment for all tests here, which are run in their order."""
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("log")
-        context = deployed("log", broker, engine, folder, partitions=2, horizon_days=120)
+        context = deployed("log", broker, engine, folder, partitions=2)
         deployment = runner.run(context.__aenter__())
         for name, value in deployment.environ.items():
             if name.startswith("TOCSIN_"):
@@ -237,7 +237,7 @@ def test_a_bundle_whose_record_is_not_the_topics_is_found_out(
 
 
 def test_what_the_worker_refuses_is_told_with_its_code(desk: Desk, tocsin: Run) -> None:
-    line = ("--rating", "3", "--at", "2025-08-01T00:00:00Z")
+    line = ("--rating", "3", "--at", "2026-04-01T00:00:00Z")
 
     told = tocsin("log", "satisfaction", "C1", *line, code=Exit.DIFFERENCE)
 
