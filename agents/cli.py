@@ -46,6 +46,8 @@ COMMANDS = {
     "explain": Entry("See", "explain", "Why one warning was given, with its evidence."),
     "contacts": Entry("See", "contacts", "Who was spoken to, when, and what came of it."),
     "bundle": Entry("See", "bundle", "All that is known of a customer, as evidence in one file."),
+    "demand": Entry("See", "money", "What may be demanded, with interest, and why."),
+    "provision": Entry("See", "money", "Expected losses, and how they are derived."),
     "sql": Entry("See", "sql", "Ask the history in SQL."),
     "log": Entry("Events", "log", "Enter a contact, a dispute, a promise ... by hand."),
     "generate": Entry("Events", "data", "Make up a portfolio's events."),

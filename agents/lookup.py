@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -18,16 +20,27 @@ from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse, open_codec
-from tocsin.schemas.catalog import BY_ID, ENGAGEMENTS, SOURCES
+from tocsin.schemas.catalog import BY_ID, CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS, SOURCES
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import DeadLetter
 from tocsin.streams.decisions import Evidence, RiskWarning
-from tocsin.streams.events import Event
+from tocsin.streams.events import CustomerEvent, Event
 from tocsin.streams.severity import SEVERITIES
 
 NOT_SET_UP_CODES = frozenset({60, 81})  # ClickHouse: unknown table, unknown database
 ORIGIN_HEADER = "tocsin_origin"  # on a record sent again: topic/partition/offset it was refused at
 EVENT_SOURCES = tuple(topic for topic in SOURCES if topic.name not in ("policies", "clock"))
+RECEIVABLE_TOPICS = (CUSTOMERS, INVOICES, PAYMENTS, ENGAGEMENTS)
+RECEIVABLE_KINDS = (  # all that changes who a customer is and what it owes
+    "CustomerUpdated",
+    "InvoiceIssued",
+    "InvoiceCancelled",
+    "CreditNoteIssued",
+    "PaymentReceived",
+    "PaymentReversed",
+    "DisputeOpened",
+    "DisputeResolved",
+)
 
 
 class Wanted(Struct, frozen=True):
@@ -183,6 +196,42 @@ class Lookup:
         """Open amounts: currency, due day (epoch days), open minor units, items; oldest first."""
         rows = self._client.rows(sql.DUE, {"customer": customer_id})
         return [(currency, due, open_minor, items) for currency, due, open_minor, items in rows]
+
+    def business_date(self) -> int | None:
+        """The latest open business date (epoch day) of any partition; None before the first."""
+        return cast(int | None, self._client.rows(sql.BUSINESS_DATE)[0][0])
+
+    def total_due(self, customer_id: str = "") -> dict[str, int]:
+        """Open minor units by currency, of one customer or of all, as the worker has them."""
+        rows = self._client.rows(sql.TOTAL_DUE, {"customer": customer_id})
+        return {currency: open_minor for currency, open_minor in rows if open_minor}
+
+    def receivable_facts(
+        self, customer_id: str = ""
+    ) -> Iterator[tuple[str, list[tuple[int, CustomerEvent]]]]:
+        """By customer, one or all: the facts that say what it owes, with their sequence times.
+
+        In the order in which they are folded: by time, which never goes back within a topic.
+        """
+        facts = "UNION ALL".join(
+            sql.RECEIVABLE_FACTS.format(table=topic.table, topic_id=topic.topic_id)
+            for topic in RECEIVABLE_TOPICS
+        )
+        values = {"customer": customer_id, "kinds": list(RECEIVABLE_KINDS)}
+        statement = sql.IN_ORDER.format(facts=facts)
+        rows = (row for block in self._client.stream(statement, values) for row in block)
+        for found, group in groupby(rows, key=itemgetter(0)):
+            yield found, self._in_order(group)
+
+    def _in_order(self, rows: Iterable[tuple[Any, ...]]) -> list[tuple[int, CustomerEvent]]:
+        latest: dict[int, int] = {}
+        placed = []
+        for _, topic_id, offset, timestamp, value in rows:
+            latest[topic_id] = max(latest.get(topic_id, timestamp), timestamp)
+            event = self._codec.decode(topic_id, base64.b64decode(value))
+            fact = (timestamp, cast(CustomerEvent, event))
+            placed.append(((latest[topic_id], topic_id, offset), fact))
+        return [fact for _, fact in sorted(placed, key=itemgetter(0))]
 
     def similar(self, customer_id: str) -> list[str]:
         """Known customer ids that are nearest to one that is not known."""

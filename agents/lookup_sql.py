@@ -157,3 +157,26 @@ RESENT: Final = """
 SELECT `raw_headers.value`[indexOf(`raw_headers.name`, {{header:String}})]
 FROM {table} WHERE has(`raw_headers.name`, {{header:String}})
 """
+
+RECEIVABLE_FACTS: Final = """
+SELECT customer_id, topic_id, offset, toUnixTimestamp64Milli(timestamp), base64Encode(raw_value)
+FROM {table} FINAL
+WHERE is_decoded
+    AND event_type IN {{kinds:Array(String)}}
+    AND ({{customer:String}} = '' OR customer_id = {{customer:String}})
+    AND (partition, offset) NOT IN
+    (
+        SELECT refused_partition, refused_offset FROM dead_letters
+        WHERE is_decoded AND refused_topic_id = {topic_id}
+    )
+"""
+
+IN_ORDER: Final = "SELECT * FROM ({facts}) ORDER BY customer_id, topic_id, offset"
+
+BUSINESS_DATE: Final = "SELECT toInt32(max(business_date)) FROM journal WHERE is_decoded"
+
+TOTAL_DUE: Final = """
+SELECT currency, sum(open_minor) FROM v_due
+WHERE {customer:String} = '' OR customer_id = {customer:String}
+GROUP BY currency ORDER BY currency
+"""

@@ -10,13 +10,13 @@ provision. Amounts are minor units, rates exact fractions until they meet an amo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from msgspec import Struct
 
-from tocsin.streams.interest import half_up
-from tocsin.streams.receivables import WRITE_OFF, Receivable
+from tocsin.streams.interest import MILLION, half_up
+from tocsin.streams.receivables import WRITE_OFF, Receivable, Standing
 
 BUCKETS = ("CURRENT", "D1_30", "D31_60", "D61_90", "D91_PLUS")
 """Days past due; due today is CURRENT."""
@@ -26,7 +26,6 @@ LOSS_DAYS_DEFAULT = 180
 WINDOW_DAYS_DEFAULT = 730
 ITEMS_MIN_DEFAULT = 30
 ALL_SEGMENTS = ""
-OUTLOOK_WHOLE = 10_000
 
 
 class Group(Struct, frozen=True, order=True):
@@ -85,6 +84,49 @@ class Cell(Struct, frozen=True):
     provision_minor: int
 
 
+class Parameters(Struct, frozen=True):
+    """How many past invoices a segment needs for rates of its own, and what all are multiplied by.
+
+    The outlook, in millionths, is declared by whoever answers for the books.
+    """
+
+    items_min: int = ITEMS_MIN_DEFAULT
+    outlook_millionths: int = MILLION
+
+
+class Provision(Struct, frozen=True):
+    """The matrix as of a day (epoch day), by group, and the past from which it was derived."""
+
+    as_of: int
+    window: Window
+    parameters: Parameters
+    history: dict[Group, Cohort]
+    matrix: dict[Group, tuple[Cell, ...]]
+
+
+def provision_of(
+    standings: Iterable[Standing], window: Window, as_of: int, parameters: Parameters
+) -> Provision:
+    """The provision on what all customers owe; money at hand is not deducted."""
+    open_minor: dict[Group, list[int]] = defaultdict(lambda: [0] * len(BUCKETS))
+
+    def noted() -> Iterator[tuple[str, Receivable]]:
+        for standing in standings:
+            segment = standing.profile.segment or ALL_SEGMENTS
+            for receivable in standing.receivables:
+                if receivable.open_minor:
+                    place = bucket_of(as_of - receivable.due_date)
+                    open_minor[Group(receivable.currency, segment)][place] += receivable.open_minor
+                yield segment, receivable
+
+    history = cohorts(noted(), window)
+    matrix = {
+        group: provide(amounts, group, history, parameters)
+        for group, amounts in sorted(open_minor.items())
+    }
+    return Provision(as_of, window, parameters, history, matrix)
+
+
 def window_of(as_of: int, window_days: int, loss_days: int) -> Window:
     """The invoices whose end is known at `as_of`, of so many days."""
     last = as_of - loss_days
@@ -119,27 +161,25 @@ def provide(
     open_minor: Sequence[int],
     group: Group,
     history: Mapping[Group, Cohort],
-    *,
-    items_min: int = ITEMS_MIN_DEFAULT,
-    outlook_basis_points: int = OUTLOOK_WHOLE,
+    parameters: Parameters,
 ) -> tuple[Cell, ...]:
     """The provision on what is open by bucket. Each cell is rounded half up.
 
-    A segment with fewer past invoices than `items_min` takes the rates of all segments; so does a
+    A segment with fewer past invoices than it needs takes the rates of all segments; so does a
     bucket that none of its invoices reached.
     """
     own, every = history.get(group), history.get(Group(group.currency))
     cells = []
     for place, (bucket, amount) in enumerate(zip(BUCKETS, open_minor, strict=True)):
         found, source = None, group
-        if own is not None and own.items >= items_min:
+        if own is not None and own.items >= parameters.items_min:
             found = own.rates[place]
         if found is None and every is not None:
             found, source = every.rates[place], Group(group.currency)
         if found is None:
             cells.append(Cell(bucket, amount, None, source, 0))
             continue
-        rate = min(found * Fraction(outlook_basis_points, OUTLOOK_WHOLE), Fraction(1))
+        rate = min(found * Fraction(parameters.outlook_millionths, MILLION), Fraction(1))
         provision = half_up(max(amount, 0) * rate.numerator, rate.denominator)
         cells.append(Cell(bucket, amount, rate, source, provision))
     return tuple(cells)

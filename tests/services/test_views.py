@@ -90,6 +90,7 @@ class History:
         self._next: Counter[Topic] = Counter()
         self._lanes: dict[Topic, Lane] = {}
         self.rows = client.rows
+        self.known_at = noon("2025-06-30")
 
     def add(
         self,
@@ -101,7 +102,7 @@ class History:
         lane = self._lanes.setdefault(topic, Lane(topic, TopicPartition(topic.name, 0), 0))
         first = self._next[topic]
         records = [
-            HistoryRecord(topic.name, 0, offset, noon("2025-06-30"), key, value, headers)
+            HistoryRecord(topic.name, 0, offset, self.known_at, key, value, headers)
             for offset, value in enumerate(values, first)
         ]
         self._next[topic] += len(values)

@@ -11,6 +11,7 @@ from tocsin.streams.provision import (
     BUCKETS,
     Cohort,
     Group,
+    Parameters,
     bucket_of,
     cohorts,
     provide,
@@ -43,7 +44,9 @@ def receivable(
 def test_the_published_matrix_gives_its_provision() -> None:
     history = {EUR: rated(15, 34, 71, 108, 200)}
 
-    cells = provide([7_000_000_00, 4_000_000_00, 2_500_000_00, 1_000_000_00, 0], EUR, history)
+    cells = provide(
+        [7_000_000_00, 4_000_000_00, 2_500_000_00, 1_000_000_00, 0], EUR, history, Parameters()
+    )
 
     assert [cell.provision_minor for cell in cells] == [
         105_000_00,
@@ -92,8 +95,8 @@ def test_a_segment_with_too_few_invoices_takes_the_rates_of_all() -> None:
         SMALL: Cohort(29, (100, 100, 100, 100, 100), 0),
     }
 
-    few = provide([1000, 0, 0, 0, 0], SMALL, history, items_min=30)
-    enough = provide([1000, 0, 0, 0, 0], SMALL, history, items_min=29)
+    few = provide([1000, 0, 0, 0, 0], SMALL, history, Parameters(30))
+    enough = provide([1000, 0, 0, 0, 0], SMALL, history, Parameters(29))
 
     assert (few[0].derived_from, few[0].provision_minor) == (EUR, 100)
     assert (enough[0].derived_from, enough[0].provision_minor) == (SMALL, 0)
@@ -102,13 +105,13 @@ def test_a_segment_with_too_few_invoices_takes_the_rates_of_all() -> None:
 def test_an_outlook_raises_every_rate_up_to_the_whole() -> None:
     history = {EUR: Cohort(100, (1000, 500, 400, 200, 100), 100)}
 
-    cells = provide([1000, 1000, 0, 0, 1000], EUR, history, outlook_basis_points=12_500)
+    cells = provide([1000, 1000, 0, 0, 1000], EUR, history, Parameters(30, 1_250_000))
 
     assert [cell.provision_minor for cell in cells] == [125, 250, 0, 0, 1000]
 
 
 def test_without_history_nothing_is_made_up() -> None:
-    (first, *_) = provide([1000, 0, 0, 0, 0], EUR, {})
+    (first, *_) = provide([1000, 0, 0, 0, 0], EUR, {}, Parameters())
 
     assert (first.rate, first.provision_minor) == (None, 0)
 
