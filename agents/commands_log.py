@@ -142,6 +142,8 @@ def _show(terminal: Terminal, entered: Entered, view: View, wait_s: float) -> No
         terminal.say(f"refused, {entered.refused.code}: {entered.refused.detail}", style="red")
         terminal.say(f"tocsin dead-letters show {entered.place}", style="dim")
     elif entered.is_taken:
+        if entered.machine is not None:
+            terminal.facts([(entered.machine.name, _stands(entered, view.language))])
         terminal.heading(f"Warnings that it moved: {len(entered.warnings)}")
         for warning in entered.warnings:
             cards.card(terminal, warning, view)
@@ -150,6 +152,16 @@ def _show(terminal: Terminal, entered: Entered, view: View, wait_s: float) -> No
             f"sent, but not taken within {wait_s:g} s: does `tocsin worker` run? "
             "It is not lost; do not send it again"
         )
+
+
+def _stands(entered: Entered, language: Language) -> str:
+    """Where the process stands that an entry is a step of."""
+    if entered.machine is None or entered.state is None:
+        return "as before: it was known" if language == "en" else "不变：已有此记录"
+    words = entered.machine.states.get(entered.state)
+    if words is None:
+        return "not begun: its beginning is not known yet" if language == "en" else "尚未开始"
+    return words.zh if language == "zh" else words.en
 
 
 def _as_json(entered: Entered, view: View) -> dict[str, Any]:
@@ -162,6 +174,8 @@ def _as_json(entered: Entered, view: View) -> dict[str, Any]:
         **event_json(seen),
         "is_taken": entered.is_taken,
         "refused": refused and {"code": refused.code, "detail": refused.detail},
+        "process": entered.machine and entered.machine.name,
+        "state": entered.state,
         "warnings": [as_json(warning, view) for warning in entered.warnings],
     }
 

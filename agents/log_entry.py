@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
 from aiokafka import AIOKafkaProducer
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tocsin.agents.brokers import Brokers, connect, reaching
 from tocsin.agents.control import author, present_ms
@@ -23,22 +23,44 @@ from tocsin.agents.log_values import Amount, Part, as_option
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.reading import read_since
 from tocsin.agents.settings import Settings
+from tocsin.agents.standings import read_case
 from tocsin.agents.topics import require_topic
 from tocsin.agents.wire import open_codec
-from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, WARNINGS, Topic
+from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, LEDGERS, WARNINGS, Topic
 from tocsin.schemas.jsonlines import topic_of
 from tocsin.schemas.records import DeadLetter
+from tocsin.streams import events
 from tocsin.streams.checks import check, check_id
+from tocsin.streams.credit import CREDIT
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.episodes import derived_id
 from tocsin.streams.events import CustomerEvent, Instalment
+from tocsin.streams.machines import Machine
+from tocsin.streams.plans_agreed import PLAN
+from tocsin.streams.promises import PROMISE
+from tocsin.streams.retirement import RETIREMENT
 
 ID_DIGITS: Final = 12
 POLL_S: Final = 0.1
 
 
-class Entered(Struct, frozen=True):
-    """What became of an entry. `is_taken`: the worker has decided it, which `warnings` tell."""
+# The process that an event is a step of, and the field with the id of the case.
+PROCESSES_OF: Final[Mapping[type[CustomerEvent], tuple[Machine, str]]] = {
+    events.PromiseMade: (PROMISE, "promise_id"),
+    events.PromiseWithdrawn: (PROMISE, "promise_id"),
+    events.PlanAgreed: (PLAN, "plan_id"),
+    events.PlanEnded: (PLAN, "plan_id"),
+    events.CreditDecided: (CREDIT, "decision_id"),
+    events.RetirementAdvanced: (RETIREMENT, "retirement_id"),
+}
+
+
+class Entered(Struct, frozen=True, kw_only=True):
+    """What became of an entry. `is_taken`: the worker has decided it, and the rest is known.
+
+    `state` is where the process stands that it is a step of, empty if it has not begun; None if it
+    is of none, or changed nothing.
+    """
 
     event: CustomerEvent
     topic: Topic
@@ -46,8 +68,15 @@ class Entered(Struct, frozen=True):
     offset: int
     timestamp: int
     is_taken: bool
-    refused: DeadLetter | None
-    warnings: list[RiskWarning]
+    refused: DeadLetter | None = None
+    warnings: Sequence[RiskWarning] = ()
+    state: str | None = None
+
+    @property
+    def machine(self) -> Machine | None:
+        """The process that the entry is a step of, if it is of one."""
+        found = PROCESSES_OF.get(type(self.event))
+        return found and found[0]
 
     @property
     def place(self) -> str:
@@ -138,14 +167,21 @@ async def enter(settings: Settings, event: CustomerEvent, wait_s: float) -> Ente
     partition = partition_of(key, settings.partitions)
     timestamp = event.occurred_at if event.recorded_at is None else event.recorded_at
     value = open_codec(settings).encode(topic.topic_id, event)
-    outputs = [(settings.topic(output), partition) for output in (WARNINGS, DEAD_LETTERS)]
+    outputs = [(settings.topic(output), partition) for output in (WARNINGS, DEAD_LETTERS, LEDGERS)]
     async with connect(settings) as brokers:
         spans = await brokers.spans([name for name, _ in outputs], is_settled=False)
         starts = {place: spans[place][1] for place in outputs if place in spans}
         offset = await _send(settings, topic, partition, key, value, timestamp)
         where = (settings.topic(topic), partition, offset)
         is_taken = await _until_taken(brokers, settings, where, wait_s)
-    entered = Entered(event, topic, partition, offset, timestamp, is_taken, None, [])
+    entered = Entered(
+        event=event,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        timestamp=timestamp,
+        is_taken=is_taken,
+    )
     return await _with_outputs(settings, entered, starts) if is_taken else entered
 
 
@@ -188,25 +224,27 @@ async def _with_outputs(
     settings: Settings, entered: Entered, starts: Mapping[tuple[str, int], int]
 ) -> Entered:
     """The entry with what its record raised or cleared, or with the letter that refuses it."""
-    codec, event = open_codec(settings), entered.event
+    codec, customer_id = open_codec(settings), entered.event.customer_id
     mine = (entered.topic.topic_id, entered.partition, entered.offset)
-    warnings, refused = [], None
+    warnings, refused, state = [], None, None
     for record in await read_since(settings, starts):
-        if record.topic == settings.topic(DEAD_LETTERS):
+        if record.topic == settings.topic(LEDGERS):
+            if record.key == _case_key(entered.event):
+                state = read_case(record, codec).state
+        elif record.topic == settings.topic(DEAD_LETTERS):
             letter = codec.decode_dead_letter(record.value)
             if (letter.topic_id, letter.partition, letter.offset) == mine:
                 refused = letter
-            continue
-        warning = codec.decode_warning(record.value)
-        if (warning.customer_id, warning.occurred_at) == (event.customer_id, entered.timestamp):
-            warnings.append(warning)
-    return Entered(
-        event,
-        entered.topic,
-        entered.partition,
-        entered.offset,
-        entered.timestamp,
-        True,
-        refused,
-        warnings,
-    )
+        else:
+            warning = codec.decode_warning(record.value)
+            if (warning.customer_id, warning.occurred_at) == (customer_id, entered.timestamp):
+                warnings.append(warning)
+    return structs.replace(entered, refused=refused, warnings=warnings, state=state)
+
+
+def _case_key(event: CustomerEvent) -> bytes | None:
+    """The key of the state record of the case that an event is a step of."""
+    if type(event) not in PROCESSES_OF:
+        return None
+    machine, field = PROCESSES_OF[type(event)]
+    return f"{event.customer_id}\0{machine.letter}{getattr(event, field)}".encode()

@@ -157,10 +157,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "release": Kind(
         make=events.CreditDecided,
-        about="End a hold.",
+        about="Lift the hold; with --until only for days of grace, then it is back.",
         options=(_UNTIL, _WHY),
         fixed={"kind": "RELEASE"},
-        names_another=True,
     ),
     "limit": Kind(
         make=events.CreditDecided,

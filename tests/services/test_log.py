@@ -147,6 +147,16 @@ def test_people_see_what_was_entered(desk: Desk, capsys: pytest.CaptureFixture[s
     assert "engagements/" in out
 
 
+def test_where_a_process_stands_after_the_entry_is_told(desk: Desk, tocsin: Run) -> None:
+    hold = tocsin("log", "hold", "C1", "--id", "H1", "--reason", "owes")
+    release = tocsin("log", "release", "C1", "--id", "H1", "--reason", "talks")
+    unbegun = tocsin("log", "promise-withdrawn", "C1", "--id", "never", "--reason", "talks")
+
+    assert (hold["process"], hold["state"]) == ("credit", "HELD")
+    assert release["state"] == "RELEASED"
+    assert unbegun["state"] == ""
+
+
 def test_a_warning_is_acknowledged_by_the_beginning_of_its_id(desk: Desk, tocsin: Run) -> None:
     warning = desk.open_warning("overdue-amount")
 

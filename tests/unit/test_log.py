@@ -53,7 +53,7 @@ LINES = {
     "plan": ("--instalment", "2025-02-28=5 EUR", "--instalment", "2025-01-31=7.5 EUR"),
     "plan-ended": ("--id", "L1", "--outcome", "replaced", "--reason", "new plan"),
     "hold": ("--reason", "owes", "--until", "2025-01-31"),
-    "release": ("--id", "H1", "--reason", "paid"),
+    "release": ("--reason", "paid"),
     "limit": ("--amount", "0 EUR", "--reason", "owes"),
     "prepayment": ("--share", "12.5%", "--reason", "new"),
     "review": ("--outcome", "approved", "--amount", "9000 JPY", "--reason", "good"),
