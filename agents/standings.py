@@ -105,12 +105,17 @@ def _process(key: bytes) -> str:
     return _PROCESS.get(document[:1].decode("latin-1"), "") if customer_id else ""
 
 
+def read_case(record: Any, codec: Codec) -> Case:
+    """The case that a changelog record holds; an empty one where it is forgotten."""
+    if record.value is None:
+        return Case()
+    piece = codec.decode_state(record.value)
+    return _decode_case(states.upgrade(piece.version, piece.body))
+
+
 def _case(record: Any, codec: Codec) -> tuple[Any, ...]:
     customer_id, _, document = record.key.partition(_SEPARATOR)
-    case = Case()
-    if record.value is not None:
-        piece = codec.decode_state(record.value)
-        case = _decode_case(states.upgrade(piece.version, piece.body))
+    case = read_case(record, codec)
     return (
         customer_id.decode(),
         _process(record.key),
