@@ -1,9 +1,10 @@
-"""Three customers of the demo whose way is written, not drawn, so that it can be told at the end.
+"""Four customers of the demo whose way is written, not drawn, so that it can be told at the end.
 
 One goes through the collection ladder: reminder, call, a promise that is broken, written notice,
 hold, a plan that falls behind, lawyer's letter, and payment at last. With the other the business is
 ended in good order. The third shows credit decisions (a screening, a limit, a hold, a review) and
-what goes against them. All are told from what was decided, day by day.
+what goes against them. The fourth leaves on its own wish and comes back. All are told from what
+was decided, day by day.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from tocsin.agents.demo_reinstated import reinstate
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day
 from tocsin.agents.portfolio import MS_PER_MINUTE
@@ -23,6 +25,7 @@ from tocsin.streams.events import CustomerEvent
 
 LADDER: Final = "C-LADDER"
 RETIRED: Final = "C-RETIRED"
+REINSTATED: Final = "C-REINSTATED"
 DECIDED: Final = "C-DECIDED"
 STORY_DAYS: Final = 145
 """The stories begin on the last Monday that is so many days before the end."""
@@ -42,6 +45,7 @@ Say = Callable[..., None]
 STORIES: Final = {
     LADDER: "through the whole collection ladder",
     RETIRED: "the business ended in good order",
+    REINSTATED: "left on its own wish, and came back",
     DECIDED: "screened, limited, put on hold, reviewed",
 }
 """Customer and what its way shows."""
@@ -65,6 +69,7 @@ def story_facts(last: int, convention: Convention) -> list[Fact]:
 
     _climb(saying(LADDER), first)
     _retire(saying(RETIRED), first)
+    reinstate(saying(REINSTATED), first)
     _decide(saying(DECIDED), first)
     return sorted(facts, key=lambda fact: fact[:2])
 

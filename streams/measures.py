@@ -9,6 +9,7 @@ from tocsin.streams.measures_credit import CREDIT_MEASURES
 from tocsin.streams.measures_delivery import UNPAID_SINCE_DELIVERY
 from tocsin.streams.measures_events import EVENT_MEASURES
 from tocsin.streams.measures_money import MONEY_MEASURES
+from tocsin.streams.measures_retirement import RETIREMENT_MEASURES
 from tocsin.streams.measures_settled import SETTLED_MEASURES
 from tocsin.streams.measures_signs import WORSENING_SIGNS
 from tocsin.streams.measures_standing import STANDING_MEASURES
@@ -26,6 +27,7 @@ MEASURES: dict[str, Measure] = {
         *STANDING_MEASURES,
         *CREDIT_MEASURES,
         UNPAID_SINCE_DELIVERY,
+        *RETIREMENT_MEASURES,
         WORSENING_SIGNS,
     )
 }

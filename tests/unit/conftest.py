@@ -47,7 +47,7 @@ _FORMS = {
         rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: cost (?P<cost>[\d,.]+))?(?: on (?P<on>\S+))?"
     ),
     "payment": re.compile(rf"(?P<id>\S+) {_MONEY}(?: for (?P<named>[^@]*?))?(?: on (?P<on>\S+))?"),
-    "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z]+)(?: for (?P<named>\S+))?"),
+    "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z_]+)(?: for (?P<named>\S+))?"),
     "silence": re.compile(r"(?P<id>\S+)(?: of (?P<rule>\S+))? until (?P<until>\S+) (?P<why>.+)"),
     "profile": re.compile(r"(?:segment (?P<segment>\S+))? ?(?:country (?P<country>\S+))?"),
     "limit": re.compile(rf"(?:none|{_MONEY})(?: prepay (?P<prepay>\d+)%)?"),
@@ -187,6 +187,12 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
         case "verdict":  # verdict overdue-age:CNY 1 FALSE_ALARM
             name = episode_id(customer, *words[:2])
             return 6, events.VerdictGiven(customer, name, at, words[2], "lead", "looked into")
+        case "retire":  # retire R-1 PROPOSED, and "by CUSTOMER", and "COLLECT"
+            initiative = "CUSTOMER" if "CUSTOMER" in words else "SELLER"
+            decision = next((w for w in words[2:] if w in ("COLLECT", "PLAN", "WRITE_OFF")), None)
+            return 6, events.RetirementAdvanced(
+                customer, words[0], at, words[1], initiative, "lead", "reasons", decision
+            )
         case "promise" | "unpromise" | "plan" | "unplan":
             return 6, _parse_promised(customer, at, verb, words, parts)
         case "profile":
