@@ -42,6 +42,7 @@ COMMANDS = {
     "complete": Entry("Set up", "complete", "A source has everything up to a day."),
     "go-live": Entry("Set up", "topics", "History is loaded: warnings count from now."),
     "warnings": Entry("See", "warnings", "The latest, the open ones, or each as it comes."),
+    "worklist": Entry("See", "worklist", "Whom to deal with next, and how."),
     "customer": Entry("See", "customer", "The credit file of one customer."),
     "explain": Entry("See", "explain", "Why one warning was given, with its evidence."),
     "contacts": Entry("See", "contacts", "Who was spoken to, when, and what came of it."),

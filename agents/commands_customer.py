@@ -12,6 +12,13 @@ from msgspec import Struct
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
 from tocsin.agents.commands_warnings import as_json, language_option
+from tocsin.agents.customer_credit import (
+    CustomerCredit,
+    credit_json,
+    facts_of,
+    read_credit,
+    show_decisions,
+)
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, measure, money
@@ -23,6 +30,7 @@ from tocsin.agents.terminal import Column, Terminal
 from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import BY_ID
 from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.policy import Policy
 from tocsin.streams.policy_reading import load_policy
 
 BUCKETS = ((0, "not due"), (30, "1-30 days"), (60, "31-60 days"), (90, "61-90 days"))
@@ -32,13 +40,17 @@ Due = Sequence[tuple[str, int, int, int]]  # currency, due day, open minor units
 
 
 class CreditFile(Struct, frozen=True):
-    """What is known of a customer: the row of standings, what is due when, warnings, events."""
+    """What is known of a customer: the row of standings, what is due when, warnings, events.
+
+    `credit` says what is to be done next and what was decided about the customer's credit.
+    """
 
     standing: Mapping[str, Any]
     due: Due
     warnings: Sequence[RiskWarning]
     events: Sequence[EventSeen]
     score: Score | None
+    credit: CustomerCredit
 
 
 @click.command("customer")
@@ -90,19 +102,23 @@ def _read(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: int)
             mend=f"did you mean one of {near}?" if near else "load some events first",
         )
     wanted = Wanted(is_open=True, customer_id=customer_id, limit=100)
+    document = lookup.policy_in_force()
+    policy, _ = load_policy(document, horizon_days) if document else (None, [])
     return CreditFile(
         standing,
         lookup.due(customer_id),
         [placed.warning for placed in lookup.warnings(wanted)],
         lookup.events(customer_id, event_limit) if event_limit else [],
-        _score(lookup, customer_id, standing["as_of"], horizon_days),
+        _score(lookup, customer_id, standing["as_of"], policy),
+        read_credit(lookup, standing, policy),
     )
 
 
-def _score(lookup: Lookup, customer_id: str, as_of: int | None, horizon_days: int) -> Score | None:
+def _score(
+    lookup: Lookup, customer_id: str, as_of: int | None, policy: Policy | None
+) -> Score | None:
     """The customer's score; None where the policy in force has none."""
-    row, document = lookup.score(customer_id), lookup.policy_in_force()
-    policy, _ = load_policy(document, horizon_days) if document else (None, [])
+    row = lookup.score(customer_id)
     if row is None or policy is None or policy.scorecard is None:
         return None
     return score_of(row, policy.scorecard, as_of)
@@ -112,7 +128,7 @@ def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
     standing = file.standing
     title = f"{standing['customer_id']} {standing['name'] or ''}".rstrip()
     terminal.say(title, style="bold")
-    terminal.facts(_profile(standing))
+    terminal.facts([*_profile(standing), *facts_of(file.credit, view.language)])
     _show_accounts(terminal, standing)
     as_of = standing["as_of"]
     for currency, buckets in aging(file.due, as_of).items() if as_of is not None else ():
@@ -126,6 +142,7 @@ def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
         terminal.table([*columns, Column("", style="red")], rows)
     if file.score is not None:
         show_score(terminal, file.score, view.language)
+    show_decisions(terminal, file.credit.decisions)
     terminal.heading(f"Open warnings: {len(file.warnings)}")
     for warning in file.warnings:
         cards.card(terminal, warning, view)
@@ -205,6 +222,7 @@ def _as_json(file: CreditFile, view: View) -> dict[str, Any]:
     standing["last_payment_at"] = instant(standing["last_payment_at"]).replace(" ", "T")
     return {
         **standing,
+        **credit_json(file.credit),
         "due": [
             {"currency": currency, "due_date": day(due), "open_minor": amount, "items": items}
             for currency, due, amount, items in file.due

@@ -82,6 +82,21 @@ class EventSeen(Struct, frozen=True):
     event: Event
 
 
+class Decision(Struct, frozen=True):
+    """A decision about a customer's credit; `occurred_at` epoch ms, `until` an epoch day."""
+
+    occurred_at: int
+    decision_id: str
+    kind: str
+    outcome: str
+    limit_minor: int | None
+    currency: str
+    prepayment_basis_points: int | None
+    until: int | None
+    author: str
+    reason: str
+
+
 class Lookup:
     """The history of one deployment."""
 
@@ -186,6 +201,38 @@ class Lookup:
         """The customer's row of the scores, by column; None for a stranger."""
         answer = self._client.query(sql.SCORE, {"customer": customer_id})
         return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else None
+
+    def next_actions(self, customer_id: str = "") -> list[dict[str, Any]]:
+        """The next steps of collection of one customer or all that are past due, by column."""
+        answer = self._client.query(sql.NEXT_ACTIONS, {"customer": customer_id})
+        return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+    def coming_due(self, days: int, customer_id: str = "") -> list[tuple[str, int, str, int]]:
+        """What falls due within some days, of customers with nothing past due.
+
+        Customer, due day (epoch day), currency, open minor units.
+        """
+        rows = self._client.rows(sql.COMING_DUE, {"days": days, "customer": customer_id})
+        return [(customer, due_on, currency, minor) for customer, due_on, currency, minor in rows]
+
+    def warned_only(self) -> list[tuple[str, int, str, str, str, int, str]]:
+        """Of customers without a step to take: the gravest warning that is open and not muted.
+
+        Customer, severity (1 LOW to 4 CRITICAL), rule, what to do in both languages, exposure in
+        minor units, its currency or an empty one for the reporting currency.
+        """
+        rows = self._client.rows(sql.WARNED_ONLY, {"severities": list(SEVERITIES)})
+        return [(row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows]
+
+    def credit(self, customer_id: str) -> dict[str, Any]:
+        """What is in force of a customer's credit decisions, by column; empty for a stranger."""
+        answer = self._client.query(sql.CREDIT_DECISIONS, {"customer": customer_id})
+        return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else {}
+
+    def decisions(self, customer_id: str, limit: int = 20) -> list[Decision]:
+        """The latest decisions about a customer's credit, newest first."""
+        values = {"customer": customer_id, "limit": limit}
+        return [Decision(*row) for row in self._client.rows(sql.DECISIONS_OF_CUSTOMER, values)]
 
     def policy_in_force(self) -> str | None:
         """Canonical document of the policy by which was decided last."""

@@ -113,6 +113,56 @@ FROM v_credit_file
 WHERE customer_id = {customer:String}
 """
 
+CREDIT_DECISIONS: Final = """
+SELECT
+    is_limit_decided, toInt32(limit_until) AS limit_until, is_held,
+    toInt32(held_since) AS held_since, toInt32(released_until) AS released_until, screening,
+    toInt32(reviewed_on) AS reviewed_on
+FROM v_credit_decisions
+WHERE customer_id = {customer:String}
+"""
+
+DECISIONS_OF_CUSTOMER: Final = """
+SELECT
+    toUnixTimestamp64Milli(occurred_at), assumeNotNull(decision_id), toString(kind),
+    ifNull(toString(outcome), ''), limit_minor, ifNull(toString(currency), ''),
+    prepayment_basis_points, toInt32(until), ifNull(author, ''), ifNull(reason, '')
+FROM engagements FINAL
+WHERE is_decoded AND event_type = 'CreditDecided' AND customer_id = {customer:String}
+ORDER BY occurred_at DESC, offset DESC LIMIT {limit:UInt32}
+"""
+
+NEXT_ACTIONS: Final = """
+SELECT
+    customer_id, step, toInt32(due_on) AS due_on, is_blocked,
+    toInt32(blocked_until) AS blocked_until, why, past_due_minor AS amount_minor, currency,
+    leading_invoice_id, worst_severity, toInt32(as_of) AS as_of
+FROM v_next_actions
+WHERE {customer:String} = '' OR customer_id = {customer:String}
+ORDER BY customer_id
+"""
+
+COMING_DUE: Final = """
+SELECT customer_id, toInt32(due_date), currency, open_minor
+FROM v_due
+CROSS JOIN (SELECT max(business_date) AS as_of FROM journal) AS latest
+WHERE due_date BETWEEN latest.as_of AND addDays(latest.as_of, {days:UInt16})
+    AND customer_id NOT IN (SELECT customer_id FROM v_next_actions)
+    AND ({customer:String} = '' OR customer_id = {customer:String})
+ORDER BY customer_id, due_date, currency
+"""
+
+WARNED_ONLY: Final = """
+SELECT
+    customer_id, indexOf({severities:Array(String)}, severity) AS level, rule, action_en, action_zh,
+    exposure_minor, if(match(subject, '^[A-Z]{3}$'), subject, '') AS currency
+FROM v_open_warnings
+WHERE isNull(muted_by) AND customer_id != ''
+    AND customer_id NOT IN (SELECT customer_id FROM v_next_actions WHERE step != '')
+ORDER BY level DESC, exposure_minor DESC, customer_id, rule
+LIMIT 1 BY customer_id
+"""
+
 SCORE: Final = """
 SELECT
     score, grade, components, points, abc, rfm, rfa, toInt32(known_since) AS known_since,

@@ -16,7 +16,7 @@ from tocsin.agents.history_tables import INSTANT, clamp_day
 from tocsin.schemas.codec import Codec
 from tocsin.streams import state as states
 from tocsin.streams.credit import CREDIT
-from tocsin.streams.documents import NEVER, Case, Summary
+from tocsin.streams.documents import NEVER, Case, Collecting, Credit, Summary
 from tocsin.streams.plans_agreed import PLAN
 from tocsin.streams.promises import PROMISE
 from tocsin.streams.retirement import RETIREMENT
@@ -54,6 +54,23 @@ STANDING_COLUMNS: Final = {
     "accounts.disputed_minor": "Array(Int64)",
     "accounts.ordered_minor": "Array(Int64)",
     "accounts.delivered_minor": "Array(Int64)",
+    "past_due_since": "Nullable(Date32)",
+    "step": "LowCardinality(String)",
+    "step_due_on": "Nullable(Date32)",
+    "step_blocked_until": "Nullable(Date32)",
+    "step_is_blocked": "Bool",
+    "step_why": "LowCardinality(String)",
+    "step_minor": "Int64",
+    "step_currency": "LowCardinality(String)",
+    "step_invoice_id": "String",
+    "limits.minor": "Array(Nullable(Int64))",
+    "limits.currency": "Array(LowCardinality(String))",
+    "limits.until": "Array(Nullable(Date32))",
+    "held_on": "Nullable(Date32)",
+    "hold_until": "Nullable(Date32)",
+    "grace_until": "Nullable(Date32)",
+    "screening": "LowCardinality(String)",
+    "reviewed_on": "Nullable(Date32)",
 }
 CASES: Final = "cases"
 CASE_COLUMNS: Final = {
@@ -183,4 +200,38 @@ def _standing(record: Any, codec: Codec) -> tuple[Any, ...]:
         [account.disputed_minor for _, account in accounts],
         [account.ordered_minor for _, account in accounts],
         [account.delivered_minor for _, account in accounts],
+        *_collecting(summary.collecting or Collecting()),
+        *_credit(summary.credit or Credit()),
     )
+
+
+def _collecting(action: Collecting) -> tuple[Any, ...]:
+    return (
+        _day(action.since),
+        action.step,
+        _day(action.due_on),
+        _day(action.blocked_until),
+        bool(action.blocked_until),
+        action.why,
+        action.amount_minor,
+        action.currency,
+        action.invoice_id,
+    )
+
+
+def _credit(credit: Credit) -> tuple[Any, ...]:
+    return (
+        [limit.amount for limit in credit.limits],
+        [limit.currency for limit in credit.limits],
+        [_day(limit.until) for limit in credit.limits],
+        _day(credit.held_on),
+        _day(credit.hold_until),
+        _day(credit.grace_until),
+        credit.screening,
+        _day(credit.reviewed_on),
+    )
+
+
+def _day(day: int) -> int | None:
+    """A day as the tables have it; None for no day, and for one that does not come."""
+    return clamp_day(day) if 0 < day < NEVER else None

@@ -127,6 +127,22 @@ def prepayment_of(summary: Summary, as_of: int) -> int | None:
     return summary.profile.prepayment_basis_points
 
 
+def proposed_limit(advice: str, limit_minor: int | None, exposure_minor: int) -> int | None:
+    """The limit that a strategy's advice comes to; None where no limit was set and none is wanted.
+
+    REDUCE leaves room for what is open and no more, WITHDRAW nothing; RAISE covers at least what is
+    open; KEEP and FREEZE leave the limit as it is.
+    """
+    exposure = max(exposure_minor, 0)
+    if advice == "WITHDRAW":
+        return 0
+    if advice == "REDUCE":
+        return exposure if limit_minor is None else min(limit_minor, exposure)
+    if advice == "RAISE" and limit_minor is not None:
+        return max(limit_minor, exposure)
+    return limit_minor
+
+
 def lapses_on(decisions: tuple[Decided, ...], as_of: int) -> int:
     """The day on which another of some decisions is in force; NEVER if time changes nothing."""
     return min((one.until + 1 for one in decisions if as_of <= one.until), default=NEVER)

@@ -26,11 +26,12 @@ from tocsin.agents.policies import published
 from tocsin.agents.produce import produce
 from tocsin.agents.reconcile import reconcile
 from tocsin.agents.replay import KafkaLog, Replay
-from tocsin.schemas.catalog import COMPLAINTS, INVOICES, PAYMENTS
+from tocsin.schemas.catalog import COMPLAINTS, ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.schemas.jsonlines import Fact
 from tocsin.schemas.policy_file import default_policy_text, read_policy
+from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.events import InvoiceIssued, PaymentReceived
+from tocsin.streams.events import CreditDecided, InvoiceIssued, PaymentReceived
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.severity import SEVERITIES
 
@@ -255,6 +256,55 @@ def test_the_credit_file_says_what_is_lacking_for_a_score(desk: Desk, tocsin: Ru
 
     assert score["score"] is None
     assert score["lacking"] == ["settled invoices: 0 of 3", "days known: 0 of 60"]
+
+
+def test_the_worklist_shows_as_many_as_wanted_and_loses_nobody(desk: Desk, tocsin: Run) -> None:
+    actions = {
+        name: ledger.summary.collecting
+        for name, ledger in ledgers_of(desk).items()
+        if ledger.summary.collecting is not None
+    }
+
+    found = tocsin("worklist", "--budget", "3")
+
+    listed = {entry["customer_id"]: entry for entry in (*found["shown"], *found["left"])}
+    assert len(found["shown"]) == 3
+    assert {name for name, action in actions.items() if action.step} <= listed.keys()
+    assert len(listed) == len(found["shown"]) + len(found["left"])
+    for name, action in actions.items():
+        if action.step:
+            said = (listed[name]["step"], listed[name]["why"], listed[name]["stake_minor"])
+            assert said == (action.step, action.why, action.amount_minor)
+            assert listed[name]["due_on"] == epoch_day_text(action.due_on)
+    assert {"OVER_BUDGET"} <= {entry["reason"] for entry in found["left"]}
+    assert run_command(["worklist", "--lang", "zh"]) == Exit.OK
+
+
+def test_credit_decisions_show_in_the_credit_file_with_author_and_reason(
+    desk: Desk, tocsin: Run
+) -> None:
+    customer_id = "C000003"
+    at = desk.later()
+    until = at // DAY_MS + 40
+    for decision in (
+        CreditDecided(
+            customer_id, "V-1", at, "LIMIT", "lead", "season", None, 123_400, "EUR", None, until
+        ),
+        CreditDecided(customer_id, "V-2", at, "HOLD", "head", "no word for weeks"),
+        CreditDecided(customer_id, "V-3", at, "SCREENING", "lead", "accounts seen", "APPROVED"),
+    ):
+        desk.send(Fact(desk.later(), ENGAGEMENTS.topic_id, decision))
+    desk.until_audited()
+
+    file = tocsin("customer", customer_id)
+
+    assert (file["credit_limit_minor"], file["credit_limit_currency"]) == (123_400, "EUR")
+    assert file["credit"]["limit_until"] == epoch_day_text(until)
+    assert file["credit"]["is_held"]
+    assert file["credit"]["screening"] == "APPROVED"
+    told = {entry["decision_id"]: entry for entry in file["credit_decisions"]}
+    assert (told["V-2"]["author"], told["V-2"]["reason"]) == ("head", "no word for weeks")
+    assert run_command(["customer", customer_id]) == Exit.OK
 
 
 def test_fit_proposes_what_the_policy_accepts_and_changes_nothing(desk: Desk, tocsin: Run) -> None:

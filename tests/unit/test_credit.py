@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.conftest import Book, day
-from tocsin.streams.credit import held_since, limit_of, prepayment_of
+from tocsin.streams.credit import held_since, limit_of, prepayment_of, proposed_limit
 from tocsin.streams.documents import Credit
 
 
@@ -74,6 +74,25 @@ def test_null_is_no_limit_and_zero_is_no_credit() -> None:
     assert limit_on(none, "2025-01-10") == (None, None)
     assert used(none) == []
     assert used(zero) == ["RAISED 1000000"]
+
+
+@pytest.mark.parametrize(
+    ("advice", "limit", "exposure", "proposed"),
+    [
+        ("WITHDRAW", 500, 300, 0),
+        ("REDUCE", 500, 300, 300),
+        ("REDUCE", 200, 300, 200),
+        ("REDUCE", None, -5, 0),
+        ("RAISE", 500, 700, 700),
+        ("RAISE", None, 700, None),
+        ("KEEP", 0, 700, 0),
+        ("FREEZE", 500, 700, 500),
+    ],
+)
+def test_the_limit_that_a_strategy_comes_to(
+    advice: str, limit: int | None, exposure: int, proposed: int | None
+) -> None:
+    assert proposed_limit(advice, limit, exposure) == proposed
 
 
 def test_what_was_rejected_is_not_in_force() -> None:
