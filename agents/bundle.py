@@ -11,10 +11,12 @@ import base64
 import csv
 import hashlib
 import io
+import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -25,18 +27,23 @@ from tocsin.agents.events_told import tell
 from tocsin.agents.formats import clean, day
 from tocsin.agents.history import HistoryRecord
 from tocsin.schemas import jsonlines
-from tocsin.schemas.catalog import BY_ID, BY_NAME
+from tocsin.schemas.catalog import BY_ID, BY_NAME, POLICIES
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.refused import Refused
 from tocsin.streams.decisions import Evidence, RiskWarning
+from tocsin.streams.events import PolicyPublished
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 RECORDS: Final = "raw/records.jsonl"
 WARNINGS_RAW: Final = "raw/warnings.jsonl"
 POLICIES_RAW: Final = "raw/policies.jsonl"
+RAW: Final = (RECORDS, WARNINGS_RAW, POLICIES_RAW)
+BYTES_MAX: Final = 1 << 30
+NO_EVENT: Final = msgspec.Raw(b"null")
 ENTRY_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can tell: it tells nothing
 COLUMNS: Final = ("when", "event", "id", "what", "refused", "record", "sha256")
+POLICY_COLUMNS: Final = (*COLUMNS[:5], "file", *COLUMNS[5:])
 WARNING_COLUMNS: Final = (
     "as_of",
     "rule",
@@ -56,8 +63,38 @@ WARNING_COLUMNS: Final = (
 )
 
 
+_PLACE: Final = re.compile(r"([a-z-]+)/(\d{1,9})/(\d{1,18})")
+
+
 class BundleError(Exception):
     """A file that is no bundle, or one that cannot be read."""
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a bundle holds; `until` is the instant of its last record."""
+
+    format: int
+    made_by: str
+    customer_id: str
+    episode_id: str
+    until: str
+    records: int
+    warnings: int
+    policies: int
+    record_digest: str
+    files: dict[str, str]  # by name, the SHA-256 of each
+
+
+class Line(Struct, frozen=True, omit_defaults=True):
+    """A record as a line of JSON; bytes are base64. `event` tells people what `value` says."""
+
+    record: str
+    timestamp_ms: int
+    key_base64: bytes | None
+    value_base64: bytes | None
+    sha256: str
+    refused: str | None = None
+    event: msgspec.Raw = NO_EVENT
 
 
 class Contents(Struct, frozen=True):
@@ -75,11 +112,11 @@ def files_of(contents: Contents, codec: Codec) -> dict[str, bytes]:
     """Every file of a bundle by its name, the manifest last."""
     files = {"README.txt": README.encode()}
     files |= _tables(contents, codec)
+    files |= _policies(contents, codec)
     files["warnings.csv"] = _warning_table(contents.warnings, codec)
-    refused = contents.refused
-    files[RECORDS] = _raw(contents.records, lambda r: _told(r, codec, refused))
-    files[WARNINGS_RAW] = _raw(contents.warnings, lambda r: {})
-    files[POLICIES_RAW] = _raw(contents.policies, lambda r: {})
+    records = (contents.records, contents.warnings, contents.policies)
+    for name, found in zip(RAW, records, strict=True):
+        files[name] = _raw(found, codec, contents.refused)
     files[MANIFEST] = _manifest(contents, files)
     return files
 
@@ -100,35 +137,28 @@ def unpacked(content: bytes) -> dict[str, bytes]:
     """The files of a zip by name. Raises BundleError if it is none or has no manifest."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > BYTES_MAX:
+                raise BundleError(f"no bundle: it unpacks to more than {BYTES_MAX:,} bytes")
+            files = {entry.filename: archive.read(entry) for entry in entries}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
         raise BundleError(f"no bundle: {error}") from error
     if MANIFEST not in files:
         raise BundleError(f"no bundle: it holds no {MANIFEST}")
+    if len(files) < len(entries):
+        raise BundleError("no bundle: it holds a file twice")
     return files
 
 
 def contents_of(files: Mapping[str, bytes]) -> Contents:
     """The records that a bundle holds. Raises BundleError if they cannot be read."""
-    try:
-        manifest = msgspec.json.decode(files[MANIFEST])
-        if manifest["format"] != FORMAT:
-            raise BundleError(
-                f"a bundle of format {manifest['format']}: use the tocsin that made it"
-            )
-        refused = {
-            line["record"]: line["refused"]
-            for line in _lines(files[RECORDS])
-            if line.get("refused")
-        }
-        records, warnings, policies = (
-            [_record(line) for line in _lines(files[name])]
-            for name in (RECORDS, WARNINGS_RAW, POLICIES_RAW)
-        )
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"its records cannot be read: {error}") from error
-    customer_id, episode_id = manifest["customer_id"], manifest["episode_id"]
-    return Contents(customer_id, episode_id, records, warnings, policies, refused)
+    manifest = _manifest_of(files)
+    lines = {name: _lines(files, name) for name in RAW}
+    refused = {
+        line.record: line.refused for found in lines.values() for line in found if line.refused
+    }
+    records, warnings, policies = ([_record(line) for line in lines[name]] for name in RAW)
+    return Contents(manifest.customer_id, manifest.episode_id, records, warnings, policies, refused)
 
 
 def problems(files: Mapping[str, bytes], codec: Codec) -> list[str]:
@@ -136,8 +166,8 @@ def problems(files: Mapping[str, bytes], codec: Codec) -> list[str]:
 
     Raises BundleError if it cannot be read at all.
     """
-    manifest = msgspec.json.decode(files[MANIFEST])
-    listed: Mapping[str, str] = manifest.get("files", {})
+    manifest = _manifest_of(files)
+    listed = manifest.files
     found = [f"{name} is missing" for name in sorted(listed.keys() - files.keys())]
     found += [f"{name} was added" for name in sorted(files.keys() - listed.keys() - {MANIFEST})]
     found += [
@@ -147,12 +177,15 @@ def problems(files: Mapping[str, bytes], codec: Codec) -> list[str]:
     ]
     if found:
         return found
+    contents = contents_of(files)
+    if record_digest(_every(contents)) != manifest.record_digest:
+        return [f"{MANIFEST} has another digest than the records"]
     try:
-        again = files_of(contents_of(files), codec)
+        again = files_of(contents, codec)
     except Refused as error:
         return [f"a record cannot be decoded: {error.detail}"]
-    if manifest.get("made_by") != _made_by():  # other words for the same records are no fault
-        again = {name: again[name] for name in (RECORDS, WARNINGS_RAW, POLICIES_RAW)}
+    if manifest.made_by != _made_by():  # other words for the same records are no fault
+        again = {name: again[name] for name in RAW}
     return [
         f"{name} does not say what its records say"
         for name, content in sorted(again.items())
@@ -242,58 +275,80 @@ def _place_of(evidence: Evidence) -> str:
     return f"{BY_ID[evidence.topic_id].name}/{evidence.partition}/{evidence.offset}"
 
 
-def _told(record: HistoryRecord, codec: Codec, refused: Mapping[str, str]) -> dict[str, Any]:
-    event = codec.decode(BY_NAME[record.topic].topic_id, record.value)
-    line = jsonlines.format(event, instant=record.timestamp)
-    return {"event": msgspec.Raw(line.encode()), "refused": refused.get(place(record))}
+def _policies(contents: Contents, codec: Codec) -> dict[str, bytes]:
+    """Every version of the policy: a table, and the text of each as its author wrote it."""
+    files, rows = {}, []
+    for record in contents.policies:
+        event = codec.decode(POLICIES.topic_id, record.value)
+        if isinstance(event, PolicyPublished):
+            name = f"policies/{record.offset}.yaml"
+            files[name] = event.source.encode()
+            refused = contents.refused.get(place(record), "")
+            told = (*tell(event), refused, name, place(record), _sha256(record.value or b""))
+            rows.append((jsonlines.iso_instant(record.timestamp), *told))
+    return {**files, "policies.csv": _csv(POLICY_COLUMNS, rows)}
 
 
-def _raw(records: Iterable[HistoryRecord], more: Any) -> bytes:
-    return b"".join(
-        msgspec.json.encode(
-            {
-                "record": place(record),
-                "timestamp_ms": record.timestamp,
-                "key_base64": record.key,
-                "value_base64": record.value,
-                "sha256": _sha256(record.value or b""),
-                **more(record),
-            }
+def _raw(records: Iterable[HistoryRecord], codec: Codec, refused: Mapping[str, str]) -> bytes:
+    lines = []
+    for record in records:
+        event = NO_EVENT
+        if BY_NAME[record.topic].is_source:
+            decoded = codec.decode(BY_NAME[record.topic].topic_id, record.value)
+            event = msgspec.Raw(jsonlines.format(decoded, instant=record.timestamp).encode())
+        name, digest = place(record), _sha256(record.value or b"")
+        line = Line(
+            name, record.timestamp, record.key, record.value, digest, refused.get(name), event
         )
-        + b"\n"
-        for record in records
-    )
+        lines.append(msgspec.json.encode(line) + b"\n")
+    return b"".join(lines)
 
 
-def _lines(content: bytes) -> list[dict[str, Any]]:
-    return [msgspec.json.decode(line) for line in content.splitlines()]
+def _lines(files: Mapping[str, bytes], name: str) -> list[Line]:
+    try:
+        return [msgspec.json.decode(line, type=Line) for line in files[name].splitlines()]
+    except KeyError as error:
+        raise BundleError(f"it holds no {name}") from error
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{name} cannot be read: {error}") from error
 
 
-def _record(line: Mapping[str, Any]) -> HistoryRecord:
-    topic, partition, offset = line["record"].split("/")
-    key, value = (
-        None if line[name] is None else base64.b64decode(line[name], validate=True)
-        for name in ("key_base64", "value_base64")
-    )
-    if topic not in BY_NAME:
-        raise BundleError(f"it names a topic {topic!r} that there is not")
-    return HistoryRecord(topic, int(partition), int(offset), line["timestamp_ms"], key, value)
+def _record(line: Line) -> HistoryRecord:
+    match = _PLACE.fullmatch(line.record)
+    if match is None or match[1] not in BY_NAME:
+        raise BundleError(f"{line.record!a} is no place of a record")
+    key, value = line.key_base64, line.value_base64
+    return HistoryRecord(match[1], int(match[2]), int(match[3]), line.timestamp_ms, key, value)
+
+
+def _every(contents: Contents) -> list[HistoryRecord]:
+    return [*contents.records, *contents.warnings, *contents.policies]
+
+
+def _manifest_of(files: Mapping[str, bytes]) -> Manifest:
+    try:
+        manifest = msgspec.json.decode(files[MANIFEST], type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{MANIFEST} cannot be read: {error}") from error
+    if manifest.format != FORMAT:
+        raise BundleError(f"its format is {manifest.format}, not {FORMAT}")
+    return manifest
 
 
 def _manifest(contents: Contents, files: Mapping[str, bytes]) -> bytes:
-    every = [*contents.records, *contents.warnings, *contents.policies]
-    told = {
-        "format": FORMAT,
-        "made_by": _made_by(),
-        "customer_id": contents.customer_id,
-        "episode_id": contents.episode_id,
-        "until": jsonlines.iso_instant(max((r.timestamp for r in every), default=0)),
-        "records": len(contents.records),
-        "warnings": len(contents.warnings),
-        "policies": len(contents.policies),
-        "record_digest": record_digest(every),
-        "files": {name: _sha256(content) for name, content in sorted(files.items())},
-    }
+    every = _every(contents)
+    told = Manifest(
+        format=FORMAT,
+        made_by=_made_by(),
+        customer_id=contents.customer_id,
+        episode_id=contents.episode_id,
+        until=jsonlines.iso_instant(max((r.timestamp for r in every), default=0)),
+        records=len(contents.records),
+        warnings=len(contents.warnings),
+        policies=len(contents.policies),
+        record_digest=record_digest(every),
+        files={name: _sha256(content) for name, content in sorted(files.items())},
+    )
     return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
 
 

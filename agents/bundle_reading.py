@@ -6,13 +6,14 @@ from tocsin.agents import bundle
 from tocsin.agents.bundle import Contents
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.history import of_customer, read_range
+from tocsin.agents.history import HistoryRecord, of_customer, read_range
 from tocsin.agents.lookup import EVENT_SOURCES
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.reading import read_positions
 from tocsin.agents.settings import Settings
 from tocsin.schemas.catalog import BY_ID, BY_NAME, POLICIES, WARNINGS
 from tocsin.schemas.codec import Codec
+from tocsin.schemas.refused import Refused
 
 _REFUSED = """
 SELECT refused_topic_id, refused_partition, refused_offset, code FROM dead_letters FINAL
@@ -50,8 +51,9 @@ def gather(
         told = {record: w for record, w in told.items() if w.episode_id == episode_id}
         warnings = list(told)
         records = bundle.chosen(records, list(told.values()))
-    policies = list(read_range(client, POLICIES.topic_id, partition))
-    places = {bundle.place(record) for record in records}
+    versions = read_range(client, POLICIES.topic_id, partition)
+    policies = [record for record in versions if _is_readable(codec, record)]
+    places = {bundle.place(record) for record in (*records, *policies)}
     refused = {
         name: code
         for topic_id, refused_at, offset, code in client.rows(_REFUSED, {"partition": partition})
@@ -62,6 +64,14 @@ def gather(
 
 def _begins(text: str, *ids: str) -> bool:
     return any(known.startswith(text) for known in ids)
+
+
+def _is_readable(codec: Codec, record: HistoryRecord) -> bool:
+    try:
+        codec.decode(BY_NAME[record.topic].topic_id, record.value)
+    except Refused:
+        return False
+    return True
 
 
 async def differences(settings: Settings, contents: Contents) -> list[str]:

@@ -28,6 +28,7 @@ What is known of one customer, as evidence
 
 *.csv            for people: what happened, when it became known, and where it is recorded
 warnings.csv     every warning: value, threshold, policy, and the records behind it
+policies/*.yaml  every version of the policy, as its author wrote it; policies.csv says since when
 raw/*.jsonl      the records themselves, byte by byte (base64), each with its SHA-256
 manifest.json    the SHA-256 of every file here, and one digest over all records
 
@@ -51,6 +52,7 @@ changed can be seen. Instants are UTC. Nothing in this file depends on when it w
 
 *.csv            供阅读：发生了什么、何时得知、记录在何处
 warnings.csv     每一条预警：数值、阈值、所依据的政策以及背后的记录
+policies/*.yaml  政策的每个版本原文；policies.csv 注明生效时间
 raw/*.jsonl      原始记录，逐字节保存（base64），每条附有 SHA-256
 manifest.json    包内每个文件的 SHA-256，以及全部记录的总摘要
 

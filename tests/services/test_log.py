@@ -68,7 +68,7 @@ class Desk:
 def desk(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Desk]:
-    """One deployment for all tests here, which are run in their order."""
+    """One deployment for all tests here; they add to it, and only the last stops the worker."""
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("log")
         context = deployed("log", broker, engine, folder, partitions=2)
@@ -205,6 +205,7 @@ def test_the_contact_log_tells_contacts_in_their_order(desk: Desk, tocsin: Run) 
 def test_a_bundle_is_evidence_that_the_topics_confirm(
     desk: Desk, tocsin: Run, tmp_path: Path
 ) -> None:
+    tocsin("log", "silence", "C1", "--until", "2025-03-02", "--reason", "a quiet week")
     edited = tmp_path / "policy.yaml"
     edited.write_text(re.sub(r"(?m)^version: \d+$", "version: 77", default_policy_text()))
     tocsin("policy", "publish", str(edited), "--effective-from", "2025-02-11T10:00:00Z")
@@ -224,7 +225,9 @@ def test_a_bundle_is_evidence_that_the_topics_confirm(
     assert narrow["episode_id"] == episode
     assert narrow["warnings"] < told["warnings"]
     with zipfile.ZipFile(first) as archive:
-        assert b"talks" in archive.read("handling.csv")  # the silence is in the trail
+        # What was muted and what was changed is in the trail.
+        assert b"a quiet week" in archive.read("handling.csv")
+        assert b"default 77" in archive.read("policies.csv")
         assert b"please pay" not in first.read_bytes()
     checked = tocsin("bundle", "--verify", str(first))
     assert (checked["is_sound"], checked["compared_with_topics"]) == (True, True)

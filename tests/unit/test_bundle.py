@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from tests.unit.conftest import default_document
 from tocsin.agents import bundle
@@ -93,6 +96,8 @@ def test_it_tells_people_what_happened_and_programs_what_was_recorded() -> None:
     assert b"in talks" in files["handling.csv"]
     assert b"SILENCED:Q1" in files["warnings.csv"]
     assert b"invoices/0/2" in files["warnings.csv"]
+    assert files["policies/0.yaml"] == b"the policy"
+    assert b"default 1" in files["policies.csv"]
     line = msgspec.json.decode(files[RECORDS].splitlines()[0])
     assert line["event"]["invoice_id"] == "I1"
     value = msgspec.json.decode(msgspec.json.encode(line["value_base64"]), type=bytes)
@@ -110,7 +115,7 @@ def test_no_text_from_outside_becomes_a_formula() -> None:
 @pytest.mark.parametrize("name", sorted(files_of(contents(), CODEC).keys() - {MANIFEST}))
 def test_a_changed_file_is_found(name: str) -> None:
     files = files_of(contents(), CODEC)
-    files[name] = files[name].replace(b"1", b"2", 1)
+    files[name] += b" "
 
     assert problems(files, CODEC) == [f"{name} was changed"]
 
@@ -157,6 +162,47 @@ def test_of_one_episode_only_its_evidence_is_taken_beside_what_was_said() -> Non
     chosen = bundle.chosen([*made.records, other], [warning])
 
     assert chosen == list(made.records)
+
+
+def test_records_that_are_not_those_of_the_digest_are_found() -> None:
+    files = files_of(contents(), CODEC)
+    fewer = contents()
+    fewer = structs.replace(fewer, warnings=fewer.warnings[1:])
+    forged = files_of(fewer, CODEC)
+    manifest = msgspec.json.decode(forged[MANIFEST])
+    digest = msgspec.json.decode(files[MANIFEST])["record_digest"]
+    forged[MANIFEST] = msgspec.json.encode({**manifest, "record_digest": digest})
+
+    assert problems(forged, CODEC) == [f"{MANIFEST} has another digest than the records"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (MANIFEST, b"[]"),
+        (MANIFEST, b"{"),
+        (RECORDS, b"{}\n"),
+        (RECORDS, b'{"record": "elsewhere/0/0", "timestamp_ms": 1, "key_base64": null, '
+                  b'"value_base64": null, "sha256": ""}\n'),
+        (RECORDS, b'{"record": "invoices/0/0", "timestamp_ms": 1, "key_base64": "???", '
+                  b'"value_base64": null, "sha256": ""}\n'),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_by_name(name: str, content: bytes) -> None:
+    files = files_of(contents(), CODEC)
+    files[name] = content
+
+    with pytest.raises(BundleError):
+        contents_of(files)
+
+
+def test_a_file_that_is_there_twice_is_no_bundle() -> None:
+    whole = io.BytesIO(packed(files_of(contents(), CODEC)))
+    with zipfile.ZipFile(whole, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("contacts.csv", "")
+
+    with pytest.raises(BundleError, match="twice"):
+        unpacked(whole.getvalue())
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", packed({"a.csv": b""})])
