@@ -46,28 +46,30 @@ def assess(
     accounts, stirred = summary.accounts, ledger.stirred
     tallies, turns = summary.tallies, summary.turns
     for rule in rules:
-        if rule.counts and rule.counts not in tallies and rule.key not in open_rules:
+        is_quiet, next_turn = rule.key not in open_rules, NEVER
+        if is_quiet and rule.counts and rule.counts not in tallies:
             continue
-        ladder, read, parameters = rule.ladder, rule.read, rule.parameters
-        next_turn = NEVER
-        # A measure may build on its last reading, which conditions may have spared.
-        ledger.stirred = ALL if rule.conditions else stirred
+        is_conditional = bool(rule.conditions)
+        if is_conditional:  # a measure may build on its last reading, which these may have spared
+            ledger.stirred = ALL
         for subject in accounts if rule.by_currency else _WHOLE:
-            if rule.conditions and rule.key not in open_rules:
+            if is_conditional and is_quiet:
                 unmet, turn = first_unmet(ledger, rule, subject, as_of)
                 if unmet is not None:
                     if turn < next_turn:
                         next_turn = turn
                     continue
-            if rule.ladder is None:
+            ladder = rule.ladder
+            if ladder is None:
                 ladder = rule.ladders.get(subject)
             value: int | None = None
+            is_below = True
             if ladder is not None:
-                value, turn = read(ledger, subject, as_of, parameters, ladder)
+                value, turn = rule.read(ledger, subject, as_of, rule.parameters, ladder)
                 if turn < next_turn:
                     next_turn = turn
-            is_below = ladder is None or value is None or value < ladder.lowest
-            if is_below and rule.key not in open_rules:
+                is_below = value is None or value < ladder.lowest
+            if is_below and is_quiet:
                 continue
             episode = episodes.get(rule.key + subject)
             current = 0 if episode is None else episode.severity
@@ -93,11 +95,12 @@ def assess(
                     continue
                 found.append(Finding(rule, subject, value, level, ladder, episode))
         # After an event, a measure may leave out a turn that was found before and is early enough.
-        if next_turn < turns.get(rule.number, NEVER):
+        if next_turn != NEVER and next_turn < turns.get(rule.number, NEVER):
             turns[rule.number] = next_turn
             if next_turn < wake:
                 wake = next_turn
-    ledger.stirred = stirred
+        if is_conditional:
+            ledger.stirred = stirred
     if wake < summary.next_date:
         summary.next_date = wake
     return found

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from heapq import nlargest
 
 from msgspec import Struct
 
@@ -41,9 +40,8 @@ def prove(ledger: Ledger, as_of: int, parts: Sequence[Part]) -> Proof:
         for measure, subject, parameters in parts
     ]
     records = behind[0] if len(behind) == 1 else _distinct(behind)
-    digest = hashlib.blake2b(digest_size=16)
-    for record_id in sorted(record[1] for record in records):
-        digest.update(record_id.encode() + b"\0")
+    ids = sorted([record[1] for record in records])
+    digest = hashlib.blake2b("".join([name + "\0" for name in ids]).encode(), digest_size=16)
     partition = ledger.summary.partition
     return Proof(
         tuple(Evidence(topic, partition, offset, name) for name, topic, offset in _top(behind)),
@@ -59,7 +57,7 @@ def _distinct(behind: list[list[Weighed]]) -> list[Weighed]:
 
 def _top(behind: list[list[Weighed]]) -> list[tuple[str, int, int]]:
     found: dict[tuple[str, int, int], None] = {}
-    heaviest = [nlargest(EVIDENCE_MAX, records) for records in behind]
+    heaviest = [sorted(records, reverse=True)[:EVIDENCE_MAX] for records in behind]
     for rank in range(EVIDENCE_MAX):
         for records in heaviest:
             if rank < len(records) and len(found) < EVIDENCE_MAX:

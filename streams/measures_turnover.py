@@ -32,14 +32,20 @@ def _amount_share(
     total = whole.total(length, as_of)
     if total < least:
         return None, NEVER
-    value = amount * 10_000 // total
-    rises = min([rung.raise_at for rung in ladder.rungs if rung.raise_at > value], default=NEVER)
-    eases = max([rung.hold_at for rung in ladder.rungs if rung.hold_at <= value], default=0)
+    value, rises, eases = amount * 10_000 // total, NEVER, 0
+    for rung in ladder.rungs:
+        if rung.hold_at <= value:
+            eases = rung.hold_at
+        if rung.raise_at > value and rises == NEVER:
+            rises = rung.raise_at
     after = as_of - length
     first, begin = bisect_right(part.days, after), bisect_right(whole.days, after)
-    leaving = {*part.days[first : first + LOOK_AHEAD], *whole.days[begin : begin + LOOK_AHEAD]}
+    leaving = whole.days[begin : begin + LOOK_AHEAD]
+    own = part.days[first : first + LOOK_AHEAD]
+    if own != leaving:
+        leaving = sorted({*own, *leaving})[:LOOK_AHEAD]
     day = NEVER
-    for day in sorted(leaving)[:LOOK_AHEAD]:
+    for day in leaving:
         amount -= part.counts.get(day, 0)
         total -= whole.counts.get(day, 0)
         if total < least:

@@ -19,7 +19,8 @@ class Window:
     def __init__(self, counts: dict[int, int]) -> None:
         self.counts = counts
         self.days = sorted(counts)
-        self._sums: dict[int, list[int]] = {}  # by length: business date, sum
+        # By length: first and last (excluded) business date of a sum, and the sum.
+        self._sums: dict[int, tuple[int, int, int]] = {}
 
     def add(self, day: int, change: int) -> None:
         """Change a day's count; days without anything are not kept."""
@@ -28,35 +29,52 @@ class Window:
         if count == before:
             return
         if before == 0:
-            insort(self.days, day)
+            if self.days and day < self.days[-1]:
+                insort(self.days, day)
+            else:
+                self.days.append(day)
             self.counts[day] = count
         elif count:
             self.counts[day] = count
         else:
             del self.counts[day]
             del self.days[bisect_left(self.days, day)]
-        for length, entry in self._sums.items():
-            if entry[0] - length < day <= entry[0]:
-                entry[1] += count - before
+        sums = self._sums
+        for length, (first, last, total) in sums.items():
+            if day <= first:
+                if first - length < day:
+                    last = min(last, day + length)
+                    sums[length] = first, last, total + count - before
+            elif day < last:  # as of `day` on: nothing came or left since `first`
+                sums[length] = day, min(last, day + length), total + count - before
 
     def total(self, length: int, as_of: int) -> int:
         """Sum over the `length` days up to and with `as_of`."""
         entry = self._sums.get(length)
-        if entry is None or as_of - entry[0] >= length:
-            total = self._between(as_of - length, as_of)
-            self._sums[length] = [as_of, total]
-            return total
-        if entry[0] != as_of:
-            before = entry[0]
-            entry[1] += self._between(before, as_of)
-            entry[1] -= self._between(before - length, as_of - length)
-            entry[0] = as_of
-        return entry[1]
+        if entry is not None:
+            first, last, total = entry
+            if first <= as_of < last:
+                return total
+            if first < as_of < first + length:
+                return self._slide(length, as_of, first, total)
+        return self._slide(length, as_of, None, 0)
 
-    def _between(self, after: int, until: int) -> int:
+    def _slide(self, length: int, as_of: int, before: int | None, total: int) -> int:
+        """Bring a sum as of the day `before` to a later one; without that, it begins at 0."""
         days, counts = self.days, self.counts
-        first, last = bisect_right(days, after), bisect_right(days, until)
-        return sum([counts[day] for day in days[first:last]]) if first < last else 0
+        begin, end = bisect_right(days, as_of - length), bisect_right(days, as_of)
+        known = begin
+        if before is not None:
+            known = bisect_right(days, before, begin, end)
+            for place in range(bisect_right(days, before - length, 0, begin), begin):
+                total -= counts[days[place]]
+        for place in range(known, end):
+            total += counts[days[place]]
+        last = days[begin] + length if begin < len(days) else NEVER
+        if end < len(days):
+            last = min(last, days[end])
+        self._sums[length] = as_of, last, total
+        return total
 
     def oldest_leaves(self, length: int, as_of: int) -> int:
         """The day on which the oldest counted day leaves the window; NEVER if it is empty."""
