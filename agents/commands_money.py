@@ -85,6 +85,7 @@ as_of_option = click.option(
     show_default=True,
     help="What a partial payment pays first.",
 )
+@click.option("--open-only", is_flag=True, help="Leave out invoices that were paid late.")
 @click.option("--rates", metavar="FILE", help="Reference rates in place of the packaged ones.")
 @language_option
 @connected
@@ -122,6 +123,7 @@ def demand(
         ORDERS[given["order"]],
         given["penalty_daily"] or 0,
         given["penalty_cap"],
+        given["open_only"],
     )
     try:
         found = demand_of(standing, parties, reference, conditions, as_of)

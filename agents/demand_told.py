@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import to_builtins
 
 from tocsin.agents.cards import Language
-from tocsin.agents.formats import day, money
+from tocsin.agents.formats import day, measure, money
 from tocsin.streams.demand import Demand, Item
 from tocsin.streams.interest import Line, Order, Rate
 from tocsin.streams.statutory import Reason, percent
@@ -83,13 +83,14 @@ REASONS: Final[Mapping[Language, Mapping[str, str]]] = {
 WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {
         "title": "Statement of claims as of {0}: {1}",
+        "paid late": "Still owed for invoices that were paid late:",
         "invoice": "Invoice {0} of {1}, due {2}: {3}",
         "paid": "{0} of {1}: {2}, of which principal {3}, interest {4}, costs {5}",
         "payment": "payment {0}",
         "credit": "credit note {0}",
         "disputed": "disputed and left out: {0}",
-        "principal": "principal still owed, {0} days past due: {1}",
-        "interest": "interest {0} to {1}, {2} days on {3} at {4}: {5}",
+        "principal": "principal still owed, {0} past due: {1}",
+        "interest": "interest {0} to {1}, {2} on {3} at {4}: {5}",
         "owed": "interest still owed: {0}",
         "flat": "flat sum for the costs of recovery: {0}",
         "penalty": "agreed penalty: {0}",
@@ -106,13 +107,14 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
     },
     "zh": {
         "title": "截至{0}的债权说明：{1}",
+        "paid late": "逾期付清的发票，尚欠利息和费用：",
         "invoice": "发票{0}，开具于{1}，到期日{2}：{3}",
         "paid": "{0}，{1}：{2}，其中本金{3}、利息{4}、费用{5}",
         "payment": "付款{0}",
         "credit": "贷项通知{0}",
         "disputed": "有争议部分，未计入：{0}",
-        "principal": "尚欠本金，逾期{0}天：{1}",
-        "interest": "利息{0}至{1}，{2}天，本金{3}，按{4}计：{5}",
+        "principal": "尚欠本金，逾期{0}：{1}",
+        "interest": "利息{0}至{1}，{2}，本金{3}，按{4}计：{5}",
         "owed": "尚欠利息：{0}",
         "flat": "追收费用定额补偿：{0}",
         "penalty": "约定违约金：{0}",
@@ -139,8 +141,16 @@ def tell_demand(demand: Demand, name: str, language: Language) -> Iterator[str]:
     words = WORDS[language]
     yield words["title"].format(day(demand.as_of), f"{demand.customer_id} {name}".rstrip())
     for item in demand.items:
+        if not item.is_paid:
+            yield ""
+            yield from _tell_item(item, language)
+    if any(item.is_paid for item in demand.items):
         yield ""
-        yield from _tell_item(item, language)
+        yield words["paid late"]
+    for item in demand.items:
+        if item.is_paid:
+            yield ""
+            yield from _tell_item(item, language)
     yield ""
     for total in demand.totals:
         parts = (
@@ -193,7 +203,7 @@ def _tell_item(item: Item, language: Language) -> Iterator[str]:
         yield "  " + words["disputed"].format(money(receivable.disputed_minor, currency))
     if statement.principal_minor:
         principal = money(statement.principal_minor, currency)
-        yield "  " + words["principal"].format(item.days_past_due, principal)
+        yield "  " + words["principal"].format(_days(item.days_past_due, language), principal)
     for line in statement.lines:
         yield "  " + _tell_line(line, currency, language)
     if statement.lines:
@@ -213,11 +223,15 @@ def _tell_line(line: Line, currency: str, language: Language) -> str:
     return WORDS[language]["interest"].format(
         day(line.after + 1),
         day(line.until),
-        line.days,
+        _days(line.days, language),
         money(line.balance_minor, currency),
         tell_rate(line.rate, language),
         money(line.interest_minor, currency),
     )
+
+
+def _days(count: int, language: Language) -> str:
+    return f"{count}天" if language == "zh" else measure(count, "DAYS")
 
 
 def demand_json(demand: Demand, language: Language) -> dict[str, Any]:

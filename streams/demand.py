@@ -34,12 +34,16 @@ from tocsin.streams.statutory import (
 
 
 class Conditions(Struct, frozen=True):
-    """How it is reckoned. A penalty is millionths a day, its cap millionths of the principal."""
+    """How it is reckoned. A penalty is millionths a day, its cap millionths of the principal.
+
+    `open_only` leaves out what is still owed for invoices that were paid late.
+    """
 
     day_count: DayCount = DayCount.ACT_365
     order: Order = Order.PRINCIPAL_FIRST
     penalty_daily: int = 0
     penalty_cap: int | None = None
+    open_only: bool = False
 
 
 class Item(Struct, frozen=True):
@@ -102,7 +106,8 @@ def demand_of(
     for receivable in standing.receivables:
         dated = Dated(receivable.issued_on, receivable.due_date, receivable.delivered_on)
         settled_on = None if receivable.open_minor else _last_paid(receivable)
-        if settled_on is not None and settled_on <= earliest_due(dated):
+        is_in_time = settled_on is not None and settled_on <= earliest_due(dated)
+        if is_in_time or (settled_on is not None and conditions.open_only):
             continue
         until = as_of if settled_on is None else min(settled_on, as_of)
         if as_of <= earliest_due(dated):

@@ -102,6 +102,7 @@ def test_a_demand_lists_open_invoices_with_the_statutes_interest(
                 "Statement of claims as of 2023-08-30: C1 Nord",
                 "  interest 2023-08-01 to 2023-08-30, 30 days on 10,000.00 EUR at 12 % a year: "
                 "98.63 EUR",
+                "  principal still owed, 60 days past due: 6,000.00 EUR",
                 "  by Directive 2011/7/EU on late payment: seller in DE, customer in FR",
                 "Total in EUR: principal 16,000.00 EUR, interest 256.44 EUR, costs 80.00 EUR, "
                 "penalty 0.00 EUR; together 16,336.44 EUR",

@@ -100,6 +100,7 @@ def test_c07_interest_of_an_invoice_that_was_paid_late_is_still_demanded() -> No
     assert principal_first.items[0].is_paid
     assert principal_first.totals == (Total("EUR", 0, 98_63, 0, 0),)
     assert costs_first.totals == (Total("EUR", 98_63, 0, 0, 0),)
+    assert demand("2025-06-30", *facts, conditions=Conditions(open_only=True)).items == ()
 
 
 def test_what_was_paid_in_time_is_not_demanded_however_old_it_is() -> None:
