@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from tocsin.agents import rule_cards
+from tocsin.agents.collection_cards import show_collection
 from tocsin.agents.commands_fit import policy_fit
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.event_files import read_facts
@@ -134,6 +135,8 @@ def policy_show(
     _show_cards(settings, terminal, policy, rules, customer)
     if policy.scorecard is not None and not rules:
         show_scorecard(terminal, policy.scorecard)
+    if policy.collection is not None and not rules:
+        show_collection(terminal, policy.collection)
     return Exit.OK
 
 

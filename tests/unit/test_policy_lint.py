@@ -316,3 +316,5 @@ def test_every_rule_of_the_packaged_policy_has_a_card(
     for rule in Book().desk._policy.rules:  # type: ignore[union-attr]  # a book has a policy
         assert f"\n{rule.name}\n" in shown
         assert rule.text.zh in shown
+    assert "Collection: the next step" in shown
+    assert "LAWSUIT" in shown
