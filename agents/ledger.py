@@ -21,6 +21,7 @@ from tocsin.agents.transactions import ContradictionError, Route, Transaction
 from tocsin.schemas import catalog
 from tocsin.schemas.catalog import Topic
 from tocsin.schemas.codec import Codec
+from tocsin.schemas.jsonlines import iso_instant
 from tocsin.schemas.records import RefusalEntry
 from tocsin.schemas.refused import Code, Refused
 from tocsin.streams import state as states
@@ -259,6 +260,7 @@ class Keeper:
             key = warning.customer_id.encode()
             headers = [*self._headers[warning.transition], ("ce_id", warning.warning_id.encode())]
             headers.append(("ce_subject", key or warning.subject.encode()))
+            headers.append(("ce_time", iso_instant(warning.occurred_at).encode()))
             if processed_at is not None:
                 headers.append((PROCESSED_AT, processed_at))
             value = self._codec.encode_warning(warning)

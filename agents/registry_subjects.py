@@ -53,14 +53,17 @@ def apply_subjects(settings: Settings, *, fix: bool = False) -> tuple[str, ...]:
     registry = open_http_registry(settings)
     changed = []
     for topic in TOPICS:
-        subject, is_new = subject_of(topic), not _is_registered(registry, topic)
-        if is_new:
+        subject = subject_of(topic)
+        is_new = not registry.by_subject(subject)
+        is_lacking = is_new or not _is_registered(registry, topic)
+        if is_lacking:
             registry.register(subject, packaged_schema(topic.name))
         level = registry.level(subject)
-        is_set = level is None or (fix and level not in LEVELS)
+        # Some registries tell of a new subject the level that holds for all, as if it were its own.
+        is_set = level is None or ((is_new or fix) and level not in LEVELS)
         if is_set:
             registry.set_level(subject, LEVEL)
-        if is_new or is_set:
+        if is_lacking or is_set:
             changed.append(settings.topic_prefix + subject)
     return tuple(changed)
 

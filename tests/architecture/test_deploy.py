@@ -100,7 +100,7 @@ def test_the_cluster_id_is_one() -> None:
 
 def test_the_image_holds_the_wheel_without_the_tools_of_development() -> None:
     removed = re.findall(r"pip uninstall --yes ((?:[\w-]+[\s\\]+)+)", DOCKERFILE)[0]
-    tools = {re.split(r"[>=]", name)[0] for name in PROJECT["optional-dependencies"]["dev"]}
+    tools = {re.split(r"[>=\[]", name)[0] for name in PROJECT["optional-dependencies"]["dev"]}
 
     assert set(removed.replace("\\", " ").split()) == tools - {"setuptools"}
     assert "--require-hashes --requirement requirements.lock" in DOCKERFILE

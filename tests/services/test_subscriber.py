@@ -1,16 +1,20 @@
-"""The subscriber example as its reader would run it: a process, a broker, a real worker."""
+"""The subscriber examples as their reader would run them: a process, a broker, a real worker."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.services.deployment import deployed
+from tests.services.deployment import Deployment, deployed
+from tests.services.java_programs import compiled
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.produce import produce
+from tocsin.agents.registry_embedded import EmbeddedRegistry
 from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import WARNINGS
 
@@ -25,38 +29,43 @@ LINES = """
 """
 
 
-async def test_a_subscriber_prints_live_warnings_and_only_those(
-    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
-) -> None:
-    events = tmp_path / "events.jsonl"
+@asynccontextmanager
+async def warned(
+    name: str, broker: EmbeddedKafka, engine: EmbeddedEngine, folder: Path, **more: str
+) -> AsyncIterator[Deployment]:
+    """A deployment whose worker has decided the lines."""
+    events = folder / "events.jsonl"
     events.write_text(LINES.strip())
-    async with deployed("subscribed", broker, engine, tmp_path) as deployment:
-        facts = list(
-            jsonlines.with_closings(
-                jsonlines.read([events], deployment.convention), deployment.convention
-            )
-        )
+    async with deployed(name, broker, engine, folder, **more) as deployment:
+        facts = jsonlines.read([events], deployment.convention)
         worker = deployment.started("worker")
-        await produce(facts, deployment.settings)
-        await deployment.until_decided(worker)
-        warnings = await deployment.warnings()
-        wanted = [warning for warning in warnings if warning.phase == "LIVE"]
-        topic = deployment.settings.topic(WARNINGS)
-
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(SUBSCRIBER), broker.bootstrap_servers, topic),
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONUTF8": "1"},
-            stdout=asyncio.subprocess.PIPE,
+        await produce(
+            list(jsonlines.with_closings(facts, deployment.convention)), deployment.settings
         )
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(60):
-                lines = [await process.stdout.readline() for _ in range(2 * len(wanted))]
-        finally:
-            process.kill()
-            rest = await process.stdout.read()
-            await process.wait()
+        await deployment.until_decided(worker)
+        yield deployment
+
+
+async def assert_prints_live_warnings(
+    deployment: Deployment, argv: Sequence[str], folder: Path
+) -> None:
+    """Run a subscriber until it has printed what it should, and find nothing else."""
+    warnings = await deployment.warnings()
+    wanted = [warning for warning in warnings if warning.phase == "LIVE"]
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=folder,
+        env={**os.environ, "PYTHONUTF8": "1"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            lines = [await process.stdout.readline() for _ in range(2 * len(wanted))]
+    finally:
+        process.kill()
+        rest = await process.stdout.read()
+        await process.wait()
 
     printed = b"".join(lines).decode()
     assert {warning.phase for warning in warnings} == {"HISTORY", "LIVE"}
@@ -66,3 +75,34 @@ async def test_a_subscriber_prints_live_warnings_and_only_those(
     assert rest == b""
     assert "2025-02-1" in printed
     assert "TWO owes" in printed
+
+
+async def test_a_subscriber_prints_live_warnings_and_only_those(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with warned("subscribed", broker, engine, tmp_path) as deployment:
+        topic = deployment.settings.topic(WARNINGS)
+
+        argv = [sys.executable, str(SUBSCRIBER), broker.bootstrap_servers, topic]
+        await assert_prints_live_warnings(deployment, argv, tmp_path)
+
+
+async def test_subscribers_in_python_and_java_learn_the_schema_from_the_registry(
+    broker: EmbeddedKafka,
+    engine: EmbeddedEngine,
+    registry: EmbeddedRegistry,
+    jars: list[Path],
+    tmp_path: Path,
+) -> None:
+    java = compiled(tmp_path, jars)
+    async with warned(
+        "subscribed-registry", broker, engine, tmp_path, registry_url=registry.url
+    ) as deployment:
+        topic, brokers = deployment.settings.topic(WARNINGS), broker.bootstrap_servers
+
+        python = [sys.executable, str(SUBSCRIBER), brokers, topic, registry.url]
+        await assert_prints_live_warnings(deployment, python, tmp_path)
+        utf8 = ["-Dstdout.encoding=UTF-8", "Subscriber"]
+        await assert_prints_live_warnings(
+            deployment, [*java, *utf8, brokers, registry.url, topic], tmp_path
+        )
