@@ -27,7 +27,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from tocsin.agents import cards
 from tocsin.agents.brokers import Brokers, connect, consuming
 from tocsin.agents.cards import View
-from tocsin.agents.demo_stories import SPAN_DAYS, STORIES, story_facts, tell_stories
+from tocsin.agents.demo_stories import SPAN_DAYS, STORIES, story_facts
+from tocsin.agents.demo_telling import tell_stories
 from tocsin.agents.digests import PROCESSED_AT, RecordDigest
 from tocsin.agents.embedded import Embedded
 from tocsin.agents.embedded_kafka import free_port
