@@ -46,6 +46,7 @@ COMMANDS = {
     "customer": Entry("See", "customer", "The credit file of one customer."),
     "explain": Entry("See", "explain", "Why one warning was given, with its evidence."),
     "contacts": Entry("See", "contacts", "Who was spoken to, when, and what came of it."),
+    "dossier": Entry("See", "dossier", "Why the business may end, what was tried, what is left."),
     "bundle": Entry("See", "bundle", "All that is known of a customer, as evidence in one file."),
     "demand": Entry("See", "money", "What may be demanded, with interest, and why."),
     "provision": Entry("See", "money", "Expected losses, and how they are derived."),

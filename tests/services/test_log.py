@@ -202,6 +202,27 @@ def test_the_contact_log_tells_contacts_in_their_order(desk: Desk, tocsin: Run) 
     assert run_command(["contacts", "C1"]) == Exit.OK
 
 
+def test_the_dossier_tells_steps_standards_and_what_is_in_the_way(
+    desk: Desk, tocsin: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = ("--reason", "owes and disputes")
+    told = tocsin("log", "retire", "C1", "--id", "R1", "--step", "proposed", *reason)
+    asyncio.run(desk.until_audited())
+
+    found = tocsin("dossier", "C1")
+
+    assert told["state"] == found["state"] == "PROPOSED"
+    assert [step["status"] for step in found["steps"]] == ["DONE"] + ["OPEN"] * 7
+    assert found["steps"][0]["author"] == "Chen Li"
+    assert [dispute["invoice_id"] for dispute in found["disputes"]] == ["I1"]
+    assert len(found["blocks"]) == 2
+    assert found["attempts"]["contacts"] == 2
+    assert "Nordwind" in found["notice"]["zh"]
+    assert run_command(["dossier", "C1", "--lang", "zh"]) == Exit.OK
+    assert "提出清退" in capsys.readouterr().out
+    assert "no customer" in tocsin("dossier", "nobody", code=Exit.CONFIGURATION)
+
+
 def test_a_bundle_is_evidence_that_the_topics_confirm(
     desk: Desk, tocsin: Run, tmp_path: Path
 ) -> None:
