@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 
 import pytest
@@ -17,9 +18,10 @@ from tocsin.agents.demo_stories import (
     STORY_DAYS,
     story_facts,
 )
-from tocsin.agents.demo_telling import ENDED, WARNED, story_lines
+from tocsin.agents.demo_telling import ENDED, WARNED, story_lines, tell_stories
 from tocsin.agents.portfolio import DEFAULT_UNTIL, EPOCH_ORDINAL, to_date
 from tocsin.agents.replay import Decided, decide
+from tocsin.agents.terminal import Terminal
 from tocsin.schemas.catalog import CLOCK, POLICIES
 from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.streams.convention import MS_PER_DAY, Convention
@@ -116,3 +118,17 @@ def test_a_story_is_told_by_day_with_what_happened_was_warned_of_and_ended() -> 
     assert any(sign == "contact" and "lawyer letter" in text for _, sign, text in lines)
     assert told_of >= {(WARNED, "promise-broken"), (ENDED, "promise-broken")}
     assert not any("Quartz" in text for _, _, text in lines)
+
+
+def test_all_stories_are_printed_and_nothing_where_there_are_none() -> None:
+    out = io.StringIO()
+
+    tell_stories(Terminal(out=out), story_facts(LAST, CONVENTION), told()[1], CONVENTION)
+    printed = out.getvalue()
+    tell_stories(Terminal(out=out), [], [], CONVENTION)
+
+    assert [line.split(":")[0] for line in printed.splitlines() if line.startswith("C-")] == list(
+        STORIES
+    )
+    assert all(story.title in printed for story in STORIES.values())
+    assert out.getvalue() == printed
