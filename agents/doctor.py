@@ -58,7 +58,8 @@ class Finding(Struct, frozen=True):
 
 async def examine(settings: Settings) -> list[Finding]:
     """Look at everything; never raises for what is wrong with the deployment."""
-    findings = [_folder(settings), _disk(settings), await asyncio.to_thread(_registry, settings)]
+    registry = await asyncio.to_thread(_registry, settings)
+    findings = [_folder(settings), _disk(settings), registry]
     journals: dict[int, JournalRecord] = {}
     spans: Spans = {}
     try:
@@ -71,7 +72,8 @@ async def examine(settings: Settings) -> list[Finding]:
         journals = await _journals(settings, spans)
         findings += _partitions(settings, journals)
     except TocsinError as error:
-        findings.append(_wrong("Kafka", error))
+        finding = _wrong("Kafka", error)
+        findings += [finding] if finding.what != registry.what else []  # told already
     findings += await asyncio.to_thread(_history, settings, spans)
     return findings
 

@@ -50,7 +50,7 @@ from tocsin.agents.embedded_kafka import (
 from tocsin.agents.errors import ConfigurationError, FolderBusyError
 from tocsin.agents.exits import Exit
 from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
-from tocsin.agents.supervisor import Process, Program, Supervisor, stop_on_signals
+from tocsin.agents.supervisor import Process, Program, Service, Supervisor, stop_on_signals
 
 WRITER: Final = "tocsin"
 ENGINE_START_WITHIN_S: Final = 60.0
@@ -100,29 +100,18 @@ class Files:
         self.logs = folder / "logs"
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(Service):
     """The engine's process over one data folder: port, token, program."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
         self._port = 0
-        self._process: Process | None = None
         self.token = _token(files.token)
 
     @property
     def url(self) -> str:
         """Its address; valid once `program` or `start` has chosen the port."""
         return f"http://{HOST}:{self._port}"
-
-    @property
-    def pid(self) -> int:
-        """Its process id while started by `start`."""
-        return self._process.pid if self._process else 0
-
-    @property
-    def returncode(self) -> int | None:
-        """How it ended; None while it runs."""
-        return self._process.returncode if self._process else 0
 
     def program(self) -> Program:
         """Choose the port and say what to run."""
@@ -144,21 +133,6 @@ class EmbeddedEngine:
             stop_within_s=ENGINE_STOP_WITHIN_S,
             mend="if the disk is full or another process has this folder, mend that",
         )
-
-    async def start(self) -> None:
-        """Start without supervision and wait until it serves. Raises UnavailableError."""
-        self._process = Process(self.program())
-        await self._process.start()
-
-    async def stop(self) -> None:
-        """Stop it; killed if it takes too long."""
-        if self._process is not None:
-            await self._process.stop()
-
-    def kill(self) -> None:
-        """Kill it (-9), as a test of what then happens."""
-        if self._process is not None:
-            self._process.kill()
 
 
 class Embedded:

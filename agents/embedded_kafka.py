@@ -28,7 +28,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from tocsin.agents.errors import ConfigurationError, UnavailableError
-from tocsin.agents.supervisor import Process, Program, log_tail
+from tocsin.agents.supervisor import Program, Service, log_tail
 
 NODE_ID: Final = 1
 JAVA_VERSION_MIN: Final = 17
@@ -189,7 +189,7 @@ def server_properties(folder: Path, ports: Ports, options: KafkaOptions) -> str:
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(Service):
     """One broker over one folder. Only one process may have it at a time (see `embedded`)."""
 
     def __init__(
@@ -207,17 +207,11 @@ class EmbeddedKafka:
         self._log_path = log_path
         self._options = options or KafkaOptions()
         self._ports = Ports(0, 0)
-        self._process: Process | None = None
 
     @property
     def bootstrap_servers(self) -> str:
         """Its address for clients; valid once `program` or `start` has chosen the ports."""
         return f"{HOST}:{self._ports.broker}"
-
-    @property
-    def pid(self) -> int:
-        """Its process id while started by `start`."""
-        return self._process.pid if self._process else 0
 
     def program(self) -> Program:
         """Prepare the folder (ports, configuration, storage) and say what to run.
@@ -240,21 +234,6 @@ class EmbeddedKafka:
             stop_within_s=STOP_WITHIN_S,
             mend=MEND,
         )
-
-    async def start(self) -> None:
-        """Start without supervision and wait until it serves. Raises UnavailableError."""
-        self._process = Process(self.program())
-        await self._process.start()
-
-    async def stop(self) -> None:
-        """Stop it; killed if it takes too long."""
-        if self._process is not None:
-            await self._process.stop()
-
-    def kill(self) -> None:
-        """Kill it (-9), as a test of what then happens."""
-        if self._process is not None:
-            self._process.kill()
 
     async def _answers(self) -> bool:
         """Whether the broker describes its cluster with itself in it."""

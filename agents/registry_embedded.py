@@ -26,7 +26,7 @@ from tocsin.agents.embedded_jars import (
 )
 from tocsin.agents.embedded_kafka import HOST, kept_ports
 from tocsin.agents.errors import UnavailableError
-from tocsin.agents.supervisor import Process, Program
+from tocsin.agents.supervisor import Program, Service
 
 API: Final = "/apis/ccompat/v7"
 RUNNER: Final = "quarkus-run.jar"
@@ -46,7 +46,7 @@ def ensure_registry(cache: Path, fetch: Fetch, progress: Progress | None = None)
     return home
 
 
-class EmbeddedRegistry:
+class EmbeddedRegistry(Service):
     """One registry over one folder. Only one process may have it at a time (see `embedded`)."""
 
     def __init__(
@@ -64,17 +64,11 @@ class EmbeddedRegistry:
         self._log_path = log_path
         self._java_flags = java_flags
         self._port = 0
-        self._process: Process | None = None
 
     @property
     def url(self) -> str:
         """Base of its Confluent API; valid once `program` or `start` has chosen the port."""
         return f"http://{HOST}:{self._port}{API}"
-
-    @property
-    def pid(self) -> int:
-        """Its process id while started by `start`."""
-        return self._process.pid if self._process else 0
 
     def program(self) -> Program:
         """Choose the ports and say what to run."""
@@ -106,21 +100,6 @@ class EmbeddedRegistry:
             stop_within_s=STOP_WITHIN_S,
             mend="if the disk is full or another registry runs over this folder, mend that",
         )
-
-    async def start(self) -> None:
-        """Start without supervision and wait until it serves. Raises UnavailableError."""
-        self._process = Process(self.program())
-        await self._process.start()
-
-    async def stop(self) -> None:
-        """Stop it; killed if it takes too long."""
-        if self._process is not None:
-            await self._process.stop()
-
-    def kill(self) -> None:
-        """Kill it (-9), as a test of what then happens."""
-        if self._process is not None:
-            self._process.kill()
 
 
 async def _answers(url: str) -> bool:

@@ -300,7 +300,10 @@ def _embedded(sources: list[Source]) -> Source:
         values["clickhouse_url"] = found.clickhouse_url
         values["clickhouse_user"] = found.clickhouse_user
         values["clickhouse_password_file"] = found.token_path
-    if found.registry_url and not any("registry_file" in source.values for source in sources):
+    # Its ids are those of its own broker's records, and of no other's.
+    if found.registry_url and not any(
+        {"bootstrap_servers", "registry_file"} & source.values.keys() for source in sources
+    ):
         values["registry_url"] = found.registry_url
     return Source(name, values)
 

@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -175,6 +176,41 @@ class Watched:
 
     process: Process
     restarts: deque[float] = field(default_factory=deque)
+
+
+class Service(ABC):
+    """A program that may be supervised, by its `program`, or started by itself."""
+
+    _process: Process | None = None
+
+    @abstractmethod
+    def program(self) -> Program:
+        """Prepare it and say what to run. Raises UnavailableError, ConfigurationError."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id while started by `start`."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._process.returncode if self._process else 0
+
+    async def start(self) -> None:
+        """Start without supervision and wait until it serves. Raises UnavailableError."""
+        self._process = Process(self.program())
+        await self._process.start()
+
+    async def stop(self) -> None:
+        """Stop it; killed if it takes too long."""
+        if self._process is not None:
+            await self._process.stop()
+
+    def kill(self) -> None:
+        """Kill it (-9), as a test of what then happens."""
+        if self._process is not None:
+            self._process.kill()
 
 
 class Supervisor:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tocsin.agents import registry_client
+from tocsin.agents.doctor import Finding, Health, examine
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.registry_cache import RegistryCache
@@ -246,3 +247,19 @@ def test_a_broken_file_of_what_was_learnt_counts_as_none(tmp_path: Path) -> None
     path.write_text("[{")
 
     assert RegistryCache(path).by_id(7) is None
+
+
+async def test_the_doctor_names_a_registry_that_is_away_and_one_that_answers(
+    server: Server, tmp_path: Path
+) -> None:
+    server.answers["/subjects"] = 200, '["a-value"]'
+    settings = Settings(registry_url=server.url, data_dir=str(tmp_path))
+
+    async def told() -> Finding:
+        (found,) = [f for f in await examine(settings) if f.about == "schema registry"]
+        return found
+
+    assert (await told()).health is Health.FINE
+    server.stop()
+    assert (await told()).health is Health.WRONG
+    assert "registry_url" in (await told()).mend

@@ -17,7 +17,15 @@ import pytest
 
 from tocsin.agents.embedded import Running, Services, process_start
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.settings import DEFAULTS, NAMES, OTHER_VARIABLES, Secret, Settings, load
+from tocsin.agents.settings import (
+    DEFAULTS,
+    NAMES,
+    OTHER_VARIABLES,
+    Secret,
+    Settings,
+    SettingsError,
+    load,
+)
 from tocsin.schemas.catalog import WARNINGS
 
 
@@ -233,6 +241,31 @@ def test_the_embedded_engines_password_never_goes_to_another_address(tmp_path: P
     assert settings.clickhouse_user == ""
 
 
+def test_the_embedded_registry_serves_its_own_broker_alone(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("write-token")
+    _pretend_services_run(tmp_path, registry_url="http://127.0.0.1:3")
+    flags = {"data_dir": str(tmp_path)}
+
+    assert load(flags).registry_url == "http://127.0.0.1:3"
+    assert load(flags | {"registry_url": "http://mine"}).registry_url == "http://mine"
+    assert load(flags | {"registry_file": "mine.json"}).registry_url == ""
+    assert load(flags | {"bootstrap_servers": "elsewhere:9092"}).registry_url == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        ({"registry_url": "registry:8081"}, "must begin with http"),
+        ({"registry_url": "http://me:pw@registry"}, "holds a login"),
+        ({"registry_url": "http://registry", "registry_file": "x.json"}, "are both set"),
+        ({"registry_url": "http://registry", "registry_user": "me"}, "without registry_password"),
+    ],
+)
+def test_a_registry_that_is_given_wrongly_is_told(flags: dict[str, str], problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        load(flags, discover=False)
+
+
 def test_services_that_a_killed_run_left_behind_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("write-token")
     _pretend_services_run(tmp_path, started="long ago")
@@ -240,7 +273,7 @@ def test_services_that_a_killed_run_left_behind_are_ignored(tmp_path: Path) -> N
     assert load({"data_dir": str(tmp_path)}).bootstrap_servers == ""
 
 
-def _pretend_services_run(folder: Path, started: str | None = None) -> None:
+def _pretend_services_run(folder: Path, started: str | None = None, registry_url: str = "") -> None:
     """Write what running services write, with this process as their owner."""
     owner = Running(os.getpid(), started or process_start(os.getpid()))
     services = Services(
@@ -250,6 +283,7 @@ def _pretend_services_run(folder: Path, started: str | None = None) -> None:
         token_path=str(folder / "token"),
         owner=owner,
         children={},
+        registry_url=registry_url,
     )
     (folder / "services.json").write_bytes(msgspec.json.encode(services))
 

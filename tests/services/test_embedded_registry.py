@@ -1,0 +1,43 @@
+"""`up --registry`: a registry that comes with a new folder, stays with it, and joins no old one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tocsin.agents.embedded import Embedded
+from tocsin.agents.embedded_kafka import QUICK_START, KafkaOptions
+from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.registry_client import open_http_registry
+from tocsin.agents.settings import load
+
+
+def embedded(folder: Path, *, with_registry: bool) -> Embedded:
+    options = KafkaOptions(java_flags=QUICK_START)
+    return Embedded(folder, with_registry=with_registry, kafka_options=options)
+
+
+async def test_a_folder_keeps_its_registry_and_what_is_registered(
+    tmp_path: Path, jars: list[Path]
+) -> None:
+    flags = {"data_dir": str(tmp_path)}
+    async with embedded(tmp_path, with_registry=True):
+        open_http_registry(load(flags)).register("a-value", "string")
+
+    async with embedded(tmp_path, with_registry=False) as again:
+        assert load(flags).registry_url == again.services.registry_url != ""
+        (version,) = open_http_registry(load(flags)).by_subject("a-value")
+        assert version.schema == "string"
+
+
+async def test_a_folder_with_records_of_the_files_ids_gets_no_registry(
+    tmp_path: Path, jars: list[Path]
+) -> None:
+    (tmp_path / "kafka").mkdir()
+
+    with pytest.raises(ConfigurationError, match="written without a schema registry"):
+        async with embedded(tmp_path, with_registry=True):
+            pytest.fail("it came up")
+
+    assert not (tmp_path / "registry").exists()
