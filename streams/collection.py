@@ -31,7 +31,10 @@ from tocsin.streams.collection_words import (
 )
 from tocsin.streams.credit import hold_turns_on
 from tocsin.streams.documents import NEVER, Collecting
-from tocsin.streams.ledger import COLLECTION, Ledger
+from tocsin.streams.ledger import CASES, COLLECTION, CONDUCT, Ledger
+
+STEPPING = CONDUCT | CASES
+"""What may change the next step beside what is past due: contacts, promises, plans, decisions."""
 
 _LEGAL = frozenset({LAWYER_LETTER, LAWSUIT})
 _DECISIONS = frozenset({HOLD, PLAN})

@@ -14,7 +14,7 @@ from typing import Any
 from tocsin.streams import events, holds
 from tocsin.streams.assess import Finding, assess
 from tocsin.streams.checks import MS_PER_DAY, Code, Refusal, check, check_id, check_timestamp
-from tocsin.streams.collection import Collector
+from tocsin.streams.collection import STEPPING, Collector
 from tocsin.streams.completeness import Completeness
 from tocsin.streams.convention import Convention, calendar, epoch_day_text
 from tocsin.streams.decisions import Evidence, RiskWarning
@@ -204,7 +204,7 @@ class Desk:
         if is_new:
             self.ledgers[customer_id] = ledger
         ledger.is_touched = True
-        if before == NEVER:
+        if before - self._today.date > self._scorer.review_days:  # was to be reviewed no more
             ledger.wake(self._scorer.next_review(summary, self._today.date))
         self.touched[customer_id] = ledger
         stirred = ledger.stirred
@@ -212,7 +212,7 @@ class Desk:
             stirred &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
         if self._is_scored:
             stirred |= self._scorer.update(ledger, stirred, self._today.date)
-        if summary.collecting is not None or stirred & OVERDUE:
+        if stirred & OVERDUE or (summary.collecting is not None and stirred & STEPPING):
             stirred |= self._collector.update(ledger, self._today.date)
         replanned = None
         if plans.has_overrides and plans.met(ledger) != met:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.unit.conftest import CUSTOMER, Book, day, default_document, instant, patched
+from tests.unit.conftest import (
+    CUSTOMER,
+    Book,
+    day,
+    default_document,
+    instant,
+    parse_line,
+    patched,
+)
 from tocsin.streams import events
-from tocsin.streams.collection import next_action
+from tocsin.streams.collection import collect, next_action
+from tocsin.streams.collection_words import COLLECTION, STEPS
+from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.documents import Collecting
+from tocsin.streams.machines import BEFORE, step
 from tocsin.streams.policy_reading import load_policy
 
 DUE = "2025-02-10"
@@ -235,3 +248,57 @@ def test_a_policy_without_the_section_forgets_the_ladder() -> None:
 def test_a_ladder_that_makes_no_sense_is_refused(patch: str, problem: str) -> None:
     with pytest.raises(AssertionError, match=problem):
         patched(default_document(), f"collection: {{{patch}}}")
+
+
+FACTS = (
+    "invoice R-{n} 30,000.00 CNY due {soon}",
+    "invoice R-{n} 800.00 CNY due {soon}",
+    "payment Z-{n} 30,000.00 CNY",
+    "payment Z-{n} 10,000.00 CNY for R-1",
+    "dispute D-{n} 30,000.00 CNY of R-1 PRICE",
+    "settle D-1 REJECTED",
+    "contact T-{n} ANSWERED step REMINDER",
+    "contact T-{n} UNANSWERED step CALL",
+    "contact T-{n} ANSWERED step LAWYER_LETTER",
+    "contact T-{n} UNANSWERED",
+    "promise Q-{n} 20,000.00 CNY by {soon}",
+    "decide V-{n} HOLD",
+    "decide V-{n} RELEASE until {soon}",
+    "decide V-{n} RELEASE",
+    "close",
+)
+"""Whatever may move the ladder; {n} counts, {soon} is ten days later."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from(FACTS)), min_size=3, max_size=14))
+def test_the_step_that_is_kept_is_the_one_that_looking_afresh_finds(
+    told_facts: list[tuple[int, str]],
+) -> None:
+    policy, _ = load_policy(default_document(), 400)
+    assert policy is not None
+    assert policy.collection is not None
+    book, restarted, date = Book(), Book(), day("2025-02-01")
+    for number, (wait, fact) in enumerate(told_facts, 1):
+        date += wait
+        soon = epoch_day_text(date + 10)
+        line = f"{epoch_day_text(date)} {fact.format(n=number, soon=soon)}"
+        for one in (book, restarted):
+            one.take(*parse_line(line))
+        restarted.restart()
+        if CUSTOMER not in book.desk.ledgers:
+            continue
+        kept, today = book.ledger.summary.collecting, book.desk.state.business_date
+        assert kept == collect(book.ledger, today, policy.collection)
+        assert kept == restarted.ledger.summary.collecting
+        if kept is not None and kept.step:
+            assert kept.amount_minor >= policy.collection.floor_minor["CNY"]
+            assert not kept.blocked_until or kept.blocked_until > today
+    assert book.warnings == restarted.warnings
+
+
+def test_the_machine_leads_from_every_step_to_the_graver_ones_only() -> None:
+    for place, before in enumerate((BEFORE, *STEPS)):
+        for after in STEPS:
+            is_graver = STEPS.index(after) >= place
+            assert (step(COLLECTION, before, after) == after) == is_graver
