@@ -19,7 +19,6 @@ from tocsin.agents.customer_credit import (
     read_credit,
     show_decisions,
 )
-from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, measure, money
 from tocsin.agents.lookup import EventSeen, Lookup, Wanted, looking
@@ -96,11 +95,7 @@ def aging(due: Due, as_of: int) -> dict[str, list[tuple[str, int, int]]]:
 def _read(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: int) -> CreditFile:
     standing = lookup.standing(customer_id)
     if standing is None:
-        near = ", ".join(lookup.similar(customer_id))
-        raise ConfigurationError(
-            f"no customer {customer_id!r} in the history",
-            mend=f"did you mean one of {near}?" if near else "load some events first",
-        )
+        raise lookup.stranger(customer_id)
     wanted = Wanted(is_open=True, customer_id=customer_id, limit=100)
     document = lookup.policy_in_force()
     policy, _ = load_policy(document, horizon_days) if document else (None, [])

@@ -10,7 +10,6 @@ import msgspec
 from tocsin.agents.cards import Language, View, text_of, threshold_of, value_of
 from tocsin.agents.commands_warnings import as_json, language_option
 from tocsin.agents.dossier import Dossier, Process, dossier_of, notice_of
-from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.formats import day, instant, money
 from tocsin.agents.lookup import Lookup, Wanted, looking
 from tocsin.agents.options import connected
@@ -50,11 +49,7 @@ def dossier(
 def _read(lookup: Lookup, customer_id: str) -> Dossier:
     standing = lookup.standing(customer_id)
     if standing is None:
-        near = ", ".join(lookup.similar(customer_id))
-        raise ConfigurationError(
-            f"no customer {customer_id!r} in the history",
-            mend=f"did you mean one of {near}?" if near else "load some events first",
-        )
+        raise lookup.stranger(customer_id)
     wanted = Wanted(is_open=True, customer_id=customer_id, limit=STANDARDS_MAX)
     return dossier_of(
         standing,

@@ -104,11 +104,7 @@ def demand(
         as_of = _as_of(lookup, given["as_of"])
         facts = dict(lookup.receivable_facts(customer_id)).get(customer_id)
         if facts is None:
-            near = ", ".join(lookup.similar(customer_id))
-            raise ConfigurationError(
-                f"no customer {customer_id!r} in the history",
-                mend=f"did you mean one of {near}?" if near else "load some events first",
-            )
+            raise lookup.stranger(customer_id)
         known = lookup.total_due(customer_id) if given["as_of"] is None else None
     standing = standing_of(customer_id, facts, convention_of(settings), as_of)
     parties = Parties(

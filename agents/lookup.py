@@ -295,6 +295,14 @@ class Lookup:
         rows = self._client.rows(sql.SIMILAR_CUSTOMERS, {"customer": customer_id})
         return [found for (found,) in rows]
 
+    def stranger(self, customer_id: str) -> ConfigurationError:
+        """What to raise where a customer is not known."""
+        near = ", ".join(self.similar(customer_id))
+        return ConfigurationError(
+            f"no customer {customer_id!r} in the history",
+            mend=f"did you mean one of {near}?" if near else "load some events first",
+        )
+
     def dead_letters(
         self, *, topic_id: int | None = None, code: str = "", limit: int = 50
     ) -> list[Refused]:
