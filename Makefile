@@ -20,6 +20,7 @@ check: $(READY)
 # Writes what docs/ tells from the code; tests compare.
 docs: $(READY)
 	$(VENV)/bin/python -m tocsin.agents.asyncapi
+	$(VENV)/bin/python -m tocsin.agents.diagrams
 	$(VENV)/bin/python -m tocsin.agents.policy_docs
 
 bench: $(READY)

@@ -144,6 +144,12 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
     contact_ages_days: tuple[int, ...] = (7, 21, 45, 75, 105)  # past due
     contact_share: float = 0.10  # at each of these ages
     contact_share_bad: float = 0.4  # more, of those who fail
+    promise_share: float = 0.12  # of invoices, if still unpaid some days past due
+    promise_named_share: float = 0.7  # of promises, for one invoice
+    promise_kept_share: float = 0.7  # of promises by those who pay within a month
+    promise_withdrawn_share: float = 0.04
+    promise_again_share: float = 0.6  # of broken promises, after which another is made
+    plan_share: float = 0.2  # of invoices unpaid for weeks
     attempt_ages_days: tuple[int, ...] = (45, 75, 105)  # of silence
     survey_share: float = 0.45  # answered, of one a quarter
     rated_share: float = 0.25  # of customers

@@ -20,6 +20,7 @@ from msgspec import Struct
 from tocsin.agents.assumptions import Assumptions
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.generated_conduct import Conduct
+from tocsin.agents.generated_promises import Promises
 from tocsin.agents.portfolio import (
     Customer,
     Request,
@@ -120,6 +121,7 @@ class Portfolio:
         self._calendar = WorkCalendar(request, convention, self._assumptions)
         self._customers = draw_customers(request, self._calendar, self._assumptions, self._random)
         self._conduct = Conduct(self._assumptions, self._calendar, request.seed, self._put)
+        self._promises = Promises(self._assumptions, self._calendar, request.seed, self._put)
         self._buckets: dict[int, list[Fact]] = {}
         self._issues: dict[int, list[Customer]] = {}
         self._runs: dict[int, list[Customer]] = {}
@@ -240,6 +242,7 @@ class Portfolio:
             is_never_paid = True
         if is_never_paid:
             self._conduct.dun(customer, due, None)
+            self._promises.plan(customer, invoice_id, due, None, amount)
             return
         pay_day = max(day + 1, due + round(delay))
         month_end = calendar.month_end(pay_day)
@@ -251,6 +254,7 @@ class Portfolio:
         amount -= self._credit(customer, invoice_id, day, pay_day, amount)
         if amount <= 0:
             return
+        self._promises.plan(customer, invoice_id, due, pay_day, amount)
         drawn = random.random()
         if drawn < assumed.overpaid_share:
             amount += amount // 20 + 1

@@ -9,6 +9,7 @@ seller conceded comes as a credit note. A withdrawn dispute counts nowhere, as i
 from __future__ import annotations
 
 from bisect import insort
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -26,7 +27,34 @@ from tocsin.streams.folding import (
     tally,
     too_much,
 )
-from tocsin.streams.ledger import SETTLED, TURNOVER, Ledger
+from tocsin.streams.ledger import CASES, SETTLED, TURNOVER, Ledger
+from tocsin.streams.machines import BEFORE, Machine, Words
+
+OPEN_DISPUTE = "OPEN"
+_OUTCOMES = {
+    "ACCEPTED": Words("accepted", "已接受"),
+    "PARTLY_ACCEPTED": Words("partly accepted", "部分接受"),
+    "REJECTED": Words("rejected", "已驳回"),
+    "WITHDRAWN": Words("withdrawn", "已撤回"),
+}
+
+DISPUTE: Final = Machine(
+    "dispute",
+    "",
+    {OPEN_DISPUTE: Words("open", "处理中"), **_OUTCOMES},
+    {"OPENED": Words("opened or corrected", "提出或更正"), **_OUTCOMES},
+    {
+        (BEFORE, "OPENED"): OPEN_DISPUTE,
+        (OPEN_DISPUTE, "OPENED"): OPEN_DISPUTE,
+        **{
+            (state, outcome): outcome  # another outcome later corrects the first
+            for state in (OPEN_DISPUTE, *_OUTCOMES)
+            for outcome in _OUTCOMES
+            if outcome != state
+        },
+    },
+    (),
+)
 
 
 def open_dispute(
@@ -63,6 +91,7 @@ def open_dispute(
     _count(ledger, dispute, today, 1)
     insort(ledger.disputed.setdefault(dispute.invoice_id, []), dispute_id)
     ledger.dirty["d" + dispute_id] = dispute
+    ledger.stirred |= CASES
     for invoice_id in dict.fromkeys(name for name in (before, dispute.invoice_id) if name):
         _look_again(ledger, invoice_id, now)
     return "ITEM_DISPUTED"
@@ -92,6 +121,7 @@ def resolve_dispute(
     dispute.is_own_fault = event.is_own_fault
     dispute.closed_on = today.day_of(event.occurred_at)
     ledger.dirty["d" + dispute_id] = dispute
+    ledger.stirred |= CASES
     if dispute.invoice_id:
         _count(ledger, dispute, today, 1)
         _look_again(ledger, dispute.invoice_id, now)

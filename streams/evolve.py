@@ -43,7 +43,7 @@ from tocsin.streams.folding import (
     tally,
     too_much,
 )
-from tocsin.streams.keeping import keep_up, next_lapse
+from tocsin.streams.keeping import note_money
 from tocsin.streams.ledger import (
     BACKDATED,
     COMPLAINT_RATE,
@@ -66,9 +66,8 @@ from tocsin.streams.turnover import (
 def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Today) -> str | Refusal:
     """Fold one fact, already checked, into a ledger; see the module for what is returned."""
     outcome = _HANDLERS[type(event)](ledger, event, offset, today)
-    if ledger.cases and type(event) in _KEEPING:
-        keep_up(ledger, today)
-        ledger.wake(next_lapse(ledger, today.date))
+    if ledger.cases and type(event) in _KEEPING and isinstance(outcome, str) and outcome:
+        note_money(ledger, event, today, is_first=outcome != "ITEM_CORRECTED")
     return outcome
 
 

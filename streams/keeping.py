@@ -6,46 +6,43 @@ passed. A promise that names invoices takes only what was applied to them, any o
 money of its currency; both from the day on which it was made. Plans take money apart from promises,
 in the same way, since the instalments in force were agreed: a promise may be about an instalment.
 Money without a document (a ledger folded in aggregate) keeps nothing.
+
+What was taken is an index of the ledger: the next payment is added to it, anything that changes the
+past has it built anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-from msgspec import Struct
-
+from tocsin.streams import events
+from tocsin.streams.claims import Claim, Keeping
 from tocsin.streams.documents import NEVER, Case, Funds
 from tocsin.streams.folding import Today
 from tocsin.streams.ledger import CASES, Ledger
 from tocsin.streams.machines import BEFORE
-from tocsin.streams.plans_agreed import PLAN, judged_plan
-from tocsin.streams.promises import PROMISE, WITHDRAWN, judged_promise
+from tocsin.streams.plans_agreed import ENDED, PLAN, RUNNING, judged_plan
+from tocsin.streams.promises import OPEN, PROMISE, WITHDRAWN, judged_promise
 
 
-class Claim(Struct):
-    """What a promise or plan has got: by day of value, and from which payment."""
-
-    case: Case
-    since: int
-    until: int
-    left_minor: int
-    taken: list[tuple[int, int, str]]
-    """Day, amount, key of the payment."""
+def note_money(
+    ledger: Ledger, event: events.CustomerEvent, today: Today, *, is_first: bool
+) -> None:
+    """Bring promises and plans up to date after a fact; `is_first`: it corrects no earlier one."""
+    keeping = ledger.keeping
+    if isinstance(event, events.PromiseMade | events.PlanAgreed):
+        ledger.wake(next_lapse(ledger, today.date))
+    if keeping is None or not is_first or not _is_noted(ledger, keeping, event, today):
+        ledger.keeping = None
+        keep_up(ledger, today)
 
 
 def keep_up(ledger: Ledger, today: Today) -> int:
-    """Bring the states of promises and plans up to date; returns what that stirs."""
-    stirred = 0
-    for key, claim in claims(ledger).items():
-        judge = judged_promise if key[0] == PROMISE.letter else judged_plan
-        taken = [(day, amount) for day, amount, _ in claim.taken]
-        settled_on = _settled_on(ledger, claim.case) if key[0] == PROMISE.letter else NEVER
-        if judge(claim.case, taken, settled_on, today.date):
-            ledger.dirty[key] = claim.case
-            ledger.is_touched = True
-            stirred = CASES
-    ledger.stirred |= stirred
-    return stirred
+    """Bring the states of promises and plans up to date on a day; returns what that stirs."""
+    if ledger.keeping is not None:  # money is noted as it comes: only days may have passed
+        waiting = (OPEN, RUNNING)
+        return _judge(ledger, [one for one in claims(ledger) if one.case.state in waiting], today)
+    return _judge(ledger, claims(ledger), today)
 
 
 def next_lapse(ledger: Ledger, today: int) -> int:
@@ -62,58 +59,148 @@ def next_lapse(ledger: Ledger, today: int) -> int:
     return found
 
 
-def claims(ledger: Ledger) -> dict[str, Claim]:
-    """What every promise and plan that holds has got, by its key, in the order of claiming."""
-    promises, plans = _claims(ledger, PROMISE.letter), _claims(ledger, PLAN.letter)
-    for claimants in (promises, plans):
-        if claimants:
-            for key, funds in _payments(ledger, min(c.since for c in claimants.values())):
-                _share_out(key, funds, list(claimants.values()))
-    return {**promises, **plans}
+def claims(ledger: Ledger) -> Iterable[Claim]:
+    """What every promise and plan that holds has got."""
+    if not ledger.cases:  # an index would not be kept up to date
+        return ()
+    if ledger.keeping is None:
+        ledger.keeping = _build(ledger)
+    return ledger.keeping.claims.values()
 
 
-def _claims(ledger: Ledger, letter: str) -> dict[str, Claim]:
-    found = []
-    for key, case in ledger.cases.items():
-        if key[0] != letter or case.state in (BEFORE, WITHDRAWN, "ENDED"):
-            continue
-        since, until = case.opened_on, case.due_on
-        if letter == PLAN.letter:
-            since, until = case.agreed_on, NEVER
-        found.append((since, case.occurred_at, key, until, case))
-    return {
-        key: Claim(case, since, until, case.amount_minor, [])
-        for since, _, key, until, case in sorted(found, key=lambda one: one[:3])
-    }
-
-
-def _payments(ledger: Ledger, since: int) -> Iterator[tuple[str, Funds]]:
-    found = [
+def _build(ledger: Ledger) -> Keeping:
+    keeping = Keeping({}, {PROMISE.letter: [], PLAN.letter: []}, {})
+    found = [_claim(key, case) for key, case in ledger.cases.items()]
+    coming = sorted((one for one in found if one is not None), key=lambda one: one.place)
+    coming.reverse()
+    payments = sorted(
         (funds.valued_on, funds.occurred_at, key)
         for key, funds in ledger.funds.items()
-        if key[0] == "p" and not funds.is_reversed and funds.valued_on >= since
-    ]
-    for _, _, key in sorted(found):
-        yield key, ledger.funds[key]
+        if key[0] == "p" and not funds.is_reversed
+    )
+    for place in payments:
+        while coming and coming[-1].since <= place[0]:
+            _admit(keeping, coming.pop())
+        if keeping.claims:
+            _share_out(keeping, place[2], ledger.funds[place[2]])
+        keeping.last = place
+    while coming:
+        _admit(keeping, coming.pop())
+    return keeping
 
 
-def _share_out(key: str, funds: Funds, claimants: list[Claim]) -> None:
-    """Let those claim a payment who may, in their order."""
-    left, day = funds.amount_minor, funds.valued_on
-    entitled = [
-        (day > claim.until, not claim.case.invoice_ids, place, claim)
-        for place, claim in enumerate(claimants)
-        if claim.left_minor and claim.since <= day and claim.case.currency == funds.currency
-    ]
-    for _, _, _, claim in sorted(entitled, key=lambda one: one[:3]):
-        named = claim.case.invoice_ids
-        applied = funds.applied or {}
-        most = sum(applied.get(name, 0) for name in dict.fromkeys(named)) if named else left
-        taken = min(most, left, claim.left_minor)
-        if taken:
-            claim.taken.append((day, taken, key))
-            claim.left_minor -= taken
-            left -= taken
+def _claim(key: str, case: Case) -> Claim | None:
+    if key[0] == PROMISE.letter and case.state not in (BEFORE, WITHDRAWN):
+        return Claim(key, case, case.opened_on, case.due_on, case.amount_minor, [])
+    if key[0] == PLAN.letter and case.state not in (BEFORE, ENDED):
+        return Claim(key, case, case.agreed_on, NEVER, case.amount_minor, [])
+    return None
+
+
+def _admit(keeping: Keeping, claim: Claim) -> None:
+    keeping.claims[claim.key] = claim
+    for name in dict.fromkeys(claim.case.invoice_ids):
+        keeping.named.setdefault(name, []).append(claim)
+    if not claim.case.invoice_ids:
+        keeping.loose[claim.key[0]].append(claim)
+
+
+def _is_noted(ledger: Ledger, keeping: Keeping, event: events.CustomerEvent, today: Today) -> bool:
+    """Add one fact more to what is known; False if it changes the past."""
+    match event:
+        case events.InvoiceIssued():
+            return event.invoice_id not in keeping.named
+        case events.PaymentReceived():
+            return _is_shared_out(ledger, keeping, "p" + event.payment_id, today)
+        case events.CreditNoteIssued():
+            return _is_shared_out(ledger, keeping, "c" + event.credit_note_id, today)
+        case events.PromiseMade():
+            return _is_admitted(ledger, keeping, PROMISE.letter + event.promise_id, today)
+        case events.PlanAgreed():
+            return _is_admitted(ledger, keeping, PLAN.letter + event.plan_id, today)
+        case _:
+            return False
+
+
+def _is_admitted(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> bool:
+    case = ledger.cases.get(key)
+    claim = None if case is None else _claim(key, case)
+    if claim is None or key in keeping.claims or claim.since <= keeping.last[0]:
+        return False
+    _admit(keeping, claim)
+    _judge(ledger, [claim], today)
+    return True
+
+
+def _is_shared_out(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> bool:
+    """Share out one payment more; what names an invoice that was settled is looked at again."""
+    funds = ledger.funds.get(key)
+    if funds is None:  # folded in aggregate
+        return True
+    touched = _named_in(keeping, funds)
+    if key[0] == "p":
+        place = (funds.valued_on, funds.occurred_at, key)
+        if place < keeping.last:
+            return False
+        touched += _share_out(keeping, key, funds)
+        keeping.last = place
+    _judge(ledger, {claim.key: claim for claim in touched}.values(), today)
+    return True
+
+
+def _named_in(keeping: Keeping, funds: Funds) -> list[Claim]:
+    found = [claim for name in funds.applied or () for claim in keeping.named.get(name, ())]
+    return list({claim.key: claim for claim in found}.values())
+
+
+def _share_out(keeping: Keeping, key: str, funds: Funds) -> list[Claim]:
+    """Let those claim a payment who may, in their order; returns who got something."""
+    got = []
+    for letter, loose in keeping.loose.items():
+        left, day = funds.amount_minor, funds.valued_on
+        entitled = [
+            (day > claim.until, not claim.case.invoice_ids, claim.place, claim)
+            for claim in [*_named_in(keeping, funds), *loose]
+            if claim.key[0] == letter
+            and claim.left_minor
+            and claim.since <= day
+            and claim.case.currency == funds.currency
+        ]
+        for _, _, _, claim in sorted(entitled, key=lambda one: one[:3]):
+            taken = min(_most(claim, funds), left, claim.left_minor)
+            if taken:
+                claim.taken.append((day, taken, key))
+                claim.left_minor -= taken
+                left -= taken
+                got.append(claim)
+        if entitled:
+            keeping.loose[letter] = [claim for claim in loose if claim.left_minor]
+    return got
+
+
+def _most(claim: Claim, funds: Funds) -> int:
+    named = claim.case.invoice_ids
+    if not named:
+        return funds.amount_minor
+    applied = funds.applied or {}
+    return sum(applied.get(name, 0) for name in dict.fromkeys(named))
+
+
+def _judge(ledger: Ledger, judged: Iterable[Claim], today: Today) -> int:
+    stirred = 0
+    for claim in judged:
+        taken = [(day, amount) for day, amount, _ in claim.taken]
+        if claim.key[0] == PROMISE.letter:
+            settled_on = _settled_on(ledger, claim.case)
+            is_changed = judged_promise(claim.case, taken, settled_on, today.date)
+        else:
+            is_changed = judged_plan(claim.case, taken, today.date)
+        if is_changed:
+            ledger.dirty[claim.key] = claim.case
+            ledger.is_touched = True
+            stirred = CASES
+    ledger.stirred |= stirred
+    return stirred
 
 
 def _settled_on(ledger: Ledger, case: Case) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
+from tocsin.streams.claims import Keeping
 from tocsin.streams.documents import (
     NEVER,
     Account,
@@ -107,6 +108,7 @@ class Ledger:
         "invoices",
         "is_touched",
         "issued",
+        "keeping",
         "near",
         "open_rules",
         "orders",
@@ -132,6 +134,7 @@ class Ledger:
         self.near: dict[tuple[int, int], Window] = {}  # complaints near due dates, as last counted
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
+        self.keeping: Keeping | None = None  # what promises and plans have got; None: to be built
         self.is_touched = False
         self.stirred = 0
         self._index_summary()
@@ -348,6 +351,7 @@ class Ledger:
         """Build all indexes from summary and documents, after a restore."""
         self.shelves = {}
         self.awaited = {}
+        self.keeping = None
         self._index_summary()
         for currency, account in self.summary.accounts.items():
             shelf = self.shelves[currency] = Shelf()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tocsin.streams.measure import Measure
 from tocsin.streams.measures_buying import BUYING_MEASURES
+from tocsin.streams.measures_cases import CASE_MEASURES
 from tocsin.streams.measures_conduct import CONDUCT_MEASURES
 from tocsin.streams.measures_credit import CREDIT_MEASURES
 from tocsin.streams.measures_delivery import UNPAID_SINCE_DELIVERY
@@ -23,9 +24,14 @@ MEASURES: dict[str, Measure] = {
         *TURNOVER_MEASURES,
         *CONDUCT_MEASURES,
         *EVENT_MEASURES,
+        *CASE_MEASURES,
         *BUYING_MEASURES,
         *STANDING_MEASURES,
         *CREDIT_MEASURES,
+        UNPAID_SINCE_DELIVERY,
+        *RETIREMENT_MEASURES,
+        UNPAID_SINCE_DELIVERY,
+        *RETIREMENT_MEASURES,
         UNPAID_SINCE_DELIVERY,
         *RETIREMENT_MEASURES,
         WORSENING_SIGNS,

@@ -88,7 +88,7 @@ def end_plan(ledger: Ledger, event: events.PlanEnded, offset: int, today: Today)
     return ADVANCED
 
 
-def judged_plan(case: Case, taken: Sequence[tuple[int, int]], settled_on: int, today: int) -> bool:
+def judged_plan(case: Case, taken: Sequence[tuple[int, int]], today: int) -> bool:
     """Find a plan's state by the money it got (day, amount); says whether it has changed."""
     before = (case.state, case.since, case.kept_minor, case.closed_on, case.due_on)
     got = sum(amount for _, amount in taken)
