@@ -302,3 +302,31 @@ def test_the_machine_leads_from_every_step_to_the_graver_ones_only() -> None:
         for after in STEPS:
             is_graver = STEPS.index(after) >= place
             assert (step(COLLECTION, before, after) == after) == is_graver
+
+
+def test_a_plan_in_order_pauses_the_ladder_and_one_in_arrears_does_not() -> None:
+    book = book_with("2025-02-13 contact T-1 ANSWERED step REMINDER")
+    book.add("2025-02-15 plan L-1 CNY 25,000.00 by 2025-03-01, 25,000.00 by 2025-04-01")
+    action = action_of(book)
+    assert action is not None
+    assert (action.why, action.blocked_until) == ("PLAN_IN_ORDER", day("2025-03-01"))
+
+    until(book, "2025-03-02")  # the first instalment was missed
+    assert told(book) == ("LAWYER_LETTER", day("2025-04-11"), "AGE")
+
+    book.add("2025-03-05 payment Z-1 25,000.00 CNY")
+    assert told(book)[2] == "PLAN_IN_ORDER"
+
+
+def test_a_hold_from_before_counts_and_one_that_lapses_is_advised_again() -> None:
+    book = book_with(
+        "2025-01-15 decide V-1 HOLD",
+        "2025-02-13 contact T-1 ANSWERED step WRITTEN_NOTICE",
+        "2025-03-14 close",
+    )
+    assert told(book)[0] == "PLAN"
+
+    book.add("2025-03-14 decide V-2 RELEASE until 2025-03-20")
+    assert told(book) == ("HOLD", day("2025-03-12"), "AGE")
+    until(book, "2025-03-21")
+    assert told(book)[0] == "PLAN"
