@@ -26,7 +26,7 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.standings import read_case
 from tocsin.agents.topics import require_topic
 from tocsin.agents.wire import open_codec
-from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, LEDGERS, WARNINGS, Topic
+from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, ENGAGEMENTS, LEDGERS, WARNINGS, Topic
 from tocsin.schemas.jsonlines import topic_of
 from tocsin.schemas.records import DeadLetter
 from tocsin.streams import events
@@ -85,17 +85,22 @@ class Entered(Struct, frozen=True, kw_only=True):
 
 
 async def known_at(settings: Settings, at: int | None) -> tuple[int, int | None]:
-    """When the fact was (epoch ms), and when it became known if that was later.
+    """When the fact was (epoch ms), and when it became known if that was later."""
+    await require_topic(settings, ENGAGEMENTS)
+    return instants(at, await present_ms(settings), is_simulated=settings.clock == "feed")
 
-    Raises UsageError for an instant that has not come: its record would close the days before it.
+
+def instants(at: int | None, present: int, *, is_simulated: bool) -> tuple[int, int | None]:
+    """The instants that an event bears that was at `at`, now if None, and is entered now.
+
+    Raises UsageError for one that has not come: its record would close the days before it. Where
+    days are simulated, that is just what moves them.
     """
-    await require_topic(settings, WARNINGS)
-    present = await present_ms(settings)
     if at is None or at == present:
         return present, None
     if at < present:
         return at, present
-    if settings.clock != "feed":
+    if not is_simulated:
         raise click.UsageError("--at has not come yet: give the instant at which it happened")
     return at, None
 

@@ -184,6 +184,12 @@ def test_what_is_wrong_is_told_and_not_sent(desk: Desk, tocsin: Run) -> None:
     assert "no warning" in tocsin("log", "acknowledge", "zzz", code=Exit.CONFIGURATION)
 
 
+def test_a_wrong_number_of_partitions_is_told_and_nothing_is_sent(desk: Desk, tocsin: Run) -> None:
+    line = ("--kind", "other", "--set", "partitions=3")
+
+    assert "has 2 partitions" in tocsin("log", "breach", "C1", *line, code=Exit.CONFIGURATION)
+
+
 def test_a_customer_without_history_is_entered_on_purpose(desk: Desk, tocsin: Run) -> None:
     told = tocsin("log", "screening", "C2", "--reason", "a new partner", "--new")
 

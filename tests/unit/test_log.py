@@ -12,7 +12,7 @@ import pytest
 
 from tocsin.agents.commands_contacts import count
 from tocsin.agents.commands_log import log
-from tocsin.agents.log_entry import make_event
+from tocsin.agents.log_entry import instants, make_event
 from tocsin.agents.log_kinds import KINDS
 from tocsin.agents.log_values import Amount, Day, Fingerprint, Instalment, Money, Part, Share, Word
 from tocsin.schemas.registry import packaged_schema
@@ -122,6 +122,15 @@ def test_what_is_entered_late_bears_both_instants(made: Make) -> None:
     event = made("satisfaction", *LINES["satisfaction"], recorded_at=AT + 5)
 
     assert (event.occurred_at, event.recorded_at) == (AT, AT + 5)
+
+
+def test_what_has_not_come_is_not_entered_unless_days_are_simulated() -> None:
+    assert instants(None, AT, is_simulated=False) == (AT, None)
+    assert instants(AT, AT, is_simulated=False) == (AT, None)
+    assert instants(AT - 1, AT, is_simulated=False) == (AT - 1, AT)
+    assert instants(AT + 1, AT, is_simulated=True) == (AT + 1, None)
+    with pytest.raises(click.UsageError, match="has not come"):
+        instants(AT + 1, AT, is_simulated=False)
 
 
 def test_what_the_product_would_refuse_is_told_before_it_is_sent(made: Make) -> None:
