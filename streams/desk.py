@@ -204,7 +204,7 @@ class Desk:
         if is_new:
             self.ledgers[customer_id] = ledger
         ledger.is_touched = True
-        if before == NEVER:
+        if before - self._today.date > self._scorer.review_days:  # was to be reviewed no more
             ledger.wake(self._scorer.next_review(summary, self._today.date))
         self.touched[customer_id] = ledger
         stirred = ledger.stirred

@@ -140,6 +140,7 @@ class Scorer:
     def __init__(self, card: Scorecard | None) -> None:
         self.card = card
         self._components = () if card is None else card.components
+        self.review_days = NEVER if card is None else card.review_days
         self._plans: dict[int, tuple[int, ...]] = {}
         self._daily = tuple(
             place for place, part in enumerate(self._components) if part.measure.moves_by_time
@@ -148,14 +149,27 @@ class Scorer:
     def next_review(self, summary: Summary, today: int) -> int:
         """The next day on which a customer is looked at whatever happens.
 
-        Counted from when it became known, which spreads reviews over the days.
+        Counted from when it became known, which spreads reviews over the days. Of whom nothing is
+        remembered any more, the last review holds until the next fact.
         """
-        if self.card is None:
+        if self.card is None or self._is_settled(summary, today):
             return NEVER
         known, interval = summary.known_since, self.card.review_days
         day = known + ((today - known) // interval + 1) * interval
         enough = known + self.card.known_days_least
         return enough if today < enough < day else day
+
+    def _is_settled(self, summary: Summary, today: int) -> bool:
+        """Whether a review today is the last: no later one could find anything else."""
+        card = self.card
+        if summary.prune_on != NEVER or card is None or not self.is_review(summary, today):
+            return False
+        rfm = None if card.classes is None else card.classes.rfm
+        recency = 0 if rfm is None else rfm.recency[-1]
+        return (
+            today - summary.known_since >= card.known_days_least
+            and today - summary.last_issued_on > recency
+        )
 
     def is_review(self, summary: Summary, today: int) -> bool:
         """Whether this is such a day."""

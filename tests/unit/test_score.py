@@ -31,7 +31,7 @@ def document(**sections: Any) -> str:
     """The default policy with other sections; None leaves one out."""
     plain = {**PLAIN, **sections}
     if plain.get("score") is None:
-        unscored = ("grade", "score", "value_fall")
+        unscored = ("grade", "score", "value_fall", "review_overdue")
         rules = {n: r for n, r in plain["rules"].items() if r["measure"] not in unscored}
         plain = {**plain, "rules": rules}
     plain = {key: value for key, value in plain.items() if value is not None}
@@ -185,6 +185,21 @@ def test_every_customer_is_counted_again_on_its_review_day_and_classified() -> N
     book.add("2025-03-02 05:59 close")
     assert book.ledger.summary.rfm == "313"
     book.add("2025-03-02 07:00 close")
+    assert book.ledger.summary.rfm == "213"
+
+
+def test_of_whom_nothing_is_remembered_any_more_the_last_review_holds() -> None:
+    book = Book()
+    book.add("2025-01-01 invoice A 400.00 CNY due 2025-01-31", "2025-01-20 payment P 400.00 CNY")
+    book.add(*(f"{day} close" for day in ("2025-12-31", "2026-06-30", "2026-12-31")))
+    summary = book.ledger.summary
+    assert summary.document_count == 0
+    assert summary.rfm == "111"
+    assert summary.next_date == summary.repeat_on  # of an episode that is still open
+
+    book.add("2027-01-02 invoice B 400,000.00 CNY due 2027-12-31")
+    assert summary.next_date < summary.repeat_on
+    book.add("2027-03-01 07:00 close")
     assert book.ledger.summary.rfm == "213"
 
 
