@@ -19,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import job
+import own_job
 import records
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
@@ -57,23 +58,21 @@ EVENTS_PER_SECOND_MIN = 1_000
 START_WITHIN_S = 60.0
 
 
-def reference_rest(own: Mapping[str, Any], events: int, customers: int) -> dict[str, float]:
+def reference_rest(
+    own: Mapping[str, Any], form: str, events: int, customers: int
+) -> dict[str, float]:
     """CPU per event of the reference job on tocsin, and what is left without decode and fold.
 
-    Decode and fold are measured alone, over the same records in time order.
+    Decode and fold are measured alone, in the same form over the same records in time order.
     """
-    states: dict[str, dict[str, Any]] = {}
+    step = own_job.stepper(form, {}, {})
     fold_s = 0.0
     values: list[bytes] = []
 
     def fold() -> float:
         began = time.thread_time()
         for value in values:
-            kind, event = job.decode(value)
-            state = states.get(event["customer_id"])
-            if state is None:
-                state = states[event["customer_id"]] = job.new_state()
-            job.fold(state, kind, event)
+            step(value)
         return time.thread_time() - began
 
     for kind, _, _, event in records.generate(events, customers):

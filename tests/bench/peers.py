@@ -69,12 +69,15 @@ def interpreter(lock_name: str) -> Path:
     return python
 
 
+OWN = own("run_tocsin.py")
 QUIX = foreign("requirements.lock", "run_quix.py")
 KAFKA_STREAMS = jvm("kafka-streams", "KafkaStreamsJob")
 FLINK = jvm("flink", "FlinkJob")
 PASSES = str(JVM_PASSES)
 RUNNERS = (
-    Runner("tocsin", "tocsin", "exactly once, journal", own("run_tocsin.py")),
+    Runner("tocsin", "tocsin", "exactly once, journal", OWN, ("structs",)),
+    Runner("tocsin-dicts", "tocsin, peers' decode and fold", "exactly once, journal", OWN,
+           ("dicts",)),
     Runner("faust", "plain Faust, memory", "at least once", own("run_faust.py")),
     Runner("quix", "Quix Streams", "exactly once", QUIX, ("exactly-once",)),
     Runner("quix-alo", "Quix Streams", "at least once", QUIX, ("at-least-once",)),
@@ -101,6 +104,8 @@ RUNNERS = (
         foreign("pathway.lock", "run_pathway.py"),
     ),
 )  # fmt: skip
+FORMS = {"tocsin": "structs", "tocsin-dicts": "dicts"}
+"""How tocsin does the job, by the name of the runner."""
 
 
 class Source(NamedTuple):
@@ -124,7 +129,7 @@ async def run(broker: Broker, runner: Runner, source: Source, number: int) -> di
     """One run with output topics and a group of its own; its measurements and its errors."""
     name = f"{runner.name}-{number}"
     outputs = [f"{name}-warnings"]
-    if runner.name == "tocsin":
+    if runner.name in FORMS:
         outputs += [f"{name}-journal", f"{name}-ledgers"]
     await records.create(broker.servers, outputs, compacted=(f"{name}-ledgers",))
     argv = [*runner.command(), name, broker.servers, str(source.events), source.prefix]
@@ -149,7 +154,7 @@ async def rounds(
             try:
                 found = await run(broker, runner, sources[runner.name], number)
             except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
-                if runner.name == "tocsin":
+                if runner.name in FORMS:
                     raise
                 tell(f"{runner.title}, {runner.guarantee}, cannot run here: {error}")
                 failed[runner.name] = {"cannot_run": str(error).splitlines()[-1]}

@@ -48,7 +48,8 @@ async def measure(broker: Broker, options: Mapping[str, int]) -> dict[str, Any]:
         cores = len(os.sched_getaffinity(0))
         one, all_ = [await _replayed(deployment, count) for count in (1, cores)]
     nothing = {"cpu_seconds": 0.0}
-    fold_us = full_policy.reference_rest(nothing, FOLD_EVENTS, FOLD_CUSTOMERS)["fold_us_per_event"]
+    alone = full_policy.reference_rest(nothing, "structs", FOLD_EVENTS, FOLD_CUSTOMERS)
+    fold_us = alone["fold_us_per_event"]
     return {
         "reference_fold_per_core": round(1e6 / fold_us),
         **per_core,

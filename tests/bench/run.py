@@ -110,7 +110,7 @@ def main(only: str, out: Path, as_json: bool, **options: int) -> None:
     plot.write(results, out)
     if as_json:
         click.echo(json.dumps(results))
-    own = (results[name] for name in ("tocsin", *FIGURES) if name in results)
+    own = (results[name] for name in (*peers.FORMS, *FIGURES) if name in results)
     sys.exit(1 if any(found.get("missing") or found.get("spurious") for found in own) else 0)
 
 
@@ -142,13 +142,14 @@ async def measure_peers(
         filled[size] = await peers.fill(broker, size, customers)
     sources = {name: filled[size] for name, size in sizes.items()}
     results = await peers.rounds(broker, chosen, sources, options["rounds"])
-    if "tocsin" in results:
-        own = results["tocsin"]
-        own |= full_policy.reference_rest(own, events, customers)
-        for runner in chosen:
-            other = results[runner.name].get("events_per_second")
-            if other and runner.name != "tocsin":
-                own[f"ratio_to_{runner.name}"] = round(own["events_per_second"] / other, 2)
+    for name in peers.FORMS:
+        if name in results:
+            own = results[name]
+            own |= full_policy.reference_rest(own, peers.FORMS[name], events, customers)
+            for runner in chosen:
+                other = results[runner.name].get("events_per_second")
+                if other and runner.name not in peers.FORMS:
+                    own[f"ratio_to_{runner.name}"] = round(own["events_per_second"] / other, 2)
     return results
 
 
@@ -161,23 +162,28 @@ def show(results: Mapping[str, dict[str, Any]]) -> None:
     for runner, line in peer_results.items():
         if "cannot_run" in line:
             console.print(f"{runner.title} cannot run here: {line['cannot_run']}")
-    own = results.get("tocsin", {})
+    for name in peers.FORMS:
+        if name in results:
+            show_own(console, name, results[name])
+    for name, figure in FIGURES.items():
+        if name in results:
+            figure.show(console, results[name])
+
+
+def show_own(console: Console, name: str, own: Mapping[str, Any]) -> None:
+    """Print how tocsin stands to its peers, and where the job's CPU goes."""
     targets = (("faust", FAUST_TARGET), ("quix", QUIX_TARGET), ("kafka-streams", STREAMS_TARGET))
     for other, target in targets:
         if f"ratio_to_{other}" in own:
             ratio = own[f"ratio_to_{other}"]
             console.print(
-                f"tocsin is {ratio} times {other}; target {target}: {verdict(ratio >= target)}"
+                f"{name} is {ratio} times {other}; target {target}: {verdict(ratio >= target)}"
             )
-    if own:
-        console.print(
-            f"reference job: {own['cpu_us_per_event']} µs of CPU per event, of which decode and "
-            f"fold {own['fold_us_per_event']}; everything else {own['rest_us_per_event']}, target "
-            f"{REST_US_TARGET}: {verdict(own['rest_us_per_event'] <= REST_US_TARGET)}"
-        )
-    for name, figure in FIGURES.items():
-        if name in results:
-            figure.show(console, results[name])
+    console.print(
+        f"{name}: {own['cpu_us_per_event']} µs of CPU per event, of which decode and fold "
+        f"{own['fold_us_per_event']}; everything else {own['rest_us_per_event']}, target "
+        f"{REST_US_TARGET}: {verdict(own['rest_us_per_event'] <= REST_US_TARGET)}"
+    )
 
 
 def peers_table(results: Mapping[peers.Runner, Mapping[str, Any]]) -> Table:

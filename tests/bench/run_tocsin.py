@@ -1,6 +1,8 @@
 """The reference job on tocsin's runtime: journal, digests and exactly-once as in production.
 
-run_tocsin.py RUN SERVERS EVENTS PREFIX: ends when so many records are committed.
+run_tocsin.py RUN SERVERS EVENTS PREFIX FORM: ends when so many records are committed. FORM is
+`structs`, decoded and folded as tocsin does such things, or `dicts`, by the very code of the
+Python peers.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 
 import job
 import msgspec
+import own_job
 import uvloop
 from measuring import Window
 
@@ -32,13 +35,15 @@ CHUNK_RECORDS_MAX = int(os.environ.get("CHUNK", "4000"))  # the default of the p
 class ReferenceStore:
     """Per-customer states, in the changelog in MessagePack as the product's are."""
 
-    def __init__(self) -> None:
-        self.states: dict[str, dict[str, Any]] = {}
+    def __init__(self, form: str) -> None:
+        self.states: dict[str, Any] = {}
         self._dirty: dict[str, None] = {}
+        self._decode = msgspec.msgpack.Decoder(own_job.STATES[form]).decode
+        self.step = own_job.stepper(form, self.states, self._dirty)
 
     def load(self, key: bytes, value: bytes | None) -> None:
         if value is not None:
-            self.states[key.decode()] = msgspec.msgpack.decode(value)
+            self.states[key.decode()] = self._decode(value)
 
     def finish(self, journal: Journal, *, is_new: bool) -> None:
         """Nothing to set up."""
@@ -46,19 +51,11 @@ class ReferenceStore:
     def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
         encode, states = msgspec.msgpack.encode, self.states
         lines = [line(key.encode(), encode(states[key])) for key in self._dirty]
-        self._dirty = {}
+        self._dirty.clear()
         return lines
 
     def stand(self) -> Stand:
         return Stand()
-
-    def __getitem__(self, key: str) -> dict[str, Any]:
-        state = self.states.get(key)
-        return job.new_state() if state is None else state
-
-    def __setitem__(self, key: str, state: dict[str, Any]) -> None:
-        self.states[key] = state
-        self._dirty[key] = None
 
     def __contains__(self, key: object) -> bool:
         return key in self.states
@@ -70,7 +67,7 @@ class ReferenceStore:
         return len(self.states)
 
 
-def wiring_of(run: str, bootstrap_servers: str, prefix: str) -> Wiring:
+def wiring_of(run: str, bootstrap_servers: str, prefix: str, form: str) -> Wiring:
     """Wire the three topics and the run's own output topics."""
     return Wiring(
         app_id=run,
@@ -82,16 +79,16 @@ def wiring_of(run: str, bootstrap_servers: str, prefix: str) -> Wiring:
         codec=Codec(FileRegistry()),
         fatal=die,
         chunk_records_max=CHUNK_RECORDS_MAX,
-        new_store=lambda partition: ReferenceStore(),
+        new_store=lambda partition: ReferenceStore(form),
         journal_route=Route(catalog.JOURNAL.topic_id, f"{run}-journal"),
         changelog_route=Route(catalog.LEDGERS.topic_id, f"{run}-ledgers"),
     )
 
 
-def build(run: str, bootstrap_servers: str, events: int, prefix: str) -> App:
+def build(run: str, bootstrap_servers: str, events: int, prefix: str, form: str) -> App:
     """One agent over the three topics; ends the process when all records are committed."""
     app = App(
-        wiring_of(run, bootstrap_servers, prefix),
+        wiring_of(run, bootstrap_servers, prefix, form),
         topic_partitions=4,
         broker_session_timeout=6.0,
         broker_heartbeat_interval=2.0,
@@ -109,16 +106,12 @@ def build(run: str, bootstrap_servers: str, events: int, prefix: str) -> App:
         async for transaction in transactions(app, chunks):
             window.begin()
             turn = time.thread_time()
-            states = ledgers.of(transaction.partition)
+            step = ledgers.of(transaction.partition).step
             for record in transaction:
-                kind, event = job.decode(record.value)
-                customer_id = event["customer_id"]
-                state = states[customer_id]
-                for crossing in job.fold(state, kind, event):
+                for crossing in step(record.value):
                     transaction.send(
                         warnings, record.key, msgspec.json.encode(crossing), record.timestamp
                     )
-                states[customer_id] = state
             agent_s += time.thread_time() - turn
 
     @app.timer(0.05)
@@ -136,5 +129,5 @@ def build(run: str, bootstrap_servers: str, events: int, prefix: str) -> App:
 if __name__ == "__main__":
     uvloop.install()
     calm_collector()  # as the product's worker does
-    app = build(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    app = build(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
     app.Worker(loglevel="WARN", blocking_timeout=60).execute_from_commandline()
