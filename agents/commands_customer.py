@@ -23,6 +23,12 @@ from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, measure, money
 from tocsin.agents.lookup import EventSeen, Lookup, Wanted, looking
 from tocsin.agents.options import connected
+from tocsin.agents.promise_cards import (
+    Commitments,
+    commitments_json,
+    read_commitments,
+    show_commitments,
+)
 from tocsin.agents.score_cards import Score, score_json, score_of, show_score
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
@@ -50,6 +56,7 @@ class CreditFile(Struct, frozen=True):
     events: Sequence[EventSeen]
     score: Score | None
     credit: CustomerCredit
+    commitments: Commitments
 
 
 @click.command("customer")
@@ -106,6 +113,7 @@ def _read(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: int)
         lookup.events(customer_id, event_limit) if event_limit else [],
         _score(lookup, customer_id, standing["as_of"], policy),
         read_credit(lookup, standing, policy),
+        read_commitments(lookup, customer_id),
     )
 
 
@@ -138,6 +146,7 @@ def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
     if file.score is not None:
         show_score(terminal, file.score, view.language)
     show_decisions(terminal, file.credit.decisions)
+    show_commitments(terminal, file.commitments)
     terminal.heading(f"Open warnings: {len(file.warnings)}")
     for warning in file.warnings:
         cards.card(terminal, warning, view)
@@ -218,6 +227,7 @@ def _as_json(file: CreditFile, view: View) -> dict[str, Any]:
     return {
         **standing,
         **credit_json(file.credit),
+        **commitments_json(file.commitments),
         "due": [
             {"currency": currency, "due_date": day(due), "open_minor": amount, "items": items}
             for currency, due, amount, items in file.due

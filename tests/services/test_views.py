@@ -23,6 +23,7 @@ from tocsin.agents.digests import TOPIC_IDS
 from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.history import HistoryRecord
 from tocsin.agents.history_tables import Column, history_table
+from tocsin.agents.lookup import Lookup
 from tocsin.agents.migrate import migrate
 from tocsin.schemas.catalog import (
     CLOCK,
@@ -53,10 +54,12 @@ from tocsin.streams.events import (
     DisputeOpened,
     DisputeResolved,
     HoldReleased,
+    Instalment,
     InvoiceCancelled,
     InvoiceIssued,
     PaymentReceived,
     PaymentReversed,
+    PlanAgreed,
     PolicyPublished,
     ServiceRecorded,
     SilenceBegan,
@@ -89,6 +92,7 @@ class History:
         self._writer = Writer(client, CODEC, TOPIC_IDS)
         self._next: Counter[Topic] = Counter()
         self._lanes: dict[Topic, Lane] = {}
+        self.client = client
         self.rows = client.rows
         self.known_at = noon("2025-06-30")
 
@@ -474,6 +478,45 @@ def test_promises_are_kept_by_count_and_by_value_of_those_whose_day_has_passed(
     assert found == [
         ("SME", "Li", "EUR", 3, 1, 1, 400, 360, 7500, 9000),
         ("", "Wu", "EUR", 0, 0, 1, 0, 0, None, None),
+    ]
+
+
+def test_a_plan_stands_beside_what_the_customer_paid_before_it(history: History) -> None:
+    parts = (Instalment(day("2025-07-01"), 100), Instalment(day("2025-08-30"), 200))
+    history.facts(
+        PAYMENTS,
+        PaymentReceived("C1", "P1", noon("2024-05-01"), 5000, "EUR"),  # more than a year before
+        PaymentReceived("C1", "P2", noon("2025-01-01"), 1200, "EUR"),
+        PaymentReceived("C1", "P3", noon("2025-02-01"), 240, "EUR"),
+        PaymentReceived("C1", "P4", noon("2025-02-01"), 600, "USD"),
+        PaymentReceived("C1", "P5", noon("2025-03-01"), 700, "EUR"),
+        PaymentReversed("C1", "P5", noon("2025-03-02")),
+        PaymentReceived("C1", "P6", noon("2025-06-03"), 900, "EUR"),
+    )
+    history.facts(
+        ENGAGEMENTS,
+        PlanAgreed("C1", "L1", noon("2025-05-01"), "EUR", parts[:1], "Li"),
+        PlanAgreed("C1", "L1", noon("2025-06-01"), "EUR", parts, "Li", "orders in hand"),
+        PlanAgreed("C2", "L1", noon("2025-06-01"), "EUR", parts, "Li"),
+    )
+    plan = Case("RUNNING", amount_minor=300, currency="EUR", kept_minor=50, reason="orders in hand")
+    history.case("C1", "lL1", plan)
+    history.case("C2", "lL1", structs.replace(plan, state="ENDED", kind="CANCELLED"))
+    history.case("C1", "qQ1", Case("KEPT", amount_minor=9, currency="EUR", author="Li"))
+    lookup = Lookup(history.client, CODEC)
+
+    last = day("2025-08-30")
+    assert lookup.plans("C1") == [("L1", "RUNNING", last, 300, 50, "EUR", 100, 120)]
+    assert lookup.plans("C2") == [("L1", "ENDED", last, 300, 50, "EUR", 100, 0)]
+    assert lookup.plans("C3") == []
+    assert history.rows(
+        "SELECT customer_id, ended_by, left_minor, reason FROM v_plans ORDER BY customer_id"
+    ) == [
+        ("C1", "", 250, "orders in hand"),
+        ("C2", "CANCELLED", 250, "orders in hand"),
+    ]
+    assert [row[:2] + row[3:] for row in lookup.promises("C1")] == [
+        ("Q1", "KEPT", 9, 0, "EUR", "Li")
     ]
 
 
