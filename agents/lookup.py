@@ -212,16 +212,6 @@ class Lookup:
         values = {"customer": customer_id, "limit": limit}
         return list(self._client.rows(sql.PLANS_OF_CUSTOMER, values))
 
-    def engagements(self, customer_id: str) -> list[CustomerEvent]:
-        """All engagements of a customer that were accepted, as they became known."""
-        rows = self._client.rows(sql.ENGAGEMENTS_OF_CUSTOMER, {"customer": customer_id})
-        return [cast(CustomerEvent, self._seen(ENGAGEMENTS.topic_id, row).event) for row in rows]
-
-    def processes(self, customer_id: str) -> list[tuple[str, str, str, str]]:
-        """Where a customer's processes stand: process, case, state, kind."""
-        rows = self._client.rows(sql.PROCESSES_OF_CUSTOMER, {"customer": customer_id})
-        return [(process, case_id, state, kind) for process, case_id, state, kind in rows]
-
     def standing(self, customer_id: str) -> dict[str, Any] | None:
         """The customer's row of the credit file, by column; None for a stranger."""
         answer = self._client.query(sql.STANDING, {"customer": customer_id})

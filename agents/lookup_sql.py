@@ -138,26 +138,6 @@ ORDER BY last_due_on DESC, plan_id
 LIMIT {limit:UInt32}
 """
 
-ENGAGEMENTS_OF_CUSTOMER: Final = """
-SELECT partition, offset, toUnixTimestamp64Milli(timestamp), base64Encode(raw_value)
-FROM engagements FINAL
-WHERE is_decoded
-    AND customer_id = {customer:String}
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 6
-    )
-ORDER BY timestamp, offset
-"""
-
-PROCESSES_OF_CUSTOMER: Final = """
-SELECT process, case_id, state, kind FROM cases FINAL
-WHERE customer_id = {customer:String} AND state != ''
-ORDER BY process, case_id
-"""
-
 STANDING: Final = """
 SELECT
     customer_id, name, segment, country, credit_limit_minor, credit_limit_currency,
