@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic, sleep
@@ -22,7 +23,7 @@ import requests
 
 from tocsin.agents.errors import ConfigurationError, TocsinError, UnavailableError
 from tocsin.agents.registry_cache import RegistryCache
-from tocsin.agents.settings import Settings
+from tocsin.agents.settings import Secret, Settings
 from tocsin.schemas.registry import Registered, Schema
 
 logger = logging.getLogger(__name__)
@@ -206,16 +207,31 @@ class HttpRegistry:
 
 
 def open_http_registry(settings: Settings) -> HttpRegistry:
-    """The registry that `registry_url` names, not asked yet."""
+    """The registry that `registry_url` names, not asked yet; one for all of the process.
+
+    So its absence, once waited for, is not waited for again by the next part that needs it.
+    """
+    return _opened(
+        settings.registry_url.rstrip("/"),
+        settings.topic_prefix,
+        settings.registry_user,
+        settings.registry_password,
+        settings.registry_cafile,
+        settings.data_path,
+    )
+
+
+@cache
+def _opened(
+    url: str, prefix: str, user: str, password: Secret, cafile: str, data_path: Path
+) -> HttpRegistry:
     session = requests.Session()
-    if settings.registry_user:
-        session.auth = (settings.registry_user, settings.registry_password.reveal())
-    if settings.registry_cafile:
-        session.verify = str(Path(settings.registry_cafile).expanduser())
-    url, prefix = settings.registry_url.rstrip("/"), settings.topic_prefix
+    if user:
+        session.auth = (user, password.reveal())
+    if cafile:
+        session.verify = str(Path(cafile).expanduser())
     name = sha256(f"{url} {prefix}".encode()).hexdigest()[:16]
-    cache = RegistryCache(settings.data_path / "schemas" / f"{name}.json")
-    return HttpRegistry(url, session, cache, prefix)
+    return HttpRegistry(url, session, RegistryCache(data_path / "schemas" / f"{name}.json"), prefix)
 
 
 def _schema(answer: Mapping[str, Any]) -> Schema:

@@ -88,6 +88,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def opened(server: Server, folder: Path, **more: Any) -> HttpRegistry:
+    """As a new process would."""
+    registry_client._opened.cache_clear()
     return open_http_registry(Settings(registry_url=server.url, data_dir=str(folder), **more))
 
 
@@ -168,6 +170,7 @@ def test_what_was_learnt_outlives_the_registry(server: Server, tmp_path: Path) -
     settings = Settings(registry_url=server.url, data_dir=str(tmp_path))
     written = open_codec(settings).encode_state(Kind.CUSTOMER, 1, b"")
     server.stop()
+    registry_client._opened.cache_clear()  # as in a new process
 
     codec = open_codec(settings)
 
