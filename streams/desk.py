@@ -26,7 +26,7 @@ from tocsin.streams.folding import UNCHANGED, Today
 from tocsin.streams.forgetting import forget
 from tocsin.streams.handling import rewake
 from tocsin.streams.keeping import keep_up, next_lapse
-from tocsin.streams.ledger import ALL, LIMITED, OVERDUE, SCORE, Ledger
+from tocsin.streams.ledger import ALL, LIMITED, OVERDUE, PROFILE, SCORE, Ledger
 from tocsin.streams.ledgers import REST_DAYS, Ledgers
 from tocsin.streams.muting import mute
 from tocsin.streams.plans import Plans
@@ -44,6 +44,7 @@ BUDGET_DEFAULT = 5_000
 """Customers that a sweep may visit in one slice."""
 
 _NO_INSTANT = 2**62
+_TOLD_APART = PROFILE | SCORE  # by these, overrides tell customers apart
 _DAY, _POLICY, _LIVE, _RESUMED = "DAY", "POLICY", "LIVE", "RESUMED"
 
 
@@ -84,6 +85,7 @@ class Desk:
         self.touched_policies: list[str] = []
         self._calendar = calendar(convention)
         self._sources = Completeness(convention, self._calendar, state)
+        self._counters = state.counters
         self._budget = BUDGET_DEFAULT
         self._today = Today(
             state.business_date,
@@ -147,7 +149,12 @@ class Desk:
             outcome = self._fold(topic_id, partition, offset, timestamp, event)  # type: ignore[arg-type]  # no control event is left
         if outcome is not None:
             return self._refuse(topic_id, offset, outcome)
-        holds.count_record(self.state, topic_id, offset)
+        counter = self._counters.get(topic_id)
+        if counter is None:
+            holds.count_record(self.state, topic_id, offset)
+        else:
+            counter.seen += 1
+            counter.next_offset = offset + 1
         if self._suspended:
             self._resume(topic_id)
             # The record itself is done: what the budget leaves of the sweep goes on with the next.
@@ -182,19 +189,16 @@ class Desk:
         customer_id = event.customer_id
         ledger = self.ledgers.find(customer_id)
         refusal = check(event, timestamp)
-        is_new = ledger is None
+        is_new, today = ledger is None, self._today.date
         if ledger is None and refusal is None:
             refusal = check_id("customer_id", customer_id)
             ledger = Ledger(customer_id)
             ledger.summary.partition = partition
-            ledger.summary.known_since = self._today.date
+            ledger.summary.known_since = today
         if refusal is not None or ledger is None:
             return refusal
-        summary = ledger.summary
-        before = summary.next_date
-        plans, met = self._plans, 0
-        if plans.has_overrides:
-            met = plans.met(ledger)
+        summary, plans = ledger.summary, self._plans
+        before, met = summary.next_date, plans.met(ledger)
         ledger.stirred = 0
         outcome = evolve(ledger, event, offset, self._today)
         if outcome == UNCHANGED:
@@ -204,26 +208,26 @@ class Desk:
         if is_new:
             self.ledgers[customer_id] = ledger
         ledger.is_touched = True
-        if before - self._today.date > self._scorer.review_days:  # was to be reviewed no more
-            ledger.wake(self._scorer.next_review(summary, self._today.date))
+        if before - today > self._scorer.review_days:  # was to be reviewed no more
+            ledger.wake(self._scorer.next_review(summary, today))
         self.touched[customer_id] = ledger
         stirred = ledger.stirred
         if summary.profile.credit_limit_minor is None and summary.credit is None:
             stirred &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
         if self._is_scored:
-            stirred |= self._scorer.update(ledger, stirred, self._today.date)
+            stirred |= self._scorer.update(ledger, stirred, today)
         if stirred & OVERDUE or (summary.collecting is not None and stirred & STEPPING):
-            stirred |= self._collector.update(ledger, self._today.date)
+            stirred |= self._collector.update(ledger, today)
         replanned = None
-        if plans.has_overrides and plans.met(ledger) != met:
-            met, stirred = plans.met(ledger), ALL
-            ledger.stirred, replanned = ALL, plans.variant(met)
+        if stirred & _TOLD_APART and (now_met := plans.met(ledger)) != met:
+            met = now_met
+            ledger.stirred, stirred, replanned = ALL, ALL, plans.variant(met)
         rules = plans.after(met, stirred)
-        findings = assess(ledger, rules, self._today.date) if rules else []
+        findings = assess(ledger, rules, today) if rules else []
         if findings or replanned is not None or summary.silences:
             cause = Evidence(topic_id, partition, offset, events.business_id(event))
             phase = self.state.phase
-            moment = Moment(self._today.date, timestamp, phase, policy, outcome, cause)
+            moment = Moment(today, timestamp, phase, policy, outcome, cause)
             self._advance(ledger, findings, moment, replanned)
         if summary.next_date != before:
             self._schedule(ledger)

@@ -18,6 +18,9 @@ LOOK_AHEAD = 8
 """Days that leave a window over which a share's turn is looked for; then it is looked at anew."""
 
 
+_MORE_THAN_ISSUED = parts.ISSUED | parts.RETURNS | parts.CONDUCT | parts.FOLDED
+
+
 def _amount_share(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
@@ -38,18 +41,32 @@ def _amount_share(
             eases = rung.hold_at
         if rung.raise_at > value and rises == NEVER:
             rises = rung.raise_at
+    if value < ladder.clear_at and ledger.stirred & _MORE_THAN_ISSUED == parts.ISSUED:
+        invoice = ledger.invoices[next(reversed(ledger.invoices))]
+        own = (invoice.cost_minor or 0) if parameters.of == "cost" else 0
+        before, lowest = total - invoice.amount_minor, ladder.lowest
+        # Nothing came but an invoice, low itself, without which the share was judged and low: the
+        # turn that was found before still is early enough.
+        if (
+            invoice.currency == currency
+            and before >= least
+            and amount * 10_000 < lowest * before
+            and own * 10_000 < lowest * invoice.amount_minor
+        ):
+            return value, NEVER
     after = as_of - length
     first, begin = bisect_right(part.days, after), bisect_right(whole.days, after)
     leaving = whole.days[begin : begin + LOOK_AHEAD]
-    own = part.days[first : first + LOOK_AHEAD]
-    if own != leaving:
-        leaving = sorted({*own, *leaving})[:LOOK_AHEAD]
+    of_part = part.days[first : first + LOOK_AHEAD]
+    if of_part != leaving:
+        leaving = sorted({*of_part, *leaving})[:LOOK_AHEAD]
     day = NEVER
     for day in leaving:
         amount -= part.counts.get(day, 0)
         total -= whole.counts.get(day, 0)
-        if total < least:
+        if total <= 0 or (eases and total < least):
             return value, (day + length if eases else NEVER)
+        # Too little to judge by counts here too: an invoice may bring more before that day.
         if not eases * total <= amount * 10_000 < rises * total:
             return value, day + length
     return value, (day + length if len(leaving) >= LOOK_AHEAD else NEVER)

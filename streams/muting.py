@@ -56,10 +56,8 @@ def _is_to_be_told(transition: str, cause: str) -> bool:
 def _resume(ledger: Ledger, warnings: list[RiskWarning], causes: _Causes, moment: Moment) -> None:
     episodes = ledger.summary.episodes
     ended: dict[str, list[str]] = {}
-    for key in sorted(episodes):
+    for key in sorted([key for key, episode in episodes.items() if episode.muted_by]):
         episode = episodes[key]
-        if not episode.muted_by:
-            continue
         cause = causes.of(key.partition(":")[0])
         if not cause:
             ended.setdefault(episode.muted_by, []).append(key)

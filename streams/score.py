@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tocsin.streams.classes import Classes, classify
 from tocsin.streams.documents import NEVER, Summary
-from tocsin.streams.ledger import SCORE, Ledger
+from tocsin.streams.ledger import ALL, SCORE, Ledger
 from tocsin.streams.measure import Measure, Parameters, Weighed
 from tocsin.streams.severity import Ladder
 from tocsin.streams.texts import NO_TEXT, Text
@@ -219,10 +219,12 @@ class Scorer:
         ):
             return 0 if summary.score is None else _forget(ledger)
         components, points, is_changed = self._components, summary.points, False
+        stirred = ledger.stirred
         if not points:  # the first score, or the first since the policy changed
             points = summary.points = [NOT_JUDGED] * len(components)
             plan = tuple(range(len(components)))
             is_changed = True
+            ledger.stirred = ALL  # a measure may build on its last reading: there was none
         for place in plan:
             given, turn = components[place].count(ledger, as_of)
             if turn < summary.score_on:
@@ -231,6 +233,7 @@ class Scorer:
             if given != points[place]:
                 points[place] = given
                 is_changed = True
+        ledger.stirred = stirred
         return _add_up(ledger, card, points) if is_changed else 0
 
 
