@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 
 from msgspec.structs import replace
 
@@ -11,7 +12,7 @@ from tocsin.streams.disputes import DISPUTE, OPEN_DISPUTE
 from tocsin.streams.documents import NEVER, Case
 from tocsin.streams.keeping import claims
 from tocsin.streams.ledger import Ledger
-from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
+from tocsin.streams.measure import Measure, Parameters, Read, Reading, Unit, Weighed
 from tocsin.streams.plans_agreed import PLAN, arrears_minor
 from tocsin.streams.processes import PROCESSES
 from tocsin.streams.promises import BROKEN, KEPT, LATE, PROMISE
@@ -93,29 +94,22 @@ def _broken_promises(
     return len(days), min(days, default=NEVER - parameters.window_days) + parameters.window_days
 
 
-def _broken_share(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    if not ledger.cases:
-        return None, NEVER
-    judged = list(_judged(ledger, subject, as_of, parameters, _JUDGED))
-    if not judged or len(judged) < parameters.minimum:
-        return None, NEVER
-    broken = sum(case.state != KEPT for _, _, case in judged)
-    return broken * 10_000 // len(judged), min(judged)[0] + parameters.window_days
+def _share_of(part: Callable[[Case], tuple[int, int]]) -> Read:
+    """The share that is missed of the promises of a window; `part` says of one: missed, of what."""
 
+    def read(
+        ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+    ) -> Reading:
+        if not ledger.cases:
+            return None, NEVER
+        judged = list(_judged(ledger, subject, as_of, parameters, _JUDGED))
+        if len(judged) < max(parameters.minimum, 1):
+            return None, NEVER
+        parts = [part(case) for _, _, case in judged]
+        share = sum(missed for missed, _ in parts) * 10_000 // sum(whole for _, whole in parts)
+        return share, min(judged, key=itemgetter(0))[0] + parameters.window_days
 
-def _broken_value(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    if not ledger.cases:
-        return None, NEVER
-    judged = list(_judged(ledger, subject, as_of, parameters, _JUDGED))
-    if not judged or len(judged) < parameters.minimum:
-        return None, NEVER
-    promised = sum(case.amount_minor for _, _, case in judged)
-    missed = promised - sum(case.kept_minor for _, _, case in judged)
-    return missed * 10_000 // promised, min(judged)[0] + parameters.window_days
+    return read
 
 
 def _plan_arrears(
@@ -183,7 +177,7 @@ CASE_MEASURES = (
     Measure(
         "promise_broken_share",  # one less the usual ratio of promises kept, 60 to 80 percent
         Unit.BASIS_POINTS,
-        _broken_share,
+        _share_of(lambda case: (case.state != KEPT, 1)),
         _behind_broken,
         parts.CASES,
         _KEPT_BY,
@@ -194,7 +188,7 @@ CASE_MEASURES = (
     Measure(
         "promise_broken_value",
         Unit.BASIS_POINTS,
-        _broken_value,
+        _share_of(lambda case: (case.amount_minor - case.kept_minor, case.amount_minor)),
         _behind_broken,
         parts.CASES,
         _KEPT_BY,
