@@ -1,9 +1,9 @@
 """Policies that build on another: `extends: default`, and only what differs.
 
 What an extending policy names is merged by name: of rules, components of the score, strategies,
-classes, collection and the words of sources field by field, so that a field is given whole; `null` takes a
-rule or a field away; anything else, such as `overrides`, stands in place of what was there. What is
-published is the whole policy, so that a later default changes nothing that is in force.
+classes, collection and the words of sources field by field, so that a field is given whole; `null`
+takes a rule or a field away; anything else, such as `overrides`, stands in place of what was there.
+What is published is the whole policy, so that a later default changes nothing that is in force.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ EXTENDS = "extends"
 OWN = ("name", "version")
 """What every policy says for itself."""
 
-_DEPTHS = {"rules": 2, "score": 3, "grades": 1, "strategy": 2, "classes": 2, "sources": 2, "collection": 1}
+_DEPTHS = {
+    "rules": 2,
+    "score": 3,
+    "grades": 1,
+    "strategy": 2,
+    "classes": 2,
+    "sources": 2,
+    "collection": 1,
+}
 """How deep mappings are merged by name; below, and elsewhere but for `texts`, they are replaced."""
 
 Note = Callable[[tuple[str, ...], str], None]
