@@ -18,8 +18,8 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require
 from tocsin.agents.wire import convention_of
 
-# A loop that is blocked for so long has hung. The alarm is armed again after 96 % of it, and what is
-# left must be more than the turns of all partitions take, one after the other, on a starved machine.
+# A loop that is blocked for so long has hung. The alarm is armed again after 96 % of it; what is
+# left must be more than the turns of all partitions take, one after the other, on a busy machine.
 BLOCKING_TIMEOUT_S = 600.0
 STOP_TIMEOUT_S = 10.0
 GC_THRESHOLDS = (100_000, 50, 100)
