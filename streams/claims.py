@@ -28,11 +28,11 @@ class Claim(Struct):
 
 
 class Keeping(Struct):
-    """All claims of a ledger; the last payment that was shared out."""
+    """All claims of a ledger, and the payments that were shared out, in their order."""
 
     claims: dict[str, Claim]
     loose: dict[str, list[Claim]]
     """By the letter of their kind: those that lack money and name no invoice."""
     named: dict[str, list[Claim]]
     """By an invoice that they name."""
-    last: Place = (0, 0, "")
+    places: list[Place]

@@ -7,12 +7,13 @@ money of its currency; both from the day on which it was made. Plans take money 
 in the same way, since the instalments in force were agreed: a promise may be about an instalment.
 Money without a document (a ledger folded in aggregate) keeps nothing.
 
-What was taken is an index of the ledger: the next payment is added to it, anything that changes the
-past has it built anew.
+What was taken is an index of the ledger. A payment or promise more shares out anew what came since
+its day; what changes the past otherwise has it built anew.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from tocsin.streams import events
@@ -69,21 +70,20 @@ def claims(ledger: Ledger) -> Iterable[Claim]:
 
 
 def _build(ledger: Ledger) -> Keeping:
-    keeping = Keeping({}, {PROMISE.letter: [], PLAN.letter: []}, {})
+    keeping = Keeping({}, {PROMISE.letter: [], PLAN.letter: []}, {}, [])
     found = [_claim(key, case) for key, case in ledger.cases.items()]
     coming = sorted((one for one in found if one is not None), key=lambda one: one.place)
     coming.reverse()
-    payments = sorted(
+    keeping.places = sorted(
         (funds.valued_on, funds.occurred_at, key)
         for key, funds in ledger.funds.items()
         if key[0] == "p" and not funds.is_reversed
     )
-    for place in payments:
+    for place in keeping.places:
         while coming and coming[-1].since <= place[0]:
             _admit(keeping, coming.pop())
         if keeping.claims:
             _share_out(keeping, place[2], ledger.funds[place[2]])
-        keeping.last = place
     while coming:
         _admit(keeping, coming.pop())
     return keeping
@@ -125,10 +125,10 @@ def _is_noted(ledger: Ledger, keeping: Keeping, event: events.CustomerEvent, tod
 def _is_admitted(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> bool:
     case = ledger.cases.get(key)
     claim = None if case is None else _claim(key, case)
-    if claim is None or key in keeping.claims or claim.since <= keeping.last[0]:
+    if claim is None or key in keeping.claims:
         return False
     _admit(keeping, claim)
-    _judge(ledger, [claim], today)
+    _judge(ledger, [claim, *_share_again(ledger, keeping, claim.since)], today)
     return True
 
 
@@ -140,12 +140,36 @@ def _is_shared_out(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> 
     touched = _named_in(keeping, funds)
     if key[0] == "p":
         place = (funds.valued_on, funds.occurred_at, key)
-        if place < keeping.last:
-            return False
-        touched += _share_out(keeping, key, funds)
-        keeping.last = place
+        insort(keeping.places, place)
+        if place == keeping.places[-1]:
+            touched += _share_out(keeping, key, funds)
+        else:
+            touched += _share_again(ledger, keeping, place[0])
     _judge(ledger, {claim.key: claim for claim in touched}.values(), today)
     return True
+
+
+def _share_again(ledger: Ledger, keeping: Keeping, day: int) -> list[Claim]:
+    """Share out anew all payments since a day; returns who had or has got something of them."""
+    first = bisect_left(keeping.places, (day,))
+    if first == len(keeping.places):
+        return []
+    touched = []
+    for claim in keeping.claims.values():
+        taken = claim.taken
+        if taken and taken[-1][0] >= day:
+            touched.append(claim)
+            while taken and taken[-1][0] >= day:
+                claim.left_minor += taken.pop()[1]
+    for letter in keeping.loose:
+        keeping.loose[letter] = [
+            claim
+            for claim in keeping.claims.values()
+            if claim.key[0] == letter and claim.left_minor and not claim.case.invoice_ids
+        ]
+    for _, _, key in keeping.places[first:]:
+        touched += _share_out(keeping, key, ledger.funds[key])
+    return touched
 
 
 def _named_in(keeping: Keeping, funds: Funds) -> list[Claim]:
