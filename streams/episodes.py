@@ -176,7 +176,7 @@ def _warn(
             for condition, _, inner, found in conditions
             if found is not None
         ),
-        "exposure": format_minor(*_exposure(ledger, subject, moment.policy)),
+        "exposure": _exposure_told(ledger, subject, moment.policy),
         "count": str(proof.count),
         "items": ", ".join(evidence.id for evidence in proof.evidence),
         "severity": SEVERITY_NAMES[severity],
@@ -224,6 +224,16 @@ def _exposure(ledger: Ledger, subject: str, policy: Policy) -> tuple[int, str]:
     currency = subject or policy.reporting_currency
     account = ledger.summary.accounts.get(currency)
     return (0 if account is None else account.exposure_minor), currency
+
+
+def _exposure_told(ledger: Ledger, subject: str, policy: Policy) -> str:
+    """The exposure in words: in the subject's currency, else in every one that is owed in."""
+    if not subject:
+        accounts = sorted(ledger.summary.accounts.items())
+        found = [(one.exposure_minor, name) for name, one in accounts if one.exposure_minor]
+        if found:
+            return ", ".join(format_minor(*owed) for owed in found)
+    return format_minor(*_exposure(ledger, subject, policy))
 
 
 def compose(

@@ -49,6 +49,15 @@ def test_a_warning_says_value_threshold_action_and_what_ends_it_in_both_language
     assert warning.action_zh
 
 
+def test_exposure_is_told_in_every_currency_where_a_rule_has_none_of_its_own() -> None:
+    book = Book()
+    book.add("2025-01-10 invoice A 400.00 EUR due 2025-12-31")
+    book.add("2025-01-10 invoice B 30,000 USD due 2025-12-31")
+    book.add("2025-12-31 close")
+    warning = next(w for w in book.add("2026-03-01 close") if w.rule == "occasional-buyer")
+    assert "exposure 400.00 EUR, 30,000.00 USD" in warning.text_en
+
+
 def test_what_a_warning_says_would_end_it_does_end_it() -> None:
     book = Book()
     book.add(INVOICE, "2025-02-16 close")
