@@ -13,6 +13,5 @@ from tocsin.streams.promises import PROMISE
 from tocsin.streams.retirement import RETIREMENT
 
 PROCESSES: Final[dict[str, Machine]] = {
-    machine.name: machine
-    for machine in (PROMISE, PLAN, DISPUTE, COLLECTION, CREDIT, RETIREMENT)
+    machine.name: machine for machine in (PROMISE, PLAN, DISPUTE, COLLECTION, CREDIT, RETIREMENT)
 }
