@@ -1,5 +1,11 @@
--- How well money comes in, by segment; nobody's own customers are known, so not by owner, but
--- promises name who took them down. Amounts are minor units, shares basis points.
+-- How well money comes in, by segment and owner: who is answerable for the customer, as its data
+-- say. Amounts are minor units, shares basis points.
+
+ALTER TABLE customers
+    ADD COLUMN IF NOT EXISTS `owner` LowCardinality(Nullable(String));
+
+ALTER TABLE standings
+    ADD COLUMN IF NOT EXISTS `owner` LowCardinality(Nullable(String));
 
 -- Promises, plans, credit decisions, retirements as the worker judges them: a mirror of the ledgers
 -- changelog like `standings`, not history. A promise that is long over is forgotten there and here.
@@ -33,6 +39,7 @@ COMMENT 'Current state of each promise, plan, credit decision and retirement.';
 CREATE OR REPLACE VIEW v_promise_ratio AS
 SELECT
     ifNull(toString(s.segment), '') AS segment,
+    ifNull(toString(s.owner), '') AS owner,
     c.author AS author,
     c.currency AS currency,
     countIf(c.state = 'KEPT') AS kept,
@@ -48,15 +55,16 @@ SELECT
         NULL
     ) AS kept_value_basis_points
 FROM (SELECT * FROM cases FINAL WHERE process = 'promise') AS c
-LEFT JOIN (SELECT customer_id, segment FROM standings FINAL) AS s
+LEFT JOIN (SELECT customer_id, segment, owner FROM standings FINAL) AS s
     ON s.customer_id = c.customer_id
-GROUP BY segment, author, currency;
+GROUP BY segment, owner, author, currency;
 
 -- Of what fell due in a month, less what was credited: the share that has been paid by now. What was
 -- written off is not recovered. A month that is not over counts as far as it has come.
 CREATE OR REPLACE VIEW v_recovery_rate AS
 SELECT
     ifNull(toString(s.segment), '') AS segment,
+    ifNull(toString(s.owner), '') AS owner,
     f.currency AS currency,
     f.month AS month,
     sum(f.billed) AS billed_minor,
@@ -98,10 +106,10 @@ FROM
     FROM v_due
 ) AS f
 CROSS JOIN (SELECT max(business_date) AS business_date FROM journal) AS latest
-LEFT JOIN (SELECT customer_id, segment FROM standings FINAL) AS s
+LEFT JOIN (SELECT customer_id, segment, owner FROM standings FINAL) AS s
     ON s.customer_id = f.customer_id
 WHERE f.day < latest.business_date
-GROUP BY segment, currency, month;
+GROUP BY segment, owner, currency, month;
 
 -- Collection effectiveness: (owed at first + sales - owed at last) / (owed at first + sales - not
 -- past due at last), over so many days up to the latest business date. Money not applied yet is taken
@@ -109,6 +117,7 @@ GROUP BY segment, currency, month;
 CREATE OR REPLACE VIEW v_cei_over AS
 SELECT
     segment,
+    owner,
     currency,
     sum(begun) AS begin_minor,
     sum(sold) AS total_sales_minor,
@@ -129,6 +138,7 @@ FROM
 (
     SELECT
         ifNull(toString(s.segment), '') AS segment,
+        ifNull(toString(s.owner), '') AS owner,
         m.currency AS currency,
         if(m.day <= latest.business_date - {days:UInt32}, m.change, 0) AS begun,
         if(m.day > latest.business_date - {days:UInt32}, m.sales, 0) AS sold,
@@ -155,11 +165,11 @@ FROM
             `accounts.currency` AS account_currency, `accounts.unapplied_minor` AS unapplied_minor
     ) AS m
     CROSS JOIN (SELECT max(business_date) AS business_date FROM journal) AS latest
-    LEFT JOIN (SELECT customer_id, segment FROM standings FINAL) AS s
+    LEFT JOIN (SELECT customer_id, segment, owner FROM standings FINAL) AS s
         ON s.customer_id = m.customer_id
     WHERE m.day <= latest.business_date
 )
-GROUP BY segment, currency;
+GROUP BY segment, owner, currency;
 
 -- The same over the last 90 days.
 CREATE OR REPLACE VIEW v_cei AS SELECT * FROM v_cei_over(days=90);
@@ -169,6 +179,7 @@ CREATE OR REPLACE VIEW v_cei AS SELECT * FROM v_cei_over(days=90);
 CREATE OR REPLACE VIEW v_time_to_cure AS
 SELECT
     ifNull(toString(s.segment), '') AS segment,
+    ifNull(toString(s.owner), '') AS owner,
     e.rule AS rule,
     countIf(e.is_over) AS cured,
     if(cured > 0, quantileExactIf(0.5)(e.days, e.is_over), NULL) AS median_days,
@@ -190,6 +201,6 @@ FROM
     WHERE episode_id != '' AND customer_id != ''
     GROUP BY customer_id, rule, episode_id
 ) AS e
-LEFT JOIN (SELECT customer_id, segment FROM standings FINAL) AS s
+LEFT JOIN (SELECT customer_id, segment, owner FROM standings FINAL) AS s
     ON s.customer_id = e.customer_id
-GROUP BY segment, rule;
+GROUP BY segment, owner, rule;

@@ -52,6 +52,7 @@ CREATE OR REPLACE VIEW v_next_actions AS
 SELECT
     s.customer_id AS customer_id,
     s.segment AS segment,
+    s.owner AS owner,
     s.past_due_since AS past_due_since,
     s.step AS step,
     s.step_due_on AS due_on,
@@ -85,6 +86,7 @@ SELECT
     s.customer_id AS customer_id,
     c.name AS name,
     s.segment AS segment,
+    s.owner AS owner,
     s.country AS country,
     d.limit_minor AS credit_limit_minor,
     d.limit_currency AS credit_limit_currency,

@@ -182,6 +182,7 @@ def _profile(standing: Mapping[str, Any]) -> list[tuple[str, str]]:
         paid = f"{amount} on {instant(standing['last_payment_at'])[:10]}"
     return [
         ("segment", standing["segment"] or "-"),
+        ("owner", standing["owner"] or "-"),
         ("country", standing["country"] or "-"),
         ("terms", "-" if terms is None else f"{terms} days"),
         ("limit", "none set" if limit is None else money(limit, standing["credit_limit_currency"])),

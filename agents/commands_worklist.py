@@ -52,9 +52,12 @@ REASONS = {OVER_BUDGET: "beyond the budget", NOT_YET: "not due yet"}
     type=click.IntRange(min=0),
     help="How many customers at most.",
 )
+@click.option("--owner", help="Only customers of this owner, as their data say.")
 @language_option
 @connected
-def worklist(settings: Settings, terminal: Terminal, *, budget: int, language: Language) -> None:
+def worklist(
+    settings: Settings, terminal: Terminal, *, budget: int, owner: str | None, language: Language
+) -> None:
     """Whom to deal with next: the step of the collection ladder, or what the gravest warning says.
 
     Ranked by money at stake times severity; amounts of several currencies are compared as multiples
@@ -67,6 +70,9 @@ def worklist(settings: Settings, terminal: Terminal, *, budget: int, language: L
         if as_of is None:
             raise ConfigurationError("nothing was decided yet", mend="load some events first")
         candidates = candidates_of(lookup, policy, as_of)
+        if owner is not None:
+            own = lookup.owned_by(owner)
+            candidates = [one for one in candidates if one.customer_id in own]
         floors = {} if policy.collection is None else policy.collection.floor_minor
         found = arrange(candidates, as_of, budget, floors, policy.reporting_currency)
         names = lookup.names({one.customer_id for one in found.shown})

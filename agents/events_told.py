@@ -76,6 +76,8 @@ def _profile(event: events.CustomerUpdated) -> str:
         parts.append(event.size.lower())
     if event.group_id:
         parts.append(f"of group {event.group_id}")
+    if event.owner:
+        parts.append(f"looked after by {event.owner}")
     return ", ".join(parts)
 
 

@@ -175,6 +175,7 @@ class Portfolio:
                 size=customer.size,
                 group_id=customer.group_id,
                 prepayment_basis_points=customer.prepayment_basis_points or None,
+                owner=customer.owner,
             ),
             self._random,
         )

@@ -62,6 +62,7 @@ _CODES: Final = frozenset(
         "money_decision",
         "muted_by",
         "outcome",
+        "owner",
         "phase",
         "policy_name",
         "previous_severity",

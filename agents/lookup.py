@@ -146,6 +146,14 @@ class Lookup:
         rows = self._client.rows(sql.NAMES, {"ids": sorted(set(customer_ids))})
         return {customer_id: name for customer_id, name in rows if name}
 
+    def owned_by(self, owner: str) -> frozenset[str]:
+        """Customers of an owner. Raises ConfigurationError if nobody is answerable by that name."""
+        owned = dict(self._client.rows(sql.OWNED))
+        if owner not in owned:
+            known = ", ".join(owned) or "`owner` in the customers' data"
+            raise ConfigurationError(f"no customer has the owner {owner!r}", mend=f"use {known}")
+        return frozenset(owned[owner])
+
     def reporting_currency(self) -> str | None:
         """The currency that the policy published last reports in."""
         rows = self._client.rows(sql.REPORTING_CURRENCY)

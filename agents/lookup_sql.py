@@ -45,6 +45,13 @@ WHERE is_decoded AND event_type = 'CustomerUpdated' AND customer_id IN {ids:Arra
 GROUP BY customer_id
 """
 
+OWNED: Final = """
+SELECT toString(assumeNotNull(owner)), groupArray(customer_id) FROM standings FINAL
+WHERE isNotNull(owner)
+GROUP BY owner
+ORDER BY owner
+"""
+
 REPORTING_CURRENCY: Final = """
 SELECT JSONExtractString(document, 'reporting_currency') FROM policies
 WHERE is_decoded ORDER BY effective_from DESC, offset DESC LIMIT 1
@@ -140,7 +147,7 @@ LIMIT {limit:UInt32}
 
 STANDING: Final = """
 SELECT
-    customer_id, name, segment, country, credit_limit_minor, credit_limit_currency,
+    customer_id, name, segment, owner, country, credit_limit_minor, credit_limit_currency,
     payment_terms_days, currencies, open_minor, unapplied_minor, exposure_minor, past_due_minor,
     toInt32(oldest_due_date) AS oldest_due_date, toInt32(as_of) AS as_of,
     toUnixTimestamp64Milli(last_payment_at) AS last_payment_at, last_payment_minor,

@@ -26,6 +26,7 @@ GIANTS = 0.05  # of customers, the largest
 CHANGES_MUCH = 10
 
 SIZES = (("KEY", 0.01), ("LARGE", 0.10), ("MEDIUM", 0.40), ("SMALL", 1.0))
+OWNERS = ("team-north", "team-south", "team-east", "team-west")
 COUNTRIES = ("CN", "DE", "FR", "NL", "GB", "IT", "PL", "US", "JP", "SG")
 _FIRST = ("Amber", "Birch", "Cedar", "Delta", "Ember", "Falcon", "Granite", "Harbour", "Ivory",
           "Juniper", "Lantern", "Meridian", "Northern", "Orchid", "Pioneer", "Quartz", "River",
@@ -114,6 +115,7 @@ class Customer:
     run: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
     size: str | None = None
     group_id: str | None = None
+    owner: str | None = None
     prepayment_basis_points: int = 0
     margin_percent: float | None = None  # what is left of its invoices; None: not told
     repriced_on: int | None = None  # the day from which it is sold to at the usual margin
@@ -286,6 +288,7 @@ def _draw(
         change=max(change, joins),
         regime_delay_days=random.choice(regime.delays_days) if regime else 0,
         done=calendar.activity_before(joins),
+        owner=OWNERS[number % len(OWNERS)],
     )
     customer.limit_minor = _draw_limit(customer, assumptions, random)
     return customer

@@ -150,6 +150,7 @@ def _customer(event: events.CustomerUpdated, timestamp: int) -> Refusal | None:
         or check_reference("segment", event.segment)
         or check_reference("country", event.country)
         or check_reference("group_id", event.group_id)
+        or check_reference("owner", event.owner)
         or check_occurred(event.occurred_at, timestamp)
     )
 

@@ -240,6 +240,7 @@ class Profile(Struct, array_like=True, gc=False):
     size: str | None = None
     group_id: str | None = None
     prepayment_basis_points: int | None = None
+    owner: str | None = None
 
 
 class Episode(Struct, array_like=True, gc=False):

@@ -105,6 +105,7 @@ class CustomerUpdated(Struct, frozen=True, gc=False):
     """What is known of a customer from `occurred_at` (the data's valid-from) on; replaces the last.
 
     `credit_limit_minor` None means that no limit was set, which is not the same as 0: no credit.
+    `owner` is who is answerable for the customer on our side.
     """
 
     customer_id: str
@@ -118,6 +119,7 @@ class CustomerUpdated(Struct, frozen=True, gc=False):
     size: str | None = None
     group_id: str | None = None
     prepayment_basis_points: int | None = None
+    owner: str | None = None
     recorded_at: int | None = None
 
 

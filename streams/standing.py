@@ -40,6 +40,7 @@ def _update(ledger: Ledger, event: events.CustomerUpdated, offset: int, today: T
         event.size,
         event.group_id,
         event.prepayment_basis_points,
+        event.owner,
     )
     known = ledger.summary.profile
     if profile == known or profile.occurred_at < known.occurred_at:

@@ -280,6 +280,22 @@ def test_the_worklist_shows_as_many_as_wanted_and_loses_nobody(desk: Desk, tocsi
     assert run_command(["worklist", "--lang", "zh"]) == Exit.OK
 
 
+def test_the_worklist_of_an_owner_has_all_of_its_customers_and_no_others(
+    desk: Desk, tocsin: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owners = {name: one.summary.profile.owner for name, one in ledgers_of(desk).items()}
+
+    everybody, own = tocsin("worklist"), tocsin("worklist", "--owner", "team-north")
+
+    of_all, of_owner = (
+        {entry["customer_id"] for entry in (*found["shown"], *found["left"])}
+        for found in (everybody, own)
+    )
+    assert of_owner == {name for name in of_all if owners[name] == "team-north"} != set()
+    assert run_command(["worklist", "--owner", "nobody"]) == Exit.CONFIGURATION
+    assert "use team-east, team-north" in capsys.readouterr().err
+
+
 def test_credit_decisions_show_in_the_credit_file_with_author_and_reason(
     desk: Desk, tocsin: Run
 ) -> None:

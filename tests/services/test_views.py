@@ -427,9 +427,10 @@ def test_a_months_billing_is_at_risk_as_far_as_it_is_unpaid_90_days_after_it_fel
     ]
 
 
-def owing(segment: str, open_minor: int = 0, **more: Any) -> Summary:
+def owing(segment: str, open_minor: int = 0, owner: str | None = None, **more: Any) -> Summary:
     return Summary(
-        profile=Profile(segment=segment), accounts={"EUR": Account(open_minor=open_minor, **more)}
+        profile=Profile(segment=segment, owner=owner),
+        accounts={"EUR": Account(open_minor=open_minor, **more)},
     )
 
 
@@ -440,26 +441,26 @@ def test_collection_effectiveness_counts_what_could_be_collected(history: Histor
     )
     history.facts(PAYMENTS, payment("P1", "2025-06-30", 180_00))
     due = {day("2025-06-29"): Due(45_00, 1), day("2025-06-30"): Due(80_00, 1)}
-    history.standing("C1", owing("SME", 125_00, unapplied_minor=5_00, due=due))
+    history.standing("C1", owing("SME", 125_00, "Li", unapplied_minor=5_00, due=due))
     history.standing("C2", owing("KEY"))
     history.facts(INVOICES, invoice("I9", "2025-06-30", 7_00, customer_id="C2"))
     history.standing("C2", owing("KEY", 7_00, due={day("2025-06-30"): Due(7_00, 1)}))
 
     found = history.rows(
-        "SELECT segment, begin_minor, total_sales_minor, end_minor, end_current_minor, "
+        "SELECT segment, owner, begin_minor, total_sales_minor, end_minor, end_current_minor, "
         "cei_basis_points FROM v_cei ORDER BY segment"
     )
 
     assert found == [
-        ("KEY", 0, 7_00, 7_00, 7_00, None),
-        ("SME", 100_00, 200_00, 120_00, 80_00, 8182),
+        ("KEY", "", 0, 7_00, 7_00, 7_00, None),
+        ("SME", "Li", 100_00, 200_00, 120_00, 80_00, 8182),
     ]
 
 
 def test_promises_are_kept_by_count_and_by_value_of_those_whose_day_has_passed(
     history: History,
 ) -> None:
-    history.standing("C1", owing("SME"))
+    history.standing("C1", owing("SME", owner="Zhou"))
     promise = Case("KEPT", amount_minor=100, currency="EUR", kept_minor=100, author="Li")
     for number in ("1", "2"):
         history.case("C1", f"q{number}", promise)
@@ -476,8 +477,8 @@ def test_promises_are_kept_by_count_and_by_value_of_those_whose_day_has_passed(
     found = history.rows("SELECT * FROM v_promise_ratio ORDER BY author")
 
     assert found == [
-        ("SME", "Li", "EUR", 3, 1, 1, 400, 360, 7500, 9000),
-        ("", "Wu", "EUR", 0, 0, 1, 0, 0, None, None),
+        ("SME", "Zhou", "Li", "EUR", 3, 1, 1, 400, 360, 7500, 9000),
+        ("", "", "Wu", "EUR", 0, 0, 1, 0, 0, None, None),
     ]
 
 
@@ -558,8 +559,8 @@ def test_the_time_to_cure_goes_from_the_first_warning_to_the_end(history: Histor
     found = history.rows("SELECT * FROM v_time_to_cure ORDER BY rule")
 
     assert found == [
-        ("SME", "other", 0, None, None, 1, 5),
-        ("SME", "overdue-amount", 2, 10, 10, 1, 10),
+        ("SME", "", "other", 0, None, None, 1, 5),
+        ("SME", "", "overdue-amount", 2, 10, 10, 1, 10),
     ]
 
 
