@@ -222,6 +222,7 @@ MAPPING = [
                     size="size?",
                     group_id="group?",
                     prepayment_basis_points="prepaid?",
+                    owner="account_manager?",
                     recorded_at="known?",
                 ),
             }
@@ -289,6 +290,7 @@ def foreign(event: events.Event) -> tuple[str, str, bytes]:
                 "size": event.size,
                 "group": event.group_id,
                 "prepaid": event.prepayment_basis_points,
+                "account_manager": event.owner,
             }
             return "master-data", event.segment or "", msgspec.json.encode(line)
     name = type(event).__name__
@@ -439,13 +441,16 @@ def direct(
 
 
 def with_the_rarest(facts: list[Fact]) -> list[Fact]:
-    """The facts, and before the last what small portfolios lack: ends of silences, verdicts."""
+    """The facts, and before the last what small portfolios lack: verdicts, ends, decisions."""
     *others, last = facts
     at = last.instant
     customer: str = others[0].event.customer_id  # type: ignore[union-attr]  # no control event
     more: list[events.CustomerEvent] = [
         events.SilenceEnded(customer, "none", at, "ann", "a slip"),
         events.VerdictGiven(customer, "none", at, "FALSE_ALARM", "ann", "a slip"),
+        events.PlanEnded(customer, "none", at, "CANCELLED", "ann", "a slip"),
+        events.CreditDecided(customer, "V1", at, "HOLD", "ann", "arrears"),
+        events.RetirementAdvanced(customer, "R1", at, "PROPOSED", "SELLER", "ann", "bad grade"),
     ]
     return [*others, *(Fact(at, ENGAGEMENTS.topic_id, event) for event in more), last]
 
