@@ -212,7 +212,8 @@ def test_an_inhibited_rule_is_told_when_it_began_before_its_inhibitor() -> None:
     patch = "rules: {overdue-amount: {inhibited_by: overdue-age}}"
     book = Book(patched(default_document(), patch))
     book.add(INVOICE, "2025-02-25 close")
-    assert [(w.rule, w.muted_by) for w in book.warnings] == [
+    overdue = [w for w in book.warnings if w.rule.startswith("overdue-")]
+    assert [(w.rule, w.muted_by) for w in overdue] == [
         ("overdue-amount", None),
         ("overdue-age", None),
     ]
