@@ -23,6 +23,8 @@ END_OFFSETS_AGE_MAX_S = 0.02
 FETCH_WAIT_S = 0.2
 BUFFER_CHUNKS = 2  # how many chunks' worth of records are buffered per source
 CHUNKS_OUTSTANDING_MAX = 2
+PACE_S = 0.015  # between chunks of few records: each takes a fetch, a look at the ends, a commit
+BACKLOG_SHARE = 4  # of a chunk's worth of records: fewer wait until the chunk before is committed
 
 
 class Fetched(NamedTuple):
@@ -85,6 +87,7 @@ class Feed:
         self._arrived_at: dict[Source, float] = {}
         self._reseeks: dict[Source, int] = {}
         self._taken = 0
+        self._taken_at = -1.0
         self._stale: dict[Source, int] = {}  # number of the last chunk taken before the hold
         self._fetch: asyncio.Task[Fetched] | None = None
         self._wake = asyncio.Event()
@@ -161,6 +164,9 @@ class Feed:
 
     async def next(self, timeout_s: float) -> list[Chunk]:
         """Chunks that may be processed now; empty if none came within about `timeout_s`."""
+        pause = self._taken_at + PACE_S - monotonic()
+        if pause > 0 and not any(map(self._has_backlog, self._groups.values())):
+            await asyncio.sleep(pause)
         await self._keep_fetching()
         chunks = await self._take()
         if not chunks:
@@ -182,7 +188,9 @@ class Feed:
         chunks: list[Chunk] = []
         generation = self.generation
         for number, group in list(self._groups.items()):
-            if group.outstanding >= CHUNKS_OUTSTANDING_MAX or not group.merger.has_records():
+            # A commit costs the same for one record as for many, and they would stand in its way.
+            is_waiting = group.outstanding > 0 and not self._has_backlog(group)
+            if group.outstanding >= CHUNKS_OUTSTANDING_MAX or is_waiting or not group.merger:
                 continue
             await self._confirm_ends()
             if generation != self.generation or number not in self._groups:
@@ -191,9 +199,13 @@ class Feed:
             if merged is not None:
                 group.outstanding += 1
                 self._taken += 1
+                self._taken_at = monotonic()
                 records, passed_idle = merged
                 chunks.append(Chunk(number, records, passed_idle, generation, self._taken))
         return chunks
+
+    def _has_backlog(self, group: _Group) -> bool:
+        return len(group.merger) > self._limit // BACKLOG_SHARE
 
     async def _confirm_ends(self) -> None:
         """Make the known ends young enough, if any source might count as caught up by them.

@@ -122,9 +122,9 @@ class Merger:
             if rank not in self._held and len(self._queues[rank].records) < below
         ]
 
-    def has_records(self) -> bool:
-        """Whether anything is buffered."""
-        return any(queue.records for queue in self._queues)
+    def __len__(self) -> int:
+        """How many records are buffered."""
+        return sum(len(queue.records) for queue in self._queues)
 
     def take(self, is_caught_up: Callable[[Source], bool], limit: int) -> Merged | None:
         """Fix the next chunk of at most `limit` records, or None if nothing may be taken yet."""

@@ -318,6 +318,11 @@ async def chunks_of(feed: Feed, turns: int = 5) -> list[Chunk]:
     return [chunk for _ in range(turns) for chunk in await feed.next(0.001)]
 
 
+def commit(feed: Feed, chunks: list[Chunk]) -> None:
+    for chunk in chunks:
+        feed.committed(chunk)
+
+
 async def test_end_offsets_are_asked_for_once_for_all_groups_and_again_after_an_arrival(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -325,6 +330,7 @@ async def test_end_offsets_are_asked_for_once_for_all_groups_and_again_after_an_
     feed = await assigned(told, clock, monkeypatch)
 
     first = await chunks_of(feed)
+    commit(feed, first)
     asked_for_all = told.asked
     clock.now_s += END_OFFSETS_AGE_MAX_S / 2
     told._records = {GROUPS[0][1]: [Record("invoices", 0, 1, 2)]}
@@ -345,6 +351,7 @@ async def test_a_source_that_is_caught_up_is_waited_for_as_long_as_was_set(
     feed = await assigned(told, clock, monkeypatch, merge_idle_s=0.5)
 
     at_once = await chunks_of(feed)
+    commit(feed, at_once)
     clock.now_s += 0.6
     later = await chunks_of(feed)
     await feed.revoke()
@@ -366,6 +373,28 @@ async def test_no_more_than_two_chunks_of_a_group_are_out_at_a_time(
 
     assert [len(chunk.records) for chunk in out] == [CHUNK_RECORDS, CHUNK_RECORDS]
     assert [chunk.records[0].offset for chunk in more] == [8]
+
+
+async def test_few_records_wait_for_the_commit_before_them_and_a_backlog_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, clock = GROUPS[0][1], Clock()
+    told = Told({source: [1]})
+    feed = await assigned(told, clock, monkeypatch)
+    first = await chunks_of(feed)
+
+    told._records = {source: [Record("invoices", 0, 1, 2)]}
+    told.ends[source] = 2
+    few = await chunks_of(feed)
+    told._records = {source: [Record("invoices", 0, offset, 2) for offset in (2, 3)]}
+    told.ends[source] = 4
+    many = await chunks_of(feed)
+    commit(feed, first)
+    await feed.revoke()
+
+    assert [len(chunk.records) for chunk in first] == [1]
+    assert few == []
+    assert [record.offset for chunk in many for record in chunk.records] == [1, 2, 3]
 
 
 async def test_a_chunk_of_an_older_generation_makes_no_room(
