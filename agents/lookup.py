@@ -148,11 +148,12 @@ class Lookup:
 
     def owned_by(self, owner: str) -> frozenset[str]:
         """Customers of an owner. Raises ConfigurationError if nobody is answerable by that name."""
-        owned = dict(self._client.rows(sql.OWNED))
-        if owner not in owned:
-            known = ", ".join(owned) or "`owner` in the customers' data"
+        owned = frozenset(name for (name,) in self._client.rows(sql.OWNED, {"owner": owner}))
+        if not owned:
+            owners = ", ".join(name for (name,) in self._client.rows(sql.OWNERS))
+            known = owners or "`owner` in the customers' data"
             raise ConfigurationError(f"no customer has the owner {owner!r}", mend=f"use {known}")
-        return frozenset(owned[owner])
+        return owned
 
     def reporting_currency(self) -> str | None:
         """The currency that the policy published last reports in."""

@@ -46,10 +46,13 @@ GROUP BY customer_id
 """
 
 OWNED: Final = """
-SELECT toString(assumeNotNull(owner)), groupArray(customer_id) FROM standings FINAL
+SELECT customer_id FROM standings FINAL WHERE owner = {owner:String}
+"""
+
+OWNERS: Final = """
+SELECT DISTINCT toString(assumeNotNull(owner)) AS name FROM standings FINAL
 WHERE isNotNull(owner)
-GROUP BY owner
-ORDER BY owner
+ORDER BY name
 """
 
 REPORTING_CURRENCY: Final = """

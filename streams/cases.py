@@ -8,7 +8,7 @@ would have ended in time, and one that comes before the case's beginning waits f
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.documents import Case, CaseStep
@@ -66,16 +66,22 @@ def note_step(
 
 def replay(machine: Machine, case: Case, today: Today) -> None:
     """Find a case's state, when it opened, since when it is in that state, and when it closed."""
-    state, since, opened_on = BEFORE, 0, 0
-    for taken in case.steps:
-        reached = step(machine, state, taken.trigger)
-        if reached is not None:
-            since = today.day_of(taken.at)
-            opened_on = opened_on or since
-            state = reached
-    case.state, case.since, case.opened_on = state, since, opened_on
+    ways = list(passed(machine, case))
+    state = ways[-1][1] if ways else BEFORE
+    days = [today.day_of(taken.at) for taken, _ in ways] or [0]
+    case.state, case.since, case.opened_on = state, days[-1], days[0]
     # What has not begun is forgotten in time as well.
-    case.closed_on = since if state in machine.final else 0 if state else today.date
+    case.closed_on = days[-1] if state in machine.final else 0 if state else today.date
+
+
+def passed(machine: Machine, case: Case) -> Iterator[tuple[CaseStep, str]]:
+    """The states that a case has passed through, each with the step that led there."""
+    state = BEFORE
+    for taken in case.steps:
+        after = step(machine, state, taken.trigger)
+        if after is not None:
+            state = after
+            yield taken, state
 
 
 def reached(

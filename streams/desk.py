@@ -85,7 +85,6 @@ class Desk:
         self.touched_policies: list[str] = []
         self._calendar = calendar(convention)
         self._sources = Completeness(convention, self._calendar, state)
-        self._counters = state.counters
         self._budget = BUDGET_DEFAULT
         self._today = Today(
             state.business_date,
@@ -149,12 +148,7 @@ class Desk:
             outcome = self._fold(topic_id, partition, offset, timestamp, event)  # type: ignore[arg-type]  # no control event is left
         if outcome is not None:
             return self._refuse(topic_id, offset, outcome)
-        counter = self._counters.get(topic_id)
-        if counter is None:
-            holds.count_record(self.state, topic_id, offset)
-        else:
-            counter.seen += 1
-            counter.next_offset = offset + 1
+        holds.count_record(self.state, topic_id, offset)
         if self._suspended:
             self._resume(topic_id)
             # The record itself is done: what the budget leaves of the sweep goes on with the next.

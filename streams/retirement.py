@@ -13,12 +13,12 @@ from itertools import pairwise
 from typing import Any, Final
 
 from tocsin.streams import events
-from tocsin.streams.cases import ADVANCED, note_step
+from tocsin.streams.cases import ADVANCED, note_step, passed
 from tocsin.streams.checks import Refusal
 from tocsin.streams.documents import Case, CaseStep, Dispute
 from tocsin.streams.folding import UNCHANGED, Today
 from tocsin.streams.ledger import Ledger
-from tocsin.streams.machines import BEFORE, Machine, Words, step
+from tocsin.streams.machines import BEFORE, Machine, Words
 
 COMPLETED, BLOCKED, BY_CUSTOMER = "COMPLETED", "BLOCKED", "CUSTOMER"
 _ON_REQUEST = {"NOTICE_GIVEN": "NOTICE_ON_REQUEST", "SETTLED": "SETTLED_ON_REQUEST"}
@@ -141,12 +141,8 @@ def _was_taken(case: Case | None, at: int, trigger: str) -> bool:
 
 def _traded_until(case: Case, today: Today) -> int:
     """The last day of ordinary trade: that of the notice; 0 while trade goes on."""
-    state, until = BEFORE, 0
-    for taken in case.steps:
-        reached = step(RETIREMENT, state, taken.trigger)
-        if reached is None:
-            continue
-        state = reached
+    until = 0
+    for taken, state in passed(RETIREMENT, case):
         if STAGES.get(state, 0) < NOTICE_STAGE:
             until = 0
         elif not until:
