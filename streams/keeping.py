@@ -48,16 +48,16 @@ def keep_up(ledger: Ledger, today: Today) -> int:
 
 def next_lapse(ledger: Ledger, today: int) -> int:
     """The next day on which a promise or an instalment is past its day."""
-    found = NEVER
+    last = NEVER
     for key, case in ledger.cases.items():
         if key[0] == PROMISE.letter:
-            days = [case.due_on]
+            if today <= case.due_on < last:
+                last = case.due_on
         elif key[0] == PLAN.letter:
-            days = [part.due_date for part in case.parts]
-        else:
-            continue
-        found = min(found, *(day + 1 for day in days if today <= day < NEVER), NEVER)
-    return found
+            for part in case.parts:
+                if today <= part.due_date < last:
+                    last = part.due_date
+    return last + 1 if last < NEVER else NEVER
 
 
 def claims(ledger: Ledger) -> Iterable[Claim]:
@@ -173,18 +173,24 @@ def _share_again(ledger: Ledger, keeping: Keeping, day: int) -> list[Claim]:
 
 
 def _named_in(keeping: Keeping, funds: Funds) -> list[Claim]:
-    found = [claim for name in funds.applied or () for claim in keeping.named.get(name, ())]
+    applied, named = funds.applied, keeping.named
+    if not applied or named.keys().isdisjoint(applied):
+        return []
+    found = [claim for name in applied for claim in named.get(name, ())]
     return list({claim.key: claim for claim in found}.values())
 
 
 def _share_out(keeping: Keeping, key: str, funds: Funds) -> list[Claim]:
     """Let those claim a payment who may, in their order; returns who got something."""
-    got = []
+    got: list[Claim] = []
+    named = _named_in(keeping, funds)
     for letter, loose in keeping.loose.items():
+        if not named and not loose:  # nearly all money: nobody waits for it
+            continue
         left, day = funds.amount_minor, funds.valued_on
         entitled = [
             (day > claim.until, not claim.case.invoice_ids, claim.place, claim)
-            for claim in [*_named_in(keeping, funds), *loose]
+            for claim in [*named, *loose]
             if claim.key[0] == letter
             and claim.left_minor
             and claim.since <= day
