@@ -15,21 +15,21 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
-    AuthenticationFailedError,
-    AuthenticationMethodNotSupported,
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     KafkaConnectionError,
     KafkaError,
     NotCoordinatorForGroupError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
-from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.errors import UnavailableError
+from tocsin.agents.kafka_trouble import refused_right, trouble
 from tocsin.agents.settings import Settings
 
 CONNECT_TIMEOUT_S = 10.0
@@ -61,18 +61,12 @@ async def reaching(settings: Settings) -> AsyncIterator[None]:
     where = f"Kafka at {settings.bootstrap_servers}"
     try:
         yield
-    except (AuthenticationFailedError, AuthenticationMethodNotSupported) as error:
-        raise ConfigurationError(
-            f"{where} refuses the login: {error}",
-            mend="check security_protocol, sasl_mechanism, sasl_username and the password",
-        ) from error
     except KafkaConnectionError as error:
-        raise UnavailableError(
-            f"{where} does not answer",
-            mend="see that it runs (`tocsin up` starts one) and that bootstrap_servers and "
-            "security_protocol are right",
-        ) from error
+        raise await trouble(settings) from error
     except (KafkaError, TimeoutError, OSError) as error:
+        lacking = refused_right(error, settings)
+        if lacking is not None:
+            raise lacking from error
         reason = str(error) or "no answer in time"
         raise UnavailableError(
             f"{where} cannot be used: {reason}", mend="`tocsin doctor` looks for the cause"
@@ -90,6 +84,15 @@ class Brokers:
         """Every topic that exists and its partition count."""
         topics = await self._client.describe_topics()
         return {topic["topic"]: len(topic["partitions"]) for topic in topics}
+
+    async def hidden(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that we may not see: whether they exist is not told."""
+        topics = await self._client.describe_topics(list(names))
+        return {
+            topic["topic"]
+            for topic in topics
+            if for_code(topic["error_code"]) is TopicAuthorizationFailedError
+        }
 
     async def nodes(self) -> int:
         """How many brokers there are."""

@@ -20,7 +20,7 @@ import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +63,9 @@ class KafkaOptions:
     heap_mb: int = 512
     java_flags: Sequence[str] = ()
     group_session_timeout_ms_min: int = 1000
+    listeners: Mapping[str, int] = field(default_factory=dict)  # further ones, name to port
+    more: Mapping[str, str] = field(default_factory=dict)  # over the settings chosen here
+    format_arguments: Sequence[str] = ()  # of the storage tool, such as logins
 
 
 def find_java(environ: Mapping[str, str]) -> Path:
@@ -153,12 +156,14 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 def server_properties(folder: Path, ports: Ports, options: KafkaOptions) -> str:
     """The broker's configuration file."""
+    listeners = {"PLAINTEXT": ports.broker, **options.listeners}
+    reached = ",".join(f"{name}://{HOST}:{port}" for name, port in listeners.items())
     settings = {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,
         "controller.quorum.voters": f"{NODE_ID}@{HOST}:{ports.controller}",
-        "listeners": f"PLAINTEXT://{HOST}:{ports.broker},CONTROLLER://{HOST}:{ports.controller}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{ports.broker}",
+        "listeners": f"{reached},CONTROLLER://{HOST}:{ports.controller}",
+        "advertised.listeners": reached,
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": _escaped(folder / "log"),
@@ -185,6 +190,7 @@ def server_properties(folder: Path, ports: Ports, options: KafkaOptions) -> str:
         "broker.heartbeat.interval.ms": 500,
         "num.network.threads": 2,
         "num.io.threads": 4,
+        **options.more,
     }
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
@@ -280,6 +286,7 @@ class EmbeddedKafka(Service):
             "format",
             f"--cluster-id={cluster_id}",  # with `=`: the id may begin with a dash
             f"--config={properties}",
+            *self._options.format_arguments,
         ]
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         with self._log_path.open("ab") as log:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tocsin.agents.brokers import Brokers, TopicSetting, connect
 from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.kafka_trouble import RIGHTS_MEND, login
 from tocsin.agents.policies import publish_first_policy
 from tocsin.agents.reading import read_topic
 from tocsin.agents.refusing import LETTER_BYTES_MAX
@@ -138,10 +139,13 @@ async def _check_replication(brokers: Brokers, settings: Settings) -> None:
 
 async def _check_topics(brokers: Brokers, settings: Settings) -> list[Problem]:
     counts = await brokers.partitions()
+    absent = [name for name in map(settings.topic, TOPICS) if name not in counts]
+    hidden = await brokers.hidden(absent) if absent else set()
     missing = [
-        Problem(settings.topic(topic), "does not exist", "create it: tocsin topics apply")
-        for topic in TOPICS
-        if settings.topic(topic) not in counts
+        Problem(name, f"does not exist, or {login(settings)} may not see it", RIGHTS_MEND)
+        if name in hidden
+        else Problem(name, "does not exist", "create it: tocsin topics apply")
+        for name in absent
     ]
     differing = _check_counts(counts, settings)
     return missing + differing + await _check_settings(brokers, settings)
