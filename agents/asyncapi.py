@@ -43,6 +43,7 @@ _CARRIES = {
     "journal": "One record a transaction, chained by hash: what was read, what came of it.",
     "dead-letters": "Records that were refused, whole, with a stable code.",
     "ledgers": "The worker's state, compacted. Internal: its bodies may change with any version.",
+    "outbox": "What the notifier has to deliver, compacted. Internal, as `ledgers` is.",
 }
 CLOUD_EVENTS: dict[str, dict[str, Any]] = {
     "ce_specversion": {"type": "string", "const": "1.0"},

@@ -18,11 +18,12 @@ from tocsin.agents.standings import CASES, STANDINGS
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.topics import apply, check, require_topic
 from tocsin.agents.wire import open_clickhouse
-from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, JOURNAL, LEDGERS, WARNINGS
+from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, JOURNAL, LEDGERS, OUTBOX, WARNINGS, Keeping
 from tocsin.streams.events import WentLive
 
-# What the worker writes. Without them it starts over from the events; those are never touched.
-DERIVED = (WARNINGS, JOURNAL, DEAD_LETTERS, LEDGERS)
+# What the worker and the notifier write. Without it they start over from the events, which are
+# never touched.
+DERIVED = (WARNINGS, JOURNAL, DEAD_LETTERS, LEDGERS, OUTBOX)
 
 
 @click.group()
@@ -89,8 +90,8 @@ def reset(settings: Settings, terminal: Terminal, yes: bool) -> None:
     """Forget every decision and all state, so that the worker decides again from the events.
 
     Deletes and creates anew the topics that the worker writes (warnings, journal, dead-letters,
-    ledgers), and empties their history in ClickHouse. The events, policies and clock stay, and so
-    does what subscribers have received. Stop the workers and the audit first.
+    ledgers) and the notifier's outbox, and empties their history in ClickHouse. The events, policies and clock stay, and so
+    does what subscribers have received. Stop workers, audit and notifier first.
     """
     names = [settings.topic(topic) for topic in DERIVED]
     if not yes:
@@ -124,7 +125,7 @@ def _forget_history(settings: Settings) -> None:
     ids = ", ".join(str(topic.topic_id) for topic in DERIVED)
     client = open_clickhouse(settings)
     try:
-        tables = [topic.table for topic in DERIVED if topic is not LEDGERS]
+        tables = [topic.table for topic in DERIVED if topic.keeping is Keeping.FOR_EVER]
         for name in (*tables, STANDINGS, CASES):
             client.command(f"TRUNCATE TABLE IF EXISTS {name}")
         if client.command(f"EXISTS TABLE {PROGRESS}"):

@@ -48,6 +48,7 @@ WARNINGS = Topic(16, "warnings")
 JOURNAL = Topic(17, "journal")
 DEAD_LETTERS = Topic(18, "dead-letters")
 LEDGERS = Topic(19, "ledgers", Keeping.LATEST)
+OUTBOX = Topic(20, "outbox", Keeping.LATEST)
 
 TOPICS = (
     POLICIES,
@@ -61,6 +62,7 @@ TOPICS = (
     JOURNAL,
     DEAD_LETTERS,
     LEDGERS,
+    OUTBOX,
 )
 SOURCES = tuple(topic for topic in TOPICS if topic.is_source)
 APPEND_ONLY = tuple(topic for topic in TOPICS if topic.keeping is Keeping.FOR_EVER)

@@ -23,6 +23,7 @@ from tocsin.schemas.records import (
     DeadLetter,
     JournalRecord,
     OffsetRange,
+    OutboxEntry,
     RecordHeader,
     RefusalEntry,
 )
@@ -47,6 +48,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
         RefusalEntry,
         DeadLetter,
         RecordHeader,
+        OutboxEntry,
     )
 }
 

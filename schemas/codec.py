@@ -21,7 +21,7 @@ from tocsin.schemas.channels import (
 )
 from tocsin.schemas.decoders import read_int, read_size
 from tocsin.schemas.encoders import INTS, LONGS
-from tocsin.schemas.records import DeadLetter, JournalRecord, LedgerState
+from tocsin.schemas.records import DeadLetter, JournalRecord, LedgerState, OutboxEntry
 from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import Registry
 from tocsin.streams.decisions import RiskWarning
@@ -53,6 +53,7 @@ class Codec:
         self._warnings = self._channels[catalog.WARNINGS.topic_id]
         self._journal = self._channels[catalog.JOURNAL.topic_id]
         self._dead_letters = self._channels[catalog.DEAD_LETTERS.topic_id]
+        self._outbox = self._channels[catalog.OUTBOX.topic_id]
         self._state_frame = frame(registered(catalog.LEDGERS, registry).schema_id)
 
     def decode(self, topic_id: int, value: bytes | None) -> Event:
@@ -101,6 +102,14 @@ class Codec:
     def decode_dead_letter(self, value: bytes | None) -> DeadLetter:
         """Read a record of the dead-letters topic."""
         return cast(DeadLetter, self._dead_letters.decode(value))
+
+    def encode_outbox(self, entry: OutboxEntry) -> bytes:
+        """Write a record of the notifier's outbox."""
+        return self._outbox.encode(entry)
+
+    def decode_outbox(self, value: bytes | None) -> OutboxEntry:
+        """Read a record of the notifier's outbox; the caller handles tombstones before."""
+        return cast(OutboxEntry, self._outbox.decode(value))
 
     def encode_state(self, kind: Kind, version: int, body: bytes) -> bytes:
         """Write a record of the ledgers changelog."""

@@ -72,6 +72,14 @@ class DeadLetter(Struct, frozen=True):
     stage: str
 
 
+class OutboxEntry(Struct, frozen=True, gc=False):
+    """A piece of the notifier's state: the topic's layout of what `tocsin.agents.outbox` keeps."""
+
+    kind: str
+    version: int
+    content: str
+
+
 class LedgerState(Struct, frozen=True, gc=False):
     """A piece of a partition's state, as the changelog keeps it."""
 

@@ -43,6 +43,7 @@ def test_the_packaged_registry_has_every_topic_under_a_fixed_id() -> None:
         "journal": 9,
         "dead-letters": 10,
         "engagements": 11,
+        "outbox": 12,
     }
 
 
