@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -27,7 +28,12 @@ from clickhouse_connect.driver.exceptions import (
 )
 from clickhouse_connect.driver.summary import QuerySummary
 
-from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError, UnavailableError
+from tocsin.agents.errors import (
+    ClickHouseLoginError,
+    ClickHouseRefusedError,
+    ConfigurationError,
+    UnavailableError,
+)
 
 CONNECT_WITHIN_S: Final = 10
 ANSWER_WITHIN_S: Final = 600
@@ -40,6 +46,8 @@ INSERT_SETTINGS: Final[Mapping[str, Any]] = {
     "insert_deduplicate": 1,
     "max_partitions_per_insert_block": 0,  # a back-fill reaches over years of months
 }
+LOGIN_CODES: Final = frozenset({192, 193, 194, 516})
+DISTRUSTED: Final = re.compile(r"certificate verify failed: (.+?)\.? \(_ssl")
 # Codes of ClickHouse that say "not now" rather than "no".
 BUSY_CODES: Final = frozenset({159, 202, 209, 210, 241, 242, 243, 252, 319, 394, 999})
 
@@ -145,20 +153,24 @@ class ClickHouse:
             yield
 
 
-def connect(url: str, *, user: str = "", password: str = "") -> ClickHouse:
+def connect(url: str, *, user: str = "", password: str = "", cafile: str = "") -> ClickHouse:
     """Connect to `chdb:///path` or `http(s)://host:port/database`.
 
-    A user and password in the URL are taken if none are given. Raises ConfigurationError for a URL
+    A user and password in the URL are taken if none are given. Who serves https is verified, by
+    the authorities of `cafile` or those that the machine knows. Raises ConfigurationError for a URL
     that cannot be right, UnavailableError, ClickHouseRefusedError.
     """
-    # The library logs what it also raises; the user is told once, by us.
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    # The libraries log what they also raise, with addresses; the user is told once, by us.
+    for library in ("clickhouse_connect", "urllib3"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     parts = _split(url)
     if parts.scheme == "chdb":
         path = unquote(parts.path)
         where = f"chdb://{path}"
         with translated(where):
             return ClickHouse(clickhouse_connect.get_client(interface="chdb", path=path), where)
+    if cafile and not Path(cafile).is_file():
+        raise ConfigurationError(f"clickhouse_cafile: there is no file {cafile}")
     port = parts.port or PORTS[parts.scheme]
     where = f"{parts.scheme}://{parts.hostname}:{port}"
     with translated(where):
@@ -171,6 +183,8 @@ def connect(url: str, *, user: str = "", password: str = "") -> ClickHouse:
             database=unquote(parts.path.strip("/")) or "default",
             connect_timeout=CONNECT_WITHIN_S,
             send_receive_timeout=ANSWER_WITHIN_S,
+            verify=True,
+            ca_cert=cafile or None,
             autogenerate_session_id=False,  # no session state: calls may go to any replica
         )
     return ClickHouse(client, where)
@@ -187,6 +201,17 @@ def translated(where: str) -> Iterator[None]:
         ) from error
     except ClickHouseError as error:
         code = int(getattr(error, "code", 0) or 0)
+        if found := DISTRUSTED.search(str(error)):
+            raise ConfigurationError(
+                f"ClickHouse at {where} is not trusted: {found[1]}",
+                mend="check clickhouse_cafile, the host in clickhouse_url, and its certificate",
+            ) from error
+        if code in LOGIN_CODES:
+            raise ClickHouseLoginError(
+                f"ClickHouse at {where} refuses the login: {_plain(error)}",
+                code=code,
+                mend="check clickhouse_user and its password",
+            ) from error
         if "EmbeddedServer" in str(error):
             raise UnavailableError(
                 f"the ClickHouse data at {where} are in use by another process, or damaged",

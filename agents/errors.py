@@ -6,6 +6,7 @@
     ├── UnavailableError         a broker, an engine or a file could not be reached in time
     │   └── ProgramFailedError   a supervised program ended too often, or must not be retried
     └── ClickHouseRefusedError   ClickHouse answered, and the answer was no
+        └── ClickHouseLoginError     to who we are: retrying cannot help
 
 A library's exception is translated where the library is called, with `from`.
 """
@@ -60,3 +61,9 @@ class ClickHouseRefusedError(TocsinError):
     def __init__(self, message: str, *, code: int = 0, mend: str = "") -> None:
         super().__init__(message, mend=mend)
         self.code = code
+
+
+class ClickHouseLoginError(ClickHouseRefusedError):
+    """ClickHouse does not know the user, or not by that password."""
+
+    exit_code: int = Exit.CONFIGURATION

@@ -9,6 +9,7 @@ What the values mean to a Kafka client is decided in `tocsin.agents.kafka_option
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -112,6 +113,7 @@ class Settings:
     clickhouse_user: Annotated[str, "login name at ClickHouse"] = ""
     clickhouse_password: Annotated[Secret, "its password"] = NO_SECRET
     clickhouse_password_file: Annotated[str, "file that holds it"] = ""
+    clickhouse_cafile: Annotated[str, "certificates that vouch for ClickHouse (PEM)"] = ""
     registry_url: Annotated[str, "schema registry, base of its Confluent API, http(s)://..."] = ""
     registry_user: Annotated[str, "login name at the schema registry"] = ""
     registry_password: Annotated[Secret, "its password"] = NO_SECRET
@@ -236,6 +238,11 @@ def load(
 def read_secret(path: str | Path) -> Secret:
     """The secret that a file holds, without the line end. Raises OSError, UnicodeDecodeError."""
     return Secret(Path(path).expanduser().read_text("utf-8").rstrip("\r\n"))
+
+
+def without_login(url: str) -> str:
+    """The address with a user and password in it masked."""
+    return re.sub(r"//[^/@]*@", f"//{MASK}@", url)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -393,7 +400,9 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         yield "ssl_keyfile is set without ssl_certfile; give the certificate as well"
     url = settings.clickhouse_url
     if url and not url.startswith(("http://", "https://", "chdb://")):
-        yield f"clickhouse_url {url!r} must begin with http://, https:// or chdb://"
+        yield f"clickhouse_url {without_login(url)!r} must begin with http://, https:// or chdb://"
+    if settings.clickhouse_cafile and not url.startswith("https://"):
+        yield "clickhouse_cafile is set; begin clickhouse_url with https:// as well"
     if "@" in url:
         yield "clickhouse_url holds a login; move it to clickhouse_user and clickhouse_password"
     yield from _registry_contradictions(settings)
@@ -402,7 +411,7 @@ def _contradictions(settings: Settings) -> Iterable[str]:
 def _registry_contradictions(settings: Settings) -> Iterable[str]:
     url = settings.registry_url
     if url and not url.startswith(("http://", "https://")):
-        yield f"registry_url {url!r} must begin with http:// or https://"
+        yield f"registry_url {without_login(url)!r} must begin with http:// or https://"
     if "@" in url:
         yield "registry_url holds a login; move it to registry_user and registry_password"
     if url and settings.registry_file:

@@ -55,6 +55,9 @@ def open_clickhouse(settings: Settings, *, is_reader: bool = False) -> ClickHous
         settings.clickhouse_url,
         user=settings.clickhouse_user,
         password=settings.clickhouse_password.reveal(),
+        cafile=str(Path(settings.clickhouse_cafile).expanduser())
+        if settings.clickhouse_cafile
+        else "",
     )
 
 
