@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import click
 from msgspec import Struct
@@ -41,8 +41,7 @@ def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since:
     """
     with looking(settings) as lookup:
         found = latest(lookup.contacts(customer_id, parse_instant(since) if since else 0))
-    attempts = count([_contact(seen) for seen in found])
-    terminal.result({"contacts": [event_json(seen) for seen in found], "attempts": attempts})
+    terminal.result(contacts_json(found))
     columns = [
         Column("when"),
         Column("channel"),
@@ -55,11 +54,20 @@ def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since:
         Column("record", style="dim"),
     ]
     terminal.table(columns, [_row(seen) for seen in found], empty="no contact was logged")
+    attempts = count([_contact(seen) for seen in found])
     if found:
         terminal.say(
             f"{attempts.contacts} contacts, {attempts.unanswered} unanswered, "
             f"{attempts.unanswered_at_last} of them at last"
         )
+
+
+def contacts_json(found: Sequence[EventSeen]) -> dict[str, Any]:
+    """Contacts as programs get them, with their counts."""
+    return {
+        "contacts": [event_json(seen) for seen in found],
+        "attempts": count([_contact(seen) for seen in found]),
+    }
 
 
 def latest(contacts: Iterable[EventSeen]) -> list[EventSeen]:

@@ -74,11 +74,11 @@ def customer(
 ) -> None:
     """Show what a customer owes and since when, what warns of it, and what happened last."""
     with looking(settings) as lookup:
-        file = _read(lookup, customer_id, event_limit, settings.horizon_days)
+        file = read_file(lookup, customer_id, event_limit, settings.horizon_days)
         currency = lookup.reporting_currency()
     name = file.standing["name"] or ""
     view = View(language, {customer_id: name}, currency)
-    terminal.result(_as_json(file, view))
+    terminal.result(file_json(file, view))
     _show(terminal, file, view)
 
 
@@ -99,7 +99,8 @@ def aging(due: Due, as_of: int) -> dict[str, list[tuple[str, int, int]]]:
     }
 
 
-def _read(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: int) -> CreditFile:
+def read_file(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: int) -> CreditFile:
+    """Gather a customer's credit file. Raises ConfigurationError for a stranger."""
     standing = lookup.standing(customer_id)
     if standing is None:
         raise lookup.stranger(customer_id)
@@ -220,7 +221,8 @@ def _used(standing: Mapping[str, Any], currency: str, exposure: int) -> str:
     return measure(exposure * 10_000 // limit, "BASIS_POINTS") if limit else "no credit"
 
 
-def _as_json(file: CreditFile, view: View) -> dict[str, Any]:
+def file_json(file: CreditFile, view: View) -> dict[str, Any]:
+    """A credit file as programs get it; dates and instants in ISO 8601."""
     standing = dict(file.standing)
     standing["as_of"] = day(standing["as_of"])
     standing["oldest_due_date"] = day(standing["oldest_due_date"])

@@ -52,7 +52,7 @@ def dead_letters_list(
         found = lookup.dead_letters(
             topic_id=BY_NAME[topic].topic_id if topic else None, code=code, limit=limit
         )
-    terminal.result([_as_json(refused) for refused in found])
+    terminal.result([refused_json(refused) for refused in found])
     columns = [
         Column("record"),
         Column("when"),
@@ -84,7 +84,7 @@ def dead_letters_show(settings: Settings, terminal: Terminal, *, record: str) ->
         refused = _find(lookup, record)
     letter = refused.letter
     event = _event_line(settings, letter)
-    terminal.result({**_as_json(refused), "event": event})
+    terminal.result({**refused_json(refused), "event": event})
     terminal.facts(
         [
             ("record", place_of(letter)),
@@ -207,7 +207,8 @@ def _event_line(settings: Settings, letter: DeadLetter) -> str | None:
     return jsonlines.format(event, instant=letter.timestamp)
 
 
-def _as_json(refused: Refused) -> dict[str, Any]:
+def refused_json(refused: Refused) -> dict[str, Any]:
+    """A refused record as programs get it; bytes in base64."""
     letter = refused.letter
     return {
         "record": place_of(letter),

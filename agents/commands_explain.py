@@ -45,15 +45,15 @@ def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language
     WARNING is its id, or the beginning of it. Ends with what would clear it.
     """
     with looking(settings) as lookup:
-        found = _read(settings, lookup, warning_id)
+        found = read_explanation(settings, lookup, lookup.one_warning(warning_id))
         view = view_of(lookup, [found.placed.warning], language)
-    terminal.result(_as_json(found, view))
+    terminal.result(explanation_json(found, view))
     if not terminal.as_json:
         _show(terminal, found, view)
 
 
-def _read(settings: Settings, lookup: Lookup, warning_id: str) -> Explanation:
-    placed = lookup.one_warning(warning_id)
+def read_explanation(settings: Settings, lookup: Lookup, placed: Placed) -> Explanation:
+    """Gather what stands behind a warning."""
     warning = placed.warning
     policy = lookup.policy(warning.policy_hash)
     return Explanation(
@@ -168,7 +168,8 @@ def _show_course(terminal: Terminal, found: Explanation, view: View) -> None:
     terminal.table(columns, rows)
 
 
-def _as_json(found: Explanation, view: View) -> dict[str, Any]:
+def explanation_json(found: Explanation, view: View) -> dict[str, Any]:
+    """An explanation as programs get it."""
     return {
         "warning": as_json(found.placed.warning, view),
         "record": f"{WARNINGS.name}/{found.placed.partition}/{found.placed.offset}",

@@ -92,7 +92,7 @@ def _log(
     event = make_event(kind, name, customer_id, values, occurred_at, recorded_at)
     entered = run(enter(settings, event, wait_s))
     view = View(language)
-    terminal.result(_as_json(entered, view))
+    terminal.result(entered_json(entered, view))
     _show(terminal, entered, view, wait_s)
     is_well = entered.refused is None and (entered.is_taken or wait_s == 0)
     return Exit.OK if is_well else Exit.DIFFERENCE
@@ -164,7 +164,8 @@ def _stands(entered: Entered, language: Language) -> str:
     return words.zh if language == "zh" else words.en
 
 
-def _as_json(entered: Entered, view: View) -> dict[str, Any]:
+def entered_json(entered: Entered, view: View) -> dict[str, Any]:
+    """An entry and what became of it, as programs get it."""
     event = entered.event
     seen = EventSeen(
         entered.topic.topic_id, entered.partition, entered.offset, entered.timestamp, event

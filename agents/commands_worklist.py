@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from tocsin.agents.cards import Language
 from tocsin.agents.commands_warnings import language_option
@@ -16,7 +17,6 @@ from tocsin.agents.options import connected
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.agents.worklist import (
-    BLOCKED,
     NOT_YET,
     OVER_BUDGET,
     Candidate,
@@ -41,7 +41,19 @@ COLUMNS = (
     Column("due since"),
     Column("why", wraps=True),
 )
-REASONS = {OVER_BUDGET: "beyond the budget", NOT_YET: "not due yet"}
+BLOCKED_WORDS = Text("blocked", "暂缓")
+REASONS = {
+    OVER_BUDGET: Text("beyond the budget", "超出今日名额"),
+    NOT_YET: Text("not due yet", "尚未到期"),
+}
+
+
+class Found(Struct, frozen=True):
+    """A worklist, the business date (epoch day) that it is of, and names of those shown."""
+
+    list: Worklist
+    as_of: int
+    names: dict[str, str]
 
 
 @click.command("worklist")
@@ -65,19 +77,27 @@ def worklist(
     stays in the same order for the next time.
     """
     with looking(settings) as lookup:
-        policy = policy_of(lookup, settings.horizon_days)
-        as_of = lookup.business_date()
-        if as_of is None:
-            raise ConfigurationError("nothing was decided yet", mend="load some events first")
-        candidates = candidates_of(lookup, policy, as_of)
-        if owner is not None:
-            own = lookup.owned_by(owner)
-            candidates = [one for one in candidates if one.customer_id in own]
-        floors = {} if policy.collection is None else policy.collection.floor_minor
-        found = arrange(candidates, as_of, budget, floors, policy.reporting_currency)
-        names = lookup.names({one.customer_id for one in found.shown})
-    terminal.result(_as_json(found, as_of, names))
-    _show(terminal, found, names, language)
+        found = read_worklist(lookup, settings.horizon_days, budget, owner)
+    terminal.result(worklist_json(found))
+    _show(terminal, found.list, found.names, language)
+
+
+def read_worklist(lookup: Lookup, horizon_days: int, budget: int, owner: str | None) -> Found:
+    """Rank who has something to do, of an owner or of all.
+
+    Raises ConfigurationError where nothing was decided yet, or if nobody has that owner.
+    """
+    policy = policy_of(lookup, horizon_days)
+    as_of = lookup.business_date()
+    if as_of is None:
+        raise ConfigurationError("nothing was decided yet", mend="load some events first")
+    candidates = candidates_of(lookup, policy, as_of)
+    if owner is not None:
+        own = lookup.owned_by(owner)
+        candidates = [one for one in candidates if one.customer_id in own]
+    floors = {} if policy.collection is None else policy.collection.floor_minor
+    found = arrange(candidates, as_of, budget, floors, policy.reporting_currency)
+    return Found(found, as_of, lookup.names({one.customer_id for one in found.shown}))
 
 
 def policy_of(lookup: Lookup, horizon_days: int) -> Policy:
@@ -172,24 +192,28 @@ def _show(terminal: Terminal, found: Worklist, names: dict[str, str], language: 
         for place, one in enumerate(found.shown, 1)
     ]
     terminal.table(COLUMNS, rows, empty="nobody is to be dealt with today")
-    for reason, count in sorted(Counter(map(_reason, found.left)).items()):
+    reasons = Counter(left_because(left, language) for left in found.left)
+    for reason, count in sorted(reasons.items()):
         terminal.note(f"left: {count} {reason}")
 
 
-def _reason(left: Left) -> str:
-    words = WHY_WORDS.get(left.candidate.why)
-    blocked = "blocked" if words is None else words.en
-    return blocked if left.reason == BLOCKED else REASONS[left.reason]
+def left_because(left: Left, language: Language) -> str:
+    """Why somebody is left over, in words."""
+    words = REASONS.get(left.reason) or WHY_WORDS.get(left.candidate.why) or BLOCKED_WORDS
+    return words.zh if language == "zh" else words.en
 
 
-def _as_json(found: Worklist, as_of: int, names: dict[str, str]) -> dict[str, Any]:
+def worklist_json(found: Found) -> dict[str, Any]:
+    """A worklist as programs get it."""
     return {
-        "as_of": day(as_of),
+        "as_of": day(found.as_of),
         "shown": [
-            {**candidate_json(one), "customer_name": names.get(one.customer_id)}
-            for one in found.shown
+            {**candidate_json(one), "customer_name": found.names.get(one.customer_id)}
+            for one in found.list.shown
         ],
-        "left": [{**candidate_json(left.candidate), "reason": left.reason} for left in found.left],
+        "left": [
+            {**candidate_json(left.candidate), "reason": left.reason} for left in found.list.left
+        ],
     }
 
 
