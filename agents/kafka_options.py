@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.settings import Settings
+from tocsin.agents.settings import MASK, Settings
+
+
+class Masked(str):
+    """A password for a client that wants plain text: whoever prints the options shows none."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -30,7 +39,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     if settings.security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.sasl_mechanism
         options["sasl_plain_username"] = settings.sasl_username
-        options["sasl_plain_password"] = settings.sasl_password.reveal()
+        options["sasl_plain_password"] = Masked(settings.sasl_password.reveal())
     return options
 
 

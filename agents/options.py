@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from tocsin.agents.logs import quiet
+from tocsin.agents.secret_files import exposed
 from tocsin.agents.settings import ABOUT, NAMES, SECRET_FILES, Settings, load, nearest
 from tocsin.agents.terminal import Terminal
 
@@ -38,7 +39,10 @@ def connected(
         flags |= _pairs(pairs)  # type: ignore[arg-type]  # click's value of `--set`
         settings = load(flags, environ=os.environ, config=config)  # type: ignore[arg-type]  # a str
         quiet()
-        return function(settings, Terminal(as_json=as_json), *args, **kwargs)
+        terminal = Terminal(as_json=as_json)
+        for caution in exposed(settings):
+            terminal.note(f"caution: {caution}", style="yellow")
+        return function(settings, terminal, *args, **kwargs)
 
     for name in reversed(FLAGS):
         flag = f"--{name.replace('_', '-')}"
