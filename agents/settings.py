@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -43,8 +44,10 @@ SECRET_FILES = {
     "sasl_password": "sasl_password_file",
     "clickhouse_password": "clickhouse_password_file",
     "registry_password": "registry_password_file",
+    "kms_token": "kms_token_file",
 }
 MINUTES_A_DAY = 1440
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -120,6 +123,14 @@ class Settings:
     registry_password_file: Annotated[str, "file that holds it"] = ""
     registry_cafile: Annotated[str, "certificates that vouch for the schema registry (PEM)"] = ""
     registry_file: Annotated[str, "schema file in place of a registry; the packaged if empty"] = ""
+    privacy: Annotated[bool, "encrypt personal fields and tokenise customer ids"] = False
+    keys_dir: Annotated[str, "folder of the customers' keys; keys in the data folder if empty"] = ""
+    master_key_file: Annotated[str, "file of the key that wraps them"] = ""
+    kms_url: Annotated[str, "key service that wraps them instead (Vault's transit API)"] = ""
+    kms_key: Annotated[Name, "name of its key"] = "tocsin"
+    kms_token: Annotated[Secret, "what it is asked with"] = NO_SECRET
+    kms_token_file: Annotated[str, "file that holds it"] = ""
+    kms_cafile: Annotated[str, "certificates that vouch for it (PEM)"] = ""
     data_dir: Annotated[str, "folder of the embedded services"] = "~/.local/share/tocsin"
     app_id: Annotated[Name, "consumer group and prefix of transactional ids"] = "tocsin"
     topic_prefix: Annotated[Prefix, "put before every topic's name"] = ""
@@ -157,6 +168,16 @@ class Settings:
     def close_latest_minutes(self) -> int:
         """Minutes after that midnight at which the day closes without its marks."""
         return _minutes(self.close_latest, CLOSE_LATEST_MINUTES_MAX)
+    @property
+    def keys_path(self) -> Path:
+        """The folder of the customers' keys."""
+        return Path(self.keys_dir).expanduser() if self.keys_dir else self.data_path / "keys"
+
+    @property
+    def master_key_path(self) -> Path:
+        """The file of the master key."""
+        return Path(self.master_key_file).expanduser()
+
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -430,6 +451,20 @@ def _minutes(text: str, limit: int = MINUTES_A_DAY) -> int:
 
 
 def _secret(kind: type[T], value: object) -> T | Secret:
+def _key_contradictions(settings: Settings) -> Iterable[str]:
+    url = settings.kms_url
+    if url and not url.startswith(("http://", "https://")):
+        yield f"kms_url {url!r} must begin with http:// or https://"
+    if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
+        yield f"kms_url {url!r} would send its token in the clear; use https://"
+    if "@" in url:
+        yield "kms_url holds a login; give kms_token (or kms_token_file)"
+    if url and settings.master_key_file:
+        yield "kms_url and master_key_file are both set; give one"
+    if url and not settings.kms_token:
+        yield "kms_url is set without kms_token (or kms_token_file)"
+
+
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise ValueError("expected text")

@@ -7,15 +7,19 @@ from pathlib import Path
 from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.settings import Settings
+from tocsin.schemas.channels import Protector
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.registry import FileRegistry, Registry, RegistryError
 from tocsin.streams.convention import Convention
 
 
-def open_codec(settings: Settings) -> Codec:
-    """Ask the schema registry and make the codec. Raises ConfigurationError, UnavailableError."""
+def open_codec(settings: Settings, protector: Protector | None = None) -> Codec:
+    """Ask the schema registry and make the codec. Raises ConfigurationError, UnavailableError.
+
+    Without a protector personal data are written and read as they are stored.
+    """
     try:
-        return Codec(_open_registry(settings))
+        return Codec(_open_registry(settings), protector)
     except RegistryError as error:
         mend = "run `tocsin topics apply`" if settings.registry_url else ""
         raise ConfigurationError(f"schema registry: {error}", mend=mend) from error

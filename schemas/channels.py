@@ -114,7 +114,7 @@ class Channel:
         return self._mapped(record, self._protector.reveal)
 
     def _mapped(self, record: AnyRecord, change: Callable[[str, str, str, Any], Any]) -> AnyRecord:
-        customer_id = _customer_of(record)
+        customer_id = getattr(record, "customer_id", "")
         changed = {
             name: change(subject_of(self._topic), name, customer_id, content)
             for name in self._marked[type(record)]
@@ -262,12 +262,6 @@ def _is_canonical(schema: Json, canonical: str) -> bool:
 
 def frame(schema_id: int) -> bytes:
     return bytes((MAGIC,)) + schema_id.to_bytes(4, "big")
-
-
-def _customer_of(record: Struct) -> str:
-    if isinstance(record, DeadLetter):
-        return (record.key or b"").decode(errors="replace")
-    return getattr(record, "customer_id", "")
 
 
 def undecodable(value: bytes | None, error: Exception) -> Refused:

@@ -38,14 +38,15 @@ Reader = Callable[[bytes | None], Event]
 class Codec:
     """Reads and writes the values of every topic in the catalog.
 
-    Fields marked `pii` in the schemas pass through `protector`, if there is one, when a record is
+    Fields marked `pii` in the schemas pass through `protector`, if there is one, when an event is
     encoded. Decoding leaves them as they are stored: no decision needs them. `reveal` opens them.
+    Of a dead letter only its writer knows whose it is: it comes encrypted, and is opened elsewhere.
     """
 
     def __init__(self, registry: Registry, protector: Protector | None = None) -> None:
         """Look up this code's schemas; `RegistryError` if the registry lacks one of them."""
         self._channels = {
-            topic.topic_id: Channel(topic, registry, protector)
+            topic.topic_id: Channel(topic, registry, protector if topic.is_source else None)
             for topic in catalog.TOPICS
             if topic is not catalog.LEDGERS
         }

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.streams.money import AMOUNT_MAX_MINOR, MINOR_DIGITS
+from tocsin.streams.sealed import room
 
 MS_PER_DAY = 86_400_000
 EARLIEST_INSTANT = 631_152_000_000  # 1990-01-01
@@ -76,6 +77,8 @@ def check_id(field: str, value: str) -> Refusal | None:
     if not value:
         return Refusal(Code.ID_EMPTY, f"{field} is empty: send the identifier of the source system")
     if len(value) > ID_LENGTH_MAX:
+        if len(value) <= room(value, ID_LENGTH_MAX) and value.isprintable():
+            return None
         return Refusal(
             Code.ID_TOO_LONG,
             f"{field} has {len(value)} characters: shorten it to {ID_LENGTH_MAX}",
@@ -164,6 +167,8 @@ def check_word(field: str, value: str, known: frozenset[str]) -> Refusal | None:
 def check_text(field: str, value: str | None) -> Refusal | None:
     """Judge free text, which may be absent."""
     if value is None or len(value) <= TEXT_LENGTH_MAX:
+        return None
+    if len(value) <= room(value, TEXT_LENGTH_MAX):
         return None
     return Refusal(
         Code.TEXT_TOO_LONG,
