@@ -145,7 +145,10 @@ class Settings:
     chunk_records_max: Annotated[Count, "records in one transaction at most"] = 4000
     session_timeout_s: Annotated[Count, "silence after which a worker is taken for dead"] = 6
     web_host: Annotated[str, "address of the worker's web server"] = "127.0.0.1"
-    web_port: Annotated[Port, "its port"] = 6066
+    web_port: Annotated[Port, "its port, for health and metrics; 0 takes a free one"] = 6066
+    audit_port: Annotated[Port, "the audit's, at the same address"] = 6067
+    intake_port: Annotated[Port, "the intake's"] = 6068
+    stall_after_s: Annotated[Count, "work that advances no further for so long is stuck"] = 300
     clock: Annotated[Literal["system", "feed", "none"], "who closes the business days"] = "system"
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], "least level logged"] = (
         "INFO"
