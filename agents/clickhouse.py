@@ -36,7 +36,7 @@ from tocsin.agents.errors import (
 )
 
 CONNECT_WITHIN_S: Final = 10
-ANSWER_WITHIN_S: Final = 600
+ANSWER_WITHIN_S: Final = 600.0
 PORTS: Final = {"http": 8123, "https": 8443}
 MESSAGE_CHARACTERS_MAX: Final = 1000
 # Defaults differ between versions; an insert means the same on all.
@@ -153,7 +153,14 @@ class ClickHouse:
             yield
 
 
-def connect(url: str, *, user: str = "", password: str = "", cafile: str = "") -> ClickHouse:
+def connect(
+    url: str,
+    *,
+    user: str = "",
+    password: str = "",
+    cafile: str = "",
+    answer_within_s: float = ANSWER_WITHIN_S,
+) -> ClickHouse:
     """Connect to `chdb:///path` or `http(s)://host:port/database`.
 
     A user and password in the URL are taken if none are given. Who serves https is verified, by
@@ -182,7 +189,7 @@ def connect(url: str, *, user: str = "", password: str = "", cafile: str = "") -
             password=password or unquote(parts.password or ""),
             database=unquote(parts.path.strip("/")) or "default",
             connect_timeout=CONNECT_WITHIN_S,
-            send_receive_timeout=ANSWER_WITHIN_S,
+            send_receive_timeout=answer_within_s,
             verify=True,
             ca_cert=cafile or None,
             autogenerate_session_id=False,  # no session state: calls may go to any replica

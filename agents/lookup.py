@@ -16,7 +16,7 @@ from typing import Any, cast
 from msgspec import Struct
 
 from tocsin.agents import lookup_sql as sql
-from tocsin.agents.clickhouse import ClickHouse
+from tocsin.agents.clickhouse import ANSWER_WITHIN_S, ClickHouse
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse, open_codec
@@ -52,6 +52,8 @@ class Wanted(Struct, frozen=True):
     severity: str = "LOW"
     phase: str = ""
     since: int = 0  # epoch day
+    muted: bool | None = None
+    after: tuple[int, int] | None = None  # partition and offset of the last one of the page before
     limit: int = 50
 
 
@@ -117,6 +119,9 @@ class Lookup:
             "severity": wanted.severity,
             "severities": list(SEVERITIES),
             "since": wanted.since,
+            "muted": "" if wanted.muted is None else str(wanted.muted).lower(),
+            "after_partition": wanted.after[0] if wanted.after else -1,
+            "after_offset": wanted.after[1] if wanted.after else -1,
             "limit": wanted.limit,
         }
         return self._placed(statement, values)
@@ -140,6 +145,15 @@ class Lookup:
     def episode(self, episode_id: str) -> list[Placed]:
         """Every step of an episode, oldest first."""
         return self._placed(sql.WARNINGS_OF_EPISODE, {"id": episode_id})
+
+    def episodes(self, customer_id: str, limit: int) -> list[Placed]:
+        """The last step of each of a customer's episodes, the latest first."""
+        return self._placed(sql.LAST_OF_EPISODES, {"customer": customer_id, "limit": limit})
+
+    def customers_like(self, text: str, limit: int) -> list[tuple[str, str]]:
+        """Ids and names of customers with a text in one of them, in upper or lower case."""
+        rows = self._client.rows(sql.CUSTOMERS_LIKE, {"text": text, "limit": limit})
+        return [(customer_id, name or "") for customer_id, name in rows]
 
     def names(self, customer_ids: Collection[str]) -> dict[str, str]:
         """The latest known names of customers."""
@@ -273,6 +287,13 @@ class Lookup:
         rows = self._client.rows(sql.DUE, {"customer": customer_id})
         return [(currency, due, open_minor, items) for currency, due, open_minor, items in rows]
 
+    def aging(self) -> list[tuple[str, str, str, int, int, int]]:
+        """Open amounts as of the business date.
+
+        Currency, segment, bucket, open minor units, items, customers.
+        """
+        return [(row[0], row[1] or "", *row[2:]) for row in self._client.rows(sql.AGING)]
+
     def business_date(self) -> int | None:
         """The latest open business date (epoch day) of any partition; None before the first."""
         return cast(int | None, self._client.rows(sql.BUSINESS_DATE)[0][0])
@@ -372,12 +393,12 @@ class Lookup:
 
 
 @contextmanager
-def history(settings: Settings) -> Iterator[ClickHouse]:
+def history(settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> Iterator[ClickHouse]:
     """Open ClickHouse to read what the audit wrote.
 
     Raises ConfigurationError if it was never set up, UnavailableError.
     """
-    client = open_clickhouse(settings, is_reader=True)
+    client = open_clickhouse(settings, is_reader=True, answer_within_s=answer_within_s)
     try:
         yield client
     except ClickHouseRefusedError as error:
@@ -392,9 +413,9 @@ def history(settings: Settings) -> Iterator[ClickHouse]:
 
 
 @contextmanager
-def looking(settings: Settings) -> Iterator[Lookup]:
+def looking(settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> Iterator[Lookup]:
     """Open the history for questions. Raises ConfigurationError, UnavailableError."""
-    with history(settings) as client:
+    with history(settings, answer_within_s) as client:
         yield Lookup(client, open_codec(settings))
 
 

@@ -16,18 +16,37 @@ WHERE ({{customer:String}} = '' OR customer_id = {{customer:String}})
     AND indexOf({{severities:Array(String)}}, severity)
         >= indexOf({{severities:Array(String)}}, {{severity:String}})
     AND toInt32(as_of) >= {{since:Int32}}
+    AND ({{muted:String}} = '' OR isNotNull(muted_by) = ({{muted:String}} = 'true'))
+    AND (
+        {{after_offset:Int64}} < 0
+        OR {order} > (
+            SELECT {order} FROM v_warning_history
+            WHERE partition = {{after_partition:Int32}} AND offset = {{after_offset:Int64}}
+            LIMIT 1
+        )
+    )
 ORDER BY {order}
 LIMIT {{limit:UInt32}}
 """
 
+# As tuples that rise, so that a page can begin after a warning.
 GRAVEST_FIRST: Final = (
-    "indexOf({severities:Array(String)}, severity) DESC, exposure_minor DESC, customer_id, rule"
+    "(-toInt64(indexOf({severities:Array(String)}, severity)), -exposure_minor, customer_id, rule,"
+    " partition, offset)"
 )
-NEWEST_FIRST: Final = "occurred_at DESC, partition, offset DESC"
+NEWEST_FIRST: Final = "(-toUnixTimestamp64Milli(occurred_at), partition, -offset)"
 
 WARNING_BY_ID: Final = """
 SELECT partition, offset FROM v_warning_history
 WHERE startsWith(warning_id, {id:String}) ORDER BY partition, offset LIMIT 2
+"""
+
+LAST_OF_EPISODES: Final = """
+SELECT partition, offset FROM v_warning_history
+WHERE customer_id = {customer:String} AND transition != 'DIGEST'
+ORDER BY offset DESC
+LIMIT 1 BY episode_id
+LIMIT {limit:UInt32}
 """
 
 WARNINGS_OF_EPISODE: Final = """
@@ -43,6 +62,24 @@ NAMES: Final = """
 SELECT customer_id, argMax(name, (timestamp, offset)) FROM customers
 WHERE is_decoded AND event_type = 'CustomerUpdated' AND customer_id IN {ids:Array(String)}
 GROUP BY customer_id
+"""
+
+CUSTOMERS_LIKE: Final = """
+SELECT customer_id, name FROM
+(
+    SELECT customer_id FROM standings FINAL
+) AS known
+LEFT JOIN
+(
+    SELECT customer_id, argMax(name, (timestamp, offset)) AS name
+    FROM customers
+    WHERE is_decoded AND event_type = 'CustomerUpdated'
+    GROUP BY customer_id
+) AS named USING (customer_id)
+WHERE positionCaseInsensitiveUTF8(customer_id, {text:String}) > 0
+    OR positionCaseInsensitiveUTF8(ifNull(name, ''), {text:String}) > 0
+ORDER BY customer_id
+LIMIT {limit:UInt32}
 """
 
 OWNED: Final = """
@@ -269,6 +306,11 @@ WHERE is_decoded
 """
 
 IN_ORDER: Final = "SELECT * FROM ({facts}) ORDER BY customer_id, topic_id, offset"
+
+AGING: Final = """
+SELECT currency, segment, bucket, total_open_minor, total_items, customers
+FROM v_aging ORDER BY currency, segment, bucket
+"""
 
 BUSINESS_DATE: Final = "SELECT toInt32(max(business_date)) FROM journal WHERE is_decoded"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tocsin.agents.clickhouse import ClickHouse, connect
+from tocsin.agents.clickhouse import ANSWER_WITHIN_S, ClickHouse, connect
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.settings import Settings
 from tocsin.schemas.channels import Protector
@@ -46,7 +46,9 @@ def require_clickhouse(settings: Settings) -> None:
         )
 
 
-def open_clickhouse(settings: Settings, *, is_reader: bool = False) -> ClickHouse:
+def open_clickhouse(
+    settings: Settings, *, is_reader: bool = False, answer_within_s: float = ANSWER_WITHIN_S
+) -> ClickHouse:
     """Connect to the deployment's ClickHouse. Raises ConfigurationError, UnavailableError.
 
     A reader does not log in to the embedded engine, which lets those who do not only read.
@@ -54,7 +56,7 @@ def open_clickhouse(settings: Settings, *, is_reader: bool = False) -> ClickHous
     require_clickhouse(settings)
     is_embedded = "embedded services" in settings.origins.get("clickhouse_user", "")
     if is_reader and is_embedded:
-        return connect(settings.clickhouse_url)
+        return connect(settings.clickhouse_url, answer_within_s=answer_within_s)
     return connect(
         settings.clickhouse_url,
         user=settings.clickhouse_user,
@@ -62,6 +64,7 @@ def open_clickhouse(settings: Settings, *, is_reader: bool = False) -> ClickHous
         cafile=str(Path(settings.clickhouse_cafile).expanduser())
         if settings.clickhouse_cafile
         else "",
+        answer_within_s=answer_within_s,
     )
 
 
