@@ -148,7 +148,14 @@ class Settings:
     web_port: Annotated[Port, "its port, for health and metrics; 0 takes a free one"] = 6066
     audit_port: Annotated[Port, "the audit's, at the same address"] = 6067
     intake_port: Annotated[Port, "the intake's"] = 6068
+    notify_port: Annotated[Port, "the notifier's"] = 6069
     stall_after_s: Annotated[Count, "work that advances no further for so long is stuck"] = 300
+    console_port: Annotated[Port, "port of the console and its API, at the same address"] = 6070
+    web_tokens_file: Annotated[str, "file of the console's tokens, as hashes"] = ""
+    web_user_header: Annotated[str, "header in which a proxy names the console's user"] = ""
+    web_trusted_proxies: Annotated[str, "addresses of such proxies, comma separated"] = ""
+    web_operators: Annotated[str, "users so named who may act, comma separated"] = ""
+    web_hosts: Annotated[str, "names that the console answers to beside its own"] = ""
     clock: Annotated[Literal["system", "feed", "none"], "who closes the business days"] = "system"
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], "least level logged"] = (
         "INFO"
@@ -163,15 +170,6 @@ class Settings:
         return Path(self.data_dir).expanduser()
 
     @property
-    def close_after_minutes(self) -> int:
-        """Minutes after local midnight at which the day before closes."""
-        return _minutes(self.close_after)
-
-    @property
-    def close_latest_minutes(self) -> int:
-        """Minutes after that midnight at which the day closes without its marks."""
-        return _minutes(self.close_latest, CLOSE_LATEST_MINUTES_MAX)
-    @property
     def keys_path(self) -> Path:
         """The folder of the customers' keys."""
         return Path(self.keys_dir).expanduser() if self.keys_dir else self.data_path / "keys"
@@ -181,6 +179,15 @@ class Settings:
         """The file of the master key."""
         return Path(self.master_key_file).expanduser()
 
+    @property
+    def close_after_minutes(self) -> int:
+        """Minutes after local midnight at which the day before closes."""
+        return _minutes(self.close_after)
+
+    @property
+    def close_latest_minutes(self) -> int:
+        """Minutes after that midnight at which the day closes without its marks."""
+        return _minutes(self.close_latest, CLOSE_LATEST_MINUTES_MAX)
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -430,6 +437,7 @@ def _contradictions(settings: Settings) -> Iterable[str]:
     if "@" in url:
         yield "clickhouse_url holds a login; move it to clickhouse_user and clickhouse_password"
     yield from _registry_contradictions(settings)
+    yield from _key_contradictions(settings)
 
 
 def _registry_contradictions(settings: Settings) -> Iterable[str]:
@@ -444,16 +452,6 @@ def _registry_contradictions(settings: Settings) -> Iterable[str]:
         yield "registry_user is set without registry_password (or registry_password_file)"
 
 
-def _minutes(text: str, limit: int = MINUTES_A_DAY) -> int:
-    """Minutes after midnight of HH:MM; -1 if the text is not such a time below the limit."""
-    hours, colon, minutes = text.partition(":")
-    if not (colon and len(hours) == len(minutes) == 2 and (hours + minutes).isdigit()):
-        return -1
-    total = int(hours) * 60 + int(minutes)
-    return total if int(minutes) < 60 and total < limit else -1
-
-
-def _secret(kind: type[T], value: object) -> T | Secret:
 def _key_contradictions(settings: Settings) -> Iterable[str]:
     url = settings.kms_url
     if url and not url.startswith(("http://", "https://")):
@@ -468,6 +466,16 @@ def _key_contradictions(settings: Settings) -> Iterable[str]:
         yield "kms_url is set without kms_token (or kms_token_file)"
 
 
+def _minutes(text: str, limit: int = MINUTES_A_DAY) -> int:
+    """Minutes after midnight of HH:MM; -1 if the text is not such a time below the limit."""
+    hours, colon, minutes = text.partition(":")
+    if not (colon and len(hours) == len(minutes) == 2 and (hours + minutes).isdigit()):
+        return -1
+    total = int(hours) * 60 + int(minutes)
+    return total if int(minutes) < 60 and total < limit else -1
+
+
+def _secret(kind: type[T], value: object) -> T | Secret:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     raise ValueError("expected text")
