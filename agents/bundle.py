@@ -32,6 +32,7 @@ from tocsin.schemas.codec import Codec
 from tocsin.schemas.refused import Refused
 from tocsin.streams.decisions import Evidence, RiskWarning
 from tocsin.streams.events import PolicyPublished
+from tocsin.streams.sealed import SEALED
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -184,7 +185,8 @@ def problems(files: Mapping[str, bytes], codec: Codec) -> list[str]:
         again = files_of(contents, codec)
     except Refused as error:
         return [f"a record cannot be decoded: {error.detail}"]
-    if manifest.made_by != _made_by():  # other words for the same records are no fault
+    # Other words for the same records are no fault, nor is what only a holder of keys can read.
+    if manifest.made_by != _made_by() or _is_sealed(contents):
         again = {name: again[name] for name in RAW}
     return [
         f"{name} does not say what its records say"
@@ -231,7 +233,8 @@ def _tables(contents: Contents, codec: Codec) -> dict[str, bytes]:
     """One table per kind of event, for people; kinds without events have none."""
     rows: dict[str, list[tuple[str, ...]]] = {}
     for record in contents.records:
-        event = codec.decode(BY_NAME[record.topic].topic_id, record.value)
+        topic_id = BY_NAME[record.topic].topic_id
+        event = codec.reveal(topic_id, codec.decode(topic_id, record.value))
         section = SECTIONS.get(type(event).__name__, record.topic)
         rows.setdefault(section, []).append(
             (
@@ -269,6 +272,11 @@ def _warning_table(records: Iterable[HistoryRecord], codec: Codec) -> bytes:
             )
         )
     return _csv(WARNING_COLUMNS, rows)
+
+
+def _is_sealed(contents: Contents) -> bool:
+    """Whether the records hold what is encrypted: tables tell what their maker could read."""
+    return any(SEALED.encode() in (record.value or b"") for record in contents.records)
 
 
 def _place_of(evidence: Evidence) -> str:

@@ -21,6 +21,7 @@ from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import history
 from tocsin.agents.options import connected, run
+from tocsin.agents.privacy import opening
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.wire import open_codec
@@ -63,9 +64,10 @@ def bundle(
         return _verify(settings, terminal, checked, offline)
     if not customer_id or out is None:
         raise click.UsageError("name a CUSTOMER and --out FILE, or give --verify FILE")
-    codec = open_codec(settings)
+    guard = opening(settings)
+    codec = open_codec(settings, guard)
     with history(settings) as client:
-        contents = gather(settings, client, codec, customer_id, episode)
+        contents = gather(settings, client, codec, guard.customer(customer_id), episode)
     content = packed(files_of(contents, codec))
     _write(out, content)
     _tell(terminal, out, contents, content)
@@ -107,7 +109,7 @@ def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) ->
 def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -> Exit:
     try:
         files = unpacked(path.read_bytes())
-        found = problems(files, open_codec(settings))
+        found = problems(files, open_codec(settings, opening(settings)))
         contents = contents_of(files)
     except BundleError as error:
         raise ConfigurationError(f"{path}: {error}", mend="make it anew") from error

@@ -40,6 +40,7 @@ def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since:
     its SHA-256; --json has the whole.
     """
     with looking(settings) as lookup:
+        customer_id = lookup.customer(customer_id)
         found = latest(lookup.contacts(customer_id, parse_instant(since) if since else 0))
     terminal.result(contacts_json(found))
     columns = [

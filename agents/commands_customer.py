@@ -77,7 +77,7 @@ def customer(
         file = read_file(lookup, customer_id, event_limit, settings.horizon_days)
         currency = lookup.reporting_currency()
     name = file.standing["name"] or ""
-    view = View(language, {customer_id: name}, currency)
+    view = View(language, {file.standing["customer_id"]: name}, currency)
     terminal.result(file_json(file, view))
     _show(terminal, file, view)
 
@@ -101,6 +101,7 @@ def aging(due: Due, as_of: int) -> dict[str, list[tuple[str, int, int]]]:
 
 def read_file(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: int) -> CreditFile:
     """Gather a customer's credit file. Raises ConfigurationError for a stranger."""
+    customer_id = lookup.customer(customer_id)
     standing = lookup.standing(customer_id)
     if standing is None:
         raise lookup.stranger(customer_id)

@@ -20,12 +20,13 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
 from tocsin.agents.lookup import Lookup, Refused, looking, place_of
 from tocsin.agents.options import connected, run
+from tocsin.agents.privacy import opening
 from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import open_codec
 from tocsin.schemas import jsonlines
-from tocsin.schemas.catalog import BY_NAME, SOURCES
+from tocsin.schemas.catalog import BY_ID, BY_NAME, SOURCES
 from tocsin.schemas.records import DeadLetter
 from tocsin.schemas.refused import Refused as Unreadable
 
@@ -185,6 +186,11 @@ def _find(lookup: Lookup, record: str) -> Refused:
 
 def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outgoing:
     """What is sent for a refused record. A letter that was cut cannot go as it is."""
+    if letter.topic_id not in BY_ID:
+        raise ConfigurationError(
+            f"{place_of(letter)} was refused by the intake, and stands in its own topic",
+            mend="mend the mapping or its source, and send it there again",
+        )
     if event is None and letter.detail.endswith(CUT):
         raise ConfigurationError(
             f"{place_of(letter)} was too large for dead letters and is not kept whole there",
@@ -200,8 +206,11 @@ def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outg
 
 def _event_line(settings: Settings, letter: DeadLetter) -> str | None:
     """The refused record as an event line, if its bytes can be read at all."""
+    if letter.topic_id not in BY_ID:
+        return None
     try:
-        event = open_codec(settings).decode(letter.topic_id, letter.value)
+        codec = open_codec(settings, opening(settings))
+        event = codec.reveal(letter.topic_id, codec.decode(letter.topic_id, letter.value))
     except Unreadable:
         return None
     return jsonlines.format(event, instant=letter.timestamp)

@@ -47,6 +47,7 @@ def dossier(
 
 
 def _read(lookup: Lookup, customer_id: str) -> Dossier:
+    customer_id = lookup.customer(customer_id)
     standing = lookup.standing(customer_id)
     if standing is None:
         raise lookup.stranger(customer_id)

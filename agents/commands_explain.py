@@ -17,6 +17,7 @@ from tocsin.agents.formats import day, instant
 from tocsin.agents.lookup import EventSeen, Lookup, Placed, looking
 from tocsin.agents.options import connected, run
 from tocsin.agents.policies import clause
+from tocsin.agents.privacy import opening
 from tocsin.agents.reading import read_positions
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
@@ -76,10 +77,11 @@ def completed(
     }
     fetched: dict[Evidence, EventSeen] = {}
     if places and settings.bootstrap_servers:
-        codec = open_codec(settings)
+        codec = open_codec(settings, opening(settings))
         for place, record in run(read_positions(settings, places)).items():
             evidence = places[place]
             event = codec.decode(evidence.topic_id, record.value)
+            event = codec.reveal(evidence.topic_id, event)
             fetched[evidence] = EventSeen(
                 evidence.topic_id, record.partition, record.offset, record.timestamp, event
             )

@@ -117,7 +117,7 @@ def _require_known(settings: Settings, terminal: Terminal, customer_id: str) -> 
 
 
 def _refuse_stranger(lookup: Lookup, customer_id: str) -> None:
-    if lookup.standing(customer_id) is None:
+    if lookup.standing(lookup.customer(customer_id)) is None:
         near = ", ".join(lookup.similar(customer_id))
         meant = f"did you mean one of {near}? " if near else ""
         raise ConfigurationError(

@@ -102,6 +102,7 @@ def demand(
     reference = _reference(given["rates"])
     with looking(settings) as lookup:
         as_of = _as_of(lookup, given["as_of"])
+        customer_id = lookup.customer(customer_id)
         facts = dict(lookup.receivable_facts(customer_id)).get(customer_id)
         if facts is None:
             raise lookup.stranger(customer_id)

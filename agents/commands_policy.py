@@ -239,6 +239,7 @@ def _show_cards(
 
 def _overrides_of(settings: Settings, policy: Policy, customer: str) -> int:
     with looking(settings) as lookup:
+        customer = lookup.customer(customer)
         standing = lookup.standing(customer)
     if standing is None:
         raise ConfigurationError(

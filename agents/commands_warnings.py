@@ -13,6 +13,7 @@ from tocsin.agents.cards import Language, View
 from tocsin.agents.formats import day, instant, parse_instant
 from tocsin.agents.lookup import Lookup, Wanted, looking
 from tocsin.agents.options import connected, run
+from tocsin.agents.privacy import opening
 from tocsin.agents.reading import follow
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
@@ -66,7 +67,7 @@ def warnings(
     """
     wanted = Wanted(
         is_open=is_open,
-        customer_id=customer_id,
+        customer_id=opening(settings).customer(customer_id),
         rule=rule,
         severity=severity.upper(),
         phase="LIVE" if live else "",

@@ -21,6 +21,7 @@ from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import CLOCK, JOURNAL, Topic
+from tocsin.schemas.channels import Protector
 from tocsin.streams.events import ControlEvent
 
 AUTHOR_VARIABLE = "TOCSIN_AUTHOR"
@@ -34,10 +35,12 @@ class OvertakenError(UnavailableError):
 class Announcer:
     """Sends control records; whatever was announced before it was opened is finished."""
 
-    def __init__(self, producer: AIOKafkaProducer, settings: Settings) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, settings: Settings, protector: Protector | None
+    ) -> None:
         self._producer = producer
         self._settings = settings
-        self._codec = open_codec(settings)
+        self._codec = open_codec(settings, protector)
 
     async def send(
         self, topic: Topic, event: ControlEvent, timestamp: int, partitions: Iterable[int]
@@ -57,15 +60,17 @@ class Announcer:
 
 
 @asynccontextmanager
-async def announcing(settings: Settings, purpose: str) -> AsyncIterator[Announcer]:
-    """Open an announcer; `purpose` names its transactional id."""
+async def announcing(
+    settings: Settings, purpose: str, protector: Protector | None = None
+) -> AsyncIterator[Announcer]:
+    """Open an announcer; `purpose` names its transactional id. Names of people need a protector."""
     producer = AIOKafkaProducer(
         transactional_id=f"{settings.app_id}-{purpose}", acks="all", **settings.client_options()
     )
     async with reaching(settings):
         try:
             await producer.start()
-            yield Announcer(producer, settings)
+            yield Announcer(producer, settings, protector)
         except ProducerFenced as error:
             raise OvertakenError(
                 f"another program wrote to {purpose} at the same moment",

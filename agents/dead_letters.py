@@ -16,6 +16,7 @@ from tocsin.agents.changelog import last_record
 from tocsin.agents.control import announcing, author, present_ms
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.lookup import ORIGIN_HEADER, place_of
+from tocsin.agents.privacy import sealing
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas import jsonlines
@@ -100,11 +101,13 @@ def mended(letter: DeadLetter, line: str, settings: Settings) -> Outgoing:
             f"{topic.name}",
             mend="send events of another topic with `tocsin produce`",
         )
-    customer_id = getattr(fact.event, "customer_id", None)
+    guard = sealing(settings)
+    event = guard.tokenised(fact.event)
+    customer_id = getattr(event, "customer_id", None)
     return Outgoing(
         topic,
         None if customer_id is None else customer_id.encode(),
-        open_codec(settings).encode(fact.topic_id, fact.event),
+        open_codec(settings, guard).encode(fact.topic_id, event),
         fact.instant,
         letter.partition if customer_id is None else None,
         _origin(letter),
@@ -158,7 +161,7 @@ async def release(
         author=author(),
         reason=reason,
     )
-    async with announcing(settings, f"release-{partition}") as announcer:
+    async with announcing(settings, f"release-{partition}", sealing(settings)) as announcer:
         await announcer.send(CLOCK, event, await present_ms(settings), [partition])
     return event
 

@@ -19,6 +19,7 @@ from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.partitioning import partition_of
+from tocsin.agents.privacy import Guard, sealing
 from tocsin.agents.refusing import letter_of
 from tocsin.agents.settings import Settings
 from tocsin.agents.transactions import Route, Transaction
@@ -38,9 +39,12 @@ WARNING = "intake maps customer events only; control records have their own comm
 class Intake:
     """Turns foreign records into events on tocsin's topics, or into dead letters."""
 
-    def __init__(self, mappers: Mapping[str, Mapper], codec: Codec, settings: Settings) -> None:
+    def __init__(
+        self, mappers: Mapping[str, Mapper], codec: Codec, guard: Guard, settings: Settings
+    ) -> None:
         self._mappers = mappers
         self._codec = codec
+        self._guard = guard
         self._partitions = settings.partitions
         self._routes = {
             topic.topic_id: Route(topic.topic_id, settings.topic(topic)) for topic in SOURCES
@@ -73,11 +77,12 @@ class Intake:
         if refusal is not None:
             self._refuse(transaction, record, origin, refusal.code, refusal.detail)
             return
-        key = customer_id.encode()
+        event = self._guard.tokenised(fact.event)
+        key = str(getattr(event, "customer_id", "")).encode()
         transaction.send(
             self._routes[fact.topic_id],
             key,
-            self._codec.encode(fact.topic_id, fact.event),
+            self._codec.encode(fact.topic_id, event),
             fact.instant,
             [origin],
             partition_of(key, self._partitions),
@@ -92,6 +97,8 @@ class Intake:
         detail: str,
     ) -> None:
         letter = letter_of(FOREIGN_TOPIC_ID, record, code, detail, "INTAKE")
+        if self._guard.is_on:
+            letter = self._guard.seal_letter(letter, self._customer_of(record))
         transaction.send(
             self._dead_letters,
             letter.key,
@@ -101,13 +108,17 @@ class Intake:
             record.partition % self._partitions,
         )
 
+    def _customer_of(self, record: Any) -> str | None:
+        return self._mappers[record.topic].customer_of(record.value)
+
 
 def build_intake(settings: Settings, mapping: Path) -> App:
     """Build the intake's app over the foreign topics of a mapping file.
 
     Raises ConfigurationError if the mapping can't be used.
     """
-    codec = open_codec(settings)
+    guard = sealing(settings)
+    codec = open_codec(settings, guard)
     try:
         mappers = load_mapping(mapping, convention_of(settings))
     except MappingError as error:
@@ -117,7 +128,7 @@ def build_intake(settings: Settings, mapping: Path) -> App:
         raise ConfigurationError(
             f"mapping: {', '.join(sorted(own))} is tocsin's own topic; map foreign ones"
         )
-    intake = Intake(mappers, codec, settings)
+    intake = Intake(mappers, codec, guard, settings)
     app = App(
         Wiring(
             app_id=f"{settings.app_id}-intake",

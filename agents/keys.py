@@ -260,8 +260,6 @@ class Keyring:
     def _path(self, owner: str) -> Path:
         if owner in SHARED:
             return self._folder / f"{owner}.json"
-        if not is_token(owner):
-            raise ConfigurationError(f"{owner!a} is no owner of a key")
         shelf = owner.removeprefix(TOKEN_PREFIX)[:2]
         return self._folder / "c" / shelf / f"{owner}.json"
 
@@ -273,6 +271,11 @@ class Keyring:
             yield
         finally:
             os.close(descriptor)
+
+
+def is_owner(text: str) -> bool:
+    """Whether a text names whose key it may be."""
+    return text in SHARED or is_token(text)
 
 
 def is_token(text: str) -> bool:

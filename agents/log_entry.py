@@ -21,6 +21,7 @@ from tocsin.agents.control import author, present_ms
 from tocsin.agents.log_kinds import Kind
 from tocsin.agents.log_values import Amount, Part, as_option
 from tocsin.agents.partitioning import partition_of
+from tocsin.agents.privacy import sealing
 from tocsin.agents.reading import read_since
 from tocsin.agents.settings import Settings
 from tocsin.agents.standings import read_case
@@ -167,11 +168,13 @@ def _instalments(parts: tuple[Part, ...]) -> tuple[Instalment, ...]:
 
 async def enter(settings: Settings, event: CustomerEvent, wait_s: float) -> Entered:
     """Send an event, and wait so long for what the worker makes of it; 0 does not wait."""
+    guard = sealing(settings)
+    event = guard.tokenised(event)
     topic = BY_ID[topic_of(event)]
     key = event.customer_id.encode()
     partition = partition_of(key, settings.partitions)
     timestamp = event.occurred_at if event.recorded_at is None else event.recorded_at
-    value = open_codec(settings).encode(topic.topic_id, event)
+    value = open_codec(settings, guard).encode(topic.topic_id, event)
     outputs = [(settings.topic(output), partition) for output in (WARNINGS, DEAD_LETTERS, LEDGERS)]
     async with connect(settings) as brokers:
         spans = await brokers.spans([name for name, _ in outputs], is_settled=False)

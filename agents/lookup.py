@@ -14,13 +14,16 @@ from operator import itemgetter
 from typing import Any, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tocsin.agents import lookup_sql as sql
 from tocsin.agents.clickhouse import ANSWER_WITHIN_S, ClickHouse
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
+from tocsin.agents.privacy import NO_GUARD, Guard, opening
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse, open_codec
 from tocsin.schemas.catalog import BY_ID, CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS, SOURCES
+from tocsin.schemas.channels import subject_of
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import DeadLetter
 from tocsin.streams.decisions import Evidence, RiskWarning
@@ -29,6 +32,7 @@ from tocsin.streams.severity import SEVERITIES
 
 NOT_SET_UP_CODES = frozenset({60, 81})  # ClickHouse: unknown table, unknown database
 ORIGIN_HEADER = "tocsin_origin"  # on a record sent again: topic/partition/offset it was refused at
+FOREIGN = "foreign"  # of a record that the intake refused: its header says which topic
 EVENT_SOURCES = tuple(topic for topic in SOURCES if topic.name not in ("policies", "clock"))
 RECEIVABLE_TOPICS = (CUSTOMERS, INVOICES, PAYMENTS, ENGAGEMENTS)
 RECEIVABLE_KINDS = (  # all that changes who a customer is and what it owes
@@ -102,9 +106,15 @@ class Decision(Struct, frozen=True):
 class Lookup:
     """The history of one deployment."""
 
-    def __init__(self, client: ClickHouse, codec: Codec) -> None:
+    def __init__(self, client: ClickHouse, codec: Codec, guard: Guard = NO_GUARD) -> None:
+        """Ask `client`; `guard`, the codec's protector too, opens what is encrypted."""
         self._client = client
         self._codec = codec
+        self._guard = guard
+
+    def customer(self, customer_id: str) -> str:
+        """The name in records of a customer that somebody names; see `Guard.customer`."""
+        return self._guard.customer(customer_id)
 
     def warnings(self, wanted: Wanted) -> list[Placed]:
         """The latest warnings, newest first; open ones by severity and exposure."""
@@ -153,12 +163,13 @@ class Lookup:
     def customers_like(self, text: str, limit: int) -> list[tuple[str, str]]:
         """Ids and names of customers with a text in one of them, in upper or lower case."""
         rows = self._client.rows(sql.CUSTOMERS_LIKE, {"text": text, "limit": limit})
-        return [(customer_id, name or "") for customer_id, name in rows]
+        return [(found, self._guard.naming(found, name)) for found, name in rows]
 
     def names(self, customer_ids: Collection[str]) -> dict[str, str]:
-        """The latest known names of customers."""
+        """The latest known names of customers, after their own ids where tokens hide those."""
         rows = self._client.rows(sql.NAMES, {"ids": sorted(set(customer_ids))})
-        return {customer_id: name for customer_id, name in rows if name}
+        found = {customer_id: self._guard.naming(customer_id, name) for customer_id, name in rows}
+        return {customer_id: name for customer_id, name in found.items() if name}
 
     def owned_by(self, owner: str) -> frozenset[str]:
         """Customers of an owner. Raises ConfigurationError if nobody is answerable by that name."""
@@ -228,7 +239,8 @@ class Lookup:
     def promises(self, customer_id: str, limit: int = 10) -> list[tuple[Any, ...]]:
         """A customer's promises, the latest due first; columns as the statement names them."""
         values = {"customer": customer_id, "limit": limit}
-        return list(self._client.rows(sql.PROMISES_OF_CUSTOMER, values))
+        rows = self._client.rows(sql.PROMISES_OF_CUSTOMER, values)
+        return [(*row[:-1], self._author(customer_id, row[-1])) for row in rows]
 
     def plans(self, customer_id: str, limit: int = 10) -> list[tuple[Any, ...]]:
         """A customer's plans, the latest first, beside what it paid before each was agreed."""
@@ -238,7 +250,10 @@ class Lookup:
     def standing(self, customer_id: str) -> dict[str, Any] | None:
         """The customer's row of the credit file, by column; None for a stranger."""
         answer = self._client.query(sql.STANDING, {"customer": customer_id})
-        return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else None
+        if not answer.rows:
+            return None
+        found = dict(zip(answer.columns, answer.rows[0], strict=True))
+        return {**found, "name": self._guard.naming(customer_id, found["name"]) or None}
 
     def score(self, customer_id: str) -> dict[str, Any] | None:
         """The customer's row of the scores, by column; None for a stranger."""
@@ -275,7 +290,8 @@ class Lookup:
     def decisions(self, customer_id: str, limit: int = 20) -> list[Decision]:
         """The latest decisions about a customer's credit, newest first."""
         values = {"customer": customer_id, "limit": limit}
-        return [Decision(*row) for row in self._client.rows(sql.DECISIONS_OF_CUSTOMER, values)]
+        found = [Decision(*row) for row in self._client.rows(sql.DECISIONS_OF_CUSTOMER, values)]
+        return [replace(one, author=self._author(customer_id, one.author)) for one in found]
 
     def policy_in_force(self) -> str | None:
         """Canonical document of the policy by which was decided last."""
@@ -325,7 +341,7 @@ class Lookup:
         placed = []
         for _, topic_id, offset, timestamp, value in rows:
             latest[topic_id] = max(latest.get(topic_id, timestamp), timestamp)
-            event = self._codec.decode(topic_id, base64.b64decode(value))
+            event = self._opened(topic_id, value)
             fact = (timestamp, cast(CustomerEvent, event))
             placed.append(((latest[topic_id], topic_id, offset), fact))
         return [fact for _, fact in sorted(placed, key=itemgetter(0))]
@@ -362,7 +378,8 @@ class Lookup:
         resent = self._resent() if rows else frozenset()
         found = []
         for partition, offset, value in rows:
-            letter = self._codec.decode_dead_letter(base64.b64decode(value))
+            stored = self._codec.decode_dead_letter(base64.b64decode(value))
+            letter = self._guard.open_letter(stored)
             found.append(Refused(partition, offset, letter, place_of(letter) in resent))
         return found
 
@@ -388,8 +405,17 @@ class Lookup:
 
     def _seen(self, topic_id: int, row: tuple[Any, ...]) -> EventSeen:
         partition, offset, timestamp, value = row
-        event = self._codec.decode(topic_id, base64.b64decode(value))
+        event = self._opened(topic_id, value)
         return EventSeen(topic_id, partition, offset, timestamp, event)
+
+    def _opened(self, topic_id: int, value: str) -> Event:
+        """A record's event, with what is encrypted in it opened."""
+        event = self._codec.decode(topic_id, base64.b64decode(value))
+        return self._codec.reveal(topic_id, event)
+
+    def _author(self, customer_id: str, author: str | None) -> Any:
+        subject = subject_of(ENGAGEMENTS)
+        return author and self._guard.reveal(subject, "author", customer_id, author)
 
 
 @contextmanager
@@ -416,9 +442,11 @@ def history(settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> Ite
 def looking(settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> Iterator[Lookup]:
     """Open the history for questions. Raises ConfigurationError, UnavailableError."""
     with history(settings, answer_within_s) as client:
-        yield Lookup(client, open_codec(settings))
+        guard = opening(settings)
+        yield Lookup(client, open_codec(settings, guard), guard)
 
 
 def place_of(letter: DeadLetter) -> str:
     """How people name a refused record: topic/partition/offset it was read from."""
-    return f"{BY_ID[letter.topic_id].name}/{letter.partition}/{letter.offset}"
+    topic = BY_ID.get(letter.topic_id)
+    return f"{topic.name if topic else FOREIGN}/{letter.partition}/{letter.offset}"

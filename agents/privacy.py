@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.keys import DEPLOYMENT, QUARANTINE, Entry, Keyring, is_token
+from tocsin.agents.keys import DEPLOYMENT, QUARANTINE, Entry, Keyring, is_owner, is_token
 from tocsin.agents.keys_master import MasterFile, Wrapper
 from tocsin.agents.settings import Settings
 from tocsin.schemas.catalog import DEAD_LETTERS
@@ -36,7 +36,7 @@ ENCRYPTED: Final = "[encrypted]"
 UNREADABLE: Final = "[unreadable]"  # changed by someone, or taken from another place
 NO_VERSION: Final = 0  # of what was written of a customer whose key was destroyed: nothing
 IDS_MAX: Final = 200_000
-_SEALED: Final = re.compile(rf"{SEALED}([a-z0-9_]+)\.(\d+):([A-Za-z0-9_=-]*)")
+_SEALED: Final = re.compile(rf"{SEALED}([a-z0-9_]{{1,40}})\.(\d{{1,9}}):".encode())
 _LETTERS: Final = subject_of(DEAD_LETTERS)
 
 AnyEvent = TypeVar("AnyEvent", bound=Struct)
@@ -73,8 +73,10 @@ class Guard:
 
         An id that no record may have is left as it is: the worker refuses it.
         """
+        if not self.is_on:
+            return event
         customer_id: str | None = getattr(event, "customer_id", None)
-        if not self.is_on or not customer_id or check_id("customer_id", customer_id):
+        if not customer_id or check_id("customer_id", customer_id):
             return event
         return replace(event, customer_id=self._token(customer_id))
 
@@ -150,27 +152,28 @@ class Guard:
         return self._keyring
 
     def _seal(self, subject: str, field: str, owner: str, content: AnyStr) -> AnyStr:
-        plain = content.encode() if isinstance(content, str) else content
-        if self._parts(content) and self._opened(subject, field, owner, content) is not None:
+        if self._opened(subject, field, owner, content) is not None:
             return content  # sealed before, by this very key
         found = self._keys().newest(owner)
         if found is None:
             return _as(content, f"{SEALED}{owner}.{NO_VERSION}:")
         version, cipher = found
-        body = base64.urlsafe_b64encode(cipher.encrypt(plain, _place(subject, field, owner)))
-        return _as(content, f"{SEALED}{owner}.{version}:{body.decode()}")
+        head = f"{SEALED}{owner}.{version}:"
+        place = _place(subject, field, owner)
+        if isinstance(content, str):
+            body = base64.urlsafe_b64encode(cipher.encrypt(content.encode(), place))
+            return head + body.decode()
+        return head.encode() + cipher.encrypt(content, place)
 
     def _open(self, subject: str, field: str, owner: str | None, content: AnyStr) -> AnyStr:
-        parts = self._parts(content)
+        parts = _parts(content)
         if parts is None:
             return content
-        if self._keyring is None:
-            return _as(content, ENCRYPTED)
         kept, version, _ = parts
         if version == NO_VERSION:
             return _as(content, ERASED)
-        if self._keyring.entry(kept) is None:
-            return _as(content, ENCRYPTED)  # by the keys of another folder
+        if self._keyring is None or self._keyring.entry(kept) is None:
+            return _as(content, ENCRYPTED)  # no keys here, or those of another deployment
         if self._keyring.cipher(kept, version) is None:
             return _as(content, ERASED)
         opened = self._opened(subject, field, owner or kept, content)
@@ -178,29 +181,18 @@ class Guard:
 
     def _opened(self, subject: str, field: str, owner: str, content: AnyStr) -> AnyStr | None:
         """The content if it was sealed for that place and can be opened."""
-        parts = self._parts(content)
+        parts = _parts(content)
         if parts is None or parts[0] != owner or self._keyring is None:
             return None
-        kept, version, text = parts
+        _, version, body = parts
+        cipher = self._keyring.cipher(owner, version) if self._keyring.entry(owner) else None
+        if cipher is None:
+            return None
         try:
-            cipher = self._keyring.cipher(kept, version) if self._keyring.entry(kept) else None
-            if cipher is None:
-                return None
-            body = base64.b64decode(text, altchars=b"-_", validate=True)
             plain = cipher.decrypt(body, _place(subject, field, owner))
             return plain.decode() if isinstance(content, str) else plain
-        except (InvalidTag, binascii.Error, ValueError):
+        except (InvalidTag, ValueError):  # changed, too short, or not text
             return None
-
-    @staticmethod
-    def _parts(content: str | bytes) -> tuple[str, int, str] | None:
-        """Owner, version and body of a sealed text."""
-        prefix: Any = SEALED if isinstance(content, str) else SEALED.encode()
-        if not content.startswith(prefix):
-            return None
-        text = content if isinstance(content, str) else content.decode("latin-1")
-        match = _SEALED.fullmatch(text)
-        return None if match is None else (match[1], int(match[2]), match[3])
 
 
 NO_GUARD: Final = Guard()
@@ -257,6 +249,21 @@ def _owner(customer_id: str) -> str:
     if not customer_id:
         return DEPLOYMENT
     return customer_id if is_token(customer_id) else QUARANTINE
+
+
+def _parts(content: str | bytes) -> tuple[str, int, bytes] | None:
+    """Owner, version and body of what is sealed: bytes as they are, of a text in base 64."""
+    raw = content.encode() if isinstance(content, str) else content
+    match = _SEALED.match(raw)
+    if match is None or not is_owner(owner := match[1].decode()):
+        return None
+    body = raw[match.end() :]
+    if isinstance(content, str):
+        try:
+            body = base64.b64decode(body, altchars=b"-_", validate=True)
+        except binascii.Error:
+            return None
+    return owner, int(match[2]), body
 
 
 def _place(subject: str, field: str, owner: str) -> list[bytes]:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from tocsin.agents.brokers import connect, reaching
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.partitioning import partition_of
+from tocsin.agents.privacy import Guard, sealing
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import SOURCES
@@ -59,7 +60,8 @@ async def produce(
     one under way is not visible.
     """
     await _check_topics(settings)
-    packer = _Packer(settings, open_codec(settings))
+    guard = sealing(settings)
+    packer = _Packer(settings, open_codec(settings, guard), guard)
     producer = AIOKafkaProducer(
         **settings.client_options(),
         transactional_id=f"{settings.app_id}-{PURPOSE}",
@@ -154,10 +156,11 @@ class _Feed:
 class _Packer:
     """Turns facts into batches per topic and partition."""
 
-    def __init__(self, settings: Settings, codec: Codec) -> None:
+    def __init__(self, settings: Settings, codec: Codec, guard: Guard) -> None:
         self._partitions = settings.partitions
         self._names: Mapping[int, str] = {t.topic_id: settings.topic(t) for t in SOURCES}
         self._codec = codec
+        self._guard = guard
 
     def pack(
         self, facts: Iterable[Fact], create_batch: Callable[[], Any]
@@ -166,7 +169,9 @@ class _Packer:
         full: list[tuple[Place, Any]] = []
         filling: dict[Place, Any] = {}
         names, partitions, encode = self._names, self._partitions, self._codec.encode
-        for instant, topic_id, event in facts:
+        tokenised = self._guard.tokenised
+        for instant, topic_id, plain in facts:
+            event = tokenised(plain)
             value = encode(topic_id, event)
             if len(value) > RECORD_BYTES_MAX:
                 raise ConfigurationError(

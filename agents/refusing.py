@@ -42,8 +42,8 @@ def letter_of(topic_id: int, record: Any, code: str, detail: str, stage: str) ->
 def _size(record: Any) -> int:
     """Bytes that the record's content takes in a letter, which bears the key twice."""
     size = 2 * len(record.key or b"") + len(record.value or b"")
-    # A character takes up to 4 bytes, lengths up to 10.
-    return size + sum(4 * len(name) + len(content or b"") + 10 for name, content in record.headers)
+    # A character takes up to 4 bytes, lengths and what encryption adds up to 100.
+    return size + sum(4 * len(name) + len(content or b"") + 100 for name, content in record.headers)
 
 
 def _cut(content: bytes | None) -> bytes | None:

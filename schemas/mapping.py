@@ -100,11 +100,26 @@ class Mapper:
             raise Refused(MappingCode.EMPTY, "the record has no value; tombstones mean nothing")
         content = self._read(value)
         for event in self._events:
-            if all(_at(content, path) == wanted for path, wanted in event.when.items()):
+            if _applies(event, content):
                 return self._line(event, content)
         raise Refused(
             MappingCode.UNMAPPED, "no event of the mapping applies; add one, or widen a `when`"
         )
+
+    def customer_of(self, value: bytes | None) -> str | None:
+        """Whose record it is as far as can be told, even where it cannot be mapped."""
+        try:
+            content = None if value is None else self._read(value)
+            for event in self._events:
+                source = event.fields.get("customer_id")
+                if source is None or not _applies(event, content):
+                    continue
+                field = Field(path=source) if isinstance(source, str) else source
+                found = _value("customer_id", field, content)
+                return found if isinstance(found, str) else None
+        except Refused:
+            pass  # what cannot be read, or does not say it
+        return None
 
     def _line(self, event: EventMap, content: Any) -> Fact:
         line: dict[str, Any] = {"type": event.type}
@@ -121,6 +136,10 @@ class Mapper:
 
 
 _ABSENT = object()
+
+
+def _applies(event: EventMap, content: Any) -> bool:
+    return all(_at(content, path) == wanted for path, wanted in event.when.items())
 
 
 def _at(content: Any, path: str) -> Any:
