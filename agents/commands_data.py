@@ -96,7 +96,9 @@ def produce(
     of the events are closed with them; otherwise closings are left to the deployment's clock.
     """
     from tocsin.agents.produce import produce as send
+    from tocsin.agents.rights import require_rights
 
+    run(require_rights(settings, "producer"))
     facts = read_facts(settings, paths)
     if settings.clock != "feed":  # a deployment has one clock
         facts = (fact for fact in facts if not isinstance(fact.event, DayClosed))

@@ -36,9 +36,11 @@ def worker(settings: Settings, terminal: Terminal) -> None:
     Any number may run: they share the partitions. Each ends with its own exit code when it
     cannot go on, and is safe to start again at once.
     """
+    from tocsin.agents.rights import require_rights
     from tocsin.agents.worker import run_worker
 
     logs.configure(settings.log_level)
+    run(require_rights(settings, "worker"))
     run_worker(settings)
 
 
@@ -92,10 +94,12 @@ def migrate(settings: Settings, terminal: Terminal) -> None:
 
 async def _audit(settings: Settings) -> None:
     from tocsin.agents.audit import run_sink
+    from tocsin.agents.rights import require_rights
     from tocsin.agents.supervisor import stop_on_signals
     from tocsin.agents.wire import require_clickhouse
 
     require_clickhouse(settings)
+    await require_rights(settings, "audit")
     stop = asyncio.Event()
     stop_on_signals(stop)
     await run_sink(settings, stop)

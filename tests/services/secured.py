@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tocsin.agents.acls import Need
 from tocsin.agents.embedded_kafka import (
     HOST,
     QUICK_START,
@@ -152,3 +161,23 @@ class SecuredKafka(EmbeddedKafka):
             "listener.name.misnamed.ssl.keystore.location": str(misnamed),
             "ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/",
         }
+
+
+def grant(kafka: SecuredKafka, user: str, needs: Iterable[Need]) -> None:
+    """Make access control lists of exactly these needs."""
+    bindings = [
+        AclBinding(
+            ResourceType[need.resource.name],
+            need.name,
+            ResourcePatternType.LITERAL,
+            f"User:{user}",
+            "*",
+            AclOperation[operation.name],
+            AclPermissionType.ALLOW,
+        )
+        for need in needs
+        for operation in need.operations
+    ]
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for done in admin.create_acls(list(dict.fromkeys(bindings))).values():
+        done.result(30)
