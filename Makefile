@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs bench format lock clean
+.PHONY: demo test check docs bench faults format lock clean
 
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
@@ -25,6 +25,10 @@ docs: $(READY)
 
 bench: $(READY)
 	$(VENV)/bin/python tests/bench/run.py $(ARGS)
+
+# Kills, freezes and cuts off whatever runs, and judges by the topics: docs/reliability.md.
+faults: $(READY)
+	$(VENV)/bin/python tests/faults/run.py $(ARGS)
 
 format: $(READY)
 	$(VENV)/bin/ruff check --fix .

@@ -1,0 +1,102 @@
+"""Fault runs: generated load, faults from a seeded schedule, an independent judge. See --help."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.faults.runs import EVENTS, run_of
+from tests.faults.stage import Broker
+
+BROKER_RUNS = 20  # after which the series gets a new broker, with nothing of the old ones' topics
+
+
+def main() -> int:
+    """Play the runs; 1 if one of them is broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10, help="how many seeds (default 10)")
+    parser.add_argument("--seed", type=int, default=1, help="the first of them (default 1)")
+    parser.add_argument("--events", type=int, default=EVENTS, help="source records of a run")
+    parser.add_argument("--resume", type=Path, help="results, one JSON object a line; go on there")
+    parser.add_argument("--broken", default="", help="a negative control of broken.py")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the logs of what is not ok")
+    given = parser.parse_args()
+    logging.disable()  # what clients say of a broker that is away on purpose
+    done = _read(given.resume)
+    seeds = [s for s in range(given.seed, given.seed + given.runs) if s not in done]
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    try:
+        asyncio.run(_series(seeds, folder, given, done))
+    finally:
+        if given.keep is not None and any(folder.glob("*/*.log")):
+            shutil.copytree(folder, given.keep, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("kafka", "clickhouse"))  # fmt: skip
+        shutil.rmtree(folder, ignore_errors=True)
+    return _summary(list(done.values()))
+
+
+async def _series(
+    seeds: list[int], folder: Path, given: argparse.Namespace, done: dict[int, Any]
+) -> None:
+    broker: Broker | None = None
+    try:
+        for number, seed in enumerate(seeds):
+            if number % BROKER_RUNS == 0:
+                if broker is not None:
+                    await broker.stop()
+                    shutil.rmtree(folder / f"broker-{number // BROKER_RUNS - 1}")
+                broker = Broker(folder / f"broker-{number // BROKER_RUNS}", Random(seed))
+                await broker.start()
+            assert broker is not None
+            broken = (given.broken,) if given.broken else ()
+            run = run_of(seed, broker, folder / f"f{seed}", broken=broken, events=given.events)
+            line = (await run.play()).line()
+            done[seed] = line
+            text = json.dumps(line, ensure_ascii=False)
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+            if given.resume is not None:
+                with given.resume.open("a", encoding="utf-8") as file:
+                    file.write(text + "\n")
+    finally:
+        if broker is not None:
+            await broker.stop()
+
+
+def _read(path: Path | None) -> dict[int, Any]:
+    if path is None or not path.exists():
+        return {}
+    lines = map(json.loads, path.read_text("utf-8").splitlines())
+    return {line["seed"]: line for line in lines if line["verdict"] != "unverified"}
+
+
+def _summary(lines: list[dict[str, Any]]) -> int:
+    verdicts = Counter(line["verdict"] for line in lines)
+    sums = {
+        name: sum(line[name] for line in lines)
+        for name in (
+            "kills", "events", "warnings", "transactions", "rows", "refused",
+            "lost", "doubled", "spurious", "reordered",
+        )
+    }  # fmt: skip
+    observed = Counter(name.split(" ")[0] for line in lines for name in line["observed"])
+    sums |= {"runs": len(lines), **verdicts, "observed": dict(sorted(observed.items()))}
+    if verdicts["ok"] == len(lines) - verdicts["unverified"] > 0:
+        sums["bound"] = f"less than {3 / verdicts['ok']:.4f} of such runs fail (95 %)"
+    sys.stdout.write(json.dumps(sums) + "\n")
+    return 1 if verdicts["broken"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,585 @@
+"""One fault run: a deployment of its own is fed, befallen by its schedule, healed, and judged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+
+from tests.faults import wire
+from tests.faults.feeding import TROUBLE, Feeder
+from tests.faults.judge import (
+    Judge,
+    Rows,
+    Verdict,
+    committed_offsets,
+    offsets_agree,
+    plain,
+    read_all,
+)
+from tests.faults.load import generate
+from tests.faults.proxy import Proxy
+from tests.faults.schedule import Schedule, Timed, draw
+from tests.faults.stage import (
+    Broker,
+    Engine,
+    Member,
+    environ_with,
+    limit_files,
+    policy_text,
+    prepare_topics,
+)
+from tocsin.agents.brokers import connect
+from tocsin.agents.embedded_kafka import free_port
+from tocsin.agents.settings import load
+from tocsin.schemas.catalog import TOPICS
+
+PARTITIONS = 3
+EVENTS = 3_000
+PER_SECOND = 350.0
+SESSION_TIMEOUT_S = 3
+CHUNK_RECORDS = 20
+DECIDED_WITHIN_S = 90.0
+AUDITED_WITHIN_S = 60.0
+FULL_BYTES = 4096
+CLOCK_JUMPS = (-86_400, -3_600, 7_200, 400 * 86_400)
+BEGUN_WITHIN_S = 20.0
+POLL_S = 0.1
+DEFECTS = {1, 2, 72}  # codes that no fault explains: the log is kept to look at
+
+
+@dataclass
+class Outcome:
+    """What is recorded of a run."""
+
+    seed: int
+    planned: list[str]
+    observed: list[str] = field(default_factory=list)
+    kills: int = 0
+    verdict: str = "unverified"
+    why: str = ""
+    note: str = ""
+    seconds: float = 0.0
+    codes: dict[str, list[int]] = field(default_factory=dict)
+    counts: Verdict = field(default_factory=Verdict)
+
+    def line(self) -> dict[str, Any]:
+        """One line of the results."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "counts"}
+        return {**own, "seconds": round(self.seconds, 1), **self.counts.told()}
+
+
+class GivenUpError(Exception):
+    """The product did not come to an end of its work, or would not go on: a finding."""
+
+
+class Run:
+    """The parts of one run, and what can be done to them."""
+
+    def __init__(
+        self,
+        seed: int,
+        broker: Broker,
+        folder: Path,
+        schedule: Schedule,
+        *,
+        broken: tuple[str, ...] = (),
+        events: int = EVENTS,
+        per_second: float = PER_SECOND,
+    ) -> None:
+        self.seed, self.broker, self.schedule = seed, broker, schedule
+        self.folder, self.events, self.per_second = folder, events, per_second
+        self.app_id = folder.name
+        self.prefix = f"{self.app_id}."
+        self.outcome = Outcome(seed, schedule.names)
+        self._chance = Random(seed + 1)
+        self._seen = folder / "seen"
+        self._seen.mkdir(parents=True)
+        self._clock = folder / "clock"
+        plan = {
+            "points": [
+                {"point": p.point, "nth": p.nth, "do": p.do} for p in schedule.points
+            ],
+            "broken": list(broken),
+            "clock": str(self._clock),
+        }  # fmt: skip
+        (folder / "plan.json").write_text(json.dumps(plan))
+        self._faults = {
+            "FAULTS_PLAN": str(folder / "plan.json"),
+            "FAULTS_SEEN": str(self._seen),
+        }
+        self.engine = Engine(folder / "engine", self._faults)
+        self.door = Proxy(0, self._chance)  # before ClickHouse
+        self.feeder = Feeder(broker.servers, self.prefix, PARTITIONS)
+        self.workers: list[Member] = []
+        self.audit: Member | None = None
+        self._environ: dict[str, str] = {}
+        self._journal: AIOKafkaConsumer | None = None
+        self._reached: dict[tuple[str, int], int] = {}
+        self._begun = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+
+    async def play(self) -> Outcome:
+        """Do it all; trouble of the harness's own leaves the run unverified."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(DECIDED_WITHIN_S + AUDITED_WITHIN_S + 60):
+                await self._prepare()
+                await (self._refuse() if self.schedule.refusal else self._befall())
+        except GivenUpError as error:
+            self.outcome.verdict, self.outcome.why = "broken", str(error)
+        except Exception as error:  # whatever it is, nothing has been verified
+            self.outcome.verdict, self.outcome.why = "unverified", f"harness: {error!r}"
+        finally:
+            await self._clear()
+        self.outcome.seconds = time.monotonic() - started
+        return self.outcome
+
+    async def _prepare(self) -> None:
+        if self._is_proxied:
+            await self.broker.open_proxy()
+        environ = {**os.environ, **self._faults}
+        base = environ_with(
+            environ,
+            bootstrap_servers=self.broker.servers,
+            data_dir=self.folder / "data",
+            app_id=self.app_id,
+            topic_prefix=self.prefix,
+            partitions=PARTITIONS,
+            clock="feed",
+            log_level="WARNING",
+            session_timeout_s=SESSION_TIMEOUT_S,
+            chunk_records_max=CHUNK_RECORDS,
+        )
+        settings = load(environ={k: v for k, v in base.items() if k.startswith("TOCSIN_")},
+                        discover=False)  # fmt: skip
+        await asyncio.gather(prepare_topics(settings, policy_text()), self.engine.start())
+        self.door = Proxy(urlsplit(self.engine.url).port or 0, self._chance)
+        port = await self.door.start()
+        Rows(self.engine.url, "default", "tocsin", self.engine.token).ask(
+            f"CREATE DATABASE `{self.app_id}`"
+        )
+        self._environ = environ_with(
+            base,
+            bootstrap_servers=self.broker.proxied if self._is_proxied else self.broker.servers,
+            clickhouse_url=f"http://127.0.0.1:{port}/{self.app_id}",
+            clickhouse_user="tocsin",
+            clickhouse_password=self.engine.token,
+        )
+        for _ in range(self.schedule.workers):
+            self._add_worker()
+        self.audit = self._member("audit")
+        self.audit.start()
+        self._following = asyncio.create_task(self._follow())
+
+    @property
+    def _is_proxied(self) -> bool:
+        return any(timed.kind.startswith("net-") for timed in self.schedule.timed)
+
+    def _member(self, command: str) -> Member:
+        number = len(self.workers)
+        environ = environ_with(self._environ, web_port=free_port())
+        return Member(command, environ, self.folder / f"{command}-{number}.log")
+
+    def _add_worker(self) -> Member:
+        worker = self._member("worker")
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    async def _befall(self) -> None:
+        feeding = asyncio.create_task(self.feeder.run(self._facts(), self.per_second))
+        watching = asyncio.create_task(self._continue_zombies())
+        befalling = [asyncio.create_task(self._do(timed)) for timed in self.schedule.timed]
+        try:
+            await asyncio.gather(feeding, *befalling)
+            await self._heal()
+            await self._until_decided()
+        finally:
+            for task in (feeding, watching, *befalling):
+                task.cancel()
+            await asyncio.gather(feeding, watching, *befalling, return_exceptions=True)
+        for worker in self.workers:
+            await worker.stop()
+        await self._judge()
+
+    def _facts(self) -> list[Any]:
+        return list(generate(self.seed, self.events))
+
+    async def _judge(self, *, is_whole: bool = True) -> None:
+        outcome = self.outcome
+        partitions = await read_all(
+            self.broker.servers, self.prefix, (*wire.SOURCES, *wire.OUTPUTS), PARTITIONS
+        )
+        outcome.counts = Judge(partitions, is_whole=is_whole).judge()
+        problems = outcome.counts.problems
+        told = await committed_offsets(self.broker.servers, self.app_id, self.prefix, PARTITIONS)
+        problems += offsets_agree(partitions, told)
+        problems += await self._audited(partitions)
+        self._note_observed()
+        if problems:
+            outcome.verdict, outcome.why = "broken", problems[0]
+        elif not outcome.observed:
+            outcome.verdict, outcome.why = "unverified", "no fault was observed"
+        else:
+            outcome.verdict = "ok"
+
+    async def _audited(self, partitions: Any) -> list[str]:
+        """Wait for ClickHouse to have as many rows as there are records; then compare all."""
+        rows = Rows(self.engine.url, self.app_id, "tocsin", self.engine.token)
+        due = {topic: sum(len(p[topic]) for p in partitions) for topic in wire.HISTORY}
+        deadline = time.monotonic() + AUDITED_WITHIN_S
+        while True:
+            try:
+                if await asyncio.to_thread(rows.counts) == due:
+                    break
+            except OSError:  # tables are not made yet, or the engine starts again
+                await self._revive()
+            if time.monotonic() > deadline or (self.audit and self.audit.refusal is not None):
+                break
+            await asyncio.sleep(POLL_S)
+        self.outcome.counts.rows = sum(due.values())
+        if self.audit is not None:
+            code = await self.audit.stop()
+            self.outcome.codes["audit"] = self.audit.codes
+            if code not in (0, -signal.SIGTERM, -signal.SIGKILL):
+                return [f"the audit ended with {code}: {self.audit.log()}"]
+        try:
+            return await asyncio.to_thread(lambda: list(rows.differences(partitions)))
+        except OSError as error:
+            return [f"ClickHouse cannot be read: {error}"]
+
+    def _note_observed(self) -> None:
+        outcome = self.outcome
+        for number, worker in enumerate(self.workers):
+            outcome.codes[f"worker-{number}"] = worker.codes
+            if set(worker.codes) & DEFECTS:
+                outcome.note = worker.log()
+        names = sorted(path.name for path in self._seen.iterdir())
+        planned = {point.name for point in self.schedule.points}
+        outcome.observed += [name for name in names if name in planned]
+        outcome.kills = sum(codes.count(-9) for codes in outcome.codes.values())
+        outcome.kills += sum(
+            name in ("broker-kill", "engine-kill") or "in-insert" in name
+            for name in outcome.observed
+        )
+
+    # What is done to the parts.
+
+    async def _do(self, timed: Timed) -> None:
+        if not timed.is_early:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._begun.wait(), BEGUN_WITHIN_S)
+        await asyncio.sleep(timed.at_s)
+        act = getattr(self, "_" + timed.kind.replace("-", "_"))
+        if await act(timed.lasting_s):
+            self.outcome.observed.append(timed.kind)
+
+    def _any_worker(self) -> Member:
+        running = [worker for worker in self.workers if worker.pid]
+        return self._chance.choice(running or self.workers)
+
+    async def _worker_kill(self, _lasting_s: float) -> bool:
+        return self._any_worker().signal(signal.SIGKILL)
+
+    async def _worker_term(self, _lasting_s: float) -> bool:
+        return self._any_worker().signal(signal.SIGTERM)
+
+    async def _worker_freeze(self, lasting_s: float) -> bool:
+        return await _frozen(self._any_worker(), lasting_s)
+
+    async def _audit_kill(self, _lasting_s: float) -> bool:
+        return self._sink.signal(signal.SIGKILL)
+
+    async def _audit_term(self, _lasting_s: float) -> bool:
+        return self._sink.signal(signal.SIGTERM)
+
+    async def _audit_freeze(self, lasting_s: float) -> bool:
+        return await _frozen(self._sink, lasting_s)
+
+    @property
+    def _sink(self) -> Member:
+        assert self.audit is not None
+        return self.audit
+
+    async def _engine_kill(self, lasting_s: float) -> bool:
+        was_up = self.engine.is_up
+        self.engine.kill()
+        await asyncio.sleep(lasting_s)
+        await self._revive()
+        return was_up
+
+    async def _engine_slow(self, lasting_s: float) -> bool:
+        self.door.weather.delay_s = 0.3
+        return await self._passed(self.door, lasting_s)
+
+    async def _engine_read_only(self, lasting_s: float) -> bool:
+        self.door.weather.is_read_only = True
+        return await self._passed(self.door, lasting_s)
+
+    async def _engine_full(self, lasting_s: float) -> bool:
+        if not self.engine.is_up:
+            return False
+        before = self._said("audit-0.log", "sink_retries")
+        limit_files(self.engine.pid, FULL_BYTES)
+        await asyncio.sleep(max(lasting_s, 2.0))
+        if self.engine.is_up:
+            limit_files(self.engine.pid, None)
+        return self._said("audit-0.log", "sink_retries") > before or not self.engine.is_up
+
+    async def _broker_kill(self, lasting_s: float) -> bool:
+        was_up = self.broker.is_up
+        self.broker.kafka.kill()
+        await asyncio.sleep(lasting_s)
+        await self.broker.restart()
+        return was_up
+
+    async def _broker_full(self, lasting_s: float) -> bool:
+        """No file may grow any more: Kafka takes its disk for broken and ends."""
+        limit_files(self.broker.kafka.pid, FULL_BYTES)
+        deadline = time.monotonic() + max(lasting_s, 4.0)
+        while self.broker.is_up and time.monotonic() < deadline:  # noqa: ASYNC110 - a process
+            await asyncio.sleep(POLL_S)
+        ended = not self.broker.is_up
+        if not ended:
+            limit_files(self.broker.kafka.pid, None)
+        await self.broker.restart()
+        return ended
+
+    async def _net_delay(self, lasting_s: float) -> bool:
+        self.broker.proxy.weather.delay_s = self._chance.uniform(0.02, 0.2)
+        return await self._passed(self.broker.proxy, lasting_s)
+
+    async def _net_partition(self, lasting_s: float) -> bool:
+        self.broker.proxy.weather.is_cut = True
+        return await self._passed(self.broker.proxy, lasting_s)
+
+    async def _net_loss(self, lasting_s: float) -> bool:
+        self.broker.proxy.weather.is_lossy = True
+        return await self._passed(self.broker.proxy, lasting_s)
+
+    async def _clock_jump(self, _lasting_s: float) -> bool:
+        self._clock.write_text(str(self._chance.choice(CLOCK_JUMPS)))
+        await asyncio.sleep(1.0)
+        return any(path.name.startswith("clock-") for path in self._seen.iterdir())
+
+    async def _scale(self, lasting_s: float) -> bool:
+        """From however many to three, and back to one."""
+        while len(self.workers) < 3:
+            self._add_worker()
+        await asyncio.sleep(lasting_s)
+        for worker in self.workers[1:]:
+            await worker.stop()
+        return True
+
+    async def _passed(self, proxy: Proxy, lasting_s: float) -> bool:
+        before = proxy.weather.touched
+        await asyncio.sleep(lasting_s)
+        proxy.clear()
+        return proxy.weather.touched > before
+
+    def _said(self, log: str, what: str) -> int:
+        path = self.folder / log
+        return path.read_text(errors="replace").count(what) if path.exists() else 0
+
+    async def _continue_zombies(self) -> None:
+        """Wake those that stopped themselves, when the others have given them up."""
+        woken: set[str] = set()
+        while True:
+            for path in self._seen.glob("stop-*"):
+                pid = path.read_text()
+                if path.name not in woken and pid:
+                    woken.add(path.name)
+                    await asyncio.sleep(SESSION_TIMEOUT_S + self._chance.uniform(1.0, 3.0))
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGCONT)
+            await asyncio.sleep(POLL_S)
+
+    async def _heal(self) -> None:
+        self.broker.proxy.clear()
+        self.door.clear()
+        self._clock.unlink(missing_ok=True)
+        await self.broker.restart()
+        await self._revive()
+
+    async def _revive(self) -> None:
+        if not self.engine.is_up:
+            await self.engine.start()
+
+    # How far it is.
+
+    async def _until_decided(self) -> None:
+        """Wait for the journal to have reached the end of every source topic."""
+        ends = await self._ends()
+        deadline = time.monotonic() + DECIDED_WITHIN_S
+        while not all(self._reached.get(place, 0) >= end - 1 for place, end in ends.items() if end):
+            for worker in self.workers:
+                if worker.refusal is not None:
+                    raise self._given_up(f"a worker ended with {worker.refusal}: {worker.log()}")
+            if time.monotonic() > deadline:
+                lag = {p: (self._reached.get(p), e) for p, e in ends.items()
+                       if self._reached.get(p, 0) < e - 1}  # fmt: skip
+                raise self._given_up(f"stalled: {lag}; {self.workers[0].log()}")
+            await self._revive()
+            await asyncio.sleep(POLL_S)
+
+    def _given_up(self, why: str) -> GivenUpError:
+        self._note_observed()
+        return GivenUpError(why)
+
+    async def _ends(self) -> dict[tuple[str, int], int]:
+        places = {
+            TopicPartition(self.prefix + topic, number): (topic, number)
+            for topic in wire.SOURCES
+            for number in range(PARTITIONS)
+        }
+        async with AIOKafkaConsumer(bootstrap_servers=self.broker.servers) as consumer:
+            return {places[p]: e for p, e in (await consumer.end_offsets(list(places))).items()}
+
+    async def _follow(self) -> None:
+        """Read the journal as it grows: how far the workers are."""
+        self._journal = AIOKafkaConsumer(
+            bootstrap_servers=self.broker.servers, isolation_level="read_committed",
+            enable_auto_commit=False, auto_offset_reset="earliest",
+        )  # fmt: skip
+        await self._journal.start()
+        self._journal.assign(
+            [TopicPartition(f"{self.prefix}journal", number) for number in range(PARTITIONS)]
+        )
+        while True:
+            for place, records in (await self._journal.getmany(timeout_ms=200)).items():
+                self._begun.set()
+                for span in plain(wire.decode("journal", records[-1].value))["ranges"]:
+                    reached = wire.SOURCES[span["topic_id"]], place.partition
+                    self._reached[reached] = span["next"]
+
+    async def _clear(self) -> None:
+        members = [*self.workers, *([self.audit] if self.audit else [])]
+        for member in members:
+            member.is_wanted = False
+            member.signal(signal.SIGKILL)
+        await asyncio.gather(*(member.stop() for member in members))
+        if self._is_proxied:
+            await self.broker.proxy.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+        with contextlib.suppress(*TROUBLE):
+            await self.broker.restart()
+            await self.feeder.close()
+            if self._journal is not None:
+                await self._journal.stop()
+            await self._drop_topics()
+        await self.door.stop()
+        await self.engine.stop()
+        if self.outcome.verdict == "ok":
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _drop_topics(self) -> None:
+        client = AIOKafkaAdminClient(bootstrap_servers=self.broker.servers)
+        await client.start()
+        try:
+            await client.delete_topics([self.prefix + topic.name for topic in TOPICS])
+        finally:
+            await client.close()
+
+    # Broken ground: the product must refuse it, and say so.
+
+    async def _refuse(self) -> None:
+        facts = self._facts()
+        await self.feeder.run(facts[: len(facts) // 2], self.per_second * 3)
+        await self._until_decided()
+        for worker in self.workers:
+            await worker.stop()
+        breaks: dict[str, Callable[[], Awaitable[None]]] = {
+            "corrupt-state": self._corrupt_state,
+            "trim-changelog": self._trim_changelog,
+            "few-partitions": self._few_partitions,
+        }
+        await breaks[self.schedule.refusal]()
+        await self.feeder.run(facts[len(facts) // 2 :], self.per_second * 3)
+        worker = self._add_worker()
+        deadline = time.monotonic() + DECIDED_WITHIN_S
+        while worker.refusal is None:
+            if time.monotonic() > deadline:
+                raise self._given_up(f"{self.schedule.refusal}: nobody refused; {worker.log()}")
+            await asyncio.sleep(POLL_S)
+        self.outcome.observed.append(f"{self.schedule.refusal} refused with {worker.refusal}")
+        await self._judge(is_whole=False)
+
+    async def _corrupt_state(self) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self.broker.servers) as producer:
+            for number in range(PARTITIONS):
+                await producer.send_and_wait(
+                    f"{self.prefix}ledgers", b"\0\0\0\0\x08\x04broken", key=b"cC001",
+                    partition=number,
+                )  # fmt: skip
+
+    async def _trim_changelog(self) -> None:
+        name = f"{self.prefix}ledgers"
+        client = AIOKafkaAdminClient(bootstrap_servers=self.broker.servers)
+        async with connect(load(environ=self._own_settings(), discover=False)) as brokers:
+            spans = await brokers.spans([name])
+            await brokers.set_topic(name, {"cleanup.policy": "delete"})  # else it is not allowed
+            await client.start()
+            try:
+                await client.delete_records(
+                    {
+                        TopicPartition(*place): RecordsToDelete(before_offset=end)
+                        for place, (_, end) in spans.items()
+                    }
+                )
+            finally:
+                await client.close()
+            await brokers.set_topic(name, {"cleanup.policy": "compact"})
+
+    async def _few_partitions(self) -> None:
+        client = AIOKafkaAdminClient(bootstrap_servers=self.broker.servers)
+        await client.start()
+        try:
+            await client.delete_topics([f"{self.prefix}engagements"])
+            await asyncio.sleep(1.0)
+            await client.create_topics([NewTopic(f"{self.prefix}engagements", PARTITIONS - 1, 1)])
+        finally:
+            await client.close()
+
+    def _own_settings(self) -> dict[str, str]:
+        return {k: v for k, v in self._environ.items() if k.startswith("TOCSIN_")}
+
+
+async def _frozen(member: Member, lasting_s: float) -> bool:
+    """Stop a process for a while."""
+    pid = member.pid
+    if not member.signal(signal.SIGSTOP):
+        return False
+    await asyncio.sleep(lasting_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+    return True
+
+
+def run_of(
+    seed: int,
+    broker: Broker,
+    folder: Path,
+    *,
+    broken: tuple[str, ...] = (),
+    schedule: Schedule | None = None,
+    events: int = EVENTS,
+) -> Run:
+    """The run of a seed, with the schedule that follows from it unless another is given."""
+    chosen = schedule or draw(seed, events / PER_SECOND)
+    return Run(seed, broker, folder, chosen, broken=broken, events=events)

@@ -1,0 +1,154 @@
+"""Which faults befall a run, and when: all of it follows from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+POINTS = {
+    "worker": (
+        "before-send", "amid-send", "after-send", "before-commit", "after-commit",
+        "restore", "rebalance",
+    ),
+    "audit": ("migration", "before-insert", "after-insert", "before-progress", "after-progress"),
+    "engine": ("in-insert",),
+}  # fmt: skip
+# How often at most each is passed before it is the place; 40 times, of those in a transaction.
+NTH_MAX = {
+    "rebalance": 1,
+    "migration": 20,
+    "in-insert": 20,
+    "before-insert": 25,
+    "after-insert": 25,
+    "before-progress": 4,
+    "after-progress": 4,
+    "amid-send": 120,
+}
+# How often each kind is drawn.
+TIMED = {
+    "worker-kill": 6,
+    "worker-term": 3,
+    "worker-freeze": 4,
+    "audit-kill": 3,
+    "audit-term": 1,
+    "audit-freeze": 1,
+    "engine-kill": 2,
+    "engine-slow": 1,
+    "engine-read-only": 1,
+    "engine-full": 1,
+    "broker-kill": 3,
+    "broker-full": 1,
+    "net-delay": 2,
+    "net-partition": 2,
+    "net-loss": 2,
+    "clock-jump": 2,
+    "scale": 3,
+}
+CHOSEN_SHARE = 0.45  # of faults that happen at a chosen point instead of a random moment
+ZOMBIE_SHARE = 0.25  # of those in a worker's transaction that stop it instead of killing it
+EARLY_SHARE = 0.15  # of the others that may come while programs still start
+REFUSALS = ("corrupt-state", "trim-changelog", "few-partitions")
+REFUSAL_EVERY = 16  # runs; the broken ground must be refused, not worked on
+NET = ("net-delay", "net-partition", "net-loss")
+ENGINE_WEATHER = ("engine-slow", "engine-read-only")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place at which a program kills (or stops) itself when it passes there the nth time."""
+
+    program: str
+    point: str
+    nth: int
+    do: str = "kill"
+
+    @property
+    def name(self) -> str:
+        """The name of the file that tells that it happened."""
+        return f"{self.do}-{self.point}-{self.nth}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Something done to a program or its surroundings.
+
+    `at_s` counts from the first transaction, or from the start if the fault is an early one.
+    """
+
+    kind: str
+    at_s: float
+    lasting_s: float
+    is_early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """All that befalls one run."""
+
+    workers: int
+    timed: tuple[Timed, ...] = ()
+    points: tuple[Point, ...] = ()
+    refusal: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """What is planned, for the record."""
+        own = [timed.kind for timed in self.timed] + [point.name for point in self.points]
+        return own + [self.refusal] * bool(self.refusal)
+
+
+def draw(seed: int, feed_s: float) -> Schedule:
+    """The schedule of a seed."""
+    chance = Random(seed)
+    if seed % REFUSAL_EVERY == 0:
+        kind = REFUSALS[seed // REFUSAL_EVERY % len(REFUSALS)]
+        return Schedule(1, refusal=kind)
+    timed: list[Timed] = []
+    points: list[Point] = []
+    for _ in range(chance.choice((1, 2, 2, 3, 3, 4))):
+        if chance.random() < CHOSEN_SHARE:
+            points.append(_point(chance))
+        else:
+            timed.append(_timed(chance, feed_s))
+    if any(point.point in ("restore", "rebalance") for point in points):
+        # Both only come when somebody leaves or joins.
+        timed.append(Timed("worker-kill", feed_s * 0.3, 0.0))
+    unique = {(point.program, point.point, point.nth, point.do): point for point in points}
+    return Schedule(chance.choice((1, 1, 2)), _apart(timed), tuple(unique.values()))
+
+
+def _point(chance: Random) -> Point:
+    program = chance.choices(("worker", "audit", "engine"), (6, 3, 1))[0]
+    point = chance.choice(POINTS[program])
+    nth = chance.randrange(1, NTH_MAX.get(point, 40) + 1)
+    is_zombie = program == "worker" and point not in ("restore", "rebalance")
+    do = "stop" if is_zombie and chance.random() < ZOMBIE_SHARE else "kill"
+    return Point(program, point, nth, do)
+
+
+def _timed(chance: Random, feed_s: float) -> Timed:
+    kind = chance.choices(list(TIMED), list(TIMED.values()))[0]
+    lasting = {
+        "worker-freeze": (4.0, 6.0),
+        "audit-freeze": (1.0, 4.0),
+        "engine-kill": (0.0, 1.5),
+        "broker-kill": (0.0, 3.0),
+        "net-partition": (1.0, 6.0),
+        "scale": (3.0, 5.0),
+    }.get(kind, (1.0, 4.0))
+    is_early = chance.random() < EARLY_SHARE
+    at_s = chance.uniform(0.2, feed_s * (0.4 if is_early else 0.8))
+    return Timed(kind, at_s, chance.uniform(*lasting), is_early)
+
+
+def _apart(timed: list[Timed]) -> tuple[Timed, ...]:
+    """Of faults that would undo each other, the first one only."""
+    seen: set[str] = set()
+    kept = []
+    for entry in sorted(timed, key=lambda entry: entry.at_s):
+        group = entry.kind.split("-")[0]
+        shares = group if group in ("net", "engine", "broker", "scale", "clock") else ""
+        if not shares or shares not in seen:
+            kept.append(entry)
+        seen.add(shares)
+    return tuple(kept)

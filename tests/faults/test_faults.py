@@ -1,0 +1,149 @@
+"""A short part of the fault campaign: seeded runs, and defects that the judge must find.
+
+The whole of it: `make faults ARGS="--runs 200"`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.judge import Judge
+from tests.faults.load import Fact, generate
+from tests.faults.runs import Outcome, run_of
+from tests.faults.schedule import POINTS, TIMED, Point, Schedule, Timed, draw
+from tests.faults.stage import Broker
+
+EVENTS = 1_200
+SEED = 20_261_122
+# What follows from the seeds above is for the campaign; here each kind of fault comes up.
+COMBINED = (
+    Schedule(
+        2,
+        (Timed("worker-kill", 1.0, 0.0), Timed("engine-kill", 2.0, 0.5)),
+        (Point("worker", "after-send", 6), Point("audit", "after-insert", 3)),
+    ),
+    Schedule(
+        2,
+        (Timed("audit-kill", 0.5, 0.0),),
+        (Point("worker", "before-send", 8, "stop"), Point("audit", "migration", 4)),
+    ),
+    Schedule(
+        1,
+        (Timed("net-partition", 0.5, 4.0), Timed("clock-jump", 1.0, 1.0)),
+        (Point("worker", "after-commit", 10),),
+    ),
+    Schedule(1, (Timed("broker-kill", 1.5, 0.5),), (Point("worker", "before-commit", 4),)),
+)
+CONTROLS = {
+    "no-transactions": Point("worker", "amid-send", 25),
+    "no-merge": Point("worker", "after-commit", 10),
+    "no-fencing": Point("worker", "before-send", 12, "stop"),
+    "dirty-restore": Point("worker", "after-send", 10),
+    "warnings-outside": Point("worker", "after-send", 12),
+    "progress-first": Point("audit", "after-progress", 1),
+}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """One broker for all; who kills it starts it again."""
+    running = Broker(tmp_path_factory.mktemp("faults"), Random(SEED))
+    asyncio.run(running.start())
+    yield running
+    asyncio.run(running.stop())
+
+
+def told(outcome: Outcome) -> str:
+    """What to show of a run that is not as it should be."""
+    return f"{outcome.planned} {outcome.line()}"
+
+
+@pytest.mark.parametrize("number", range(len(COMBINED)))
+async def test_nothing_is_lost_doubled_or_reordered_by_faults_together(
+    broker: Broker, tmp_path: Path, number: int
+) -> None:
+    run = run_of(
+        SEED + number, broker, tmp_path / f"c{number}", schedule=COMBINED[number], events=EVENTS
+    )
+
+    outcome = await run.play()
+
+    assert outcome.verdict == "ok", told(outcome)
+    assert set(outcome.observed) == set(outcome.planned), told(outcome)
+    assert outcome.counts.events > EVENTS
+    assert outcome.counts.warnings > 50
+
+
+async def test_a_broken_changelog_is_refused_and_not_worked_on(
+    broker: Broker, tmp_path: Path
+) -> None:
+    run = run_of(
+        SEED, broker, tmp_path / "refused", schedule=Schedule(1, refusal="corrupt-state"),
+        events=EVENTS,
+    )  # fmt: skip
+
+    outcome = await run.play()
+
+    assert outcome.observed == ["corrupt-state refused with 71"], told(outcome)
+    assert outcome.verdict == "ok", told(outcome)
+
+
+async def test_each_negative_control_is_found(broker: Broker, tmp_path: Path) -> None:
+    runs = [
+        run_of(
+            SEED, broker, tmp_path / name, broken=(name,), events=EVENTS,
+            schedule=Schedule(2 if point.do == "stop" else 1, points=(point,)),
+        )
+        for name, point in CONTROLS.items()
+    ]  # fmt: skip
+
+    halves = [await asyncio.gather(*(run.play() for run in half)) for half in (runs[:3], runs[3:])]
+
+    outcomes = [outcome for half in halves for outcome in half]
+    found = {name: outcome.verdict for name, outcome in zip(CONTROLS, outcomes, strict=True)}
+    assert found == dict.fromkeys(CONTROLS, "broken"), "\n".join(map(told, outcomes))
+
+
+def test_a_schedule_follows_from_its_seed_and_all_faults_come_up() -> None:
+    drawn = [draw(seed, 8.0) for seed in range(1, 400)]
+
+    assert drawn == [draw(seed, 8.0) for seed in range(1, 400)]
+    kinds = {timed.kind for schedule in drawn for timed in schedule.timed}
+    points = {point.point for schedule in drawn for point in schedule.points}
+    assert kinds == set(TIMED)
+    assert points == {point for some in POINTS.values() for point in some}
+    assert {schedule.refusal for schedule in drawn} > {"corrupt-state", "trim-changelog"}
+    assert "stop" in {point.do for schedule in drawn for point in schedule.points}
+
+
+def test_the_load_follows_from_its_seed_and_is_in_the_order_of_time() -> None:
+    facts = list(generate(3, 500))
+
+    assert facts == list(generate(3, 500))
+    assert [fact.timestamp for fact in facts] == sorted(fact.timestamp for fact in facts)
+    assert {fact.topic for fact in facts} == {"clock", "invoices", "payments", "complaints"}
+
+
+def test_records_that_nobody_read_are_found() -> None:
+    facts: list[Fact] = list(generate(3, 300))
+    records = [_Record(fact, offset) for offset, fact in enumerate(facts)]
+    topics = ("policies", "clock", "customers", "invoices", "payments", "complaints", "engagements")
+    partition = {
+        topic: [record for record in records if record.topic == topic] for topic in topics
+    } | {topic: [] for topic in ("warnings", "journal", "dead-letters", "ledgers")}
+
+    verdict = Judge([partition]).judge()  # type: ignore[list-item]  # as much of a record as it uses
+
+    assert verdict.lost > 0
+    assert any("never read" in problem for problem in verdict.problems)
+
+
+class _Record:
+    def __init__(self, fact: Fact, offset: int) -> None:
+        self.topic, self.offset = fact.topic, offset
+        self.timestamp, self.key, self.value = fact.timestamp, fact.key, fact.value
