@@ -6,10 +6,13 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+from tocsin.agents.chunk_watch import watch
 from tocsin.agents.errors import TocsinError
 from tocsin.agents.exits import Exit, die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
+from tocsin.agents.metrics import Metrics, Program
+from tocsin.agents.probes import Probe
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas import catalog
@@ -32,6 +35,7 @@ def build_worker(settings: Settings) -> App:
         group_of=lambda source: source.partition,
         codec=codec,
         fatal=die,
+        probe=Probe(Metrics(Program.WORKER), settings.stall_after_s),
         chunk_records_max=settings.chunk_records_max,
         merge_idle_s=settings.merge_idle_ms / 1000,
         new_store=lambda partition: LedgerStore(partition, convention, codec),
@@ -49,7 +53,7 @@ def build_worker(settings: Settings) -> App:
         web_port=settings.web_port,
         datadir=str(settings.data_path / "worker"),
     )
-    _declare_health(app)
+    watch(app)
     _declare(app, settings, Keeper(settings.app_id, codec, routes, settings.partitions))
     return app
 
@@ -62,13 +66,16 @@ def _declare(app: App, settings: Settings, keeper: Keeper) -> None:
         "ledgers", partitions=settings.partitions, key_type=bytes, changelog_topic=changelog
     )
 
+    meter = app.runtime.meter
+
     @app.agent(app.chunks(), name="ledger")  # type: ignore[untyped-decorator]  # Faust is untyped
     async def keep_ledgers(chunks: AsyncIterator[Any]) -> None:
         """Fold, assess and advance every record of the partitions that this worker owns."""
         async for transaction in transactions(app, chunks):
             processed_at = str(time.time_ns() // 1_000_000).encode()
+            store, began_s = ledgers.of(transaction.partition), time.monotonic()
             try:
-                keeper.keep(transaction, ledgers.of(transaction.partition), processed_at)
+                keeper.keep(transaction, store, processed_at)
             except PolicyMissing:
                 die(
                     Exit.CONFIGURATION,
@@ -79,17 +86,7 @@ def _declare(app: App, settings: Settings, keeper: Keeper) -> None:
                 die(Exit.RESTORE, str(error))
             except TocsinError as error:  # the schema registry is away: no record is to blame
                 die(Exit(error.exit_code), str(error))
-
-
-def _declare_health(app: App) -> None:
-    @app.page("/health")  # type: ignore[untyped-decorator]  # Faust is untyped
-    async def health(web: Any, request: Any) -> Any:
-        """What this worker has committed, and which partitions it holds; no customer's data."""
-        runtime = app.runtime
-        return web.json(
-            {
-                "partitions": sorted(runtime.stores),
-                "transactions": runtime.committer.transactions,
-                "records": runtime.committer.records,
-            }
-        )
+            desk = store.desk
+            is_unfinished = bool(desk.unfinished)
+            meter.warned(desk.warnings)
+            meter.swept(store.partition, desk.visited, began_s, is_unfinished=is_unfinished)

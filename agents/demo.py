@@ -158,7 +158,8 @@ class Demo:
             "TOCSIN_DATA_DIR": str(services.folder),
             "TOCSIN_CLOCK": "feed",
             "TOCSIN_LOG_LEVEL": "WARNING",
-            "TOCSIN_WEB_PORT": str(free_port()),
+            "TOCSIN_WEB_PORT": "0",
+            "TOCSIN_AUDIT_PORT": "0",
         }
         self.settings = load(environ=self._environ, discover=False)
         self._names: dict[str, str] = {}

@@ -14,6 +14,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any
 
 import faust
@@ -36,6 +37,8 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.feed import Feed, Fetched
 from tocsin.agents.journal import Journal, restore_journal
 from tocsin.agents.merger import Source
+from tocsin.agents.meter import Meter
+from tocsin.agents.probes import Probe
 from tocsin.agents.transactions import (
     Chunk,
     Committer,
@@ -77,6 +80,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     group_of: Callable[[Source], int]
     codec: Codec
     fatal: Fatal
+    probe: Probe
     chunk_records_max: int
     merge_idle_s: float = 0.0
     timestamp_of: Callable[[Any], int] | None = None
@@ -90,6 +94,7 @@ class Runtime:
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
+        self.meter = Meter(wiring.probe.metrics, wiring.topic_ids)
         self.producers = Producers(wiring.app_id, wiring.client_options)
         self.committer = Committer(
             wiring.app_id,
@@ -335,6 +340,7 @@ class Consumer(driver.Consumer):
             merge_idle_s=wiring.merge_idle_s,
             is_gating=lambda source: source.topic not in wiring.control_topics,
             timestamp_of=wiring.timestamp_of,
+            on_merged=self.app.runtime.meter.merged,
         )
         # Faust drops a message whose offset is not above the last one of its partition.
         self._message_numbers = itertools.count(1)
@@ -359,6 +365,10 @@ class Consumer(driver.Consumer):
             tp = TP(first.topic, first.partition)
             yield tp, self._message(tp, chunk)
 
+    async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        """Ask the brokers how far these go, uncommitted records included."""
+        return await self._thread.end_offsets(sources)
+
     def _message(self, tp: Any, chunk: Chunk) -> Any:
         instant = chunk.records[-1].timestamp / 1000
         number = next(self._message_numbers)
@@ -369,6 +379,7 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Finish what agents hold, then let go."""
+        self.app.runtime.wiring.probe.is_ready = False
         self.stop_flow()
         self.app.flow_control.suspend()
         await self.app.runtime.quiesce()
@@ -423,11 +434,12 @@ async def transactions(app: App, chunks: Any) -> AsyncIterator[Transaction]:
             transaction = Transaction(rest, runtime.held.get(rest.group, frozenset()))
             try:
                 await runtime.committer.make_room(rest.group)
-                token = _turn.set(transaction)
+                token, began_s = _turn.set(transaction), monotonic()
                 try:
                     yield transaction
                 finally:
                     _turn.reset(token)
+                runtime.meter.decided(monotonic() - began_s)
                 rest = transaction.rest()
                 _seal(app, transaction, chunk if rest is None else None)
                 is_sealed = True
@@ -446,9 +458,11 @@ def _seal(app: App, transaction: Transaction, ended: Chunk | None) -> None:
     runtime.held[group] = transaction.held - frozenset(transaction.released)
     for topic in sorted(transaction.held - before):
         feed.hold(Source(topic, group))
+    sealed_s = monotonic()
 
     def on_committed() -> None:
         runtime.open_turns -= 1
+        runtime.meter.committed(transaction, monotonic() - sealed_s)
         for topic in transaction.released:
             source = Source(topic, group)
             feed.release(source, journal.positions[source] if journal else 0)
@@ -609,7 +623,7 @@ class Restore(Service):
         wiring = runtime.wiring
         if wiring.new_store is None or not wiring.journal_route or not wiring.changelog_route:
             return
-        options = wiring.client_options
+        options, began_s = wiring.client_options, monotonic()
         store = wiring.new_store(group)
         journal = Journal(sources, wiring.topic_ids, wiring.codec)
         count = await read_to_end(wiring.changelog_route.topic, group, options, store.load)
@@ -620,6 +634,7 @@ class Restore(Service):
         runtime.held[group] = frozenset(
             source.topic for source in sources if wiring.topic_ids[source.topic] in held_ids
         )
+        runtime.meter.restored(monotonic() - began_s)
         log.info("restored partition %s from %s changelog records", group, count)
 
     async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
@@ -629,6 +644,7 @@ class Restore(Service):
         await consumer.feed.assign(groups, positions, held, generation)
         if self._is_stale(generation):
             return
+        runtime.committer.reached = dict(positions)
         sources = {TP(*source) for group in groups.values() for source in group}
         await app.on_rebalance_complete.send()
         consumer.resume_partitions(sources)
@@ -636,6 +652,7 @@ class Restore(Service):
         consumer.resume_flow()
         await app._fetcher.maybe_start()
         self.completed.set()
+        runtime.wiring.probe.is_started = runtime.wiring.probe.is_ready = True
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
         app.on_rebalance_end()

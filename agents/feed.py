@@ -27,6 +27,13 @@ PACE_S = 0.015  # between chunks of few records: each takes a fetch, a look at t
 BACKLOG_SHARE = 4  # of a chunk's worth of records: fewer wait until the chunk before is committed
 
 
+class Standing(NamedTuple):
+    """How far a group's sources were fetched, and whether any of it is not committed yet."""
+
+    positions: Mapping[Source, int]
+    is_busy: bool
+
+
 class Fetched(NamedTuple):
     """Records of some sources, and the positions of all that were asked for, after them."""
 
@@ -55,13 +62,14 @@ class _Group:
     ) -> None:
         self.merger = Merger(sources, timestamp_of) if timestamp_of else Merger(sources)
         self.outstanding = 0
+        self.blocked_at: float | None = None  # since when nothing may be taken of what is buffered
 
 
 class Feed:
     """Chunks of all groups that this worker owns.
 
     `gating` says whether a source is waited for by `merge_idle_s` when it is caught up; control
-    topics are not.
+    topics are not. `on_merged` is told how long each chunk waited for other topics.
     """
 
     def __init__(
@@ -72,12 +80,14 @@ class Feed:
         merge_idle_s: float = 0.0,
         is_gating: Callable[[Source], bool] = lambda source: True,
         timestamp_of: Callable[[Any], int] | None = None,
+        on_merged: Callable[[float], None] = lambda wait_s: None,
     ) -> None:
         self._fetcher = fetcher
         self._limit = chunk_records_max
         self._merge_idle_s = merge_idle_s
         self._is_gating = is_gating
         self._timestamp_of = timestamp_of
+        self._on_merged = on_merged
         self._groups: dict[int, _Group] = {}
         self._group_of: dict[Source, _Group] = {}
         self._positions: dict[Source, int] = {}
@@ -97,6 +107,16 @@ class Feed:
     def groups(self) -> list[int]:
         """Groups that are fed, sorted."""
         return sorted(self._groups)
+
+    def standings(self) -> dict[int, Standing]:
+        """How far each group is."""
+        return {
+            number: Standing(
+                {source: self._positions[source] for source in group.merger.sources},
+                bool(group.merger) or group.outstanding > 0,
+            )
+            for number, group in self._groups.items()
+        }
 
     async def assign(
         self,
@@ -196,7 +216,11 @@ class Feed:
             if generation != self.generation or number not in self._groups:
                 return []
             merged = group.merger.take(self._is_caught_up, self._limit)
-            if merged is not None:
+            if merged is None:
+                group.blocked_at = group.blocked_at or monotonic()
+            else:
+                self._on_merged(monotonic() - group.blocked_at if group.blocked_at else 0.0)
+                group.blocked_at = None
                 group.outstanding += 1
                 self._taken += 1
                 self._taken_at = monotonic()

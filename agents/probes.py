@@ -117,12 +117,12 @@ class Probe:
         }
 
 
-def claim_port(host: str, port: int, setting: str) -> int:
-    """Make sure that a port can be served at, and return it; 0 chooses a free one.
+def claim_port(settings: Settings, setting: str) -> int:
+    """Make sure that the port of that setting can be served at, and return it; for 0 a free one.
 
-    Raises ConfigurationError if it is taken, or the host is none of this machine.
+    Raises ConfigurationError if it is taken, or `web_host` is none of this machine.
     """
-    with _listening(host, port, setting) as taken:
+    with _listening(settings.web_host, getattr(settings, setting), setting) as taken:
         return int(taken.getsockname()[1])
 
 
@@ -132,7 +132,8 @@ async def serve_probes(
 ) -> AsyncIterator[int]:
     """Serve a program's pages on `web_host` while the body runs; gives the port.
 
-    `setting` is the name of the one that `port` comes from. Raises ConfigurationError.
+    `setting` is the name of the one that `port` comes from; 0 takes a free one. Raises
+    ConfigurationError.
     """
     listener = _listening(settings.web_host, port, setting)
     application = web.Application()

@@ -54,6 +54,9 @@ class Store(Protocol):
     def stand(self) -> Stand:
         """What the journal says of the partition now."""
 
+    def __len__(self) -> int:
+        """How many keys it has."""
+
 
 class Chunk(Struct):
     """Records of one group in merge order, fixed before they were ordered.
@@ -229,6 +232,7 @@ class Committer:
         self._journal_route = journal_route
         self._changelog_route = changelog_route
         self._pending: dict[int, deque[asyncio.Task[None]]] = {}
+        self.reached: dict[Source, int] = {}  # next offset of each source, as committed
         self.transactions = 0
         self.records = 0
 
@@ -310,6 +314,7 @@ class Committer:
             raise
         self.transactions += 1
         self.records += len(transaction.taken)
+        self.reached.update((Source(*place), at.offset) for place, at in offsets.items())
         on_committed()
 
 

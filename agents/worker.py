@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from dataclasses import replace
 
 import faust
 import uvloop
@@ -14,6 +15,7 @@ from tocsin.agents.app import build_worker
 from tocsin.agents.clock import keep_system_clock
 from tocsin.agents.exits import Exit, die
 from tocsin.agents.faust_runtime import App
+from tocsin.agents.probes import claim_port
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require
 from tocsin.agents.wire import convention_of
@@ -34,7 +36,7 @@ def run_worker(settings: Settings) -> None:
     faust_contract.check()
     asyncio.run(require(settings))
     uvloop.install()
-    app = build_worker(settings)
+    app = build_worker(replace(settings, web_port=claim_port(settings, "web_port")))
     if settings.clock == "system":
         keep_system_clock(app, settings, convention_of(settings))
     run_app(app, settings)

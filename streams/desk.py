@@ -85,7 +85,7 @@ class Desk:
         self.touched_policies: list[str] = []
         self._calendar = calendar(convention)
         self._sources = Completeness(convention, self._calendar, state)
-        self._budget = BUDGET_DEFAULT
+        self._budget = self._allowed = BUDGET_DEFAULT
         self._today = Today(
             state.business_date,
             self._calendar,
@@ -117,12 +117,17 @@ class Desk:
         sweeps = self.state.sweeps
         return f"{sweeps[0].kind} after {sweeps[0].cursor!r}" if sweeps else ""
 
+    @property
+    def visited(self) -> int:
+        """Customers that sweeps have visited in this slice."""
+        return self._allowed - self._budget
+
     def begin(self, budget: int = BUDGET_DEFAULT) -> None:
         """Start a slice, in which sweeps may visit `budget` customers."""
         self.touched = {}
         self.warnings = []
         self.touched_policies = []
-        self._budget = budget
+        self._budget = self._allowed = budget
         if self._today.date >= self._rest_on:  # here nothing is waiting to be written
             self.ledgers.rest()
             self._rest_on = self._today.date + REST_DAYS
@@ -462,6 +467,9 @@ class Desk:
         holds.release(self.state, event.topic_id, event.until_offset, event.drain)
         self._resume(event.topic_id)
 
+    def _erased(self, event: events.CustomerErased, timestamp: int) -> None:
+        """Nothing is to be decided anew: no decision ever read what was destroyed."""
+
     def _resume(self, topic_id: int) -> None:
         """Judge by a topic again once its backlog is read: all customers are assessed."""
         if holds.end_backlog(self.state, topic_id):
@@ -505,4 +513,5 @@ _CONTROLS: dict[type, Callable[[Desk, Any, int], Refusal | None]] = {
     events.SourceCompleted: Desk._complete,
     events.WentLive: Desk._go_live,
     events.HoldReleased: Desk._release,
+    events.CustomerErased: Desk._erased,
 }

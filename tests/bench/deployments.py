@@ -15,7 +15,6 @@ from measuring import cpu_seconds_of
 from services import Broker, Memory, environ_of, settings_of
 
 from tocsin.agents.brokers import Brokers, connect
-from tocsin.agents.embedded_kafka import free_port
 from tocsin.agents.generator import Portfolio
 from tocsin.agents.portfolio import Request
 from tocsin.agents.supervisor import log_tail
@@ -97,7 +96,7 @@ class Deployment:
     async def start(self, command: str, *more: str) -> Program:
         """Start a command of the product."""
         log_path = self.folder / f"{self.name}-{command}-{len(self._programs)}.log"
-        environ = {**self.environ, "TOCSIN_WEB_PORT": str(free_port())}
+        environ = {**self.environ, "TOCSIN_WEB_PORT": "0", "TOCSIN_AUDIT_PORT": "0"}
         with log_path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tocsin.agents.cli", command, *more,

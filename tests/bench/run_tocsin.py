@@ -23,12 +23,15 @@ from tocsin.agents.batches import line
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.journal import Journal, Stand
+from tocsin.agents.metrics import Metrics, Program
+from tocsin.agents.probes import Probe
 from tocsin.agents.transactions import Route
 from tocsin.agents.worker import calm_collector
 from tocsin.schemas import catalog
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.registry import FileRegistry
 
+STALL_AFTER_S = 300.0
 CHUNK_RECORDS_MAX = int(os.environ.get("CHUNK", "4000"))  # the default of the product's setting
 
 
@@ -78,6 +81,7 @@ def wiring_of(run: str, bootstrap_servers: str, prefix: str, form: str) -> Wirin
         group_of=lambda source: source.partition,
         codec=Codec(FileRegistry()),
         fatal=die,
+        probe=Probe(Metrics(Program.WORKER), STALL_AFTER_S),
         chunk_records_max=CHUNK_RECORDS_MAX,
         new_store=lambda partition: ReferenceStore(form),
         journal_route=Route(catalog.JOURNAL.topic_id, f"{run}-journal"),

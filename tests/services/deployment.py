@@ -121,7 +121,8 @@ class Deployment:
 
     def program(self, name: str, *more: str, **environ: str) -> Program:
         number = len(self._programs)
-        given = {**self.environ, "TOCSIN_WEB_PORT": str(free_port()), **environ}
+        ports = {"TOCSIN_WEB_PORT": str(free_port()), "TOCSIN_AUDIT_PORT": "0"}
+        given = {**self.environ, **ports, "TOCSIN_INTAKE_PORT": "0", **environ}
         program = Program(name, given, self.folder / f"{name}-{number}.log", *more)
         self._programs.append(program)
         return program

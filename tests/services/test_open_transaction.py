@@ -65,6 +65,6 @@ async def test_a_later_invoice_waits_for_a_payment_in_an_open_transaction(
         assert (await deployment.replayed()).differences == []
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{port}/health") as answer,
+            session.get(f"http://127.0.0.1:{port}/health/ready") as answer,
         ):
-            assert (await answer.json())["partitions"] == [0]
+            assert await answer.json() == {"ready": True, "lanes": ["0"]}

@@ -19,6 +19,8 @@ from tocsin.agents.feed import Feed, Fetched
 from tocsin.agents.journal import Journal
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
 from tocsin.agents.merger import Source
+from tocsin.agents.metrics import Metrics, Program
+from tocsin.agents.probes import Probe
 from tocsin.agents.transactions import Chunk, Committer
 from tocsin.schemas import catalog
 from tocsin.schemas.codec import Codec
@@ -30,6 +32,7 @@ PARTITIONS = 2
 CHUNK_RECORDS = 6
 FETCH_RECORDS_MAX = 5
 POLL_S = 0.2
+STALL_AFTER_S = 300.0
 CODEC = Codec(FileRegistry())
 CONVENTION = Convention(zone="Asia/Shanghai")
 ROUTES = Routes.of(lambda topic: topic.name)
@@ -118,6 +121,7 @@ class Worker:
                 group_of=lambda source: source.partition,
                 codec=CODEC,
                 fatal=self.die,
+                probe=Probe(Metrics(Program.WORKER), STALL_AFTER_S),
                 chunk_records_max=CHUNK_RECORDS,
             )
         )

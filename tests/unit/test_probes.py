@@ -125,10 +125,10 @@ async def test_a_taken_port_is_named_with_the_setting_that_mends_it(probe: Probe
 
 def test_a_port_of_another_machine_is_no_defect() -> None:
     with pytest.raises(ConfigurationError, match=r"cannot be served at"):
-        claim_port("203.0.113.7", 6066, "web_port")
+        claim_port(Settings(web_host="203.0.113.7"), "web_port")
 
 
 def test_a_claimed_port_is_free_again() -> None:
-    port = claim_port("127.0.0.1", 0, "web_port")
+    port = claim_port(Settings(web_port=0), "web_port")
 
-    assert claim_port("127.0.0.1", port, "web_port") == port
+    assert claim_port(Settings(web_port=port), "web_port") == port
