@@ -31,7 +31,6 @@ from tocsin.agents.demo_stories import SPAN_DAYS, STORIES, story_facts
 from tocsin.agents.demo_telling import tell_stories
 from tocsin.agents.digests import PROCESSED_AT, RecordDigest
 from tocsin.agents.embedded import Embedded
-from tocsin.agents.embedded_kafka import free_port
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
