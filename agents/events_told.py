@@ -40,6 +40,7 @@ def tell(event: Event) -> tuple[str, str, str]:
             | events.SourceCompleted()
             | events.WentLive()
             | events.HoldReleased()
+            | events.CustomerErased()
         ):
             return _tell_control(event)
         case _:
@@ -60,6 +61,8 @@ def _tell_control(event: events.ControlEvent) -> tuple[str, str, str]:
             return "went live", "", f"by {event.source}"
         case events.HoldReleased():
             return "hold released", str(event.topic_id), f"by {event.author}: {event.reason}"
+        case events.CustomerErased():
+            return "customer erased", event.token, f"by {event.author}: {event.reason}"
         case _:
             assert_never(event)
 

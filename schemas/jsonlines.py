@@ -3,7 +3,7 @@
 Instants are ISO 8601 with an offset, dates ISO dates, money integers in minor units. The sequence
 time of a line is its `recorded_at`, else its `occurred_at`; of a policy its `effective_from`; of a
 closed day the instant at which it closes. Control records without an instant of their own
-(WentLive, HoldReleased, SourceCompleted) carry `recorded_at` on their line only.
+(WentLive, HoldReleased, SourceCompleted, CustomerErased) carry `recorded_at` on their line only.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams.convention import Convention
 from tocsin.streams.events import (
+    CustomerErased,
     DayClosed,
     Event,
     HoldReleased,
@@ -116,7 +117,7 @@ def sequence_time(event: Event, convention: Convention) -> int:
             return event.effective_from
         case DayClosed():
             return convention.closes_at(event.date)
-        case WentLive() | HoldReleased() | SourceCompleted():
+        case WentLive() | HoldReleased() | SourceCompleted() | CustomerErased():
             raise ValueError(f"{type(event).__name__} has no instant of its own")
     return event.occurred_at if event.recorded_at is None else event.recorded_at
 
@@ -317,7 +318,7 @@ def _apply(convert: Callable[[Any], Any] | None, content: Any) -> Any:
 def _line_struct(schema: Json, topic_id: int) -> tuple[type[Struct], _Form]:
     """Make the Struct of a record's line, and what turns it into the event and back."""
     make = STRUCTS[schema["name"]]
-    is_stamped = make in (WentLive, HoldReleased, SourceCompleted)
+    is_stamped = make in (WentLive, HoldReleased, SourceCompleted, CustomerErased)
     fields: list[Any] = []
     converts, shows = [], []
     for field in [*schema["fields"], *([_STAMP] if is_stamped else [])]:

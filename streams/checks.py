@@ -185,6 +185,10 @@ def _release(event: events.HoldReleased, timestamp: int) -> Refusal | None:
     )
 
 
+def _erased(event: events.CustomerErased, timestamp: int) -> Refusal | None:
+    return check_id("token", event.token) or check_text("reason", event.reason)
+
+
 # Any: each check takes its own event type, which the table's key guarantees.
 _CHECKS: dict[type, Callable[[Any, int], Refusal | None]] = {
     events.InvoiceIssued: _invoice,
@@ -200,5 +204,6 @@ _CHECKS: dict[type, Callable[[Any, int], Refusal | None]] = {
     events.WentLive: _nothing,
     events.SourceCompleted: _completed,
     events.HoldReleased: _release,
+    events.CustomerErased: _erased,
     **checks_engagements.CHECKS,
 }

@@ -460,6 +460,17 @@ class HoldReleased(Struct, frozen=True, gc=False):
     reason: str
 
 
+class CustomerErased(Struct, frozen=True, gc=False):
+    """A customer's key was destroyed: what was encrypted of it is readable no more.
+
+    Its ledger goes on under `token`: it never held what was destroyed.
+    """
+
+    token: str
+    author: str
+    reason: str
+
+
 CustomerEvent: TypeAlias = (
     CustomerUpdated
     | InvoiceIssued
@@ -492,7 +503,9 @@ CustomerEvent: TypeAlias = (
     | AlertRaised
     | AlertLifted
 )
-ControlEvent: TypeAlias = PolicyPublished | DayClosed | SourceCompleted | WentLive | HoldReleased
+ControlEvent: TypeAlias = (
+    PolicyPublished | DayClosed | SourceCompleted | WentLive | HoldReleased | CustomerErased
+)
 Event: TypeAlias = CustomerEvent | ControlEvent
 
 

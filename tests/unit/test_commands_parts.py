@@ -160,6 +160,7 @@ def test_every_event_can_be_told() -> None:
         events.DayClosed(1, "system"),
         events.WentLive("me"),
         events.HoldReleased(4, 9, False, "me", "mended"),
+        events.CustomerErased("c_a", "me", "request 17"),
         events.SourceCompleted(4, 1, "erp"),
         events.OrderChanged("C", "H1", 0, "QUANTITY", "O1"),
         events.OrderUpdated("C", "O1", 0, 700, 0, "EUR"),
@@ -196,6 +197,7 @@ def test_every_event_can_be_told() -> None:
     assert "for I1, I2" in lines[3]
     assert "limit 0.00 EUR" in lines[7]
     assert lines[12:] == [
+        "customer erased c_a by me: request 17",
         "source complete payments up to 1970-01-02, by erp",
         "order changed H1 quantity of order O1",
         "order O1 7.00 EUR open, 0.00 EUR delivered, not invoiced",

@@ -18,6 +18,7 @@ from tocsin.streams.events import (
     ComplaintOpened,
     ComplaintResolved,
     CreditNoteIssued,
+    CustomerErased,
     CustomerUpdated,
     DayClosed,
     Event,
@@ -86,7 +87,14 @@ def test_sequence_time_is_the_instant_at_which_a_fact_became_known() -> None:
     assert jsonlines.sequence_time(DayClosed(TODAY, "feed"), BERLIN) == closing
 
 
-@pytest.mark.parametrize("event", [WentLive("ann"), HoldReleased(4, 9, True, "ann", "mended")])
+@pytest.mark.parametrize(
+    "event",
+    [
+        WentLive("ann"),
+        HoldReleased(4, 9, True, "ann", "mended"),
+        CustomerErased("c_a", "ann", "request 17"),
+    ],
+)
 def test_control_records_without_an_instant_take_it_from_their_line(event: Event) -> None:
     line = jsonlines.format(event, instant=NOON)
 

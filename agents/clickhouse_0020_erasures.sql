@@ -1,0 +1,33 @@
+-- That a customer's key was destroyed, by whom and why: beside all else by which people intervened.
+
+ALTER TABLE clock
+    ADD COLUMN IF NOT EXISTS `token` Nullable(String);
+
+CREATE OR REPLACE VIEW v_interventions AS
+SELECT
+    happened_at AS at,
+    event AS intervention,
+    customer_id AS concerning,
+    document_id AS document,
+    author AS by_whom,
+    coalesce(reason, words) AS because,
+    what AS outcome_told
+FROM v_engagements
+WHERE event IN ('SilenceBegan', 'SilenceEnded', 'WarningAcknowledged', 'VerdictGiven')
+UNION ALL
+SELECT
+    timestamp, 'HoldReleased', toString(partition), toString(held_topic_id), author, reason,
+    if(drain, 'DRAINED', '')
+FROM clock FINAL
+WHERE is_decoded AND event_type = 'HoldReleased'
+UNION ALL
+SELECT
+    min(effective_from), 'PolicyPublished', name, toString(version), NULL,
+    concat(name, ' ', toString(version)), ''
+FROM policies FINAL
+WHERE is_decoded
+GROUP BY name, version
+UNION ALL
+SELECT timestamp, 'CustomerErased', assumeNotNull(token), '', author, reason, ''
+FROM clock FINAL
+WHERE is_decoded AND event_type = 'CustomerErased';
