@@ -36,6 +36,7 @@ COMMANDS = {
     "worker": Entry("Run", "services", "Turn events into warnings."),
     "audit": Entry("Run", "services", "Copy every record into ClickHouse."),
     "intake": Entry("Run", "services", "Bring foreign topics in."),
+    "notify": Entry("Run", "notify", "Bring warnings to those who must know."),
     "topics": Entry("Set up", "topics", "Create the topics, or check them."),
     "migrate": Entry("Set up", "services", "Bring ClickHouse's tables up to date."),
     "policy": Entry("Set up", "policy", "Check, show or publish a policy."),

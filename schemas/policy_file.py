@@ -53,20 +53,10 @@ def read_policy(text: str, horizon_days: int) -> tuple[Policy | None, str, list[
 
     With problems there is no policy; the document is then as far as it could be read.
     """
-    if len(text.encode()) > POLICY_BYTES_MAX:
-        return None, "", [FileProblem(1, "", f"the file exceeds {POLICY_BYTES_MAX} bytes")]
-    reader = _Reader()
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        plain = None if root is None else reader.plain(root, ())
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = 1 if mark is None else mark.line + 1
-        return None, "", [FileProblem(line, "", f"is no YAML: {error.problem}")]
-    except yaml.YAMLError as error:
-        return None, "", [FileProblem(1, "", f"is no YAML: {error}")]
-    except RecursionError:
-        return None, "", [FileProblem(1, "", "is nested too deeply for a policy")]
+        plain, reader = read_yaml(text)
+    except BrokenYamlError as error:
+        return None, "", [error.problem]
     plain = extended(plain, _packaged, PACKAGED, reader.note)
     document = canonical(plain)
     policy, problems = build_policy(plain, horizon_days, hash_of(document))
@@ -81,13 +71,42 @@ def read_policy(text: str, horizon_days: int) -> tuple[Policy | None, str, list[
     return (None if found else policy), document, found
 
 
+class BrokenYamlError(Exception):
+    """A text that is no YAML, or too much of it; `problem` says where."""
+
+    def __init__(self, line: int, message: str) -> None:
+        self.problem = FileProblem(line, "", message)
+        super().__init__(str(self.problem))
+
+
+def read_yaml(text: str) -> tuple[Any, Reader]:
+    """The plain value of a file's text, and the reader that knows its lines and problems so far.
+
+    Raises BrokenYamlError.
+    """
+    if len(text.encode()) > POLICY_BYTES_MAX:
+        raise BrokenYamlError(1, f"the file exceeds {POLICY_BYTES_MAX} bytes")
+    reader = Reader()
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        return None if root is None else reader.plain(root, ()), reader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = 1 if mark is None else mark.line + 1
+        raise BrokenYamlError(line, f"is no YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise BrokenYamlError(1, f"is no YAML: {error}") from error
+    except RecursionError as error:
+        raise BrokenYamlError(1, "is nested too deeply") from error
+
+
 def written_out(text: str) -> str:
     """A sound policy's text with what it extends written out, or itself if it extends nothing."""
     plain = _plain(text)
     if not isinstance(plain, dict) or EXTENDS not in plain:
         return text
     whole = yaml.safe_dump(
-        extended(plain, _packaged, PACKAGED, _Reader().note),
+        extended(plain, _packaged, PACKAGED, Reader().note),
         sort_keys=False,
         allow_unicode=True,
         width=_WIDTH,
@@ -97,7 +116,7 @@ def written_out(text: str) -> str:
 
 def lines_of(text: str) -> Callable[[tuple[str, ...]], int]:
     """What tells the line (from 1) of a path in a policy's text, or of its nearest part."""
-    reader = _Reader()
+    reader = Reader()
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if root is not None:
         reader.plain(root, ())
@@ -106,15 +125,15 @@ def lines_of(text: str) -> Callable[[tuple[str, ...]], int]:
 
 @lru_cache(maxsize=len(PACKAGED))
 def _packaged(name: str) -> Any:  # any plain value; nobody may change it
-    return extended(_plain(packaged_policy_text(name)), _packaged, PACKAGED, _Reader().note)
+    return extended(_plain(packaged_policy_text(name)), _packaged, PACKAGED, Reader().note)
 
 
 def _plain(text: str) -> Any:  # any plain value
     root = yaml.compose(text, Loader=yaml.SafeLoader)
-    return None if root is None else _Reader().plain(root, ())
+    return None if root is None else Reader().plain(root, ())
 
 
-class _Reader:
+class Reader:
     """Turns YAML nodes into plain values, remembering where each stands."""
 
     def __init__(self) -> None:

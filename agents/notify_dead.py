@@ -1,0 +1,44 @@
+"""The notifier's dead letters: deliveries refused for good, or too old, and how to try again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaProducer
+
+from tocsin.agents.brokers import reaching
+from tocsin.agents.changelog import read_to_end
+from tocsin.agents.notify_outbox import DEAD, PARTITION, Delivery, Outbox, Resend, encode, key_of
+from tocsin.agents.settings import Settings
+from tocsin.agents.topics import require_topic
+from tocsin.agents.wire import open_codec
+from tocsin.schemas.catalog import OUTBOX
+
+
+async def read_dead(settings: Settings) -> list[Delivery]:
+    """The dead deliveries, the oldest first."""
+    await require_topic(settings, OUTBOX)
+    outbox = Outbox(open_codec(settings))
+    async with reaching(settings):
+        await read_to_end(settings.topic(OUTBOX), PARTITION, settings.client_options(), outbox.load)
+    dead = [found for found in outbox.all(Delivery) if found.state == DEAD]
+    return sorted(dead, key=lambda delivery: delivery.created_at)
+
+
+async def resend(settings: Settings, deliveries: Iterable[Delivery]) -> None:
+    """Let the notifier try them again: now if it runs, else when it starts."""
+    codec = open_codec(settings)
+    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **settings.client_options())
+    async with reaching(settings):
+        try:
+            await producer.start()
+            for delivery in deliveries:
+                wish = Resend(key_of(delivery))
+                await producer.send_and_wait(
+                    settings.topic(OUTBOX),
+                    encode(codec, wish),
+                    key=key_of(wish).encode(),
+                    partition=PARTITION,
+                )
+        finally:
+            await producer.stop()
