@@ -36,6 +36,7 @@ COMMANDS = {
     "worker": Entry("Run", "services", "Turn events into warnings."),
     "audit": Entry("Run", "services", "Copy every record into ClickHouse."),
     "intake": Entry("Run", "services", "Bring foreign topics in."),
+    "web": Entry("Run", "web", "The console and the API."),
     "notify": Entry("Run", "notify", "Bring warnings to those who must know."),
     "topics": Entry("Set up", "topics", "Create the topics, or check them."),
     "migrate": Entry("Set up", "services", "Bring ClickHouse's tables up to date."),
@@ -58,6 +59,8 @@ COMMANDS = {
     "replay": Entry("Prove", "data", "Decide again, and compare."),
     "verify": Entry("Prove", "data", "Compare Kafka, ClickHouse and journal."),
     "doctor": Entry("Mend", "doctor", "Find what is wrong, and how to mend it."),
+    "keys": Entry("Set up", "keys", "Keys of customers' personal data."),
+    "erase": Entry("Mend", "keys", "Destroy a customer's key: its personal data end."),
     "dead-letters": Entry("Mend", "dead_letters", "Refused records: see, mend, send again."),
     "reset": Entry("Mend", "topics", "Forget all state, decide again from the events."),
 }

@@ -40,6 +40,7 @@ from tocsin.streams.policy_reading import load_policy
 
 BUCKETS = ((0, "not due"), (30, "1-30 days"), (60, "31-60 days"), (90, "61-90 days"))
 LAST_BUCKET = "over 90 days"
+AGES = (*(name for _, name in BUCKETS), LAST_BUCKET)
 BAR_WIDTH = 24
 Due = Sequence[tuple[str, int, int, int]]  # currency, due day, open minor units, items
 
@@ -88,9 +89,7 @@ def aging(due: Due, as_of: int) -> dict[str, list[tuple[str, int, int]]]:
     for currency, due_day, open_minor, items in due:
         late = as_of - due_day
         bucket = next((name for most, name in BUCKETS if late <= most), LAST_BUCKET)
-        buckets = found.setdefault(
-            currency, dict.fromkeys((*(name for _, name in BUCKETS), LAST_BUCKET), (0, 0))
-        )
+        buckets = found.setdefault(currency, dict.fromkeys(AGES, (0, 0)))
         amount, count = buckets[bucket]
         buckets[bucket] = amount + open_minor, count + items
     return {

@@ -1,0 +1,86 @@
+"""The console's templates: where they are, and what they may use.
+
+Everything is escaped unless a template says otherwise, and none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tocsin.agents import cards
+from tocsin.agents.cards import Language, View
+from tocsin.agents.commands_customer import place
+from tocsin.agents.events_told import tell
+from tocsin.agents.formats import day, instant, money
+from tocsin.agents.web_words import kind_word, measure_word, value_word, word
+from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.plans_agreed import PLAN
+from tocsin.streams.promises import PROMISE
+from tocsin.streams.severity import SEVERITY_NAMES
+from tocsin.streams.texts import Text
+
+FOLDER: Final = Path(__file__).parent
+STATIC: Final = {"web.css": "text/css", "web.js": "text/javascript"}
+MACHINES: Final = {machine.name: machine for machine in (PROMISE, PLAN)}
+_ENVIRONMENT: Final = Environment(
+    loader=FileSystemLoader(FOLDER),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters.update(
+    day=day, instant=instant, share=lambda part, whole: round(100 * part / whole) if whole else 0
+)
+_ENVIRONMENT.globals.update(money=money, place=place, severity_names=SEVERITY_NAMES)
+
+
+def page(
+    name: str, language: Language, values: Mapping[str, Any], status: int = 200
+) -> web.Response:
+    """Fill a template in a language."""
+    text = _ENVIRONMENT.get_template(f"web_{name}.html").render(
+        {**_spoken(language), **values, "language": language}
+    )
+    return web.Response(text=text, status=status, content_type="text/html")
+
+
+def _spoken(language: Language) -> dict[str, Any]:
+    """What templates call to speak a language."""
+
+    def both(text: Text) -> str:
+        return text.zh if language == "zh" else text.en
+
+    def told(event: Any) -> tuple[str, str, str]:
+        kind, name, said = tell(event)
+        return kind_word(kind, language), name, said
+
+    def value_of(warning: RiskWarning) -> str:
+        return measure_word(warning.value, warning.unit, warning.currency, language)
+
+    def threshold_of(warning: RiskWarning) -> str:
+        return measure_word(warning.threshold, warning.unit, warning.currency, language)
+
+    def process_word(machine: str, state: str) -> str:
+        words = MACHINES[machine].states.get(state)
+        return state if words is None else (words.zh if language == "zh" else words.en)
+
+    return {
+        "process_word": process_word,
+        "w": lambda name: word(name, language),
+        "v": lambda name: value_word(name, language),
+        "both": both,
+        "told": told,
+        "value_of": value_of,
+        "threshold_of": threshold_of,
+        "text_of": lambda warning: cards.text_of(warning, language),
+        "action_of": lambda warning: cards.action_of(warning, language),
+        "clears_when": lambda warning: cards.clears_when(warning, language),
+        "who": lambda warning, names: cards.who(warning, View(language, names)),
+        "owed": lambda warning, currency: cards.owed(warning, View(language, {}, currency)),
+    }
