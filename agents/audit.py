@@ -23,8 +23,10 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
+from tocsin.agents import metrics as known
 from tocsin.agents.audit_blocks import Block, Lane, Limits
 from tocsin.agents.audit_progress import Progress, read_progress, resume_at, write_progress
+from tocsin.agents.audit_watch import watch_sink
 from tocsin.agents.brokers import connect as brokers
 from tocsin.agents.brokers import reaching
 from tocsin.agents.clickhouse import ClickHouse
@@ -36,7 +38,10 @@ from tocsin.agents.errors import (
 )
 from tocsin.agents.exits import Exit
 from tocsin.agents.history_tables import build_columns, history_table
+from tocsin.agents.lags import Place
+from tocsin.agents.metrics import Metrics, Program
 from tocsin.agents.migrate import migrate
+from tocsin.agents.probes import Probe
 from tocsin.agents.settings import Settings
 from tocsin.agents.standings import (
     CASE_COLUMNS,
@@ -104,8 +109,15 @@ class SinkMetrics(Struct):
 class Writer:
     """Inserts blocks. Runs in one thread at a time; blocking calls and pauses are its own."""
 
-    def __init__(self, client: ClickHouse, codec: Codec, topic_ids: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        client: ClickHouse,
+        codec: Codec,
+        topic_ids: Mapping[str, int],
+        numbers: Metrics | None = None,
+    ) -> None:
         self._client = client
+        self._numbers = numbers or Metrics(Program.AUDIT)
         self._codec = codec
         self._topic_ids = topic_ids
         self._decode = _decoders(codec)
@@ -143,6 +155,9 @@ class Writer:
         else:
             history = history_table(topic)
             events = self._attempt(lambda: self._events(topic, block.records))
+            undecoded = events.count(None)
+            self.metrics.undecoded += undecoded
+            self._numbers.add(known.SINK_UNDECODED, undecoded, block.lane.place.topic)
             columns = build_columns(history, block.lane.place.partition, block.records, events)
             inserts = [(topic.table, history.types, columns)]
         decoded = monotonic()
@@ -152,8 +167,11 @@ class Writer:
                 insert = partial(self._client.insert, table, columns, types, settings)
                 self._attempt(insert)
         self.metrics.decode_s += decoded - started
-        self.metrics.insert_s += monotonic() - decoded
+        duration_s = monotonic() - decoded
+        self.metrics.insert_s += duration_s
         self.metrics.records += len(block.records)
+        self._numbers.observe(known.SINK_INSERT, duration_s)
+        self._numbers.add(known.SINK_ROWS, len(block.records), block.lane.place.topic)
 
     def _events(self, topic: Topic, records: Sequence[Any]) -> list[Struct | None]:
         """Decode; None for a record that is refused: it is kept raw."""
@@ -164,7 +182,6 @@ class Writer:
                 events.append(decode(record.value))
             except Refused:
                 events.append(None)
-        self.metrics.undecoded += events.count(None)
         return events
 
     def _attempt(self, act: Callable[[], T]) -> T:
@@ -178,6 +195,7 @@ class Writer:
                 if monotonic() > deadline or self.stopping.is_set():
                     raise SinkError(f"the audit gave up: {error}") from error
                 self.metrics.retries += 1
+                self._numbers.add(known.SINK_RETRIES, 1)
                 logger.warning("sink_retries", extra={"cause": str(error), "delay_s": delay_s})
                 self.stopping.wait(delay_s)
                 delay_s = min(delay_s * 2, RETRY_DELAY_S_MAX)
@@ -196,6 +214,19 @@ class Sink:
         self._writing: asyncio.Task[None] | None = None
         self._checked_at_s = 0.0
         self._answered_at_s = monotonic()
+        self._ends: Mapping[TopicPartition, int] = {}
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the brokers have answered lately."""
+        return monotonic() - self._answered_at_s < 3 * CHECK_INTERVAL_S
+
+    def places(self) -> dict[Place, tuple[int, int]]:
+        """End at the brokers and offset that is in ClickHouse, of every topic partition."""
+        return {
+            (place.topic, place.partition): (self._ends.get(place, 0), lane.segment.end)
+            for place, lane in self._lanes.items()
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go on until `stop`, then write what was read. Raises SinkError."""
@@ -282,6 +313,7 @@ class Sink:
             logger.warning("sink_retries", extra={"cause": str(error)})
             return
         self._answered_at_s = monotonic()
+        self._ends = ends
         self._writer.metrics.lag = sum(
             max(0, end - self._lanes[place].segment.end) for place, end in ends.items()
         )
@@ -293,12 +325,16 @@ async def run_sink(
     *,
     limits: Limits | None = None,
     on_start: Callable[[SinkMetrics], None] | None = None,
+    probe: Probe | None = None,
 ) -> None:
     """Migrate ClickHouse, then keep it up to date until `stop`; `on_start` gets live metrics.
+
+    `probe` is told of health and progress.
 
     Raises SinkError, ConfigurationError, UnavailableError.
     """
     gc.set_threshold(*GC_THRESHOLDS)
+    probe = probe or Probe(Metrics(Program.AUDIT), settings.stall_after_s)
     codec = open_codec(settings)
     client = open_clickhouse(settings)
     await asyncio.to_thread(migrate, client)
@@ -320,10 +356,16 @@ async def run_sink(
         progress = await asyncio.to_thread(read_progress, client)
         lanes = plan_lanes(settings, spans, progress)
         topic_ids = {settings.topic(topic): topic.topic_id for topic in TOPICS}
-        writer = Writer(client, codec, topic_ids)
+        writer = Writer(client, codec, topic_ids, probe.metrics)
         if on_start is not None:
             on_start(writer.metrics)
-        await Sink(consumer, writer, lanes, limits or Limits()).run(stop)
+        sink = Sink(consumer, writer, lanes, limits or Limits())
+        watching = asyncio.create_task(watch_sink(settings, sink, probe))
+        try:
+            await sink.run(stop)
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
     finally:
         await consumer.stop()
         client.close()

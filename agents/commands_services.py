@@ -94,6 +94,8 @@ def migrate(settings: Settings, terminal: Terminal) -> None:
 
 async def _audit(settings: Settings) -> None:
     from tocsin.agents.audit import run_sink
+    from tocsin.agents.metrics import Metrics, Program
+    from tocsin.agents.probes import Probe, serve_probes
     from tocsin.agents.rights import require_rights
     from tocsin.agents.supervisor import stop_on_signals
     from tocsin.agents.wire import require_clickhouse
@@ -102,4 +104,6 @@ async def _audit(settings: Settings) -> None:
     await require_rights(settings, "audit")
     stop = asyncio.Event()
     stop_on_signals(stop)
-    await run_sink(settings, stop)
+    probe = Probe(Metrics(Program.AUDIT), settings.stall_after_s)
+    async with serve_probes(settings, settings.audit_port, probe, "audit_port"):
+        await run_sink(settings, stop, probe=probe)

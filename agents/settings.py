@@ -150,6 +150,7 @@ class Settings:
     intake_port: Annotated[Port, "the intake's"] = 6068
     notify_port: Annotated[Port, "the notifier's"] = 6069
     stall_after_s: Annotated[Count, "work that advances no further for so long is stuck"] = 300
+    reconcile_every_s: Annotated[Natural, "how often the audit counts gaps; 0 never does"] = 900
     console_port: Annotated[Port, "port of the console and its API, at the same address"] = 6070
     web_tokens_file: Annotated[str, "file of the console's tokens, as hashes"] = ""
     web_user_header: Annotated[str, "header in which a proxy names the console's user"] = ""

@@ -1,0 +1,79 @@
+"""Every few seconds: how far the audit is behind, whether each topic partition advances; and now
+and then whether ClickHouse holds what the journal names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from time import monotonic
+from typing import Final, Protocol
+
+from tocsin.agents import metrics as known
+from tocsin.agents.errors import TocsinError
+from tocsin.agents.lags import Lags, Place
+from tocsin.agents.probes import Probe
+from tocsin.agents.settings import Settings
+from tocsin.agents.wire import open_clickhouse
+from tocsin.schemas.catalog import BY_ID
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_S: Final = 5.0
+OUTPUTS: Final = "outputs"  # warnings and dead letters together: the journal counts them as one
+
+_GAPS: Final = """
+SELECT topic_id, toFloat64(sum(abs(difference))) FROM v_reconciliation GROUP BY topic_id
+"""
+
+
+class Reach(Protocol):
+    """The sink, as its watcher sees it."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the brokers have answered lately."""
+
+    def places(self) -> Mapping[Place, tuple[int, int]]:
+        """End at the brokers and offset reached, of every topic partition."""
+
+
+async def watch_sink(settings: Settings, sink: Reach, probe: Probe) -> None:
+    """Tell the probe of the sink until cancelled."""
+    lags = Lags(probe.metrics)
+    reckoned_s = monotonic()
+    while True:
+        _look(sink, lags, probe)
+        await asyncio.sleep(INTERVAL_S)
+        if settings.reconcile_every_s and monotonic() - reckoned_s >= settings.reconcile_every_s:
+            await asyncio.to_thread(_reckon, settings, probe)
+            reckoned_s = monotonic()
+
+
+def _look(sink: Reach, lags: Lags, probe: Probe) -> None:
+    places = sink.places()
+    for (topic, partition), (end, reached) in places.items():
+        probe.progress(f"{topic}-{partition}", done=reached, waiting=max(0, end - reached))
+    probe.metrics.put(known.SINK_FRESHNESS, lags.tell(places, monotonic()))
+    probe.is_started = True
+    probe.is_ready = sink.is_answered
+
+
+def _reckon(settings: Settings, probe: Probe) -> None:
+    """Compare counts inside ClickHouse. What is on its way counts as a gap until it has come."""
+    try:
+        client = open_clickhouse(settings)
+        try:
+            rows = client.rows(_GAPS)
+        finally:
+            client.close()
+    except TocsinError as error:
+        logger.warning("gaps_unknown", extra={"cause": str(error)})
+        return
+    gaps = {_name(settings, topic_id): float(count) for topic_id, count in rows}
+    probe.metrics.replace(known.GAPS, {(topic,): count for topic, count in gaps.items()})
+
+
+def _name(settings: Settings, topic_id: int | None) -> str:
+    return OUTPUTS if topic_id is None else settings.topic(BY_ID[topic_id])
