@@ -37,7 +37,8 @@ def note_step(
     if case is None:
         if ledger.summary.document_count >= today.documents_max:
             return fold_in_aggregate(ledger)
-        case = ledger.cases[key] = Case(offset=new.offset)
+        case = Case(offset=new.offset)
+        ledger.add_case(key, case)
         ledger.remember(key, case, today.date, today.horizon_days)
     is_known = any((known.at, known.trigger) == (new.at, new.trigger) for known in case.steps)
     is_told = bool(told) and new.at >= case.occurred_at
@@ -50,6 +51,7 @@ def note_step(
             f"{machine.name} {case_id} has {STEPS_MAX} steps already: begin another under a new id",
         )
     ledger.dirty[key] = case
+    ledger.waiting = None
     ledger.stirred |= CASES
     if is_told:
         case.occurred_at, case.offset = new.at, new.offset

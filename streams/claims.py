@@ -36,3 +36,6 @@ class Keeping(Struct):
     named: dict[str, list[Claim]]
     """By an invoice that they name."""
     places: list[Place]
+    """Payments that are shared out, in their order."""
+    placed: dict[str, Place]
+    """The place of each, by its key."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from tocsin.streams.collection_words import HOLD, PLAN
 from tocsin.streams.credit import held_since
 from tocsin.streams.documents import Case
 from tocsin.streams.ledger import Ledger
+from tocsin.streams.machines import Machine
 from tocsin.streams.plans_agreed import PLAN as PLAN_PROCESS
 from tocsin.streams.plans_agreed import RUNNING
 from tocsin.streams.promises import OPEN
@@ -27,7 +30,7 @@ def taken_on(ledger: Ledger, step: str, since: int, as_of: int) -> int:
         held = held_since(ledger.summary, as_of)
         return 0 if held is None else max(held.on, since)
     if step == PLAN:
-        agreed = [case.opened_on for case in _cases(ledger, PLAN_PROCESS.letter) if case.state]
+        agreed = [case.opened_on for case in _cases(ledger, PLAN_PROCESS) if case.state]
         return max((day for day in agreed if day >= since), default=0)
     window = ledger.tallied(f"steps:{step}")
     last = window.days[-1] if window is not None and window.days else 0
@@ -49,16 +52,21 @@ def pause(ledger: Ledger, invoice_id: str) -> Pause | None:
     """What the ladder waits for: a promise about an invoice or about none, or a plan in order."""
     if not ledger.cases:
         return None
+    if ledger.waiting is None:
+        ledger.waiting = (
+            *(case for case in _cases(ledger, PROMISE_PROCESS) if case.state == OPEN),
+            *(case for case in _cases(ledger, PLAN_PROCESS) if case.state == RUNNING),
+        )
     promised = [
         case.due_on
-        for case in _cases(ledger, PROMISE_PROCESS.letter)
+        for case in ledger.waiting
         if case.state == OPEN and (not case.invoice_ids or invoice_id in case.invoice_ids)
     ]
     if promised:
         return Pause(True, max(promised))
-    planned = [case.due_on for case in _cases(ledger, PLAN_PROCESS.letter) if case.state == RUNNING]
+    planned = [case.due_on for case in ledger.waiting if case.state == RUNNING]
     return Pause(False, max(planned)) if planned else None
 
 
-def _cases(ledger: Ledger, letter: str) -> list[Case]:
-    return [case for key, case in ledger.cases.items() if key[0] == letter]
+def _cases(ledger: Ledger, machine: Machine) -> Iterable[Case]:
+    return ledger.cases_of.get(machine.letter, {}).values()

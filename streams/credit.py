@@ -170,9 +170,7 @@ def hold_turns_on(summary: Summary, as_of: int) -> int:
 def _work_out(ledger: Ledger, today: Today) -> Credit:
     """What is in force; decisions that can't count any more may be forgotten in time."""
     decisions = {
-        key: case
-        for key, case in ledger.cases.items()
-        if key.startswith(CREDIT.letter) and case.kind
+        key: case for key, case in ledger.cases_of.get(CREDIT.letter, {}).items() if case.kind
     }
     found = Credit()
     limits, shares = _latest(decisions, LIMIT), _latest(decisions, PREPAYMENT)

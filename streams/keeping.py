@@ -17,7 +17,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from tocsin.streams import events
-from tocsin.streams.claims import Claim, Keeping
+from tocsin.streams.claims import Claim, Keeping, Place
 from tocsin.streams.documents import NEVER, Case, Funds
 from tocsin.streams.folding import Today
 from tocsin.streams.ledger import CASES, Ledger
@@ -33,9 +33,10 @@ def note_money(
     keeping = ledger.keeping
     if isinstance(event, events.PromiseMade | events.PlanAgreed):
         ledger.wake(next_lapse(ledger, today.date))
-    if keeping is None or not is_first or not _is_noted(ledger, keeping, event, today):
-        ledger.keeping = None
+    if keeping is None:
         keep_up(ledger, today)
+    elif not is_first or not _is_noted(ledger, keeping, event, today):
+        _note_anew(ledger, keeping, event, today)
 
 
 def keep_up(ledger: Ledger, today: Today) -> int:
@@ -49,14 +50,13 @@ def keep_up(ledger: Ledger, today: Today) -> int:
 def next_lapse(ledger: Ledger, today: int) -> int:
     """The next day on which a promise or an instalment is past its day."""
     last = NEVER
-    for key, case in ledger.cases.items():
-        if key[0] == PROMISE.letter:
-            if today <= case.due_on < last:
-                last = case.due_on
-        elif key[0] == PLAN.letter:
-            for part in case.parts:
-                if today <= part.due_date < last:
-                    last = part.due_date
+    for case in ledger.cases_of.get(PROMISE.letter, {}).values():
+        if today <= case.due_on < last:
+            last = case.due_on
+    for case in ledger.cases_of.get(PLAN.letter, {}).values():
+        for part in case.parts:
+            if today <= part.due_date < last:
+                last = part.due_date
     return last + 1 if last < NEVER else NEVER
 
 
@@ -70,15 +70,15 @@ def claims(ledger: Ledger) -> Iterable[Claim]:
 
 
 def _build(ledger: Ledger) -> Keeping:
-    keeping = Keeping({}, {PROMISE.letter: [], PLAN.letter: []}, {}, [])
+    keeping = Keeping({}, {PROMISE.letter: [], PLAN.letter: []}, {}, [], {})
     found = [_claim(key, case) for key, case in ledger.cases.items()]
     coming = sorted((one for one in found if one is not None), key=lambda one: one.place)
     coming.reverse()
-    keeping.places = sorted(
-        (funds.valued_on, funds.occurred_at, key)
-        for key, funds in ledger.funds.items()
-        if key[0] == "p" and not funds.is_reversed
-    )
+    for key in ledger.funds:
+        place = _place_of(ledger, key)
+        if place is not None:
+            keeping.placed[key] = place
+    keeping.places = sorted(keeping.placed.values())
     for place in keeping.places:
         while coming and coming[-1].since <= place[0]:
             _admit(keeping, coming.pop())
@@ -87,6 +87,14 @@ def _build(ledger: Ledger) -> Keeping:
     while coming:
         _admit(keeping, coming.pop())
     return keeping
+
+
+def _place_of(ledger: Ledger, key: str) -> Place | None:
+    """Where a payment stands among all; None for what is none, is reversed or forgotten."""
+    funds = ledger.funds.get(key)
+    if funds is None or key[0] != "p" or funds.is_reversed:
+        return None
+    return funds.valued_on, funds.occurred_at, key
 
 
 def _claim(key: str, case: Case) -> Claim | None:
@@ -138,9 +146,9 @@ def _is_shared_out(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> 
     if funds is None:  # folded in aggregate
         return True
     touched = _named_in(keeping, funds)
-    if key[0] == "p":
-        place = (funds.valued_on, funds.occurred_at, key)
-        insort(keeping.places, place)
+    place = _place_of(ledger, key)
+    if place is not None:
+        _put(keeping, place)
         if place == keeping.places[-1]:
             touched += _share_out(keeping, key, funds)
         else:
@@ -149,12 +157,63 @@ def _is_shared_out(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> 
     return True
 
 
+def _note_anew(ledger: Ledger, keeping: Keeping, event: events.CustomerEvent, today: Today) -> None:
+    """After a fact that changes the past: share out anew all money since the first day it touches.
+
+    What the fact did to invoices and money is among the documents that are to be written.
+    """
+    day, touched = NEVER, list[Claim]()
+    for key in ledger.dirty:
+        if key in ledger.funds:
+            touched += _named_in(keeping, ledger.funds[key])
+        if key[0] == "p":
+            day = min(day, _place_anew(ledger, keeping, key))
+        elif key[0] == "i":
+            touched += keeping.named.get(key[1:], ())
+    if isinstance(event, events.PromiseMade | events.PromiseWithdrawn):
+        day = min(day, _claim_anew(ledger, keeping, PROMISE.letter + event.promise_id, touched))
+    elif isinstance(event, events.PlanAgreed | events.PlanEnded):
+        day = min(day, _claim_anew(ledger, keeping, PLAN.letter + event.plan_id, touched))
+    touched += _share_again(ledger, keeping, day)
+    _judge(ledger, {claim.key: claim for claim in touched}.values(), today)
+
+
+def _place_anew(ledger: Ledger, keeping: Keeping, key: str) -> int:
+    """Put a payment where it belongs now; the earliest day on which it ever stood."""
+    before, place = keeping.placed.get(key), _place_of(ledger, key)
+    if before != place:
+        if before is not None:
+            del keeping.places[bisect_left(keeping.places, before)], keeping.placed[key]
+        if place is not None:
+            _put(keeping, place)
+    return min(NEVER if stood is None else stood[0] for stood in (before, place))
+
+
+def _claim_anew(ledger: Ledger, keeping: Keeping, key: str, touched: list[Claim]) -> int:
+    """Take a promise or plan as it is now; the earliest day since which it ever took money."""
+    before, case = keeping.claims.pop(key, None), ledger.cases.get(key)
+    claim = None if case is None else _claim(key, case)
+    if before is not None:
+        for waiting in (*keeping.named.values(), *keeping.loose.values()):
+            waiting[:] = [other for other in waiting if other is not before]
+        keeping.named = {name: waiting for name, waiting in keeping.named.items() if waiting}
+        touched[:] = [other for other in touched if other is not before]
+    if claim is not None:
+        _admit(keeping, claim)
+        touched.append(claim)
+    return min(NEVER if one is None else one.since for one in (before, claim))
+
+
+def _put(keeping: Keeping, place: Place) -> None:
+    insort(keeping.places, place)
+    keeping.placed[place[2]] = place
+
+
 def _share_again(ledger: Ledger, keeping: Keeping, day: int) -> list[Claim]:
     """Share out anew all payments since a day; returns who had or has got something of them."""
-    first = bisect_left(keeping.places, (day,))
-    if first == len(keeping.places):
-        return []
-    touched = []
+    touched = list[Claim]()
+    if day == NEVER:
+        return touched
     for claim in keeping.claims.values():
         taken = claim.taken
         if taken and taken[-1][0] >= day:
@@ -167,7 +226,7 @@ def _share_again(ledger: Ledger, keeping: Keeping, day: int) -> list[Claim]:
             for claim in keeping.claims.values()
             if claim.key[0] == letter and claim.left_minor and not claim.case.invoice_ids
         ]
-    for _, _, key in keeping.places[first:]:
+    for _, _, key in keeping.places[bisect_left(keeping.places, (day,)) :]:
         touched += _share_out(keeping, key, ledger.funds[key])
     return touched
 
@@ -227,6 +286,7 @@ def _judge(ledger: Ledger, judged: Iterable[Claim], today: Today) -> int:
             is_changed = judged_plan(claim.case, taken, today.date)
         if is_changed:
             ledger.dirty[claim.key] = claim.case
+            ledger.waiting = None
             ledger.is_touched = True
             stirred = CASES
     ledger.stirred |= stirred

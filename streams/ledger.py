@@ -96,6 +96,7 @@ class Ledger:
         "about",
         "awaited",
         "cases",
+        "cases_of",
         "complained",
         "complaints",
         "customer_id",
@@ -116,6 +117,7 @@ class Ledger:
         "shelves",
         "stirred",
         "summary",
+        "waiting",
     )
 
     def __init__(self, customer_id: str, summary: Summary | None = None) -> None:
@@ -128,6 +130,7 @@ class Ledger:
         self.orders: dict[str, Order] = {}
         self.entries: dict[str, Entry] = {}  # by kind letter + id
         self.cases: dict[str, Case] = {}  # by kind letter + id
+        self.cases_of: dict[str, dict[str, Case]] = {}  # the same by kind letter
         self.shelves: dict[str, Shelf] = {}
         self.awaited: dict[str, list[tuple[int, str]]] = {}  # money by the invoice it waits for
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
@@ -135,6 +138,7 @@ class Ledger:
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.keeping: Keeping | None = None  # what promises and plans have got; None: to be built
+        self.waiting: tuple[Case, ...] | None = None  # what collection waits for; None: to be built
         self.is_touched = False
         self.stirred = 0
         self._index_summary()
@@ -146,6 +150,11 @@ class Ledger:
             account = self.summary.accounts[currency] = Account()
             self.shelves[currency] = Shelf()
         return account
+
+    def add_case(self, key: str, case: Case) -> None:
+        """Take a new case, by kind letter + id."""
+        self.cases[key] = case
+        self.cases_of.setdefault(key[0], {})[key] = case
 
     def tally(self, name: str) -> Window:
         """The rolling window of a name; opened when it is first asked for."""
@@ -352,6 +361,10 @@ class Ledger:
         self.shelves = {}
         self.awaited = {}
         self.keeping = None
+        self.waiting = None
+        self.cases_of = {}
+        for key, case in self.cases.items():
+            self.cases_of.setdefault(key[0], {})[key] = case
         self._index_summary()
         for currency, account in self.summary.accounts.items():
             shelf = self.shelves[currency] = Shelf()

@@ -37,9 +37,8 @@ def _steps(ledger: Ledger, of: str) -> Iterator[tuple[int, str, int]]:
                 yield dispute.opened_on, dispute_id, dispute.offset
         return
     machine = PROCESSES[name]
-    for key, case in ledger.cases.items():
-        is_meant = case.state == state if state else case.state and not case.closed_on
-        if key[0] == machine.letter and is_meant:
+    for key, case in ledger.cases_of.get(machine.letter, {}).items():
+        if case.state == state if state else case.state and not case.closed_on:
             yield case.since if case.due_on == NEVER else case.due_on, key[1:], case.offset
 
 
@@ -78,8 +77,8 @@ def _judged(
 ) -> Iterator[tuple[int, str, Case]]:
     """Promises of a window that ended in some states: the day on which they did, their ids."""
     first = as_of - parameters.window_days + 1
-    for key, case in ledger.cases.items():
-        if key[0] == PROMISE.letter and case.state in states and subject in ("", case.currency):
+    for key, case in ledger.cases_of.get(PROMISE.letter, {}).items():
+        if case.state in states and subject in ("", case.currency):
             day = case.since if case.state == KEPT else case.due_on
             if day >= first:
                 yield day, key[1:], case
@@ -116,8 +115,8 @@ def _plan_arrears(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
     arrears, turn = 0, NEVER
-    for key, case in ledger.cases.items():
-        if key[0] == PLAN.letter and case.currency == subject and not case.closed_on:
+    for case in ledger.cases_of.get(PLAN.letter, {}).values():
+        if case.currency == subject and not case.closed_on:
             arrears += arrears_minor(case, as_of)
             for part in case.parts:
                 if as_of <= part.due_date < turn:
@@ -136,8 +135,8 @@ def _behind_broken(
 def _behind_plans(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters
 ) -> Iterable[Weighed]:
-    for key, case in ledger.cases.items():
-        if key[0] == PLAN.letter and case.currency == subject and arrears_minor(case, as_of):
+    for key, case in ledger.cases_of.get(PLAN.letter, {}).items():
+        if case.currency == subject and arrears_minor(case, as_of):
             yield arrears_minor(case, as_of), key[1:], ENGAGEMENTS, case.offset
     yield from _paid_towards(ledger, PLAN.letter, ("IN_ARREARS",))
 

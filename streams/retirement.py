@@ -106,8 +106,8 @@ def current(ledger: Ledger) -> tuple[str, Case] | None:
     """The retirement that goes on or went on last, with its id; None if there never was one."""
     found = [
         (case.occurred_at, key)
-        for key, case in ledger.cases.items()
-        if key[0] == RETIREMENT.letter and case.state
+        for key, case in ledger.cases_of.get(RETIREMENT.letter, {}).items()
+        if case.state
     ]
     if not found:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from unittest.mock import patch
 
 import msgspec
@@ -15,6 +16,7 @@ from tocsin.streams import desk, events
 from tocsin.streams.checks import Refusal
 from tocsin.streams.convention import Convention
 from tocsin.streams.decisions import DecisionDigest
+from tocsin.streams.sources import ENGAGEMENTS
 
 LAW = settings(
     max_examples=25,
@@ -22,6 +24,7 @@ LAW = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+DAY_MS = 86_400_000
 SEEDS = st.integers(min_value=0, max_value=10_000)
 
 
@@ -66,6 +69,41 @@ SHORT = short_document()
 def test_a_restart_at_any_point_goes_on_byte_for_byte(seed: int, cuts: frozenset[int]) -> None:
     facts = random_lines(seed, 150)
     whole, parts = run(facts), run(facts, restarts=cuts)
+    assert parts.warnings == whole.warnings
+    assert parts.log == whole.log
+
+
+def promising_lines(seed: int, count: int) -> list[tuple[int, int, events.Event]]:
+    """Random facts with promises and plans among them, revised, withdrawn, ended, out of order."""
+    source = Random(seed)
+    facts = []
+    for at, topic, fact in random_lines(seed, count):
+        facts.append((at, topic, fact))
+        if isinstance(fact, events.WentLive) or source.random() < 0.5:
+            continue
+        who, name = source.choice("AB"), str(source.randrange(6))
+        occurred = at - source.choice((0, 0, 0, 3, 9)) * DAY_MS
+        due = occurred // DAY_MS + source.choice((0, 3, 20))
+        amount, currency = source.choice((1, 50_000, 2_000_000)), source.choice(("CNY", "EUR"))
+        about = tuple(source.sample([str(number) for number in range(40)], source.randrange(4)))
+        parts = (events.Instalment(due, amount), events.Instalment(due + 9, amount))
+        process = source.choice(
+            (
+                events.PromiseMade(who, name, occurred, amount, currency, due, about),
+                events.PromiseMade(who, name, occurred, amount, currency, due),
+                events.PromiseWithdrawn(who, name, occurred, "A. Clerk", "a mistake"),
+                events.PlanAgreed(who, name, occurred, currency, parts, "A. Clerk"),
+                events.PlanEnded(who, name, occurred, "CANCELLED", "A. Clerk", "not kept"),
+            )
+        )
+        facts.append((at, ENGAGEMENTS, process))
+    return facts
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_money_is_shared_out_among_promises_as_if_anew_after_every_fact(seed: int) -> None:
+    facts = promising_lines(seed, 100)
+    whole, parts = run(facts), run(facts, restarts=frozenset(range(len(facts))))
     assert parts.warnings == whole.warnings
     assert parts.log == whole.log
 
