@@ -1,4 +1,7 @@
-"""The whole policy on a generated portfolio: where the time of an event goes.
+"""A policy on a generated portfolio: where the time of an event goes.
+
+The default policy has all rules; the basic one the ten that a customer's money, complaints and
+orders alone can raise, without score, classes, overrides and collection.
 
 In process, the real keeper, desk, store and journal are measured by phases; then the same records
 go through a worker of production on the broker, exactly once, and its CPU is counted. What the
@@ -13,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import chain
 from operator import attrgetter
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +23,7 @@ from unittest.mock import patch
 import job
 import own_job
 import records
+import yaml
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 from measuring import Phases
@@ -35,7 +38,7 @@ from tocsin.agents.journal import Journal
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
 from tocsin.agents.merger import Source, head_merge
 from tocsin.agents.partitioning import partition_of
-from tocsin.agents.policies import first_event
+from tocsin.agents.policies import checked, publish
 from tocsin.agents.portfolio import Request
 from tocsin.agents.produce import produce
 from tocsin.agents.reading import read_topic
@@ -47,9 +50,23 @@ from tocsin.agents.wire import convention_of, open_codec
 from tocsin.agents.worker import calm_collector
 from tocsin.schemas.catalog import POLICIES, SOURCES, WARNINGS
 from tocsin.schemas.jsonlines import Fact, with_closings
+from tocsin.schemas.policy_file import default_policy_text
 from tocsin.streams import desk
+from tocsin.streams.events import PolicyPublished
 
-APP_ID = "policy"
+BASIC_RULES = (
+    "overdue-amount",
+    "overdue-age",
+    "credit-utilisation",
+    "late-share",
+    "delay-trend",
+    "complaint-count",
+    "complaint-rate",
+    "return-rate",
+    "silent-customer",
+    "ledger-limit-exceeded",
+)
+NOT_BASIC = ("collection", "score", "grades", "strategy", "classes", "overrides")
 DOMAIN = ("decode", "fold", "assess")
 SEALING = ("encode state", "journal and digests", "batches", "seal")
 CHUNK_RECORDS = 4_000
@@ -89,19 +106,37 @@ def reference_rest(
     }
 
 
-async def measure(broker: Broker, customers: int, days: int) -> dict[str, Any]:
-    """Generate, measure in process, then end to end."""
-    environ = environ_of(broker, APP_ID)
+def basic_policy_text() -> str:
+    """The ten rules as the default policy has them, and nothing else of it."""
+    policy = yaml.safe_load(default_policy_text())
+    policy["name"] = "basic"
+    policy["rules"] = {name: policy["rules"][name] for name in BASIC_RULES}
+    for rule in policy["rules"].values():
+        rule.pop("inhibited_by", None)  # by rules that are left out
+    kept = {name: value for name, value in policy.items() if name not in NOT_BASIC}
+    return yaml.safe_dump(kept, allow_unicode=True, sort_keys=False)
+
+
+async def measure(
+    broker: Broker, app_id: str, text: str, customers: int, days: int
+) -> dict[str, Any]:
+    """Generate, measure in process, then end to end by the policy of `text`."""
+    environ = environ_of(broker, app_id)
     settings = settings_of(environ)
     convention = convention_of(settings)
+    policy = _published(text, settings)
     tell(f"generating {customers:,} customers over {days} days")
     portfolio = Portfolio(Request(customers=customers, days=days), convention)
     facts = list(with_closings(portfolio.facts(), convention))
-    found = in_process(facts, settings)
+    found = in_process([policy, *facts], settings)
     tell("producing them and starting the worker")
     await apply(settings)
+    copies = settings.partitions  # of the packaged policy
+    if text != default_policy_text():
+        await publish(settings, text, app_id, policy.instant)
+        copies *= 2
     produced = await produce(facts, settings)
-    count = produced.records + settings.partitions  # the policy, once per partition
+    count = produced.records + copies
     before = broker.cpu_seconds
     line = await run_to_line(
         [str(own_interpreter()), str(HERE / "run_worker.py"), str(count)],
@@ -110,7 +145,14 @@ async def measure(broker: Broker, customers: int, days: int) -> dict[str, Any]:
         environ,
     )
     line["broker_cpu_seconds"] = round(broker.cpu_seconds - before, 3)
-    return {**line, **await _difference(settings, facts), **_divided(line, found, count)}
+    wrong = await _difference(settings, [policy, *facts])
+    return {**line, **wrong, **_divided(line, found, count)}
+
+
+def _published(text: str, settings: Settings) -> Fact:
+    policy, document = checked(text, "of the benchmark", settings.horizon_days)
+    event = PolicyPublished(policy.name, policy.version, 0, document, text)
+    return Fact(0, POLICIES.topic_id, event)
 
 
 def _divided(
@@ -144,12 +186,11 @@ def _divided(
 async def _difference(settings: Settings, facts: Sequence[Fact]) -> dict[str, int]:
     """Compare the committed warnings with what one desk decides over the facts in time order."""
     expected: Counter[str] = Counter()
-    policy = Fact(0, POLICIES.topic_id, first_event(settings, None))
 
     def count(warning: Any) -> None:
         expected[warning.warning_id] += 1
 
-    decide(chain([policy], facts), convention_of(settings), count)
+    decide(facts, convention_of(settings), count)
     found = Counter(
         dict(record.headers)["ce_id"].decode()
         for record in await read_topic(settings, settings.topic(WARNINGS))
@@ -275,8 +316,7 @@ def _chunks(facts: Sequence[Fact], settings: Settings) -> Iterator[Chunk]:
     queues: dict[tuple[int, int], list[Any]] = {
         (partition, topic_id): [] for partition in range(partitions) for topic_id in names
     }
-    first = Fact(0, POLICIES.topic_id, first_event(settings, None))
-    for instant, topic_id, event in chain([first], facts):
+    for instant, topic_id, event in facts:
         value = codec.encode(topic_id, event)
         customer_id = getattr(event, "customer_id", None)
         key = None if customer_id is None else customer_id.encode()
@@ -302,9 +342,9 @@ def _record(
     )
 
 
-def show(console: Console, found: Mapping[str, Any]) -> None:
+def show(policy: str, console: Console, found: Mapping[str, Any]) -> None:
     """Print the phases, and the worker as a whole."""
-    table = Table("phase", title="whole policy, µs per event")
+    table = Table("phase", title=f"{policy} policy, µs per event")
     table.add_column("worker", justify="right")
     table.add_column("in process", justify="right")
     alone = found["phases_in_process_us"]
@@ -315,7 +355,7 @@ def show(console: Console, found: Mapping[str, Any]) -> None:
     console.print(table)
     is_reached = found["rest_us_per_event"] <= REST_US_TARGET
     console.print(
-        f"whole policy, worker on the broker: {found['events']:,} records, "
+        f"{policy} policy, worker on the broker: {found['events']:,} records, "
         f"{found['events_per_second']:,} events/s; CPU {found['cpu_us_per_event']} µs per event, "
         f"decode, fold and assess {found['domain_us_per_event']}, everything else "
         f"{found['rest_us_per_event']} (target {REST_US_TARGET}: "

@@ -34,6 +34,8 @@ from rich.console import Console
 from rich.table import Table
 from services import BUILD, Broker, running_broker, tell
 
+from tocsin.schemas.policy_file import default_policy_text
+
 FAUST_TARGET, QUIX_TARGET = 15.0, 2.0
 STREAMS_TARGET = 1.0
 REST_US_TARGET = 7.0
@@ -50,9 +52,10 @@ class Figure(NamedTuple):
     show: Callable[[Console, dict[str, Any]], None]
 
 
-async def whole_policy(broker: Broker, options: Options) -> dict[str, Any]:
-    """The full policy on a worker of production."""
-    return await full_policy.measure(broker, options["policy_customers"], options["policy_days"])
+async def by_policy(app_id: str, text: str, broker: Broker, options: Options) -> dict[str, Any]:
+    """A policy on a worker of production."""
+    customers, days = options["policy_customers"], options["policy_days"]
+    return await full_policy.measure(broker, app_id, text, customers, days)
 
 
 async def latency_at(rate: int, broker: Broker, options: Options) -> dict[str, Any]:
@@ -61,7 +64,13 @@ async def latency_at(rate: int, broker: Broker, options: Options) -> dict[str, A
 
 
 FIGURES: dict[str, Figure] = {
-    "policy": Figure(whole_policy, full_policy.show),
+    "policy": Figure(
+        partial(by_policy, "policy", default_policy_text()), partial(full_policy.show, "default")
+    ),
+    "policy-basic": Figure(
+        partial(by_policy, "policy-basic", full_policy.basic_policy_text()),
+        partial(full_policy.show, "basic"),
+    ),
     **{
         f"latency-{rate}": Figure(partial(latency_at, rate), latency.show) for rate in LATENCY_RATES
     },
@@ -86,8 +95,8 @@ PARTS = (*(runner.name for runner in RUNNERS), *FIGURES)
     show_default=True,
     help="Records for plain Faust: more take it minutes; the same customers and days.",
 )
-@click.option("--policy-customers", default=3_000, show_default=True, help="For the whole policy.")
-@click.option("--policy-days", default=365, show_default=True, help="For the whole policy.")
+@click.option("--policy-customers", default=3_000, show_default=True, help="For a policy.")
+@click.option("--policy-days", default=365, show_default=True, help="For a policy.")
 @click.option("--latency-seconds", default=40, show_default=True, help="How long it is measured.")
 @click.option("--ledgers", default=1_000_000, show_default=True, help="To restore; to sweep.")
 @click.option("--only", default=",".join(PARTS), show_default=True, help="Parts to run.")
