@@ -8,6 +8,7 @@ import socket
 import ssl
 from contextlib import suppress
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import formatdate
 from typing import Final
 
@@ -18,6 +19,7 @@ from tocsin.agents.notify_config import Mail
 
 PERMANENT: Final = 500  # SMTP's codes from here on are refusals
 DETAIL_CHARS_MAX: Final = 200
+POLICY: Final = SMTP.clone(cte_type="7bit")  # there are servers that take nothing else
 
 
 class MailSender:
@@ -45,7 +47,7 @@ class MailSender:
         """Nothing: no connection outlives its mail."""
 
     def _written(self, message: Message, now: int) -> EmailMessage:
-        mail = EmailMessage()
+        mail = EmailMessage(policy=POLICY)
         mail["Subject"] = clean(message.title)
         mail["From"] = self._mail.sender
         mail["To"] = ", ".join(self._mail.to)
@@ -66,8 +68,7 @@ class _Attempt:
 
     def run(self, mail: EmailMessage) -> Result:
         try:
-            with self._connected() as server:
-                refused = server.send_message(mail)
+            refused = self._connected().send_message(mail)
         except smtplib.SMTPRecipientsRefused as error:
             return _judged(min(code for code, _ in error.recipients.values()), "no reader taken")
         except smtplib.SMTPResponseException as error:
@@ -80,6 +81,8 @@ class _Attempt:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             return Result(Outcome.FAILED, f"cannot be spoken to: {reason}")
+        finally:
+            self._part()
         if refused:
             # Those who were taken have it; the same mail again would reach them twice.
             return Result(Outcome.DELIVERED, f"{len(refused)} of the readers refused")
@@ -90,6 +93,13 @@ class _Attempt:
         if self._server is not None and self._server.sock is not None:
             with suppress(OSError):
                 self._server.sock.shutdown(socket.SHUT_RDWR)
+
+    def _part(self) -> None:
+        """Say good-bye; whatever is answered, the mail was taken or not before."""
+        if self._server is not None:
+            with suppress(OSError, smtplib.SMTPException):
+                self._server.quit()
+            self._server.close()
 
     def _connected(self) -> smtplib.SMTP:
         mail = self._mail
@@ -102,7 +112,6 @@ class _Attempt:
         server._host = mail.host  # type: ignore[attr-defined]  # STARTTLS checks this name
         code, words = server.connect(mail.host, mail.port)
         if code != 220:
-            server.close()
             raise smtplib.SMTPConnectError(code, words)
         if mail.tls == "starttls":
             server.starttls(context=self._tls)
