@@ -48,6 +48,7 @@ def build_worker(settings: Settings) -> App:
         broker_session_timeout=float(settings.session_timeout_s),
         broker_heartbeat_interval=settings.session_timeout_s / 3,
         broker_rebalance_timeout=60.0,
+        consumer_group_instance_id=settings.group_instance_id or None,
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,

@@ -144,6 +144,9 @@ class Settings:
     merge_idle_ms: Annotated[Natural, "how long a topic that is caught up is waited for"] = 0
     chunk_records_max: Annotated[Count, "records in one transaction at most"] = 4000
     session_timeout_s: Annotated[Count, "silence after which a worker is taken for dead"] = 6
+    group_instance_id: Annotated[
+        Prefix, "a worker's lasting name: a restart keeps its partitions"
+    ] = ""
     web_host: Annotated[str, "address of the worker's web server"] = "127.0.0.1"
     web_port: Annotated[Port, "its port, for health and metrics; 0 takes a free one"] = 6066
     audit_port: Annotated[Port, "the audit's, at the same address"] = 6067
