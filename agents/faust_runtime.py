@@ -36,6 +36,7 @@ from tocsin.agents.errors import UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.feed import Feed, Fetched
 from tocsin.agents.journal import Journal, restore_journal
+from tocsin.agents.kafka_trouble import RIGHTS_MEND, refusal
 from tocsin.agents.merger import Source
 from tocsin.agents.meter import Meter
 from tocsin.agents.probes import Probe
@@ -556,9 +557,16 @@ class Restore(Service):
                     continue
                 if not isinstance(error, ContradictionError | StateError):
                     log.critical("restore failed", exc_info=True)
-                # What is away may come back; a contradiction stays one.
-                code = Exit.UNAVAILABLE if isinstance(error, UnavailableError) else Exit.RESTORE
-                self.app.runtime.wiring.fatal(code, f"restore failed: {error}")
+                self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the process: what is away may come back, a contradiction stays one."""
+        code, told = Exit.RESTORE, str(error)
+        if isinstance(error, UnavailableError):
+            code = Exit.UNAVAILABLE
+        elif right := refusal(error):
+            code, told = Exit.CONFIGURATION, f"Kafka refuses {right}; {RIGHTS_MEND}"
+        self.app.runtime.wiring.fatal(code, f"restore failed: {told}")
 
     def _is_stale(self, generation: int) -> bool:
         return bool(

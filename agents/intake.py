@@ -8,6 +8,7 @@ time; a second one stands by.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.privacy import Guard, sealing
 from tocsin.agents.refusing import letter_of
+from tocsin.agents.rights import require_rights
 from tocsin.agents.settings import Settings
 from tocsin.agents.transactions import Route, Transaction
 from tocsin.agents.wire import convention_of, open_codec
@@ -161,5 +163,7 @@ def build_intake(settings: Settings, mapping: Path) -> App:
 def run_intake(settings: Settings, mapping: Path) -> None:
     """Map foreign topics until told to stop; raises SystemExit at the end."""
     faust_contract.check()
+    app = build_intake(settings, mapping)
+    asyncio.run(require_rights(settings, "intake", app.runtime.wiring.sources))
     uvloop.install()
-    run_app(build_intake(settings, mapping), settings)
+    run_app(app, settings)

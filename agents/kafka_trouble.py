@@ -47,15 +47,19 @@ RIGHTS_MEND: Final = "give it the rights of its program: see docs/security.md"
 WAY_MEND: Final = "set security_protocol to what the brokers speak there"
 
 
+def refusal(error: BaseException) -> str:
+    """What an error says of a right that the login lacks; empty if it is about something else."""
+    kind = next((word for known, word in RIGHTS.items() if isinstance(error, known)), "")
+    return f"a right on the {kind} {', '.join(_names(error.args))}".rstrip() if kind else ""
+
+
 def refused_right(error: BaseException, settings: Settings) -> ConfigurationError | None:
     """The error of ours for a right that the login lacks; None if it is about something else."""
-    kind = next((word for known, word in RIGHTS.items() if isinstance(error, known)), None)
-    if kind is None:
+    right = refusal(error)
+    if not right:
         return None
-    about = ", ".join(_names(error.args))
     return ConfigurationError(
-        f"Kafka at {settings.bootstrap_servers} refuses {login(settings)} a right on the {kind}"
-        + (f" {about}" if about else ""),
+        f"Kafka at {settings.bootstrap_servers} refuses {login(settings)} {right}",
         mend=RIGHTS_MEND,
     )
 

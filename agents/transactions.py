@@ -23,11 +23,15 @@ from msgspec import Struct, structs
 from tocsin.agents.batches import BATCH_BYTES_MAX, line_batches
 from tocsin.agents.exits import Exit
 from tocsin.agents.journal import Journal, Output, Stand
+from tocsin.agents.kafka_trouble import RIGHTS_MEND, refusal
 from tocsin.agents.merger import Source
 from tocsin.schemas.records import RefusalEntry
 
 COMMITS_PENDING_MAX = 2
 TRANSACTION_TIMEOUT_MS = 60_000
+# The broker has given the transaction up by then. aiokafka's deliveries wait for ever where a right
+# was taken away; whoever starts again is told which.
+COMMIT_WITHIN_S = 120.0
 
 Fatal = Callable[[Exit, str], None]
 
@@ -296,20 +300,23 @@ class Committer:
         try:
             if before is not None:
                 await asyncio.shield(before)
-            await producer.begin_transaction()
-            deliveries = [
-                await producer.send_batch(batch, topic, partition=partition)
-                for topic, partition, batch in batches
-            ]
-            await asyncio.gather(*deliveries)
-            if offsets:
-                await producer.send_offsets_to_transaction(offsets, self._app_id)
-            await producer.commit_transaction()
+            async with asyncio.timeout(COMMIT_WITHIN_S):
+                await producer.begin_transaction()
+                deliveries = [
+                    await producer.send_batch(batch, topic, partition=partition)
+                    for topic, partition, batch in batches
+                ]
+                await asyncio.gather(*deliveries)
+                if offsets:
+                    await producer.send_offsets_to_transaction(offsets, self._app_id)
+                await producer.commit_transaction()
         except BaseException as error:  # whatever it is, memory is ahead of the log
+            right = refusal(error)
             self._fatal(
-                Exit.TRANSACTION,
-                f"transaction of group {transaction.partition} failed: {error!r}; "
-                "a restart goes on from the last commit",
+                Exit.CONFIGURATION if right else Exit.TRANSACTION,
+                f"transaction of group {transaction.partition} failed: "
+                f"{f'Kafka refuses {right}' if right else repr(error)}; "
+                f"{RIGHTS_MEND if right else 'a restart goes on from the last commit'}",
             )
             raise
         self.transactions += 1
