@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.secured import PASSWORDS, SecuredKafka
 from tocsin.agents.embedded import EmbeddedEngine, Files
 from tocsin.agents.embedded_jars import (
     cache_folder,
@@ -55,6 +56,17 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]
     asyncio.run(running.start())
     yield running
     asyncio.run(running.stop())
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(
+    tmp_path_factory: pytest.TempPathFactory, jars: list[Path]
+) -> Iterator[SecuredKafka]:
+    """A running Kafka that asks who comes; users are named as roles."""
+    kafka = SecuredKafka(tmp_path_factory.mktemp("secured"), jars, os.environ, PASSWORDS)
+    asyncio.run(kafka.start())
+    yield kafka
+    asyncio.run(kafka.stop())
 
 
 def new_registry(folder: Path) -> EmbeddedRegistry:

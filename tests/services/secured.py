@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tocsin.agents.acls import Need
+from tocsin.agents.acls import ROLES, Need
 from tocsin.agents.embedded_kafka import (
     HOST,
     QUICK_START,
@@ -34,6 +34,8 @@ from tocsin.agents.embedded_kafka import (
     free_port,
 )
 
+# A login for each role, and one without any right; where one of these shows, a secret leaked.
+PASSWORDS = {role: f"canary-of-{role}" for role in (*ROLES, "nobody")}
 DAY = datetime.timedelta(days=1)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.services.secured import Authority, SecuredKafka
+from tests.services.secured import PASSWORDS, Authority, SecuredKafka
 from tocsin.agents.cli import run_command
 from tocsin.agents.exits import Exit
 from tocsin.agents.settings import PREFIX
@@ -20,16 +18,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:unclosed:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
 
-USERS = {"alice": "canary-of-alice"}
 SCRAM = "SCRAM-SHA-512"
-
-
-@pytest.fixture(scope="module")
-def kafka(tmp_path_factory: pytest.TempPathFactory, jars: list[Path]) -> Iterator[SecuredKafka]:
-    broker = SecuredKafka(tmp_path_factory.mktemp("secured"), jars, os.environ, USERS)
-    asyncio.run(broker.start())
-    yield broker
-    asyncio.run(broker.stop())
 
 
 class Command:
@@ -69,16 +58,16 @@ def command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
-    kafka: SecuredKafka,
+    secured_kafka: SecuredKafka,
 ) -> Command:
-    return Command(monkeypatch, capsys, tmp_path, kafka)
+    return Command(monkeypatch, capsys, tmp_path, secured_kafka)
 
 
-def login(password: str = USERS["alice"], mechanism: str = SCRAM) -> dict[str, object]:
+def login(password: str = PASSWORDS["nobody"], mechanism: str = SCRAM) -> dict[str, object]:
     return {
         "security_protocol": "SASL_SSL",
         "sasl_mechanism": mechanism,
-        "sasl_username": "alice",
+        "sasl_username": "nobody",
         "sasl_password": password,
     }
 
@@ -93,13 +82,13 @@ def test_a_password_logs_in_by_each_mechanism_and_a_wrong_one_does_not(
     code, told = command("SASL_SSL", **login("canary-guess", mechanism))
 
     assert code == Exit.CONFIGURATION
-    assert "refuses the login of user alice" in told
+    assert "refuses the login of user nobody" in told
     assert "check sasl_username, the password and sasl_mechanism" in told
     assert "canary" not in told
 
 
-def test_a_client_certificate_logs_in(command: Command, kafka: SecuredKafka) -> None:
-    certfile, keyfile = kafka.authority.issue("alice")
+def test_a_client_certificate_logs_in(command: Command, secured_kafka: SecuredKafka) -> None:
+    certfile, keyfile = secured_kafka.authority.issue("nobody")
 
     code, told = command("SSL", security_protocol="SSL", ssl_certfile=certfile, ssl_keyfile=keyfile)
 
@@ -109,7 +98,7 @@ def test_a_client_certificate_logs_in(command: Command, kafka: SecuredKafka) -> 
 def test_a_client_certificate_of_another_authority_is_refused(
     command: Command, tmp_path: Path
 ) -> None:
-    certfile, keyfile = Authority(tmp_path / "stranger").issue("alice")
+    certfile, keyfile = Authority(tmp_path / "stranger").issue("nobody")
 
     code, told = command("SSL", security_protocol="SSL", ssl_certfile=certfile, ssl_keyfile=keyfile)
 
