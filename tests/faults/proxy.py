@@ -70,8 +70,8 @@ class Proxy:
                 await self._both(reader, writer, there, back)
             finally:
                 back.close()
-        except OSError:
-            pass  # the other side is away: the client sees its connection close
+        except (OSError, asyncio.CancelledError):
+            pass  # the other side is away, or the run is over: the client's connection closes
         finally:
             writer.close()
             self._tasks.discard(task)

@@ -17,6 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.faults.runs import EVENTS, run_of
+from tests.faults.soak import Soak
 from tests.faults.stage import Broker
 
 BROKER_RUNS = 20  # after which the series gets a new broker, with nothing of the old ones' topics
@@ -31,8 +32,12 @@ def main() -> int:
     parser.add_argument("--resume", type=Path, help="results, one JSON object a line; go on there")
     parser.add_argument("--broken", default="", help="a negative control of broken.py")
     parser.add_argument("--keep", type=Path, help="folder that keeps the logs of what is not ok")
+    parser.add_argument("--soak", type=float, help="no faults: so many minutes of even load")
+    parser.add_argument("--rate", type=float, default=1000.0, help="its events a second")
     given = parser.parse_args()
     logging.disable()  # what clients say of a broker that is away on purpose
+    if given.soak:
+        return _soak(given.soak, given.rate)
     done = _read(given.resume)
     seeds = [s for s in range(given.seed, given.seed + given.runs) if s not in done]
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
@@ -44,6 +49,13 @@ def main() -> int:
                             ignore=shutil.ignore_patterns("kafka", "clickhouse"))  # fmt: skip
         shutil.rmtree(folder, ignore_errors=True)
     return _summary(list(done.values()))
+
+
+def _soak(minutes: float, rate: float) -> int:
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        told = asyncio.run(Soak(Path(folder), minutes, rate).run())
+    sys.stdout.write(json.dumps(told) + "\n")
+    return 0 if told["is_flat"] and not told["restarts"] else 1
 
 
 async def _series(

@@ -1,0 +1,225 @@
+"""The soak: hours of even load, and whether memory, files, connections, lag and latency stay flat.
+
+The whole policy over a generated portfolio whose history soon is longer than the horizon, so that
+as much is forgotten as is learned. Every ten seconds each process is looked at from outside; the first
+third is warming up, over the rest a slope is laid (Theil and Sen's, which outliers don't bend).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tests.faults import wire
+from tests.faults.judge import Rows, plain
+from tests.faults.stage import Broker, Engine, Member, environ_with, prepare_topics
+from tocsin.agents.generator import Portfolio
+from tocsin.agents.portfolio import Request
+from tocsin.agents.produce import produce
+from tocsin.agents.settings import Settings, load
+from tocsin.agents.wire import convention_of
+from tocsin.schemas.jsonlines import Fact, with_closings
+
+PARTITIONS = 4
+SAMPLE_S = 10.0
+PROBE_S = 1.0
+DAYS = 1_300  # of which the horizon of 400 is over within the first third
+EVENTS_PER_CUSTOMER_DAY = 0.38
+CUSTOMERS_MIN = 20
+GROWTH_MAX = 0.05  # of the median, over the time looked at
+SLACK = {"rss_mb": 15.0, "files": 4.0, "sockets": 4.0, "lag": 2_000.0, "latency_ms": 50.0}
+
+
+@dataclass
+class Soak:
+    """One soak: `minutes` at `rate` events a second."""
+
+    folder: Path
+    minutes: float
+    rate: float
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    _reached: dict[tuple[str, int], int] = field(default_factory=dict)
+    _latencies: list[float] = field(default_factory=list)
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> dict[str, Any]:
+        """Do it; the verdict and what it rests on."""
+        broker = Broker(self.folder / "broker", Random(1))
+        await broker.start()
+        engine = Engine(self.folder / "engine", self._faults())
+        await engine.start()
+        members: list[Member] = []
+        try:
+            settings, environ = await self._prepare(broker, engine)
+            for command in ("worker", "audit"):
+                own = environ_with(environ, web_port=0, audit_port=0)
+                members.append(Member(command, own, self.folder / f"{command}.log"))
+                members[-1].start()
+            await self._load(settings, broker, engine, members)
+        finally:
+            for member in members:
+                await member.stop()
+            await engine.stop()
+            await broker.stop()
+        restarts = sum(len(member.codes) - 1 for member in members)
+        return {**self._verdict(), "restarts": restarts, "rate": self.rate, "minutes": self.minutes}
+
+    def _faults(self) -> dict[str, str]:
+        (self.folder / "seen").mkdir()
+        plan = self.folder / "plan.json"
+        plan.write_text(json.dumps({"points": []}))
+        return {"FAULTS_PLAN": str(plan), "FAULTS_SEEN": str(self.folder / "seen")}
+
+    async def _prepare(self, broker: Broker, engine: Engine) -> tuple[Settings, dict[str, str]]:
+        Rows(engine.url, "default", "tocsin", engine.token).ask("CREATE DATABASE soak")
+        environ = environ_with(
+            {**os.environ, "FAULTS_PLAN": str(self.folder / "plan.json"),
+             "FAULTS_SEEN": str(self.folder / "seen")},
+            bootstrap_servers=broker.servers, clickhouse_url=f"{engine.url}/soak",
+            clickhouse_user="tocsin", clickhouse_password=engine.token,
+            data_dir=self.folder / "data", app_id="soak", topic_prefix="soak.",
+            partitions=PARTITIONS, clock="feed", log_level="WARNING",
+        )  # fmt: skip
+        own = {name: value for name, value in environ.items() if name.startswith("TOCSIN_")}
+        settings = load(environ=own, discover=False)
+        await prepare_topics(settings, None)
+        return settings, environ
+
+    async def _load(
+        self, settings: Settings, broker: Broker, engine: Engine, members: Sequence[Member]
+    ) -> None:
+        pids = {member.command: member for member in members}
+        tasks = [
+            asyncio.create_task(self._follow(broker.servers)),
+            asyncio.create_task(self._probe(broker.servers)),
+            asyncio.create_task(produce(self._facts(settings), settings,
+                                        events_per_second=self.rate)),
+        ]  # fmt: skip
+        started = time.monotonic()
+        try:
+            while (passed := time.monotonic() - started) < self.minutes * 60:
+                await asyncio.sleep(SAMPLE_S)
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                processes = {name: member.pid for name, member in pids.items()}
+                processes |= {"broker": broker.kafka.pid, "engine": engine.pid}
+                await self._sample(passed, broker.servers, processes)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _facts(self, settings: Settings) -> Iterator[Fact]:
+        total = self.rate * self.minutes * 60 * 1.2
+        customers = max(int(total / (DAYS * EVENTS_PER_CUSTOMER_DAY)), CUSTOMERS_MIN)
+        convention = convention_of(settings)
+        request = Request(customers=customers, days=DAYS, seed=1)
+        return iter(with_closings(Portfolio(request, convention).facts(), convention))
+
+    async def _follow(self, servers: str) -> None:
+        async with _reader(servers) as consumer:
+            consumer.assign([TopicPartition("soak.journal", n) for n in range(PARTITIONS)])
+            while True:
+                for place, records in (await consumer.getmany(timeout_ms=500)).items():
+                    for span in plain(wire.decode("journal", records[-1].value))["ranges"]:
+                        topic = wire.SOURCES[span["topic_id"]]
+                        self._reached[topic, place.partition] = span["next"]
+                self._moved.set()
+
+    async def _probe(self, servers: str) -> None:
+        """How long it takes until all that is there now has been decided and committed."""
+        async with _reader(servers) as consumer:
+            while True:
+                ends, asked = await _ends(consumer), time.monotonic()
+                while self._behind(ends):
+                    self._moved.clear()
+                    await self._moved.wait()
+                self._latencies.append((time.monotonic() - asked) * 1000)
+                await asyncio.sleep(PROBE_S)
+
+    def _behind(self, ends: dict[tuple[str, int], int]) -> int:
+        """Offsets that the journal has not reached; a partition may end with a marker."""
+        return sum(max(end - 1 - self._reached.get(place, 0), 0) for place, end in ends.items())
+
+    async def _sample(self, passed: float, servers: str, pids: dict[str, int]) -> None:
+        async with _reader(servers) as consumer:
+            lag = self._behind(await _ends(consumer))
+        taken, self._latencies = self._latencies, []
+        sample: dict[str, Any] = {"s": round(passed), "lag": lag}
+        if taken:
+            sample |= {"latency_ms": round(median(taken)), "latency_ms_max": round(max(taken))}
+        for name, pid in pids.items():
+            sample |= {f"{name}.{what}": value for what, value in _look(pid).items()}
+        self.samples.append(sample)
+        sys.stderr.write(json.dumps(sample) + "\n")
+
+    def _verdict(self) -> dict[str, Any]:
+        late = self.samples[len(self.samples) // 3 :]
+        told: dict[str, Any] = {}
+        for name in late[-1]:
+            what = name.rpartition(".")[2]
+            if what not in SLACK:
+                continue
+            points = [(sample["s"], float(sample[name])) for sample in late if name in sample]
+            middle = median(value for _, value in points)
+            growth = slope(points) * (points[-1][0] - points[0][0])
+            is_flat = growth <= max(GROWTH_MAX * middle, SLACK[what])
+            told[name] = {
+                "median": round(middle, 1), "growth": round(growth, 2), "is_flat": is_flat,
+                "most": max(value for _, value in points),
+            }  # fmt: skip
+        return {"is_flat": all(entry["is_flat"] for entry in told.values()), "measured": told}
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """The median slope of all pairs of points (of a few hundred at most)."""
+    step = max(len(points) // 300, 1)
+    pairs = combinations(points[::step], 2)
+    found = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs if b[0] > a[0]]
+    return median(found) if found else 0.0
+
+
+def _reader(servers: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=servers, isolation_level="read_committed", enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )  # fmt: skip
+
+
+async def _ends(consumer: AIOKafkaConsumer) -> dict[tuple[str, int], int]:
+    places = {
+        TopicPartition(f"soak.{topic}", number): (topic, number)
+        for topic in wire.SOURCES
+        for number in range(PARTITIONS)
+    }
+    return {places[p]: end for p, end in (await consumer.end_offsets(list(places))).items()}
+
+
+def _look(pid: int) -> dict[str, float]:
+    """Memory, open files and sockets of a process, as the system tells; nothing if it is gone."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        status = (folder / "status").read_text()
+        links = [str(entry.readlink()) for entry in (folder / "fd").iterdir()]
+    except OSError:
+        return {}
+    rss = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    sockets = sum(1 for link in links if link.startswith("socket:"))
+    return {
+        "rss_mb": int(rss.split()[1]) / 1024,
+        "files": len(links) - sockets,
+        "sockets": sockets,
+    }
