@@ -16,9 +16,11 @@ from tocsin.agents.settings import Settings
 from tocsin.schemas.catalog import (
     APPEND_ONLY,
     CLOCK,
+    CUSTOMERS,
     DEAD_LETTERS,
     JOURNAL,
     LEDGERS,
+    OUTBOX,
     POLICIES,
     SOURCES,
     TOPICS,
@@ -49,6 +51,7 @@ class Operation(Enum):
     ALTER_CONFIGS = "AlterConfigs"
 
 
+OF_CUSTOMERS: Final = tuple(topic for topic in SOURCES if topic not in (POLICIES, CLOCK))
 READ, WRITE = Operation.READ, Operation.WRITE
 DESCRIBE, DESCRIBE_CONFIGS = Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS
 
@@ -115,12 +118,31 @@ def _audit(settings: Settings) -> list[Need]:
 def _intake(settings: Settings) -> list[Need]:
     """Beside these, `Read` on each foreign topic of its mapping."""
     app_id = f"{settings.app_id}-intake"
-    written = [topic for topic in SOURCES if topic not in (POLICIES, CLOCK)]
     return [
-        *_topics(settings, written, WRITE, why="writes events"),
+        *_topics(settings, OF_CUSTOMERS, WRITE, why="writes events"),
         *_topics(settings, [DEAD_LETTERS], WRITE, why="writes what it refuses"),
         _group(app_id, "keeps its place"),
         *_transactions([f"{app_id}-0"], "events and its place go together"),
+    ]
+
+
+def _notify(settings: Settings) -> list[Need]:
+    app_id = f"{settings.app_id}-notify"
+    return [
+        *_topics(settings, [WARNINGS, CUSTOMERS], READ, why="reads warnings, and who it is about"),
+        *_topics(settings, [OUTBOX], READ, WRITE, why="keeps what is to be delivered"),
+        _group(app_id, "keeps its place"),
+        *_transactions([f"{app_id}-0"], "deliveries and its place go together"),
+    ]
+
+
+def _web(settings: Settings) -> list[Need]:
+    """The console: it reads ClickHouse, and enters what people tell it."""
+    told = [WARNINGS, DEAD_LETTERS, LEDGERS]
+    return [
+        *_topics(settings, OF_CUSTOMERS, WRITE, why="enters events"),
+        *_topics(settings, told, READ, why="shows what became of them"),
+        Need(Resource.GROUP, settings.app_id, (DESCRIBE,), "sees how far the worker is"),
     ]
 
 
@@ -147,6 +169,7 @@ def _operator(settings: Settings) -> list[Need]:
     return [
         *_topics(settings, TOPICS, READ, DESCRIBE_CONFIGS, why="looks, compares, finds faults"),
         *_topics(settings, SOURCES, WRITE, why="enters and mends events, and speaks to the worker"),
+        *_topics(settings, [OUTBOX], WRITE, why="sends dead deliveries again"),
         Need(Resource.GROUP, app_id, (DESCRIBE,), "sees how far the worker is"),
         *_transactions([f"{app_id}-{purpose}" for purpose in purposes], "speaks to all partitions"),
     ]
@@ -157,6 +180,8 @@ ROLES: Final[Mapping[str, Callable[[Settings], list[Need]]]] = {
     "worker": _worker,
     "audit": _audit,
     "intake": _intake,
+    "notify": _notify,
+    "web": _web,
     "producer": _producer,
     "subscriber": _subscriber,
     "operator": _operator,
