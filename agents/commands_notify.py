@@ -54,7 +54,7 @@ def notify(
         raise click.UsageError("give CONFIG, the file of receivers and routes")
     if is_check:
         return _check(terminal, file)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     run(_run(settings, load_notify(file)))
     return Exit.OK
 

@@ -39,7 +39,7 @@ def worker(settings: Settings, terminal: Terminal) -> None:
     from tocsin.agents.rights import require_rights
     from tocsin.agents.worker import run_worker
 
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     run(require_rights(settings, "worker"))
     run_worker(settings)
 
@@ -50,7 +50,7 @@ def audit(settings: Settings, terminal: Terminal) -> Exit:
     """Copy every record into ClickHouse, once, until Ctrl-C or SIGTERM; sets the tables up."""
     from tocsin.agents.audit import SinkError
 
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     try:
         run(_audit(settings))
     except SinkError as error:
@@ -69,7 +69,7 @@ def intake(settings: Settings, terminal: Terminal, mapping: Path) -> None:
     """
     from tocsin.agents.intake import run_intake
 
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     run_intake(settings, mapping)
 
 

@@ -38,7 +38,7 @@ def web(settings: Settings, terminal: Terminal, *, name: str | None, role: str) 
     from tocsin.agents.web import run_web
 
     require_clickhouse(settings)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
 
     async def serve() -> None:
         stop = asyncio.Event()

@@ -596,7 +596,8 @@ class Restore(Service):
             return
         await consumer._thread.pause(sorted(assignment - {s for g in groups.values() for s in g}))
         await self._resume(groups, generation)
-        log.info("ready: generation %s, partitions %s, new %s", generation, sorted(groups), new)
+        fields = {"generation": generation, "partitions": sorted(groups), "new": new}
+        log.info("partitions_ready", extra=fields)
 
     async def _undo(self, groups: Sequence[int]) -> None:
         for group in groups:
@@ -643,7 +644,7 @@ class Restore(Service):
             source.topic for source in sources if wiring.topic_ids[source.topic] in held_ids
         )
         runtime.meter.restored(monotonic() - began_s)
-        log.info("restored partition %s from %s changelog records", group, count)
+        log.info("partition_restored", extra={"partition": group, "changelog_records": count})
 
     async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
         app, consumer, runtime = self.app, self.app.consumer, self.app.runtime

@@ -16,11 +16,14 @@ from typing import Any
 import uvloop
 
 from tocsin.agents import faust_contract
+from tocsin.agents.chunk_watch import watch
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
+from tocsin.agents.metrics import Metrics, Program
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.privacy import Guard, sealing
+from tocsin.agents.probes import Probe, claim_port
 from tocsin.agents.refusing import letter_of
 from tocsin.agents.rights import require_rights
 from tocsin.agents.settings import Settings
@@ -30,6 +33,7 @@ from tocsin.agents.worker import run_app
 from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, SOURCES
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.mapping import Mapper, MappingError, load_mapping
+from tocsin.schemas.records import RefusalEntry
 from tocsin.schemas.refused import Refused
 from tocsin.streams.checks import check
 
@@ -99,6 +103,7 @@ class Intake:
         detail: str,
     ) -> None:
         letter = letter_of(FOREIGN_TOPIC_ID, record, code, detail, "INTAKE")
+        transaction.refuse(RefusalEntry(FOREIGN_TOPIC_ID, record.partition, record.offset, code))
         if self._guard.is_on:
             letter = self._guard.seal_letter(letter, self._customer_of(record))
         transaction.send(
@@ -141,15 +146,20 @@ def build_intake(settings: Settings, mapping: Path) -> App:
             group_of=lambda source: 0,
             codec=codec,
             fatal=die,
+            probe=Probe(Metrics(Program.INTAKE), settings.stall_after_s),
             chunk_records_max=settings.chunk_records_max,
             merge_idle_s=settings.merge_idle_ms / 1000,
             timestamp_of=intake.time_of,
         ),
         broker_session_timeout=float(settings.session_timeout_s),
         broker_heartbeat_interval=settings.session_timeout_s / 3,
-        web_enabled=False,
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=claim_port(settings, "intake_port"),
         datadir=str(settings.data_path / "intake"),
     )
+
+    watch(app)
 
     @app.agent(app.chunks(), name="intake")  # type: ignore[untyped-decorator]  # Faust is untyped
     async def map_records(chunks: AsyncIterator[Any]) -> None:

@@ -11,7 +11,9 @@ import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
+
+Form = Literal["auto", "json", "text"]
 
 PRIVATE_NAMES = frozenset({"name", "text", "value", "document", "source"})
 PRIVATE_ENDINGS = ("_minor", "_name", "_text", "password")
@@ -37,10 +39,10 @@ def bind(logger: logging.Logger, **fields: object) -> Bound:
     return Bound(logger, fields)
 
 
-def configure(level: str, *, as_json: bool | None = None, stream: TextIO | None = None) -> None:
-    """Send the logs of this process to stderr; JSON unless a terminal or told otherwise."""
+def configure(level: str, form: Form = "auto", *, stream: TextIO | None = None) -> None:
+    """Send the logs of this process to stderr; by itself as JSON unless that is a terminal."""
     target = stream or sys.stderr
-    wants_json = not target.isatty() if as_json is None else as_json
+    wants_json = form == "json" or (form == "auto" and not target.isatty())
     handler = logging.StreamHandler(target)
     handler.setFormatter(JsonLines() if wants_json else KeyValues())
     root = logging.getLogger()

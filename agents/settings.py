@@ -161,6 +161,9 @@ class Settings:
     web_operators: Annotated[str, "users so named who may act, comma separated"] = ""
     web_hosts: Annotated[str, "names that the console answers to beside its own"] = ""
     clock: Annotated[Literal["system", "feed", "none"], "who closes the business days"] = "system"
+    log_format: Annotated[
+        Literal["auto", "json", "text"], "of the logs; auto: text on a terminal"
+    ] = "auto"
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], "least level logged"] = (
         "INFO"
     )

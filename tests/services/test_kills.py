@@ -49,7 +49,7 @@ async def join_and_leave(deployment: Deployment, chance: random.Random) -> None:
     await asyncio.sleep(chance.uniform(5.0, 15.0))
     second = deployment.started("worker", TOCSIN_LOG_LEVEL="INFO")
     async with asyncio.timeout(JOIN_TIMEOUT_S):
-        while "ready: generation" not in second.log():
+        while "partitions_ready" not in second.log():
             assert second.is_running, second.log()[-3000:]
             await asyncio.sleep(0.2)
     await asyncio.sleep(chance.uniform(5.0, 10.0))

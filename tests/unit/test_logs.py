@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tocsin.agents.logs import bind, configure
+from tocsin.agents.logs import Form, bind, configure
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def root_logger_as_before() -> Iterator[None]:
 
 def test_a_line_is_one_json_object_with_its_fields() -> None:
     out = io.StringIO()
-    configure("INFO", as_json=True, stream=out)
+    configure("INFO", "json", stream=out)
 
     bind(logging.getLogger("tocsin.test"), partition=3).info("committed", extra={"records": 7})
 
@@ -32,10 +32,10 @@ def test_a_line_is_one_json_object_with_its_fields() -> None:
     assert line["at"].endswith("Z")
 
 
-@pytest.mark.parametrize("as_json", [True, False])
-def test_amounts_and_names_are_left_out_above_debug(as_json: bool) -> None:
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_amounts_and_names_are_left_out_above_debug(form: Form) -> None:
     out = io.StringIO()
-    configure("DEBUG", as_json=as_json, stream=out)
+    configure("DEBUG", form, stream=out)
     logger = logging.getLogger("tocsin.test")
 
     fields = {"amount_minor": 123456, "customer_name": "Acme", "customer_id": "C1"}
@@ -50,9 +50,20 @@ def test_amounts_and_names_are_left_out_above_debug(as_json: bool) -> None:
     assert "Acme" in told
 
 
+def test_by_itself_it_is_json_where_nobody_looks() -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for out, begin in ((io.StringIO(), "{"), (Screen(), "2")):
+        configure("INFO", stream=out)
+        logging.getLogger("tocsin.test").warning("said")
+        assert out.getvalue().startswith(begin)
+
+
 def test_for_people_fields_are_key_and_value_quoted_where_needed() -> None:
     out = io.StringIO()
-    configure("INFO", as_json=False, stream=out)
+    configure("INFO", "text", stream=out)
 
     logging.getLogger("tocsin.test").warning("held", extra={"topic": "payments", "why": "a storm"})
 
@@ -61,7 +72,7 @@ def test_for_people_fields_are_key_and_value_quoted_where_needed() -> None:
 
 def test_lines_below_the_level_are_not_written() -> None:
     out = io.StringIO()
-    configure("WARNING", as_json=True, stream=out)
+    configure("WARNING", "json", stream=out)
 
     logging.getLogger("tocsin.test").info("quiet")
 
