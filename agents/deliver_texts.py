@@ -17,11 +17,12 @@ from tocsin.agents.formats import clean, day
 from tocsin.agents.notify_outbox import Notice
 from tocsin.streams.severity import SEVERITIES
 
-TITLE_NAMES: Final = ("count", "severity", "customer", "customer_id", "rule", "transition")
 LINE_NAMES: Final = (
-    *TITLE_NAMES[1:], "owner", "segment", "country", "grade", "as_of", "value", "threshold",
-    "owes", "text", "action", "clears_when", "warning_id", "episode_id",
+    "severity", "customer", "customer_id", "rule", "transition", "owner", "segment", "country",
+    "grade", "as_of", "value", "threshold", "owes", "text", "action", "clears_when",
+    "warning_id", "episode_id",
 )  # fmt: skip
+TITLE_NAMES: Final = ("count", *LINE_NAMES)  # of the gravest warning, where there are several
 PACKAGED: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {
         "one": "{severity}: {customer}, {rule} ({transition})",

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 GROUP: Final = 0  # one transactional producer: who starts it fences whoever had it
 
-HELD_MAX: Final = 20_000  # notices and deliveries in memory; beyond it warnings wait on their topic
+HELD_MAX: Final = 50_000  # notices and deliveries in memory; beyond it warnings wait on their topic
 RECORDS_MAX: Final = 1000
 POLL_MS: Final = 250
 IDLE_S: Final = 0.5
