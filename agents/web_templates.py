@@ -17,7 +17,7 @@ from tocsin.agents.cards import Language, View
 from tocsin.agents.commands_customer import place
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, money
-from tocsin.agents.web_words import kind_word, measure_word, value_word, word
+from tocsin.agents.web_words import kind_word, label_word, measure_word, value_word, word
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.plans_agreed import PLAN
 from tocsin.streams.promises import PROMISE
@@ -74,6 +74,7 @@ def _spoken(language: Language) -> dict[str, Any]:
         "process_word": process_word,
         "w": lambda name: word(name, language),
         "v": lambda name: value_word(name, language),
+        "label_word": lambda label: label_word(label, language),
         "both": both,
         "told": told,
         "value_of": value_of,

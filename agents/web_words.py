@@ -222,6 +222,21 @@ KINDS: Final[dict[str, str]] = {
 """What `events_told` calls events, in Chinese."""
 
 
+LABELS: Final[dict[str, str]] = {
+    "measure": "指标",
+    "reads": "数据来源",
+    "ends below": "低于此值解除",
+    "sign": "迹象",
+    "when": "同时满足",
+    "dwell": "持续",
+    "quiet": "间隔",
+    "muted by": "被抑制于",
+    "incomplete": "数据不全时",
+    "repeated": "重复",
+}
+"""What `rule_cards` calls the lines of a card, in Chinese."""
+
+
 def word(name: str, language: Language) -> str:
     """A word of the console's own."""
     found = WORDS[name]
@@ -239,6 +254,11 @@ def value_word(name: str, language: Language) -> str:
 def kind_word(kind: str, language: Language) -> str:
     """What people call a kind of event."""
     return KINDS.get(kind, kind) if language == "zh" else kind
+
+
+def label_word(label: str, language: Language) -> str:
+    """What people call a line of a rule's card."""
+    return LABELS.get(label, label) if language == "zh" else label
 
 
 def measure_word(value: int, unit: str, currency: str | None, language: Language) -> str:

@@ -1,0 +1,495 @@
+"""The console and its API as a process, over a real broker, worker, audit and engine."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from aiokafka import AIOKafkaProducer
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis.checks import CHECKS
+
+from tests.services.deployment import Deployment, Program, deployed
+from tocsin.agents.cli import run_command
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
+from tocsin.agents.exits import Exit
+from tocsin.agents.partitioning import partition_of
+from tocsin.agents.produce import produce
+from tocsin.agents.reading import read_topic
+from tocsin.agents.reconcile import reconcile
+from tocsin.agents.web_users import TokenFile
+from tocsin.schemas.catalog import CUSTOMERS, ENGAGEMENTS, INVOICES
+from tocsin.schemas.jsonlines import Fact, with_closings
+from tocsin.streams.events import (
+    CustomerUpdated,
+    InvoiceIssued,
+    SatisfactionReported,
+    WarningAcknowledged,
+)
+
+WAIT_S = 60.0
+DAY_MS = 86_400_000
+AT = 1_735_808_400_000  # 2025-01-02T09:00Z
+DAY = AT // DAY_MS
+CANARY = "<script>alert('tocsin')</script>"
+STRANGE = "C/2 ?#'%\"&"
+RAW = b"a raw value"
+CHECKED = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+)
+EXAMPLES = 8
+
+
+class Site:
+    """The console of a deployment, with a token for each role."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.worker, self.audit = deployment.started("worker"), deployment.started("audit")
+        path = deployment.folder / "tokens"
+        tokens = TokenFile(path)
+        self.operator, self.reader = tokens.add("anna", "operator"), tokens.add("ben", "reader")
+        self.url, self.web = self._serve(TOCSIN_WEB_TOKENS_FILE=str(path))
+
+    def _serve(self, **environ: str) -> tuple[str, Program]:
+        port = free_port()
+        web = self.deployment.started("web", TOCSIN_CONSOLE_PORT=str(port), **environ)
+        return f"http://127.0.0.1:{port}", web
+
+    def open(self) -> str:
+        """The address of a console that needs no token."""
+        url, web = self._serve()
+        until_up(url, web)
+        return url
+
+    async def load(self) -> None:
+        last = AT + 40 * DAY_MS
+        facts = [Fact(AT, CUSTOMERS.topic_id, CustomerUpdated("C1", AT, CANARY))]
+        for number, name in enumerate(("C1", STRANGE, "C3", "C4", "C5"), 1):
+            invoice = InvoiceIssued(name, "I1", AT, DAY + 10, 9_000_000 * number, "EUR")
+            facts.append(Fact(AT, INVOICES.topic_id, invoice))
+        happy = SatisfactionReported("C1", "Y1", last, 8)
+        facts.append(Fact(last, ENGAGEMENTS.topic_id, happy))
+        await produce(with_closings(facts, self.deployment.convention), self.deployment.settings)
+        await self._send_raw(last)
+        await self.deployment.until_decided(self.worker, self.audit)
+        assert (await reconcile(self.deployment.settings, wait_s=WAIT_S)).is_equal
+
+    async def _send_raw(self, timestamp: int) -> None:
+        told = self.deployment.settings
+        producer = AIOKafkaProducer(**told.client_options())
+        await producer.start()
+        await producer.send_and_wait(
+            told.topic(INVOICES),
+            RAW,
+            key=b"C1",
+            partition=partition_of(b"C1", told.partitions),
+            timestamp_ms=timestamp,
+        )
+        await producer.stop()
+
+    def get(self, path: str, token: str | None = "", **query: Any) -> requests.Response:
+        headers = {} if token is None else {"Authorization": f"Bearer {token or self.reader}"}
+        return requests.get(
+            self.url + path, params=query, headers=headers, timeout=60, allow_redirects=False
+        )
+
+    def json(self, path: str, **query: Any) -> Any:
+        answer = self.get(f"/api/v1{path}", **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: Any, token: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        return requests.post(f"{self.url}/api/v1{path}", json=body, headers=headers, timeout=60)
+
+    def logged_in(self) -> requests.Session:
+        browser = requests.Session()
+        answer = browser.post(f"{self.url}/login", data={"token": self.operator}, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return browser
+
+
+def until_up(url: str, web: Program) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        assert web.is_running, web.log()[-3000:]
+        assert time.monotonic() < deadline, web.log()[-3000:]
+        try:
+            if requests.get(f"{url}/health/ready", timeout=10).status_code == 200:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def site(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """One deployment for all tests here; they add to it."""
+    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patched:
+        context = deployed("web", broker, engine, tmp_path_factory.mktemp("web"), partitions=2)
+        deployment = runner.run(context.__aenter__())
+        for name, value in deployment.environ.items():
+            if name.startswith("TOCSIN_"):
+                patched.setenv(name, value)
+        running = Site(deployment)
+        runner.run(running.load())
+        until_up(running.url, running.web)
+        yield running
+        runner.run(context.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def command(site: Site, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """What a command prints with --json."""
+
+    def run(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert run_command([*arguments, "--json"]) == Exit.OK
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_commands_and_api_tell_the_same(site: Site, command: Callable[..., Any]) -> None:
+    opened = command("warnings", "--open", "--limit", "200")
+    warning_id = opened[0]["warning_id"]
+
+    assert site.json("/warnings", open="true", limit=200)["items"] == opened
+    assert site.json("/warnings", limit=7)["items"] == command("warnings", "--limit", "7")
+    assert site.json("/customers/C1") == command("customer", "C1")
+    assert site.json(f"/warnings/{warning_id}") == command("explain", warning_id)
+    told = site.json("/worklist", budget=3)
+    assert told.pop("left_count") == len(told["left"])
+    assert told == command("worklist", "--budget", "3")
+    listed = command("dead-letters", "list")
+    shown = site.get("/api/v1/dead-letters", site.operator, raw="true").json()["items"]
+    assert shown == listed
+    assert [rule["rule"] for rule in site.json("/rules")["rules"]]
+    assert site.json("/customers/C1/items")["items"] == command("customer", "C1")["due"]
+    assert {"episode_id"} <= site.json("/customers/C1/episodes")["items"][0]["last"].keys()
+    assert site.json("/customers/C1/timeline")["items"] == command("customer", "C1")["events"]
+    assert sum(row["open_minor"] for row in site.json("/aging")["items"]) == 9_000_000 * 15
+
+
+@pytest.mark.parametrize("is_open", ["true", "false"])
+def test_pages_together_are_the_whole(site: Site, is_open: str) -> None:
+    whole = site.json("/warnings", open=is_open, limit=200)
+    found, cursor = [], {}
+    for _ in range(len(whole["items"])):
+        page = site.json("/warnings", open=is_open, limit=2, **cursor)
+        found += page["items"]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+
+    assert len(found) > 4
+    assert found == whole["items"]
+    assert whole["next"] is None
+
+
+def test_a_stranger_gets_nothing(site: Site) -> None:
+    for path in ("/api/v1/warnings", "/api/v1/nothing", "/api/v1/health"):
+        answer = site.get(path, None)
+        assert answer.status_code == 401
+        assert answer.headers["Content-Type"].startswith("application/problem+json")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert answer.json()["status"] == 401
+    assert site.get("/api/v1/warnings", "tocsin_guess").status_code == 401
+    page = site.get("/customers/C1", None)
+    assert (page.status_code, page.headers["Location"]) == (303, "/login")
+    assert site.get("/api/v1/openapi.json", None).status_code == 200
+    assert site.get("/health/live", None).status_code == 200
+
+
+def test_a_wrong_method_is_told_which_are_right(site: Site) -> None:
+    answer = site.post("/warnings", {}, site.operator)
+
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["Allow"]
+    assert answer.json()["title"] == "Method Not Allowed"
+
+
+def test_every_answer_has_the_headers_that_protect_it(site: Site) -> None:
+    for path in ("/", "/login", "/api/v1/warnings", "/api/v1/nothing", "/static/web.js", "/none"):
+        headers = site.get(path, site.operator).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers["Referrer-Policy"] == "same-origin"
+        if not path.startswith("/static"):
+            assert headers["Cache-Control"] == "no-store"
+
+
+def test_a_name_and_a_text_from_outside_are_shown_as_text(site: Site) -> None:
+    channel = {"channel": "PHONE", "outcome": "ANSWERED", "text": f"said {CANARY}"}
+    assert site.post("/customers/C1/contacts", channel, site.operator).status_code == 201
+    wanted = html.escape(CANARY, quote=False)
+    deadline = time.monotonic() + WAIT_S
+    text = ""
+    while f"said {CANARY}" not in html.unescape(text) and time.monotonic() < deadline:
+        text = site.get("/customers/C1", site.operator).text
+    assert f"said {CANARY}" in html.unescape(text)
+
+    warning_id = site.json("/warnings", customer="C1")["items"][0]["warning_id"]
+    for path in ("/", "/warnings", "/customers?q=alert", f"/warnings/{warning_id}"):
+        text += site.get(path, site.operator).text
+    text += site.get("/customers", site.operator, q="C1 alert<script>x").text
+
+    assert wanted.replace("'", "&#39;") in text
+    assert "<script>" not in text
+    assert not re.search(r"<[^>]+\s(on\w+|style)\s*=", text)
+
+
+def test_strange_ids_are_found_by_their_links(site: Site) -> None:
+    page = site.get("/", site.operator).text
+    (link,) = {html.unescape(link) for link in re.findall(r'href="(/customers/C%2F2[^"]*)"', page)}
+
+    answer = site.get(link, site.operator)
+
+    assert answer.status_code == 200
+    assert html.escape(STRANGE, quote=False).replace("'", "&#39;").replace('"', "&#34;") in (
+        answer.text
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["' OR 1=1 --", "\\", "%", "{limit:UInt32}", "') UNION ALL SELECT 1 --", "\t\n", "C1\\' --"],
+)
+def test_what_means_something_in_sql_finds_nothing(site: Site, text: str) -> None:
+    for name in ("rule", "customer"):
+        answer = site.get("/api/v1/warnings", **{name: text})
+        assert answer.status_code in (200, 400), answer.text
+        assert answer.json().get("items", []) == []
+    assert site.get("/api/v1/customers", q=text + text).status_code in (200, 400)
+    assert site.get("/api/v1/worklist", owner=text).status_code in (400, 404)
+    assert site.get("/api/v1/dead-letters", code=text).status_code in (200, 400)
+
+
+def test_no_path_leads_out_of_the_console(site: Site) -> None:
+    for path in (
+        "/static/../settings.py",
+        "/static/%2e%2e/settings.py",
+        "/static/..%2f..%2fpyproject.toml",
+        "/static/web.py",
+        "/static/web_base.html",
+        "/customers/..%2f..%2fetc",
+        "/warnings/%00",
+        "/warnings/%ff",
+    ):
+        request = requests.Request("GET", site.url).prepare()
+        request.url = site.url + path
+        request.headers["Authorization"] = f"Bearer {site.operator}"
+        answer = requests.Session().send(request, timeout=60)
+        assert answer.status_code in (400, 404), (path, answer.status_code)
+
+
+def test_what_is_too_large_or_unknown_is_refused(site: Site) -> None:
+    assert site.get("/api/v1/warnings", rule="x" * 100_000).status_code == 400
+    assert site.get("/api/v1/warnings", rule="x" * 4_000).status_code == 400
+    assert site.get("/api/v1/warnings", limit=201).status_code == 400
+    assert site.get("/api/v1/warnings", nonsense=1).status_code == 400
+    assert site.get("/api/v1/warnings?limit=1&limit=2").status_code == 400
+    assert site.get("/api/v1/warnings", cursor="x").status_code == 400
+    big = {"channel": "PHONE", "outcome": "ANSWERED", "text": "x" * 100_000}
+    assert site.post("/customers/C1/contacts", big, site.operator).status_code == 413
+
+
+def test_a_reader_sees_no_raw_record_and_enters_nothing(site: Site) -> None:
+    (letter,) = site.json("/dead-letters")["items"]
+    assert {"key", "value", "headers"}.isdisjoint(letter)
+    assert site.get("/api/v1/dead-letters", raw="true").status_code == 403
+
+    body = {"channel": "PHONE", "outcome": "ANSWERED"}
+
+    assert site.post("/customers/C3/contacts", body, site.reader).status_code == 403
+    assert site.json("/customers/C3/contacts")["contacts"] == []
+
+
+def test_an_action_is_the_event_that_the_command_would_send(site: Site) -> None:
+    warning = site.json("/warnings", open="true", customer="C4")["items"][0]
+
+    answer = site.post(f"/warnings/{warning['warning_id']}/acknowledge", {}, site.operator)
+
+    assert answer.status_code == 201, answer.text
+    told = answer.json()
+    assert told["is_taken"]
+    deployment = site.deployment
+    records = asyncio.run(read_topic(deployment.settings, deployment.settings.topic(ENGAGEMENTS)))
+    events = [deployment.codec.decode(ENGAGEMENTS.topic_id, one.value) for one in records]
+    (event,) = [one for one in events if isinstance(one, WarningAcknowledged)]
+    assert (event.author, event.episode_id) == ("anna", warning["episode_id"])
+    assert event.customer_id == "C4"
+
+
+def test_what_the_product_refuses_is_never_sent(site: Site) -> None:
+    far = {"until": "2999-01-01", "reason": "never again"}
+    silence = site.post("/customers/C3/silences", far, site.operator)
+    promise = {"amount_minor": 100, "currency": "XXX", "due_date": "2025-03-01"}
+    stranger = site.post("/customers/nobody/promises", promise, site.operator)
+
+    assert silence.status_code == 422
+    assert silence.json()["detail"].startswith("refused, ")
+    assert stranger.status_code == 404
+    assert site.post("/customers/C3/promises", promise, site.operator).status_code == 422
+    assert site.post("/customers/C3/promises", {"x": 1}, site.operator).status_code == 400
+
+
+def test_the_same_call_again_enters_nothing_new(site: Site) -> None:
+    body = {"channel": "EMAIL", "outcome": "UNANSWERED", "id": "mail-1"}
+
+    for _ in range(2):
+        answer = site.post("/customers/C5/contacts", body, site.operator)
+        assert answer.status_code == 201
+    asyncio.run(site.deployment.until_decided(site.worker, site.audit))
+    assert asyncio.run(reconcile(site.deployment.settings, wait_s=WAIT_S)).is_equal
+
+    assert len(site.json("/customers/C5/contacts")["contacts"]) == 1
+
+
+def test_a_form_acts_only_with_the_secret_of_its_session(site: Site) -> None:
+    browser = site.logged_in()
+    page = browser.get(f"{site.url}/customers/C3", timeout=60).text
+    (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', page))
+    fields = {"amount": "1,200.50", "currency": "EUR", "due_date": "2025-03-01"}
+    url = f"{site.url}/customers/C3/promises"
+
+    for more, headers in (
+        ({}, {}),
+        ({"csrf": "guess"}, {}),
+        ({"csrf": csrf}, {"Origin": "http://evil.example"}),
+        ({"csrf": csrf}, {"Sec-Fetch-Site": "cross-site"}),
+    ):
+        answer = browser.post(url, data={**fields, **more}, headers=headers, timeout=60)
+        assert answer.status_code == 403
+    api = f"{site.url}/api/v1/customers/C3/promises"
+    body = {"amount_minor": 1, "currency": "EUR", "due_date": "2025-03-01"}
+    assert browser.post(api, json=body, timeout=60).status_code == 403
+    answer = browser.post(url, data={**fields, "csrf": csrf}, timeout=60)
+
+    assert answer.status_code == 200
+    assert 'class="note well"' in answer.text
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(site: Site) -> None:
+    answer = requests.post(
+        f"{site.url}/login", data={"token": site.reader}, timeout=60, allow_redirects=False
+    )
+
+    cookie = answer.headers["Set-Cookie"]
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+    assert site.reader not in cookie
+
+
+def test_who_logs_out_is_out(site: Site) -> None:
+    browser = site.logged_in()
+    page = browser.get(site.url, timeout=60).text
+    csrf = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
+
+    browser.post(f"{site.url}/logout", data={"csrf": csrf}, timeout=60)
+
+    assert browser.get(site.url, timeout=60).url.endswith("/login")
+
+
+def test_both_languages_have_every_page(site: Site) -> None:
+    warning_id = site.json("/warnings")["items"][0]["warning_id"]
+    browser = site.logged_in()
+    for path in ("/", "/warnings?open=false", f"/warnings/{warning_id}", "/customers/C1", "/rules"):
+        texts = {}
+        for language in ("en", "zh"):
+            answer = browser.get(
+                f"{site.url}/language/{language}", headers={"Referer": site.url + path}, timeout=60
+            )
+            assert answer.status_code == 200
+            assert answer.url == site.url + path
+            texts[language] = answer.text
+        assert "待办清单" in texts["zh"]
+        assert "待办清单" not in texts["en"]
+
+
+def test_wrong_settings_are_told_and_end_it(site: Site) -> None:
+    program = site.deployment.started("web", TOCSIN_WEB_HOST="0.0.0.0")
+
+    assert program.wait() == Exit.CONFIGURATION
+    assert "open to everybody" in program.log()
+    assert "Traceback" not in program.log()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_api_keeps_its_own_description_whatever_is_asked(site: Site) -> None:
+    document = site.get("/api/v1/openapi.json").json()
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.update(base_url=f"{site.url}/api/v1")
+    checks = CHECKS.get_by_names(list(CHECKED))
+    headers = {"Authorization": f"Bearer {site.operator}"}
+    asked = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @seed(1)
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy())
+        def ask(case: Any) -> None:
+            case.call_and_validate(checks=checks, headers=headers, timeout=60)
+
+        ask()
+        asked += 1
+    assert asked == sum(len(methods) for methods in document["paths"].values())
+
+
+def test_a_browser_draws_it_without_breaking_its_own_policy(site: Site, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs Chromium as `chromium`")
+    ran = subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            site.open(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+    assert 'class="go"' in ran.stdout
+    assert "90,000.00 EUR" in ran.stdout
+    assert "CONSOLE" not in ran.stderr, ran.stderr[-2000:]
