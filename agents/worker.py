@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import faust
 import uvloop
+from aiokafka.errors import KafkaError
 
 from tocsin.agents import faust_contract
 from tocsin.agents.app import build_worker
@@ -66,7 +67,14 @@ def run_app(app: App, settings: Settings) -> None:
         worker.execute_from_commandline()
     finally:
         if worker.crash_reason is not None:
-            die(Exit.AGENT, f"the worker failed: {worker.crash_reason!r}")
+            end(worker.crash_reason)
+
+
+def end(error: BaseException) -> None:
+    """End the process by what made it fail: brokers that are away are no defect."""
+    if isinstance(error, OSError) or (isinstance(error, KafkaError) and error.retriable):
+        die(Exit.UNAVAILABLE, f"Kafka was away: {error!r}; a restart goes on from the last commit")
+    die(Exit.AGENT, f"the worker failed: {error!r}")
 
 
 class BoundedWorker(faust.Worker):  # type: ignore[misc]  # Faust is untyped here
@@ -75,6 +83,17 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]  # Faust is untyped her
     Stopped while it starts or joins its group, Faust may wait for what never comes. Ending at once
     is safe at any moment: what is committed stays, the rest is read again.
     """
+
+    async def start(self) -> None:
+        """Start; brokers that go away meanwhile end the process with the code that says so."""
+        try:
+            await super().start()
+        except (
+            KafkaError,
+            OSError,
+        ) as error:  # mode would end it with 1, which means another thing
+            end(error)
+            raise
 
     async def stop(self) -> None:
         """Begin to stop, and see to the end."""
@@ -85,5 +104,5 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]  # Faust is untyped her
 
     def _end(self) -> None:
         if self.crash_reason is not None:
-            die(Exit.AGENT, f"the worker failed: {self.crash_reason!r}")
+            end(self.crash_reason)
         die(Exit.OK, f"stopped without waiting any longer than {STOP_TIMEOUT_S:.0f} s")

@@ -51,8 +51,11 @@ EVENTS = 3_000
 PER_SECOND = 350.0
 SESSION_TIMEOUT_S = 3
 CHUNK_RECORDS = 20
-DECIDED_WITHIN_S = 90.0
-AUDITED_WITHIN_S = 60.0
+STALL_S = 75.0  # without any progress: more than a broker's transaction timeout of 60
+RUN_WITHIN_S = 600.0
+STARVED_SHARE = 0.7  # of its ticks that the harness must have had for a standstill to be a finding
+TICK_S = 0.1
+AUDITED_WITHIN_S = 90.0
 FULL_BYTES = 4096
 CLOCK_JUMPS = (-86_400, -3_600, 7_200, 400 * 86_400)
 BEGUN_WITHIN_S = 60.0
@@ -79,6 +82,10 @@ class Outcome:
         """One line of the results."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "counts"}
         return {**own, "seconds": round(self.seconds, 1), **self.counts.told()}
+
+
+class StarvedError(Exception):
+    """The machine had no time for the run: nothing can be said about it."""
 
 
 class GivenUpError(Exception):
@@ -130,16 +137,20 @@ class Run:
         self._reached: dict[tuple[str, int], int] = {}
         self._begun = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._ticks = 0
 
     async def play(self) -> Outcome:
         """Do it all; trouble of the harness's own leaves the run unverified."""
         started = time.monotonic()
         try:
-            async with asyncio.timeout(DECIDED_WITHIN_S + AUDITED_WITHIN_S + 60):
+            async with asyncio.timeout(RUN_WITHIN_S):
                 await self._prepare()
                 await (self._refuse() if self.schedule.refusal else self._befall())
         except GivenUpError as error:
             self.outcome.verdict, self.outcome.why = "broken", str(error)
+        except StarvedError as error:
+            self.outcome.verdict, self.outcome.why = "unverified", str(error)
         except Exception as error:  # whatever it is, nothing has been verified
             self.outcome.verdict, self.outcome.why = "unverified", f"harness: {error!r}"
         finally:
@@ -183,6 +194,7 @@ class Run:
         self.audit = self._member("audit")
         self.audit.start()
         self._following = asyncio.create_task(self._follow())
+        self._ticking = asyncio.create_task(self._tick())
 
     @property
     def _is_proxied(self) -> bool:
@@ -240,7 +252,7 @@ class Run:
         """Wait for ClickHouse to have as many rows as there are records; then compare all."""
         rows = Rows(self.engine.url, self.app_id, "tocsin", self.engine.token)
         due = {topic: sum(len(p[topic]) for p in partitions) for topic in wire.HISTORY}
-        deadline = time.monotonic() + AUDITED_WITHIN_S
+        deadline, ticks = time.monotonic() + AUDITED_WITHIN_S, self._ticks
         while True:
             try:
                 if await asyncio.to_thread(rows.counts) == due:
@@ -248,6 +260,7 @@ class Run:
             except OSError:  # tables are not made yet, or the engine starts again
                 await self._revive()
             if time.monotonic() > deadline or (self.audit and self.audit.refusal is not None):
+                self._require_time(deadline - AUDITED_WITHIN_S, ticks)
                 break
             await asyncio.sleep(POLL_S)
         self.outcome.counts.rows = sum(due.values())
@@ -419,17 +432,31 @@ class Run:
     async def _until_decided(self) -> None:
         """Wait for the journal to have reached the end of every source topic."""
         ends = await self._ends()
-        deadline = time.monotonic() + DECIDED_WITHIN_S
+        before, since, ticks = 0, time.monotonic(), self._ticks
         while not all(self._reached.get(place, 0) >= end - 1 for place, end in ends.items() if end):
+            if (done := sum(self._reached.values())) != before:
+                before, since, ticks = done, time.monotonic(), self._ticks
             for worker in self.workers:
                 if worker.refusal is not None:
                     raise self._given_up(f"a worker ended with {worker.refusal}: {worker.log()}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > since + STALL_S:
+                self._require_time(since, ticks)
                 lag = {p: (self._reached.get(p), e) for p, e in ends.items()
                        if self._reached.get(p, 0) < e - 1}  # fmt: skip
                 raise self._given_up(f"stalled: {lag}; {self.workers[0].log()}")
             await self._revive()
             await asyncio.sleep(POLL_S)
+
+    async def _tick(self) -> None:
+        """Count how often the harness itself is let run."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._ticks += 1
+
+    def _require_time(self, since: float, ticks: int) -> None:
+        share = (self._ticks - ticks) * TICK_S / (time.monotonic() - since)
+        if share < STARVED_SHARE:
+            raise StarvedError(f"the machine was too busy: {share:.0%} of the ticks")
 
     def _given_up(self, why: str) -> GivenUpError:
         self._note_observed()
@@ -469,9 +496,10 @@ class Run:
         await asyncio.gather(*(member.stop() for member in members))
         if self._is_proxied:
             await self.broker.proxy.stop()
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait({self._following})
+        for task in (self._following, self._ticking):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         with contextlib.suppress(*TROUBLE):
             await self.broker.restart()
             await self.feeder.close()
@@ -507,9 +535,10 @@ class Run:
         await breaks[self.schedule.refusal]()
         await self.feeder.run(facts[len(facts) // 2 :], self.per_second * 3)
         worker = self._add_worker()
-        deadline = time.monotonic() + DECIDED_WITHIN_S
+        since, ticks = time.monotonic(), self._ticks
         while worker.refusal is None:
-            if time.monotonic() > deadline:
+            if time.monotonic() > since + STALL_S:
+                self._require_time(since, ticks)
                 raise self._given_up(f"{self.schedule.refusal}: nobody refused; {worker.log()}")
             await asyncio.sleep(POLL_S)
         self.outcome.observed.append(f"{self.schedule.refusal} refused with {worker.refusal}")

@@ -1,8 +1,8 @@
 """The soak: hours of even load, and whether memory, files, connections, lag and latency stay flat.
 
 The whole policy over a generated portfolio whose history soon is longer than the horizon, so that
-as much is forgotten as is learned. Every ten seconds each process is looked at from outside; the first
-third is warming up, over the rest a slope is laid (Theil and Sen's, which outliers don't bend).
+as much is forgotten as is learned. Every ten seconds each process is looked at from outside; the
+first third is warming up, over the rest a slope is laid (Theil and Sen's: outliers don't bend it).
 """
 
 from __future__ import annotations
