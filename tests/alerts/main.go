@@ -41,7 +41,7 @@ type question struct {
 
 type sample struct {
 	Labels map[string]string `json:"labels"`
-	Value  float64           `json:"value"`
+	Value  string            `json:"value"` // as text: JSON knows no NaN
 }
 
 type firing struct {
@@ -227,7 +227,7 @@ func answered(asked question) (answer, error) {
 		}
 		results := []sample{}
 		for _, one := range found {
-			results = append(results, sample{one.Metric.Map(), one.F})
+			results = append(results, sample{one.Metric.Map(), fmt.Sprint(one.F)})
 		}
 		told.Results = append(told.Results, results)
 	}
