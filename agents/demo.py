@@ -31,9 +31,11 @@ from tocsin.agents.demo_stories import SPAN_DAYS, STORIES, story_facts
 from tocsin.agents.demo_telling import tell_stories
 from tocsin.agents.digests import PROCESSED_AT, RecordDigest
 from tocsin.agents.embedded import Embedded
+from tocsin.agents.embedded_kafka import free_port
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
+from tocsin.agents.formats import address_of
 from tocsin.agents.generator import Portfolio
 from tocsin.agents.history import read_range
 from tocsin.agents.policies import first_event
@@ -64,6 +66,7 @@ from tocsin.streams.events import CustomerUpdated, WentLive
 from tocsin.streams.state import LIVE
 
 FOLDER = "demo"
+LOOPBACK = "127.0.0.1"
 LIVE_DAYS = 10
 LIVE_DAY_S = 1.0
 STALL_TIMEOUT_S = 90.0
@@ -159,6 +162,8 @@ class Demo:
             "TOCSIN_LOG_LEVEL": "WARNING",
             "TOCSIN_WEB_PORT": "0",
             "TOCSIN_AUDIT_PORT": "0",
+            "TOCSIN_WEB_HOST": LOOPBACK,
+            "TOCSIN_CONSOLE_PORT": str(free_port()),
         }
         self.settings = load(environ=self._environ, discover=False)
         self._names: dict[str, str] = {}
@@ -175,6 +180,8 @@ class Demo:
         await self._start("audit")
         await self._start("worker")
         await self._catch_up(len(history))
+        if self._wish.stays:
+            await self._start("web")
         going_live = Fact(live[0].instant, CLOCK.topic_id, WentLive("feed"))
         self._terminal.heading("live")
         await self._play([[going_live], *_days(live, convention)])
@@ -364,6 +371,8 @@ class Demo:
             terminal.say(disagreement, style="red")
         if self._wish.stays:
             option = f"--data-dir {folder}"
+            terminal.heading("look at it in a browser")
+            terminal.say(f"  {address_of(LOOPBACK, self.settings.console_port)}")
             terminal.heading("try next, in another terminal")
             for command in ("warnings --open", "customer C000001", "doctor", "replay", "sql"):
                 terminal.say(f"  tocsin {command} {option}")

@@ -62,6 +62,11 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
+def address_of(host: str, port: int) -> str:
+    """What a browser is given to open a page of ours."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
 def clean(text: str) -> str:
     """Text from outside without control characters, which could steer the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

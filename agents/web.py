@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from tocsin.agents.errors import ClickHouseRefusedError, TocsinError, UnavailableError
+from tocsin.agents.formats import address_of
 from tocsin.agents.lookup import NOT_SET_UP_CODES
 from tocsin.agents.probes import claim_port
 from tocsin.agents.settings import Settings
@@ -67,11 +68,6 @@ async def run_web(settings: Settings, stop: asyncio.Event, tell: Callable[[str],
         await stop.wait()
     finally:
         await runner.cleanup()
-
-
-def address_of(host: str, port: int) -> str:
-    """What a browser is to be given."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 @web.middleware
