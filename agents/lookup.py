@@ -353,6 +353,11 @@ class Lookup:
 
     def stranger(self, customer_id: str) -> ConfigurationError:
         """What to raise where a customer is not known."""
+        if self._guard.is_on and not self._guard.is_open:
+            return ConfigurationError(
+                f"no customer {customer_id!r} in the history, where customers are known by tokens",
+                mend="give its token, or set keys_dir and master_key_file or kms_url",
+            )
         near = ", ".join(self.similar(customer_id))
         return ConfigurationError(
             f"no customer {customer_id!r} in the history",

@@ -62,11 +62,11 @@ class Guard:
     def customer(self, customer_id: str) -> str:
         """The name in records of a customer that somebody names: its token where there are any.
 
-        Raises ConfigurationError where that takes keys and there are none.
+        Who has no keys must name it by its token: another name is left as it is, and unknown.
         """
-        if not self.is_on or not customer_id or is_token(customer_id):
+        if self._keyring is None or not self.is_on or not customer_id or is_token(customer_id):
             return customer_id
-        return self._keys().token(customer_id)
+        return self._keyring.token(customer_id)
 
     def tokenised(self, event: AnyEvent) -> AnyEvent:
         """The event under its customer's token; its customer gets a key if it had none.

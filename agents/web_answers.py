@@ -116,7 +116,7 @@ def warnings_page(lookup: Lookup, query: WarningsAsked) -> tuple[list[Placed], s
     """The warnings of a page, and the cursor of the next if there is one."""
     wanted = Wanted(
         is_open=query.open,
-        customer_id=query.customer or "",
+        customer_id=lookup.customer(query.customer or ""),
         rule=query.rule or "",
         severity=query.severity,
         phase=query.phase or "",
@@ -165,9 +165,10 @@ def customer(asked: Asked, query: FileAsked) -> dict[str, Any]:
 def the_customer(lookup: Lookup, customer_id: str) -> str:
     """The id, if there is such a customer. Raises Refusal if there is none."""
     is_known = is_plain(customer_id) and check_id("customer_id", customer_id) is None
-    if not is_known or lookup.standing(customer_id) is None:
+    stored = lookup.customer(customer_id) if is_known else ""
+    if not is_known or lookup.standing(stored) is None:
         raise Refusal(404, "there is no customer with this id")
-    return customer_id
+    return stored
 
 
 def items(asked: Asked, query: Nothing) -> dict[str, Any]:

@@ -200,8 +200,9 @@ def test_who_has_no_keys_is_told_that_it_is_encrypted(guard: Guard) -> None:
         assert reader.reveal(*NAME, token, "plain") == "plain"
         assert reader.known_as(token) == ""
     assert Guard(is_on=True).customer(token) == token
+    assert Guard(is_on=True).customer("C-1") == "C-1"
     with pytest.raises(ConfigurationError, match="no keys here"):
-        Guard(is_on=True).customer("C-1")
+        Guard(is_on=True).tokenised(CustomerUpdated("C-1", 1))
     assert NO_GUARD.tokenised(CustomerUpdated("C-1", 1)).customer_id == "C-1"
     assert NO_GUARD.protect(*NAME, "C-1", "Nordwind") == "Nordwind"
 
