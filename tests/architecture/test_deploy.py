@@ -104,7 +104,7 @@ def test_the_image_holds_the_wheel_without_the_tools_of_development() -> None:
 
     assert set(removed.replace("\\", " ").split()) == tools - {"setuptools"}
     assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
-    assert re.search(r"^USER [1-9]\d*$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", DOCKERFILE, re.MULTILINE)
 
 
 def test_all_that_the_image_is_built_from_reaches_the_builder_and_exists() -> None:
