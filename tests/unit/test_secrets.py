@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from pathlib import Path
 
@@ -112,3 +113,16 @@ def test_a_file_that_every_user_may_read_is_told(
 
     secret.chmod(0o640)
     assert exposed(settings) == []
+
+
+def test_a_login_is_in_no_log_of_requests(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.client_options()
+    caplog.set_level("DEBUG", "aiokafka.conn")
+
+    logging.getLogger("aiokafka.conn").debug("Request: %s", CANARY)
+    logging.getLogger("aiokafka.conn").info("closed")
+
+    told = [record for record in caplog.records if record.name == "aiokafka.conn"]
+    assert [record.message for record in told] == ["closed"]
