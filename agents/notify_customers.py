@@ -11,8 +11,10 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tocsin.agents.changelog import committed_reader
+from tocsin.agents.privacy import opening
 from tocsin.agents.settings import Settings
 from tocsin.schemas.catalog import CUSTOMERS
 from tocsin.schemas.codec import Codec
@@ -40,6 +42,7 @@ class Customers:
 
     def __init__(self, settings: Settings, codec: Codec) -> None:
         self._codec = codec
+        self._guard = opening(settings)
         self._places = [
             TopicPartition(settings.topic(CUSTOMERS), partition)
             for partition in range(settings.partitions)
@@ -73,8 +76,9 @@ class Customers:
             behind = {place for place in behind if await self._position(place) < ends[place]}
 
     def get(self, customer_id: str) -> Customer:
-        """What is known of a customer."""
-        return self._known.get(customer_id, UNKNOWN)
+        """What is known of a customer; an encrypted name is opened now, as far as it still can."""
+        known = self._known.get(customer_id, UNKNOWN)
+        return replace(known, name=self._guard.naming(customer_id, known.name) or None)
 
     async def _position(self, place: TopicPartition) -> int:
         return int(await self._consumer.position(place))
@@ -85,7 +89,6 @@ class Customers:
         except Refused:  # the worker sends it to the dead letters
             return
         if isinstance(event, CustomerUpdated):
-            open_event = self._codec.reveal(CUSTOMERS.topic_id, event)
             self._known[event.customer_id] = Customer(
-                open_event.name, open_event.segment, open_event.country, open_event.owner
+                event.name, event.segment, event.country, event.owner
             )
