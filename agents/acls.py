@@ -164,7 +164,7 @@ def _subscriber(settings: Settings) -> list[Need]:
 def _operator(settings: Settings) -> list[Need]:
     """People at the command line. `tocsin reset` also deletes topics: let the cluster's owner."""
     app_id = settings.app_id
-    purposes = ["complete", "go-live", "policies"]
+    purposes = ["complete", "erase", "go-live", "policies"]
     purposes += [f"release-{partition}" for partition in range(settings.partitions)]
     return [
         *_topics(settings, TOPICS, READ, DESCRIBE_CONFIGS, why="looks, compares, finds faults"),
