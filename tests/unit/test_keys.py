@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.vault_server import TOKEN, Transit, transit_server
+from tocsin.agents.cli import run_command
 from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.exits import Exit
 from tocsin.agents.keys import QUARANTINE, TOKENS, Erasure, Keyring, is_token
 from tocsin.agents.keys_master import MasterFile, Wrapper
 from tocsin.agents.keys_vault import open_vault
@@ -272,3 +276,40 @@ def test_a_key_service_that_refuses_or_is_away_is_told_apart(server: Transit) ->
     gone = open_vault(Settings(kms_url="http://127.0.0.1:1", kms_token=Secret(TOKEN)))
     with pytest.raises(UnavailableError, match="does not answer"):
         gone.wrap(b"key", "c")
+
+
+@pytest.mark.parametrize("form", ["file", "service"])
+def test_the_commands_make_rotate_and_list_keys(
+    form: str,
+    server: Transit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = {"TOCSIN_MASTER_KEY_FILE": str(tmp_path / "secret" / "master.key")}
+    if form == "service":
+        (tmp_path / "token").write_text(TOKEN + "\n")
+        given = {"TOCSIN_KMS_URL": server.url, "TOCSIN_KMS_TOKEN_FILE": str(tmp_path / "token")}
+    for name, value in {**given, "TOCSIN_DATA_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> Any:
+        assert run_command([*arguments, "--json"]) == Exit.OK
+        return json.loads(capsys.readouterr().out)
+
+    assert run("keys", "init")["keys_dir"] == str(tmp_path / "keys")
+    token = run("keys", "token", "C-1")["token"]
+    assert run("keys", "token", token)["token"] == token
+    assert run("keys", "rotate", "--customer", "C-1") == {"owner": token, "version": 1}
+    assert run("keys", "rotate", "--customer", token) == {"owner": token, "version": 2}
+    assert run("keys", "rotate") == {"rewrapped": 5}
+    assert run("keys", "list") == {"customers": 1, "erased": 0, "keys": 5, "erasures": []}
+
+    assert run_command(["keys", "init"]) == Exit.CONFIGURATION
+    assert run_command(["erase", "C-1", "--reason", "request 17"]) == Exit.CONFIGURATION
+    assert "encrypts nothing" in capsys.readouterr().err
+    assert run_command(["erase", "--reason", "request 17"]) == Exit.USAGE
+    monkeypatch.setenv("TOCSIN_PRIVACY", "true")
+    assert run_command(["erase", "C-2", "--reason", "request 17"]) == Exit.CONFIGURATION
+    assert "no key of C-2" in capsys.readouterr().err
+    assert run("keys", "list")["keys"] == 5
