@@ -38,6 +38,28 @@ format: $(READY)
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev \
 		--no-annotate --no-header --upgrade --output-file requirements.lock pyproject.toml
+	uv pip compile --universal --generate-hashes --python-version 3.11 \
+		--no-annotate --no-header --upgrade --output-file deploy/audit.lock deploy/audit.in
+
+# Every package of the lock with version and hashes, as CycloneDX.
+sbom: $(AUDIT)/.ready
+	$(AUDIT)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json
+
+# Asks a service on the internet; 1 tells of known holes, 2 that it could not be asked.
+audit: $(AUDIT)/.ready
+	@rm -f build/audit.json
+	@$(AUDIT)/bin/pip-audit --require-hashes --disable-pip --progress-spinner off --format json \
+		--output build/audit.json --requirement requirements.lock \
+		|| { test -s build/audit.json && { cat build/audit.json; exit 1; } \
+		|| { echo "audit: the vulnerability service could not be asked; nothing is known" >&2; \
+		exit 2; }; }
+
+$(AUDIT)/.ready: deploy/audit.lock
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement deploy/audit.lock
+	touch $(AUDIT)/.ready
 
 # The folders become tocsin.* by setuptools' mapping, which type checkers don't follow: links do.
 $(READY): requirements.lock pyproject.toml
