@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs bench faults format lock clean
+# Tools that look at what we depend on, in an environment of their own.
+AUDIT := build/audit
+
+.PHONY: demo test check docs bench faults format lock sbom audit clean
 
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
