@@ -36,7 +36,7 @@ from tocsin.agents.errors import (
 )
 
 CONNECT_WITHIN_S: Final = 10
-ANSWER_WITHIN_S: Final = 600.0
+ANSWER_WITHIN_S: Final = 600
 PORTS: Final = {"http": 8123, "https": 8443}
 MESSAGE_CHARACTERS_MAX: Final = 1000
 # Defaults differ between versions; an insert means the same on all.
@@ -159,7 +159,7 @@ def connect(
     user: str = "",
     password: str = "",
     cafile: str = "",
-    answer_within_s: float = ANSWER_WITHIN_S,
+    answer_within_s: int = ANSWER_WITHIN_S,
 ) -> ClickHouse:
     """Connect to `chdb:///path` or `http(s)://host:port/database`.
 

@@ -424,7 +424,7 @@ class Lookup:
 
 
 @contextmanager
-def history(settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> Iterator[ClickHouse]:
+def history(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> Iterator[ClickHouse]:
     """Open ClickHouse to read what the audit wrote.
 
     Raises ConfigurationError if it was never set up, UnavailableError.
@@ -444,7 +444,7 @@ def history(settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> Ite
 
 
 @contextmanager
-def looking(settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> Iterator[Lookup]:
+def looking(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> Iterator[Lookup]:
     """Open the history for questions. Raises ConfigurationError, UnavailableError."""
     with history(settings, answer_within_s) as client:
         guard = opening(settings)

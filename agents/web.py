@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> web.Application:
+def make_app(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> web.Application:
     """The application. Raises ConfigurationError if it would be open to everybody."""
     app = web.Application(middlewares=[_outer, _inner], client_max_size=BODY_BYTES_MAX)
     app[SETTINGS] = settings

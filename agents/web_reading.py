@@ -17,14 +17,14 @@ from tocsin.agents.lookup import Lookup, looking
 from tocsin.agents.settings import Settings
 
 CONNECTIONS: Final = 4
-ANSWER_WITHIN_S: Final = 20.0
+ANSWER_WITHIN_S: Final = 20
 T = TypeVar("T")
 
 
 class Reading:
     """The history, for many at once. `answer_within_s` bounds each question, waiting included."""
 
-    def __init__(self, settings: Settings, answer_within_s: float = ANSWER_WITHIN_S) -> None:
+    def __init__(self, settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> None:
         self._settings = settings
         self._within_s = answer_within_s
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="web")
@@ -37,7 +37,7 @@ class Reading:
             return await asyncio.wait_for(work, self._within_s)
         except TimeoutError as error:
             raise UnavailableError(
-                f"ClickHouse has not answered within {self._within_s:g} s", mend="try again later"
+                f"ClickHouse has not answered within {self._within_s} s", mend="try again later"
             ) from error
 
     def close(self) -> None:

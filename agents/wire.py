@@ -47,7 +47,7 @@ def require_clickhouse(settings: Settings) -> None:
 
 
 def open_clickhouse(
-    settings: Settings, *, is_reader: bool = False, answer_within_s: float = ANSWER_WITHIN_S
+    settings: Settings, *, is_reader: bool = False, answer_within_s: int = ANSWER_WITHIN_S
 ) -> ClickHouse:
     """Connect to the deployment's ClickHouse. Raises ConfigurationError, UnavailableError.
 

@@ -429,14 +429,6 @@ def test_both_languages_have_every_page(site: Site) -> None:
         assert "待办清单" not in texts["en"]
 
 
-def test_wrong_settings_are_told_and_end_it(site: Site) -> None:
-    program = site.deployment.started("web", TOCSIN_WEB_HOST="0.0.0.0")
-
-    assert program.wait() == Exit.CONFIGURATION
-    assert "open to everybody" in program.log()
-    assert "Traceback" not in program.log()
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_api_keeps_its_own_description_whatever_is_asked(site: Site) -> None:
     document = site.get("/api/v1/openapi.json").json()

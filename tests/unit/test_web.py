@@ -1,0 +1,137 @@
+"""The console where ClickHouse does not answer, its log-in page, and the making of tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from tocsin.agents.cli import run_command
+from tocsin.agents.exits import Exit
+from tocsin.agents.settings import load
+from tocsin.agents.web import make_app
+from tocsin.agents.web_users import FAILURES_MAX, TokenFile, digest_of
+
+WITHIN_S = 1
+BOUND_S = 20.0
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[str]:
+    """The address of a server that takes requests and never answers."""
+    ended = asyncio.Event()
+
+    async def wait(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    server = await asyncio.start_server(wait, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}/default"
+    finally:
+        ended.set()
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def console(**settings: Any) -> AsyncIterator[TestClient[Any, Any]]:
+    app = make_app(load(settings, discover=False), WITHIN_S)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+async def test_a_clickhouse_that_is_silent_is_told_in_time() -> None:
+    async with silent() as url, console(clickhouse_url=url) as client:
+        began = time.monotonic()
+        answer = await client.get("/api/v1/warnings")
+        problem = await answer.json()
+        ready = await client.get("/health/ready")
+        alive = await client.get("/health/live")
+        page = await client.get("/")
+        text = await page.text()
+
+    assert time.monotonic() - began < BOUND_S
+    assert answer.status == 503
+    assert answer.content_type == "application/problem+json"
+    assert problem["title"] == "Service Unavailable"
+    assert "ClickHouse" in problem["detail"]
+    assert int(answer.headers["Retry-After"]) > 0
+    assert (ready.status, alive.status, page.status) == (503, 200, 503)
+    assert "ClickHouse" in text
+    assert page.content_type == "text/html"
+
+
+async def test_a_clickhouse_that_is_not_there_is_told() -> None:
+    async with console(clickhouse_url="http://127.0.0.1:9/default") as client:
+        answer = await client.get("/api/v1/worklist")
+
+        assert answer.status == 503
+        assert "127.0.0.1:9" in (await answer.json())["detail"]
+
+
+async def test_another_hosts_name_is_not_answered() -> None:
+    async with console() as client:
+        answer = await client.get("/api/v1/health", headers={"Host": "evil.example"})
+        probe = await client.get("/health/live", headers={"Host": "10.0.0.7:6070"})
+
+    assert answer.status == 421
+    assert probe.status == 200
+
+
+async def test_guessing_on_the_log_in_page_is_slowed(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    token = TokenFile(path).add("anna", "operator")
+    async with console(web_tokens_file=str(path)) as client:
+        statuses = [
+            (await client.post("/login", data={"token": "guess"})).status
+            for _ in range(FAILURES_MAX + 1)
+        ]
+        told = await client.post("/login", data={"token": "guess"})
+        right = await client.post("/login", data={"token": token}, allow_redirects=False)
+        foreign = await client.post(
+            "/login", data={"token": token}, headers={"Origin": "http://evil.example"}
+        )
+
+    assert statuses == [401] * FAILURES_MAX + [429]
+    assert int(told.headers["Retry-After"]) > 0
+    assert (right.status, right.headers["Location"]) == (303, "/")
+    assert foreign.status == 403
+
+
+async def test_the_language_leads_back_to_pages_of_ours_only() -> None:
+    async with console() as client:
+        answer = await client.get(
+            "/language/zh", headers={"Referer": "http://evil.example/x"}, allow_redirects=False
+        )
+
+    assert answer.headers["Location"] == "/"
+    assert "tocsin_language=zh" in answer.headers["Set-Cookie"]
+
+
+def test_a_new_token_is_shown_once_and_kept_as_a_hash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tokens"
+    line = ["web", "--new-token", "anna", "--role", "operator", "--set", f"web_tokens_file={path}"]
+
+    assert run_command([*line, "--json"]) == Exit.OK
+
+    told = json.loads(capsys.readouterr().out)
+    assert path.read_text() == f"{digest_of(told['token'])} operator anna\n"
+    assert run_command(line) == Exit.CONFIGURATION
+    assert "anna has a token" in capsys.readouterr().err
+
+
+def test_a_token_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["web", "--new-token", "anna"]) == Exit.CONFIGURATION
+
+    assert "--set web_tokens_file=FILE" in capsys.readouterr().err
