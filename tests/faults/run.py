@@ -17,6 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.faults.runs import EVENTS, run_of
+from tests.faults.schedule import Schedule, Timed
 from tests.faults.soak import Soak
 from tests.faults.stage import Broker
 
@@ -32,6 +33,9 @@ def main() -> int:
     parser.add_argument("--resume", type=Path, help="results, one JSON object a line; go on there")
     parser.add_argument("--broken", default="", help="a negative control of broken.py")
     parser.add_argument("--keep", type=Path, help="folder that keeps the logs of what is not ok")
+    parser.add_argument("--brokers", type=int, default=1, help="3: a cluster, one lost at a time")
+    parser.add_argument("--full", action="store_true", help="the whole policy")
+    parser.add_argument("--down", type=float, help="only this: the broker is away so many seconds")
     parser.add_argument("--soak", type=float, help="no faults: so many minutes of even load")
     parser.add_argument("--rate", type=float, default=1000.0, help="its events a second")
     given = parser.parse_args()
@@ -68,11 +72,14 @@ async def _series(
                 if broker is not None:
                     await broker.stop()
                     shutil.rmtree(folder / f"broker-{number // BROKER_RUNS - 1}")
-                broker = Broker(folder / f"broker-{number // BROKER_RUNS}", Random(seed))
+                broker = Broker(
+                    folder / f"broker-{number // BROKER_RUNS}", Random(seed), given.brokers
+                )
                 await broker.start()
             assert broker is not None
             broken = (given.broken,) if given.broken else ()
-            run = run_of(seed, broker, folder / f"f{seed}", broken=broken, events=given.events)
+            run = run_of(seed, broker, folder / f"f{seed}", broken=broken, events=given.events,
+                         is_full=given.full, schedule=_scenario(given))  # fmt: skip
             line = (await run.play()).line()
             done[seed] = line
             text = json.dumps(line, ensure_ascii=False)
@@ -84,6 +91,13 @@ async def _series(
     finally:
         if broker is not None:
             await broker.stop()
+
+
+def _scenario(given: argparse.Namespace) -> Schedule | None:
+    """A schedule that no seed draws; None for the seed's own."""
+    if given.down is None:
+        return None
+    return Schedule(2, (Timed("broker-kill", 2.0, given.down),))
 
 
 def _read(path: Path | None) -> dict[int, Any]:

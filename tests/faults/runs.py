@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.faults import wire
 from tests.faults.feeding import TROUBLE, Feeder
+from tests.faults.full import FullJudge, portfolio
 from tests.faults.judge import (
     Judge,
     Rows,
@@ -105,7 +106,10 @@ class Run:
         broken: tuple[str, ...] = (),
         events: int = EVENTS,
         per_second: float = PER_SECOND,
+        is_full: bool = False,
     ) -> None:
+        """`is_full`: the packaged policy over a generated portfolio, instead of three rules."""
+        self.is_full = is_full
         self.seed, self.broker, self.schedule = seed, broker, schedule
         self.folder, self.events, self.per_second = folder, events, per_second
         self.app_id = folder.name
@@ -136,6 +140,7 @@ class Run:
         self._journal: AIOKafkaConsumer | None = None
         self._reached: dict[tuple[str, int], int] = {}
         self._begun = asyncio.Event()
+        self._one_broker = asyncio.Lock()  # of several brokers one is away at a time
         self._following: asyncio.Task[None] | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._ticks = 0
@@ -169,6 +174,7 @@ class Run:
             app_id=self.app_id,
             topic_prefix=self.prefix,
             partitions=PARTITIONS,
+            replication_factor=self.broker.count,
             clock="feed",
             log_level="WARNING",
             session_timeout_s=SESSION_TIMEOUT_S,
@@ -176,7 +182,9 @@ class Run:
         )
         settings = load(environ={k: v for k, v in base.items() if k.startswith("TOCSIN_")},
                         discover=False)  # fmt: skip
-        await asyncio.gather(prepare_topics(settings, policy_text()), self.engine.start())
+        self._settings = settings
+        text = None if self.is_full else policy_text()
+        await asyncio.gather(prepare_topics(settings, text), self.engine.start())
         self.door = Proxy(urlsplit(self.engine.url).port or 0, self._chance)
         port = await self.door.start()
         Rows(self.engine.url, "default", "tocsin", self.engine.token).ask(
@@ -198,7 +206,9 @@ class Run:
 
     @property
     def _is_proxied(self) -> bool:
-        return any(timed.kind.startswith("net-") for timed in self.schedule.timed)
+        return self.broker.count == 1 and any(
+            timed.kind.startswith("net-") for timed in self.schedule.timed
+        )
 
     def _member(self, command: str) -> Member:
         number = len(self.workers)
@@ -228,6 +238,8 @@ class Run:
         await self._judge()
 
     def _facts(self) -> list[Any]:
+        if self.is_full:
+            return list(portfolio(self._settings, self.seed, self.events))
         return list(generate(self.seed, self.events))
 
     async def _judge(self, *, is_whole: bool = True) -> None:
@@ -235,7 +247,10 @@ class Run:
         partitions = await read_all(
             self.broker.servers, self.prefix, (*wire.SOURCES, *wire.OUTPUTS), PARTITIONS
         )
-        outcome.counts = Judge(partitions, is_whole=is_whole).judge()
+        judge = Judge(partitions, is_whole=is_whole)
+        if self.is_full and is_whole:
+            judge = FullJudge(partitions, self._settings)
+        outcome.counts = judge.judge()
         problems = outcome.counts.problems
         told = await committed_offsets(self.broker.servers, self.app_id, self.prefix, PARTITIONS)
         problems += offsets_agree(partitions, told)
@@ -353,21 +368,25 @@ class Run:
         return self._sink.said("sink_retries") > before or not self.engine.is_up
 
     async def _broker_kill(self, lasting_s: float) -> bool:
-        was_up = self.broker.is_up
-        self.broker.kafka.kill()
-        await asyncio.sleep(lasting_s)
-        await self.broker.restart()
+        async with self._one_broker:
+            was_up = self.broker.is_up
+            self._chance.choice(self.broker.nodes).kill()
+            await asyncio.sleep(lasting_s)
+            await self.broker.restart()
         return was_up
 
     async def _broker_full(self, lasting_s: float) -> bool:
         """No file may grow any more: Kafka takes its disk for broken and ends."""
-        limit_files(self.broker.kafka.pid, FULL_BYTES)
+        node = self._chance.choice(self.broker.nodes)
+        if node.returncode is not None:
+            return False
+        limit_files(node.pid, FULL_BYTES)
         deadline = time.monotonic() + max(lasting_s, 4.0)
-        while self.broker.is_up and time.monotonic() < deadline:  # noqa: ASYNC110 - a process
+        while node.returncode is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a process
             await asyncio.sleep(POLL_S)
-        ended = not self.broker.is_up
+        ended = node.returncode is not None
         if not ended:
-            limit_files(self.broker.kafka.pid, None)
+            limit_files(node.pid, None)
         await self.broker.restart()
         return ended
 
@@ -584,7 +603,9 @@ class Run:
         name, configs = self.prefix + topic, {"retention.ms": "-1", "retention.bytes": "-1"}
         async with connect(load(environ=self._own_settings(), discover=False)) as brokers:
             await brokers.delete([name])
-            await brokers.create(name, partitions, 1, {"cleanup.policy": "delete", **configs})
+            await brokers.create(
+                name, partitions, self.broker.count, {"cleanup.policy": "delete", **configs}
+            )
 
     def _own_settings(self) -> dict[str, str]:
         return {k: v for k, v in self._environ.items() if k.startswith("TOCSIN_")}
@@ -609,7 +630,14 @@ def run_of(
     broken: tuple[str, ...] = (),
     schedule: Schedule | None = None,
     events: int = EVENTS,
+    is_full: bool = False,
 ) -> Run:
-    """The run of a seed, with the schedule that follows from it unless another is given."""
+    """The run of a seed, with the schedule that follows from it unless another is given.
+
+    Of a cluster, two brokers more are lost, one after the other.
+    """
     chosen = schedule or draw(seed, events / PER_SECOND)
-    return Run(seed, broker, folder, chosen, broken=broken, events=events)
+    if broker.count > 1:
+        losses = (Timed("broker-kill", 1.0, 3.0), Timed("broker-kill", 4.0, 3.0))
+        chosen = replace(chosen, timed=chosen.timed + losses)
+    return Run(seed, broker, folder, chosen, broken=broken, events=events, is_full=is_full)

@@ -115,7 +115,7 @@ class Soak:
                     if task.done():
                         task.result()
                 processes = {name: member.pid for name, member in pids.items()}
-                processes |= {"broker": broker.kafka.pid, "engine": engine.pid}
+                processes |= {"broker": broker.nodes[0].pid, "engine": engine.pid}
                 await self._sample(passed, broker.servers, processes)
         finally:
             for task in tasks:

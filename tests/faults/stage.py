@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -42,6 +43,7 @@ from tocsin.schemas.policy_file import default_policy_text
 HERE = Path(__file__).parent
 LAUNCH = HERE / "launch.py"
 BROKER_HEAP_MB = 384
+CLUSTER_ID = "dG9jc2luLWZhdWx0cy1ydQ"
 RESTART_PAUSE_S = 0.2
 STOP_WITHIN_S = 25.0
 LOG_SHOWN = 2500
@@ -57,39 +59,45 @@ def policy_text() -> str:
     return yaml.safe_dump(own, allow_unicode=True, sort_keys=False)
 
 
-class Broker:
-    """One Kafka; the product may be led to it by way of a proxy."""
+class Node(EmbeddedKafka):
+    """One of several brokers: the id of their cluster is given, not drawn."""
 
-    def __init__(self, folder: Path, chance: Random) -> None:
-        port, inner = free_port(), free_port()
+    def _format(self, properties: Path) -> None:
+        super()._format(properties)
+        meta = self._folder / "log" / "meta.properties"
+        meta.write_text(re.sub("cluster.id=.*", f"cluster.id={CLUSTER_ID}", meta.read_text()))
+
+
+class Broker:
+    """One Kafka, or three as a cluster; to one the product may be led by way of a proxy."""
+
+    def __init__(self, folder: Path, chance: Random, count: int = 1) -> None:
+        inner, self._outer = free_port(), free_port()
         self.proxy = Proxy(inner, chance)
-        self._outer = free_port()
-        kafka = folder / "kafka"
-        kafka.mkdir(parents=True, exist_ok=True)
-        (kafka / "ports.json").write_text(json.dumps({"broker": port, "controller": free_port()}))
+        self.count = count
+        ports = [{"broker": free_port(), "controller": free_port()} for _ in range(count)]
         fetch = maven_fetch(os.environ.get("TOCSIN_MAVEN", ""))
-        self.kafka = EmbeddedKafka(
-            kafka,
-            jars=ensure_jars(locked_jars(), cache_folder(os.environ), fetch, show_progress),
-            java=find_java(os.environ),
-            log_path=folder / "kafka.log",
-            options=KafkaOptions(
+        jars = ensure_jars(locked_jars(), cache_folder(os.environ), fetch, show_progress)
+        more = _clustered(ports) if count > 1 else _proxied(ports[0]["broker"], self._outer)
+        self.nodes: list[EmbeddedKafka] = []
+        for number, own in enumerate(ports):
+            home = folder / f"kafka-{number}"
+            home.mkdir(parents=True, exist_ok=True)
+            (home / "ports.json").write_text(json.dumps(own))
+            options = KafkaOptions(
                 heap_mb=BROKER_HEAP_MB,
                 java_flags=QUICK_START,
-                listeners={"PROXIED": inner},
-                more={
-                    "advertised.listeners": f"PLAINTEXT://{HOST}:{port},"
-                    f"PROXIED://{HOST}:{self._outer}",
-                    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,"
-                    "CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
-                },
-            ),
-        )
+                listeners={} if count > 1 else {"PROXIED": inner},
+                more={**more, "node.id": str(number + 1)},
+            )
+            kind = Node if count > 1 else EmbeddedKafka
+            log_path, java = folder / f"kafka-{number}.log", find_java(os.environ)
+            self.nodes.append(kind(home, jars=jars, java=java, log_path=log_path, options=options))
 
     @property
     def servers(self) -> str:
-        """Its own address."""
-        return self.kafka.bootstrap_servers
+        """Its own addresses."""
+        return ",".join(node.bootstrap_servers for node in self.nodes)
 
     @property
     def proxied(self) -> str:
@@ -98,25 +106,47 @@ class Broker:
 
     @property
     def is_up(self) -> bool:
-        """Whether its process runs."""
-        return self.kafka.returncode is None
+        """Whether all of it runs."""
+        return all(node.returncode is None for node in self.nodes)
 
     async def start(self) -> None:
         """Start it."""
-        await self.kafka.start()
+        await asyncio.gather(*(node.start() for node in self.nodes))
 
     async def open_proxy(self) -> None:
         """Let the proxy listen, in the running loop."""
         await self.proxy.start(self._outer)
 
     async def restart(self) -> None:
-        """Start the broker again if it has ended."""
-        if not self.is_up:
-            await self.kafka.start()
+        """Start again what has ended."""
+        await asyncio.gather(*(node.start() for node in self.nodes if node.returncode is not None))
 
     async def stop(self) -> None:
         """Stop it."""
-        await self.kafka.stop()
+        await asyncio.gather(*(node.stop() for node in self.nodes))
+
+
+def _proxied(port: int, outer: int) -> dict[str, str]:
+    return {
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port},PROXIED://{HOST}:{outer}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
+        "PROXIED:PLAINTEXT",
+    }
+
+
+def _clustered(ports: list[dict[str, int]]) -> dict[str, str]:
+    count, majority = str(len(ports)), str(len(ports) // 2 + 1)
+    voters = [f"{n + 1}@{HOST}:{own['controller']}" for n, own in enumerate(ports)]
+    kinds = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    return {
+        "controller.quorum.voters": ",".join(voters),
+        "default.replication.factor": count,
+        "min.insync.replicas": majority,
+        "leader.imbalance.check.interval.seconds": "5",  # leaders move back soon, too
+        "transaction.state.log.min.isr": majority,
+        "share.coordinator.state.topic.min.isr": majority,
+        **{f"{kind}.replication.factor": count for kind in kinds},
+    }
 
 
 def limit_files(pid: int, size: int | None) -> None:

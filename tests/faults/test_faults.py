@@ -16,6 +16,7 @@ from tests.faults.judge import Judge
 from tests.faults.load import Fact, generate
 from tests.faults.runs import Outcome, run_of
 from tests.faults.schedule import POINTS, TIMED, Point, Schedule, Timed, draw
+from tests.faults.soak import slope
 from tests.faults.stage import Broker
 
 EVENTS = 1_200
@@ -49,6 +50,9 @@ CONTROLS = {
 }
 
 
+pytestmark = pytest.mark.timeout(900)  # of which a quiet machine needs a few
+
+
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """One broker for all; who kills it starts it again."""
@@ -74,7 +78,7 @@ async def test_nothing_is_lost_doubled_or_reordered_by_faults_together(
     outcome = await run.play()
 
     assert outcome.verdict == "ok", told(outcome)
-    assert set(outcome.observed) == set(outcome.planned), told(outcome)
+    assert {point.name for point in COMBINED[number].points} <= set(outcome.observed), told(outcome)
     assert outcome.counts.events > EVENTS
     assert outcome.counts.warnings > 50
 
@@ -141,6 +145,14 @@ def test_records_that_nobody_read_are_found() -> None:
 
     assert verdict.lost > 0
     assert any("never read" in problem for problem in verdict.problems)
+
+
+def test_a_slope_is_not_bent_by_an_outlier() -> None:
+    level = [(float(second), 100.0) for second in range(0, 300, 10)]
+    rising = [(second, value + second / 10) for second, value in level]
+
+    assert slope([*level, (300.0, 900.0)]) == 0
+    assert slope(rising) == pytest.approx(0.1)
 
 
 class _Record:
