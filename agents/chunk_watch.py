@@ -73,9 +73,9 @@ class Watch:
             waiting = int(standing.is_busy)
             for source, position in standing.positions.items():
                 end = self._ends.get(source, position)
-                # Markers of transactions are offsets too, which nobody commits.
-                is_done = not standing.is_busy and position >= end and source.topic not in held
-                reached = end if is_done else runtime.committer.reached.get(source, position)
+                reached = runtime.committer.reached.get(source, position)
+                if reached >= standing.fetched.get(source, reached) and source.topic not in held:
+                    reached = position  # past offsets without records, which nobody commits
                 places[source] = end, reached
                 waiting += max(0, end - reached) if source.topic not in held else 0
             done = runtime.meter.committed_of[group]

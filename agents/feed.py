@@ -28,9 +28,14 @@ BACKLOG_SHARE = 4  # of a chunk's worth of records: fewer wait until the chunk b
 
 
 class Standing(NamedTuple):
-    """How far a group's sources were fetched, and whether any of it is not committed yet."""
+    """How far a group's sources were fetched, and whether any of it is not committed yet.
+
+    `positions` is where the next fetch begins, `fetched` what follows the last record that came:
+    between the two are offsets without records, such as markers of transactions.
+    """
 
     positions: Mapping[Source, int]
+    fetched: Mapping[Source, int]
     is_busy: bool
 
 
@@ -91,6 +96,7 @@ class Feed:
         self._groups: dict[int, _Group] = {}
         self._group_of: dict[Source, _Group] = {}
         self._positions: dict[Source, int] = {}
+        self._fetched: dict[Source, int] = {}
         self._ends: Mapping[Source, int] = {}
         self._ends_asked_at = -1.0
         self._absorbed_at = -1.0
@@ -113,6 +119,7 @@ class Feed:
         return {
             number: Standing(
                 {source: self._positions[source] for source in group.merger.sources},
+                {s: self._fetched[s] for s in group.merger.sources if s in self._fetched},
                 bool(group.merger) or group.outstanding > 0,
             )
             for number, group in self._groups.items()
@@ -141,6 +148,7 @@ class Feed:
         self._groups = {}
         self._group_of = {}
         self._positions = {}
+        self._fetched = {}
         self._ends, self._ends_asked_at = {}, -1.0
         self._arrived_at = {}
         self._reseeks = {}
@@ -290,6 +298,7 @@ class Feed:
             group = self._group_of.get(source)
             if group is not None and records:
                 group.merger.extend(source, records)
+                self._fetched[source] = records[-1].offset + 1
                 self._arrived_at[source] = now
         for source, position in fetched.positions.items():
             if source in self._positions:
