@@ -22,7 +22,7 @@ from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.lookup import Lookup
 from tocsin.agents.rule_cards import lines
 from tocsin.agents.web_answers import Asked
-from tocsin.agents.web_api import GUARD, VISITOR, asked, enter, query_of
+from tocsin.agents.web_api import GUARD, POSTS, VISITOR, asked, enter, query_of
 from tocsin.agents.web_guard import CSRF_FIELD, Refusal
 from tocsin.agents.web_templates import page
 from tocsin.agents.web_words import word
@@ -77,15 +77,8 @@ def add_pages(app: web.Application) -> None:
     app.router.add_get("/customers", customers)
     app.router.add_get("/customers/{customer_id}", customer)
     app.router.add_get("/rules", rules)
-    forms: tuple[tuple[str, type[Struct]], ...] = (
-        ("/warnings/{warning_id}/acknowledge", actions.Acknowledgement),
-        ("/warnings/{warning_id}/verdict", actions.Verdict),
-        ("/customers/{customer_id}/silences", actions.Silence),
-        ("/customers/{customer_id}/contacts", actions.Contact),
-        ("/customers/{customer_id}/promises", actions.Promise),
-    )
-    for path, body in forms:
-        app.router.add_post(path, _form(body))
+    for post in POSTS:
+        app.router.add_post(post.path, _form(post.body))
 
 
 def language_of(request: web.Request) -> Language:

@@ -33,6 +33,7 @@ WORDS: Final[dict[str, Text]] = {
     "next": Text("Whom to deal with next", "接下来处理谁"),
     "nobody": Text("Nobody is to be dealt with today.", "今天没有需要处理的客户。"),
     "left": Text("Left for later", "留待以后"),
+    "how_many": Text("How many", "数量"),
     "customer": Text("Customer", "客户"),
     "severity": Text("Severity", "等级"),
     "at_stake": Text("At stake", "涉及金额"),
