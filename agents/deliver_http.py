@@ -34,6 +34,8 @@ DETAIL_CHARS_MAX: Final = 200
 RETRIED: Final = frozenset({408, 425, 429})  # of 4xx, those that another time may change
 DIGEST_MS: Final = 86_400_000  # how long the alert of a digest stands
 LIVES: Final = 4  # an alert ends by itself when it was not told again for so many intervals
+# An end that lies in the future by Alertmanager's clock is taken for a firing alert.
+SKEW_MS: Final = 60_000
 LABEL_CHARS_MAX: Final = 200
 WHSEC: Final = "whsec_"
 
@@ -227,7 +229,11 @@ class AlertmanagerSender:
         self, notice: Notice, title: str, line: str, now: int
     ) -> Iterable[Mapping[str, Any]]:
         for labels in notice.ended:
-            yield {"labels": labels, "endsAt": _rfc3339(now)}
+            yield {
+                "labels": labels,
+                "annotations": _annotations(notice, title, line),
+                "endsAt": _rfc3339(now - SKEW_MS),
+            }
         if notice.labels is not None:
             yield self._firing(notice, title, line, now)
 
@@ -236,16 +242,21 @@ class AlertmanagerSender:
         life_ms = DIGEST_MS if warning.transition == "DIGEST" else self._life_ms
         return {
             "labels": notice.labels,
-            "annotations": {
-                "summary": title,
-                "description": line,
-                "warning_id": warning.warning_id,
-                "episode_id": warning.episode_id,
-            },
+            "annotations": _annotations(notice, title, line),
             # An alert of the past would be over before it began.
             "startsAt": _rfc3339(min(warning.occurred_at, now)),
             "endsAt": _rfc3339(now + life_ms),
         }
+
+
+def _annotations(notice: Notice, title: str, line: str) -> Mapping[str, str]:
+    """Words for an alert; Alertmanager forgets earlier ones, so an end needs its own."""
+    return {
+        "summary": title,
+        "description": line,
+        "warning_id": notice.warning.warning_id,
+        "episode_id": notice.warning.episode_id,
+    }
 
 
 def labels_of(notice: Notice) -> dict[str, str]:

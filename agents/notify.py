@@ -54,6 +54,7 @@ HELD_MAX: Final = 50_000  # notices and deliveries in memory; beyond it warnings
 RECORDS_MAX: Final = 1000
 POLL_MS: Final = 250
 IDLE_S: Final = 0.5
+MEASURE_MS: Final = 2_000
 
 
 def group_of(settings: Settings) -> str:
@@ -212,7 +213,9 @@ class Notifier:
 
     async def _take(self) -> None:
         """Read warnings, route them, release what is due; one transaction a turn."""
+        measure_at = 0
         while not self._stop.is_set():
+            self._turns[""] += 1
             records = await self._fetched()
             if records:
                 await self._customers.catch_up()
@@ -226,7 +229,9 @@ class Notifier:
             await self._write(records)
             if records or wishes or again is not None:
                 self._wake_all()
-            self._measure(now)
+            if now >= measure_at:
+                measure_at = now + MEASURE_MS
+                self._measure(now)
 
     async def _fetched(self) -> list[Any]:
         """The next warnings; none while so much is held that they had better wait."""
@@ -311,7 +316,6 @@ class Notifier:
 
     def _measure(self, now: int) -> None:
         """Tell how the loops get on, and what is left to do."""
-        self._turns[""] += 1
         self._probe.progress("warnings", done=self._turns[""], waiting=1)
         for receiver in self._config.receivers:
             name = receiver.name
@@ -343,9 +347,13 @@ class Notifier:
 
 
 def _consumer(settings: Settings) -> AIOKafkaConsumer:
-    """The group's consumer: one member gets everything."""
+    """The group's consumer: one member gets everything, the one whose name comes first.
+
+    So the name begins with the start: who comes later stands by, and takes nothing away.
+    """
     return AIOKafkaConsumer(
         **settings.client_options(),
+        client_id=f"{group_of(settings)}-{_now()}",
         group_id=group_of(settings),
         isolation_level="read_committed",
         enable_auto_commit=False,

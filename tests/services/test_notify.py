@@ -20,8 +20,10 @@ import yaml
 from tests.services.deployment import Deployment, Program
 from tests.services.test_subscriber import warned
 from tests.unit.receivers import Call, HttpReceiver, hangs, says
+from tocsin.agents.brokers import connect
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.notify import group_of
 from tocsin.agents.produce import produce
 from tocsin.agents.reading import read_topic
 from tocsin.schemas import jsonlines
@@ -83,7 +85,7 @@ def open_alerts(receiver: HttpReceiver) -> set[tuple[str, str]]:
     found: dict[tuple[tuple[str, str], ...], bool] = {}
     for call in receiver.taken:
         for alert in call.data:
-            found[tuple(sorted(alert["labels"].items()))] = "annotations" in alert
+            found[tuple(sorted(alert["labels"].items()))] = "startsAt" in alert
     return {
         (dict(labels)["alertname"], dict(labels)["customer"])
         for labels, is_firing in found.items()
@@ -94,6 +96,16 @@ def open_alerts(receiver: HttpReceiver) -> set[tuple[str, str]]:
 def open_episodes(warnings: list[RiskWarning]) -> set[tuple[str, str]]:
     last = {warning.episode_id: warning for warning in warnings if warning.transition != "DIGEST"}
     return {(w.rule, w.customer_id) for w in last.values() if w.transition != "CLEARED"}
+
+
+async def until_members(deployment: Deployment, count: int) -> None:
+    """Wait until so many notifiers are in their group, and it is settled."""
+    async with connect(deployment.settings) as brokers, asyncio.timeout(WITHIN_S):
+        while True:
+            group = await brokers.group(group_of(deployment.settings))
+            if (group.state, len(group.members)) == ("Stable", count):
+                return
+            await asyncio.sleep(0.1)
 
 
 async def tell(deployment: Deployment, lines: str, worker: Program) -> None:
@@ -142,6 +154,13 @@ async def test_every_live_warning_is_delivered_once_through_outages_and_kills(
             hook.manner = says(200)
             notify.start()
             await until(lambda: len(hook.ids()) >= len(ids), "deliveries", notify)
+
+            # A second one stands by, and goes on when the first is killed.
+            second = deployment.started("notify", config)
+            await until_members(deployment, 2)
+            assert notify.is_running
+            notify.kill()
+            notify = second
             worker = deployment.started("worker")
             await tell(deployment, MORE, worker)
             wanted = await wanted_of(deployment)
