@@ -26,6 +26,7 @@ docs: $(READY)
 	$(VENV)/bin/python -m tocsin.agents.asyncapi
 	$(VENV)/bin/python -m tocsin.agents.diagrams
 	$(VENV)/bin/python -m tocsin.agents.policy_docs
+	$(VENV)/bin/python -m tocsin.agents.security_docs
 
 bench: $(READY)
 	$(VENV)/bin/python tests/bench/run.py $(ARGS)

@@ -48,6 +48,8 @@ def notify(
     CONFIG is a YAML file of receivers and routes. One notifier works at a time, others stand by.
     What a receiver refuses for good is kept: --dead lists it, --resend tries it again.
     """
+    from tocsin.agents.rights import require_rights
+
     if is_dead or keys:
         return run(_dead(settings, terminal, keys))
     if file is None:
@@ -55,7 +57,9 @@ def notify(
     if is_check:
         return _check(terminal, file)
     logs.configure(settings.log_level, settings.log_format)
-    run(_run(settings, load_notify(file)))
+    config = load_notify(file)
+    run(require_rights(settings, "notify"))
+    run(_run(settings, config))
     return Exit.OK
 
 
