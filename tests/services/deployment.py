@@ -39,13 +39,13 @@ class Program:
     """One process of the product, ended with the test that started it."""
 
     def __init__(self, name: str, environ: dict[str, str], log_path: Path, *more: str) -> None:
-        self._name, self._environ, self._log_path, self._more = name, environ, log_path, more
+        self.name, self._environ, self._log_path, self._more = name, environ, log_path, more
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tocsin.agents.cli", self._name, *self._more],
+                [sys.executable, "-m", "tocsin.agents.cli", self.name, *self._more],
                 env=self._environ,
                 stdout=log,
                 stderr=log,
