@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from tocsin.agents.doctor import Health, examine, worst
+from tocsin.agents.acls import ROLES
+from tocsin.agents.doctor import examine
+from tocsin.agents.doctor_findings import Health, worst
 from tocsin.agents.exits import Exit
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
@@ -15,13 +17,16 @@ STYLES = {Health.FINE: "green", Health.CAUTION: "yellow", Health.WRONG: "bold re
 
 @click.command("doctor")
 @click.option("--settings", "shows_settings", is_flag=True, help="Also every setting in force.")
+@click.option("--role", type=click.Choice(list(ROLES)), help="Whose rights this login must have.")
 @connected
-def doctor(settings: Settings, terminal: Terminal, *, shows_settings: bool) -> Exit:
+def doctor(
+    settings: Settings, terminal: Terminal, *, shows_settings: bool, role: str | None
+) -> Exit:
     """Look at the first things that go wrong, and tell how to mend each.
 
     Exit code 1 if anything is wrong; cautions alone are fine.
     """
-    findings = run(examine(settings))
+    findings = run(examine(settings, role or ""))
     terminal.result({"findings": findings, "settings": settings.describe()})
     columns = [
         Column("", styles={health.value: style for health, style in STYLES.items()}),

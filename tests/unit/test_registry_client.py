@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tocsin.agents import registry_client
-from tocsin.agents.doctor import Finding, Health, examine
+from tocsin.agents.doctor import examine
+from tocsin.agents.doctor_findings import Finding, Health
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.registry_cache import RegistryCache
