@@ -21,7 +21,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, Any] = COMPOSE["services"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-EXACT = re.compile(r"^[\w./-]+:\d+\.\d+(\.\d+)+(-\w+)*$")
+PORTS = {"worker": "web_port", "web": "console_port"}
+EXACT = re.compile(r"^[\w./-]+:v?\d+\.\d+(\.\d+)+(-\w+)*$")
 
 
 def filled(environment: dict[str, object]) -> dict[str, str]:
@@ -36,7 +37,7 @@ def test_every_image_is_pinned_to_an_exact_version() -> None:
     used = [service["image"] for service in SERVICES.values()]
     used += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
 
-    assert len(used) == 7
+    assert len(used) == len(SERVICES) + 2
     assert [image for image in used if not EXACT.match(image)] == []
 
 
@@ -48,19 +49,26 @@ def test_image_and_broker_have_the_versions_that_are_tested() -> None:
 
 
 def test_every_program_gets_settings_that_exist() -> None:
-    assert set(OURS) == {"topics", "worker", "audit"}
+    assert set(OURS) == {"topics", "worker", "audit", "intake", "notify", "web"}
     for name, service in OURS.items():
         settings = load(environ=filled(service["environment"]), discover=False)
 
         assert settings.bootstrap_servers == "kafka:9092", name
-        assert bool(settings.clickhouse_url) == (name == "audit")
+        assert bool(settings.clickhouse_url) == (name in ("audit", "web"))
+        if name != "topics":
+            setting = PORTS.get(name, f"{name}_port")
+            port = getattr(settings, setting)
+            assert f"127.0.0.1:{port}/health/live" in service["healthcheck"]["test"][-1]
     for name in re.findall(r"\bTOCSIN_\w+(?==)", DOCKERFILE):
         load(environ={name: "/somewhere"}, discover=False)
 
 
-def test_every_program_is_a_command() -> None:
+def test_every_program_is_a_command(tmp_path: Path) -> None:
     (first,) = re.findall(r"^CMD (.+)", DOCKERFILE, re.MULTILINE)
-    for words in [json.loads(first), *(service["command"] for service in OURS.values())]:
+    for name in ("mapping.yaml", "notify.yaml"):
+        (tmp_path / name).touch()
+    for given in [json.loads(first), *(service["command"] for service in OURS.values())]:
+        words = [word.replace("/etc/tocsin", str(tmp_path)) for word in given]
         assert parse(words).command.callback is not None
 
 
@@ -73,9 +81,9 @@ def test_no_password_is_written_down_and_all_ports_are_on_loopback() -> None:
     ]
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-    assert len(secrets) == 2
-    assert all(value.startswith("${TOCSIN_CLICKHOUSE_PASSWORD:?") for value in secrets)
-    assert len(ports) == 2
+    assert len(secrets) == 5
+    assert all(re.match(r"^\$\{TOCSIN_(CLICKHOUSE|GRAFANA)_PASSWORD:\?", text) for text in secrets)
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -83,13 +91,24 @@ def test_what_keeps_running_is_started_again_and_waits_for_what_it_needs() -> No
     for name, service in SERVICES.items():
         if name != "topics":
             assert service["restart"] == "unless-stopped", name
+            assert "healthcheck" in service, name
         for needed, how in service.get("depends_on", {}).items():
             is_once = needed == "topics"
             wanted = "service_completed_successfully" if is_once else "service_healthy"
             assert how["condition"] == wanted
             assert is_once or "healthcheck" in SERVICES[needed]
-    volumes = [v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])]
-    assert sorted(volumes) == sorted(COMPOSE["volumes"])
+    mounted = [v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])]
+    assert sorted(v for v in mounted if v.isalpha()) == sorted(COMPOSE["volumes"])
+    assert [v for v in mounted if v.startswith("./") and not (ROOT / v).exists()] == []
+
+
+def test_nothing_runs_as_root_with_capabilities_or_a_root_that_it_could_write() -> None:
+    for name, service in SERVICES.items():
+        assert name in OURS or name == "registry" or not service["user"].startswith("0"), name
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service.get("read_only", False) == (name not in ("kafka", "clickhouse"))
+        assert service["stop_grace_period"] == "60s"
 
 
 def test_the_cluster_id_is_one() -> None:
