@@ -59,7 +59,7 @@ TICK_S = 0.1
 AUDITED_WITHIN_S = 90.0
 FULL_BYTES = 4096
 CLOCK_JUMPS = (-86_400, -3_600, 7_200, 400 * 86_400)
-BEGUN_WITHIN_S = 60.0
+BEGUN_WITHIN_S = 150.0
 POLL_S = 0.1
 DEFECTS = {1, 2, 72}  # codes that no fault explains: the log is kept to look at
 

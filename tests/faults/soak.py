@@ -169,7 +169,7 @@ class Soak:
     def _verdict(self) -> dict[str, Any]:
         late = self.samples[len(self.samples) // 3 :]
         told: dict[str, Any] = {}
-        for name in late[-1]:
+        for name in sorted({name for sample in late for name in sample}):
             what = name.rpartition(".")[2]
             if what not in SLACK:
                 continue
@@ -213,7 +213,7 @@ def _look(pid: int) -> dict[str, float]:
     folder = Path(f"/proc/{pid}")
     try:
         status = (folder / "status").read_text()
-        links = [str(entry.readlink()) for entry in (folder / "fd").iterdir()]
+        links = [_target(entry) for entry in (folder / "fd").iterdir()]
     except OSError:
         return {}
     rss = next(line for line in status.splitlines() if line.startswith("VmRSS"))
@@ -223,3 +223,11 @@ def _look(pid: int) -> dict[str, float]:
         "files": len(links) - sockets,
         "sockets": sockets,
     }
+
+
+def _target(link: Path) -> str:
+    """Where a descriptor leads; empty if it was closed meanwhile."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
