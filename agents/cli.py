@@ -11,13 +11,17 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import click
+from click.shell_completion import CompletionItem
 from msgspec import Struct
 
 from tocsin.agents.errors import TocsinError
+from tocsin.agents.examples import epilog
 from tocsin.agents.exits import Exit
+from tocsin.agents.formats import is_text
 
 DEBUG_VARIABLE = "TOCSIN_DEBUG"
 
@@ -62,6 +66,7 @@ COMMANDS = {
     "keys": Entry("Set up", "keys", "Keys of customers' personal data."),
     "erase": Entry("Mend", "keys", "Destroy a customer's key: its personal data end."),
     "dead-letters": Entry("Mend", "dead_letters", "Refused records: see, mend, send again."),
+    "completion": Entry("Set up", "completion", "Let your shell complete commands."),
     "reset": Entry("Mend", "topics", "Forget all state, decide again from the events."),
 }
 
@@ -79,7 +84,18 @@ class Commands(click.Group):
         if entry is None:
             return None
         module = importlib.import_module(f"tocsin.agents.commands_{entry.module}")
-        return cast(click.Command, getattr(module, cmd_name.replace("-", "_")))
+        command = cast(click.Command, getattr(module, cmd_name.replace("-", "_")))
+        _show_examples(command, cmd_name)
+        return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What a shell may put after `tocsin`; loads no command."""
+        found = [
+            CompletionItem(name, help=entry.about)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -104,6 +120,14 @@ class Commands(click.Group):
                         if entry.section == section
                     ]
                 )
+
+
+def _show_examples(command: click.Command, path: str) -> None:
+    """Put examples under the help of a command and of those below it."""
+    command.epilog = epilog(path)
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            _show_examples(below, f"{path} {name}")
 
 
 def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -131,8 +155,12 @@ def tocsin() -> None:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; prints what went wrong."""
+    if not all(map(is_text, arguments)):
+        _complain("an argument is not UTF-8 text; write it in this terminal's own encoding")
+        return Exit.USAGE
     try:
         result = tocsin.main(list(arguments), prog_name="tocsin", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
         return Exit.INTERRUPTED
     except click.ClickException as error:
@@ -144,9 +172,14 @@ def run_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Who read our output has seen enough; without this Python complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()  # who read it has seen enough
         return Exit.OK
+    except OSError as error:
+        if error.filename is None:
+            _let_go_of_output()  # it may be the one that is full
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{error.strerror or error}; see that there is room, and the right to it")
+        return Exit.UNAVAILABLE
     return _code(result)
 
 
@@ -164,6 +197,12 @@ def main() -> None:
     sys.exit(code)
 
 
+def _let_go_of_output() -> None:
+    """Write no more to stdout; without this Python complains at exit of what is left in it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _code(result: Any) -> int:
     """A command's exit code: what it returned if that is one."""
     return result if isinstance(result, int) and not isinstance(result, bool) else Exit.OK
@@ -171,7 +210,8 @@ def _code(result: Any) -> int:
 
 def _complain(message: str) -> None:
     mark = click.style("error:", fg="red", bold=True)
-    click.echo(f"{mark} {message}", err=True)
+    color = False if os.environ.get("NO_COLOR") else None  # else as the terminal can
+    click.echo(f"{mark} {message}", err=True, color=color)
 
 
 if __name__ == "__main__":

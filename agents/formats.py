@@ -86,3 +86,12 @@ def parse_instant(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+def is_text(found: str) -> bool:
+    """Whether it was UTF-8 where it came from: Python keeps other bytes as lone surrogates."""
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -23,6 +23,7 @@ import msgspec
 
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
+from tocsin.agents.formats import is_text
 from tocsin.schemas.catalog import Topic
 from tocsin.streams.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
 
@@ -47,6 +48,9 @@ SECRET_FILES = {
     "kms_token": "kms_token_file",
 }
 MINUTES_A_DAY = 1440
+SERVER = re.compile(
+    r"(?:[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -317,6 +321,9 @@ def _known(source: Source, problems: list[str]) -> Source:
     """The source without keys that are no settings; each of those is a problem."""
     values: dict[str, object] = {}
     for name, value in source.values.items():
+        if isinstance(value, str) and not is_text(value):
+            problems.append(f"{source.spell(name)} is not UTF-8 text")
+            continue
         if name in NAMES:
             values[name] = value
             continue
@@ -443,6 +450,9 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         yield "clickhouse_cafile is set; begin clickhouse_url with https:// as well"
     if "@" in url:
         yield "clickhouse_url holds a login; move it to clickhouse_user and clickhouse_password"
+    for server in filter(None, map(str.strip, settings.bootstrap_servers.split(","))):
+        if not SERVER.fullmatch(server):
+            yield f"bootstrap_servers names {server[:100]!r}; write host:port, comma separated"
     yield from _registry_contradictions(settings)
     yield from _key_contradictions(settings)
 

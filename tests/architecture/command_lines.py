@@ -19,3 +19,21 @@ def parse(words: Sequence[str]) -> click.Context:
             raise click.UsageError(f"no such command: {' '.join(words)}")
         command, rest = found, rest[1:]
     return command.make_context(command.name, rest)
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command that does something, by its words; groups are left out."""
+    found: dict[str, click.Command] = {}
+
+    def walk(command: click.Command, words: list[str]) -> None:
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                walk(below, [*words, name])
+        else:
+            found[" ".join(words)] = command
+
+    walk(tocsin, [])
+    return found
