@@ -53,7 +53,7 @@ CHECKED = (
     "response_schema_conformance",
     "unsupported_method",
 )
-EXAMPLES = 8
+EXAMPLES = 5
 
 
 class Site:
