@@ -14,7 +14,6 @@ from tocsin.streams.decisions import RiskWarning
 
 FOREIGN = "foreign"  # what the intake refuses has no topic of ours
 
-_place = attrgetter("topic", "partition")
 _topic = attrgetter("topic")
 _kind = attrgetter("rule", "severity", "transition")
 
@@ -41,8 +40,8 @@ class Meter:
         metrics = self._metrics
         metrics.observe(known.COMMIT, duration_s)
         self.committed_of[transaction.partition] += 1
-        for place, count in Counter(map(_place, transaction.taken)).items():
-            metrics.add(known.CONSUMED, count, *place)
+        for topic, count in Counter(map(_topic, transaction.taken)).items():
+            metrics.add(known.CONSUMED, count, topic)
         for topic, count in Counter(map(_topic, transaction.outputs)).items():
             metrics.add(known.SENT, count, topic)
         for entry in transaction.refusals:

@@ -101,8 +101,8 @@ LAG = Metric(
 CONSUMED = Metric(
     "messaging_client_consumed_messages_total",
     Kind.COUNTER,
-    "Records of a topic partition whose outcome is committed.",
-    ("messaging_destination_name", "messaging_destination_partition_id"),
+    "Records of a topic whose outcome is committed.",
+    ("messaging_destination_name",),
     _CHUNKS,
     (SYSTEM,),
 )
