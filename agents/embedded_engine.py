@@ -37,6 +37,7 @@ HOST: Final = "127.0.0.1"
 WRITER: Final = "tocsin"  # the user whose password is the write token
 QUERIES_AT_ONCE: Final = 8
 BODY_BYTES_MAX: Final = 512 << 20
+READER_BODY_BYTES_MAX: Final = 16 << 20  # as sent, and as unpacked: statements, no data
 URL_BYTES_MAX: Final = 1 << 20
 DECOMPRESSED_BYTES_MAX: Final = 2 << 30
 GRACE_S: Final = 3.0  # what runs at the stop may end in this time; then it is cancelled
@@ -57,6 +58,7 @@ HTTP_STATUS: Final = {
     164: 403,
     516: 403,
     159: 408,
+    307: 413,
     48: 501,
 }
 
@@ -72,7 +74,7 @@ class Endpoint:
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        application = web.Application(client_max_size=BODY_BYTES_MAX)
+        application = web.Application(client_max_size=READER_BODY_BYTES_MAX)  # of forms
         application.router.add_get("/ping", self._ping)
         application.router.add_get("/replicas_status", self._ping)
         application.router.add_route("*", "/", self._query)
@@ -153,7 +155,7 @@ class Endpoint:
         if request.content_type == "multipart/form-data":
             fields |= await _form_fields(request)
         else:
-            body = await _body(request)
+            body = await _body(request, is_writer=self._is_writer(request, fields))
         if fields.get("decompress") in ("1", "true"):
             raise StatementError(
                 "Code: 48. DB::Exception: decompress=1; use Content-Encoding (NOT_IMPLEMENTED)"
@@ -237,16 +239,20 @@ async def serve(folder: Path, port: int, token: str, stop: asyncio.Event) -> Non
         engine.close()
 
 
-async def _body(request: web.Request) -> bytes:
-    try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise StatementError(
-            f"Code: 307. DB::Exception: body above {BODY_BYTES_MAX} bytes (TOO_MANY_BYTES)"
-        ) from error
+async def _body(request: web.Request, *, is_writer: bool) -> bytes:
+    """The body, unpacked. Raises StatementError before it takes in more than may be sent."""
+    sent_max = BODY_BYTES_MAX if is_writer else READER_BODY_BYTES_MAX
+    unpacked_max = DECOMPRESSED_BYTES_MAX if is_writer else READER_BODY_BYTES_MAX
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > sent_max:
+            raise StatementError(
+                f"Code: 307. DB::Exception: body above {sent_max} bytes (TOO_MANY_BYTES)"
+            )
     encoding = request.headers.get("Content-Encoding", "identity")
     try:
-        return decompress(body, encoding, DECOMPRESSED_BYTES_MAX)
+        return decompress(bytes(body), encoding, unpacked_max)
     except (RuntimeError, ValueError, EOFError, zlib.error, OSError) as error:
         raise StatementError(
             f"Code: 271. DB::Exception: {encoding}: {error} (CANNOT_DECOMPRESS)"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import socket
 import subprocess
 import sys
 import threading
@@ -228,6 +230,54 @@ def test_a_request_under_a_foreign_name_is_refused(engine: EmbeddedEngine) -> No
 def test_a_reader_sets_only_what_cannot_undo_the_checks(engine: EmbeddedEngine, name: str) -> None:
     assert post(engine, b"SELECT 1", readonly="1", max_threads="1")[0] == 200
     assert post(engine, b"SELECT 1", readonly="1", **{name: "1"})[0] in (403, 404)
+
+
+def test_who_only_reads_sends_no_more_than_statements(
+    engine: EmbeddedEngine, writer: ClickHouse
+) -> None:
+    long = b"SELECT 1 -- " + bytes(17 << 20)
+
+    for body, encoding in ((long, "identity"), (gzip.compress(long), "gzip")):
+        request = urllib.request.Request(engine.url, data=body)
+        request.add_header("Content-Encoding", encoding)
+        try:
+            status, text, _headers = send(request)
+        except urllib.error.URLError:  # refused while it was still sending
+            continue
+        assert status in (400, 413, 500), text
+        assert "TOO_MANY_BYTES" in text or "CANNOT_DECOMPRESS" in text
+    assert writer.rows("SELECT 1") == [(1,)]
+
+
+def test_who_sends_slowly_or_not_to_the_end_holds_nobody_up(
+    engine: EmbeddedEngine, reader: ClickHouse
+) -> None:
+    place = urlsplit(engine.url)
+    slow = [socket.create_connection((place.hostname, place.port)) for _ in range(40)]
+    for connection in slow:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1:1\r\nContent-Length: 99\r\n\r\nSEL")
+
+    assert reader.rows("SELECT count() FROM t") == [(0,)]
+    for connection in slow:
+        connection.close()
+    assert reader.rows("SELECT 1") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/play", "//ping/.."]
+)
+def test_no_path_leads_to_a_file(engine: EmbeddedEngine, path: str) -> None:
+    assert send(urllib.request.Request(engine.url + path))[0] == 404
+
+
+@pytest.mark.parametrize("name", ["x` y", "x\\` y", "embedded`; DROP TABLE embedded.t; --"])
+def test_a_name_in_a_request_is_a_name_and_no_statement(
+    engine: EmbeddedEngine, writer: ClickHouse, name: str
+) -> None:
+    status, text, _headers = post(engine, b"SELECT 1", database=name)
+
+    assert (status, "UNKNOWN_DATABASE" in text) == (404, True), text
+    assert writer.rows("EXISTS TABLE embedded.t") == [(1,)]
 
 
 def test_parameters_may_be_long(reader: ClickHouse) -> None:
