@@ -151,7 +151,7 @@ class Settings:
     group_instance_id: Annotated[
         Prefix, "a worker's lasting name: a restart keeps its partitions"
     ] = ""
-    web_host: Annotated[str, "address at which programs serve health and metrics"] = "127.0.0.1"
+    web_host: Annotated[str, "address of the programs' pages: health, metrics, console"] = "127.0.0.1"
     web_port: Annotated[Port, "its port, for health and metrics; 0 takes a free one"] = 6066
     audit_port: Annotated[Port, "the audit's, at the same address"] = 6067
     intake_port: Annotated[Port, "the intake's"] = 6068
