@@ -17,7 +17,11 @@ CHUNK = 1 << 16
 CUT_ONE_IN = 30
 STALL_ONE_IN = 10
 STALL_S = 0.3
-READ_ONLY = b"Code: 242. DB::Exception: Table is in readonly mode. (TABLE_IS_READ_ONLY)"
+READ_ONLY, FULL = 242, 243
+ANSWERS = {
+    READ_ONLY: b"Code: 242. DB::Exception: Table is in readonly mode. (TABLE_IS_READ_ONLY)",
+    FULL: b"Code: 243. DB::Exception: Cannot reserve 1 MiB: no space. (NOT_ENOUGH_SPACE)",
+}
 
 
 @dataclass
@@ -27,7 +31,7 @@ class Weather:
     delay_s: float = 0.0
     is_cut: bool = False  # nothing comes through, no connection is made, none is closed
     is_lossy: bool = False
-    is_read_only: bool = False  # inserts are refused as by a table without its keeper
+    refusal: int = 0  # ClickHouse's code with which inserts are refused; 0: they are not
     touched: int = field(default=0)
 
 
@@ -103,9 +107,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 weather = self.weather
-                if weather.is_read_only and refuse is not None and b"INSERT" in data[:2000]:
+                if weather.refusal and refuse is not None and b"INSERT" in data[:2000]:
                     weather.touched += 1
-                    await _refuse(refuse)
+                    await _refuse(refuse, weather.refusal)
                     return
                 if weather.delay_s:
                     weather.touched += 1
@@ -128,9 +132,10 @@ class Proxy:
             await asyncio.sleep(0.02)
 
 
-async def _refuse(writer: asyncio.StreamWriter) -> None:
+async def _refuse(writer: asyncio.StreamWriter, code: int) -> None:
+    body = ANSWERS[code]
     writer.write(
-        b"HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: 242\r\n"
-        b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(READ_ONLY) + READ_ONLY
+        b"HTTP/1.1 500 Internal Server Error\r\nX-ClickHouse-Exception-Code: %d\r\n"
+        b"Connection: close\r\nContent-Length: %d\r\n\r\n" % (code, len(body)) + body
     )
     await writer.drain()

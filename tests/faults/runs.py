@@ -32,7 +32,7 @@ from tests.faults.judge import (
     read_all,
 )
 from tests.faults.load import generate
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import FULL, READ_ONLY, Proxy
 from tests.faults.schedule import Schedule, Timed, draw
 from tests.faults.stage import (
     Broker,
@@ -354,18 +354,12 @@ class Run:
         return await self._passed(self.door, lasting_s)
 
     async def _engine_read_only(self, lasting_s: float) -> bool:
-        self.door.weather.is_read_only = True
+        self.door.weather.refusal = READ_ONLY
         return await self._passed(self.door, lasting_s)
 
     async def _engine_full(self, lasting_s: float) -> bool:
-        if not self.engine.is_up:
-            return False
-        before = self._sink.said("sink_retries")
-        limit_files(self.engine.pid, 0)
-        await asyncio.sleep(max(lasting_s, 2.0))
-        if self.engine.is_up:
-            limit_files(self.engine.pid, None)
-        return self._sink.said("sink_retries") > before or not self.engine.is_up
+        self.door.weather.refusal = FULL
+        return await self._passed(self.door, lasting_s)
 
     async def _broker_kill(self, lasting_s: float) -> bool:
         async with self._one_broker:

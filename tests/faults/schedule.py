@@ -49,8 +49,6 @@ ZOMBIE_SHARE = 0.25  # of those in a worker's transaction that stop it instead o
 EARLY_SHARE = 0.15  # of the others that may come while programs still start
 REFUSALS = ("corrupt-state", "trim-changelog", "few-partitions")
 REFUSAL_EVERY = 16  # runs; the broken ground must be refused, not worked on
-NET = ("net-delay", "net-partition", "net-loss")
-ENGINE_WEATHER = ("engine-slow", "engine-read-only")
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,10 +212,6 @@ class Member:
         """The end of what it said."""
         return self._log_path.read_text(errors="replace")[-LOG_SHOWN:]
 
-    def said(self, what: str) -> int:
-        """How often its log has a text."""
-        return self._log_path.read_text(errors="replace").count(what)
-
     async def stop(self) -> int | None:
         """End it in good order; its exit code."""
         self.is_wanted = False
