@@ -25,6 +25,7 @@ check: $(READY)
 docs: $(READY)
 	$(VENV)/bin/python -m tocsin.agents.asyncapi
 	$(VENV)/bin/python -m tocsin.agents.diagrams
+	$(VENV)/bin/python -m tocsin.agents.manifests
 	$(VENV)/bin/python -m tocsin.agents.policy_docs
 	$(VENV)/bin/python -m tocsin.agents.security_docs
 

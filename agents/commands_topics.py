@@ -69,6 +69,33 @@ def topics_check(settings: Settings, terminal: Terminal) -> Exit:
     return Exit.DIFFERENCE
 
 
+@topics.command("manifest")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["shell", "strimzi"]),
+    default="shell",
+    show_default=True,
+    help="Lines for Kafka's tools, or resources of Strimzi's operators.",
+)
+@click.option(
+    "--cluster", default="kafka", show_default=True, help="Strimzi's name of the cluster."
+)
+@connected
+def topics_manifest(settings: Settings, terminal: Terminal, form: str, cluster: str) -> None:
+    """Print the topics, and what each program's user must be allowed; touches nothing.
+
+    For clusters where programs may not create topics. Afterwards `tocsin topics apply` publishes
+    the first policy. In the shell's lines, $KAFKA stands for how to reach the cluster.
+    """
+    from tocsin.agents.manifests import shell, strimzi
+
+    text = strimzi(settings, cluster) if form == "strimzi" else shell(settings)
+    terminal.result({"manifest": text})
+    for line in text.splitlines():
+        terminal.say(line)
+
+
 @click.command("go-live")
 @click.option("--at", metavar="INSTANT", help="Instant from which, ISO 8601; now if not given.")
 @connected
@@ -90,8 +117,9 @@ def reset(settings: Settings, terminal: Terminal, yes: bool) -> None:
     """Forget every decision and all state, so that the worker decides again from the events.
 
     Deletes and creates anew the topics that the worker writes (warnings, journal, dead-letters,
-    ledgers) and the notifier's outbox, and empties their history in ClickHouse. The events, policies and clock stay, and so
-    does what subscribers have received. Stop workers, audit and notifier first.
+    ledgers) and the notifier's outbox, and empties their history in ClickHouse. The events,
+    policies and clock stay, and so does what subscribers have received. Stop workers, audit and
+    notifier first.
     """
     names = [settings.topic(topic) for topic in DERIVED]
     if not yes:
