@@ -151,7 +151,9 @@ class Settings:
     group_instance_id: Annotated[
         Prefix, "a worker's lasting name: a restart keeps its partitions"
     ] = ""
-    web_host: Annotated[str, "address of the programs' pages: health, metrics, console"] = "127.0.0.1"
+    web_host: Annotated[str, "address of the programs' pages: health, metrics, console"] = (
+        "127.0.0.1"
+    )
     web_port: Annotated[Port, "its port, for health and metrics; 0 takes a free one"] = 6066
     audit_port: Annotated[Port, "the audit's, at the same address"] = 6067
     intake_port: Annotated[Port, "the intake's"] = 6068
@@ -472,9 +474,9 @@ def _registry_contradictions(settings: Settings) -> Iterable[str]:
 def _key_contradictions(settings: Settings) -> Iterable[str]:
     url = settings.kms_url
     if url and not url.startswith(("http://", "https://")):
-        yield f"kms_url {url!r} must begin with http:// or https://"
+        yield f"kms_url {without_login(url)!r} must begin with http:// or https://"
     if url.startswith("http://") and urlsplit(url).hostname not in LOOPBACK:
-        yield f"kms_url {url!r} would send its token in the clear; use https://"
+        yield f"kms_url {without_login(url)!r} would send its token in the clear; use https://"
     if "@" in url:
         yield "kms_url holds a login; give kms_token (or kms_token_file)"
     if url and settings.master_key_file:

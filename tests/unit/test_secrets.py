@@ -84,8 +84,8 @@ def test_a_secret_as_a_flag_is_refused_without_repeating_it(
         assert f"give {SECRET_FILES[name]}, or the variable TOCSIN_{name.upper()}" in told.err
 
 
-@pytest.mark.parametrize("name", ["clickhouse_url", "registry_url"])
-@pytest.mark.parametrize("scheme", ["https", "ftp"])
+@pytest.mark.parametrize("name", ["clickhouse_url", "registry_url", "kms_url"])
+@pytest.mark.parametrize("scheme", ["https", "http", "ftp"])
 def test_a_login_in_an_address_is_refused_without_repeating_it(name: str, scheme: str) -> None:
     with pytest.raises(Exception, match="login") as caught:
         load({name: f"{scheme}://someone:{CANARY}@host/"}, discover=False)
