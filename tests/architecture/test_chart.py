@@ -242,7 +242,7 @@ def test_wrong_values_are_refused_with_the_reason(chart: Chart, mistake: str) ->
 
 
 def test_compose_itself_reads_the_compose_file(program: Path) -> None:
-    environ = {**os.environ, "TOCSIN_CLICKHOUSE_PASSWORD": "p", "TOCSIN_GRAFANA_PASSWORD": "q"}
+    environ = {**os.environ, "TOCSIN_CLICKHOUSE_PASSWORD": "p", "GRAFANA_PASSWORD": "q"}
     words = [str(program), "compose", str(ROOT / "docker-compose.yml")]
 
     done = subprocess.run(words, capture_output=True, text=True, env=environ)
