@@ -23,6 +23,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "topics": ("topics apply", "topics check"),
     "topics apply": ("topics apply", "topics apply --fix --set replication_factor=3"),
     "topics check": ("topics check", "topics check --json"),
+    "topics manifest": ("topics manifest --format strimzi",),
     "migrate": ("migrate",),
     "policy": ("policy lint policy.yaml", "policy show overdue-age"),
     "policy lint": ("policy lint policy.yaml --events events.jsonl",),

@@ -1,6 +1,6 @@
 """Command lines as nobody should write them: each ends with a documented code, in time, in words.
 
-Seeded: TOCSIN_FUZZ_MUTANTS says three times how many are tried, TOCSIN_FUZZ_SEED where they begin. No service
+Seeded: a third of TOCSIN_FUZZ_MUTANTS is tried, TOCSIN_FUZZ_SEED says where they begin. No service
 runs: what a command line asks for beyond itself is refused or absent.
 """
 
@@ -28,11 +28,13 @@ CODES = set(Exit)
 WORDS = (
     "", " ", "-", "--", "---", "-x", "--no-such", "--json", "--help", "--set", "--set=partitions",
     "0", "1", "-1", "7", "NaN", "1e9", "99999999999999999999", "0x10", "１２", "12:99",
-    "2025-02-30", "2025-01-31", "2025-01-31T08:00:00Z", "9999-12-31", "0000-00-00", "5 EUR", "5 XXX", "-5 EUR",
+    "2025-02-30", "2025-01-31", "2025-01-31T08:00:00Z", "9999-12-31", "0000-00-00", "5 EUR",
+    "5 XXX", "-5 EUR",
     "C1", "payments", "payments/0/17", "no/such/file", ".", "/", "~", "a=b", "=", "partitions=-1",
     "partitions=2", "zone=Mars/Olympus", "zone=../../etc/passwd", "clock=feed", "privacy=perhaps",
     "sasl_password=x", "bootstrap_servers=127.0.0.1:1", "clickhouse_url=nonsense", "x" * 5000,
-    "\n", "\x1b[31m", "\udcff", "\udced\udca0\udc80", "\u202e", "😀", "%s%n", "{0}", "[bold]", "'", '"',
+    "\n", "\x1b[31m", "\udcff", "\udced\udca0\udc80", "\u202e", "😀", "%s%n", "{0}",
+    "[bold]", "'", '"',
     "; DROP TABLE warnings", "SELECT 1", "true", "null", "HIGH", "critical", "bash", "zh",
 )  # fmt: skip
 # Whose good command lines would bring up whole deployments; all else of them is tried.
