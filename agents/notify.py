@@ -235,9 +235,11 @@ class Notifier:
 
     async def _fetched(self) -> list[Any]:
         """The next warnings; none while so much is held that they had better wait."""
+        # Paused, not left alone: who does not ask for so long is put out of its group.
         if self._desk.held() >= HELD_MAX:
-            await asyncio.sleep(POLL_MS / 1000)
-            return []
+            self._consumer.pause(*self._consumer.assignment())
+        else:
+            self._consumer.resume(*self._consumer.paused())
         fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
         return [record for place in sorted(fetched) for record in fetched[place]]
 

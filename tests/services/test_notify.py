@@ -15,19 +15,23 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
+from aiokafka import AIOKafkaProducer
 
-from tests.services.deployment import Deployment, Program
+from tests.services.deployment import Deployment, Program, deployed
 from tests.services.test_subscriber import warned
+from tests.unit.notices import warning
 from tests.unit.receivers import Call, HttpReceiver, hangs, says
+from tocsin.agents import notify as notifying
 from tocsin.agents.brokers import connect
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.notify import group_of
+from tocsin.agents.notify_config import load_notify
 from tocsin.agents.produce import produce
 from tocsin.agents.reading import read_topic
 from tocsin.schemas import jsonlines
-from tocsin.schemas.catalog import INVOICES
+from tocsin.schemas.catalog import INVOICES, WARNINGS
 from tocsin.streams.decisions import RiskWarning
 
 SECRET = "a secret that signs"
@@ -102,7 +106,7 @@ async def until_members(deployment: Deployment, count: int) -> None:
     """Wait until so many notifiers are in their group, and it is settled."""
     async with connect(deployment.settings) as brokers, asyncio.timeout(WITHIN_S):
         while True:
-            group = await brokers.group(group_of(deployment.settings))
+            group = await brokers.group(notifying.group_of(deployment.settings))
             if (group.state, len(group.members)) == ("Stable", count):
                 return
             await asyncio.sleep(0.1)
@@ -230,3 +234,46 @@ async def test_what_is_refused_for_good_is_kept_and_sent_again_on_demand(
     finally:
         await hook.down()
         await alerts.down()
+
+
+async def publish(deployment: Deployment, warnings: list[RiskWarning]) -> None:
+    """Write warnings as a worker would, all into one partition."""
+    producer = AIOKafkaProducer(**deployment.settings.client_options())
+    await producer.start()
+    try:
+        for found in warnings:
+            value = deployment.codec.encode_warning(found)
+            await producer.send_and_wait(deployment.settings.topic(WARNINGS), value, partition=0)
+    finally:
+        await producer.stop()
+
+
+async def test_while_too_much_is_held_warnings_wait_on_their_topic(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "HELD_MAX", 2)
+    monkeypatch.setattr(notifying, "RECORDS_MAX", 1)
+    hook, alerts = HttpReceiver(), HttpReceiver()
+    config = load_notify(write_config(tmp_path, hook, alerts))
+    hook.manner = says(500)
+    wanted = [warning(number) for number in range(8)]
+    stop = asyncio.Event()
+    async with deployed("holding", broker, engine, tmp_path, notify_port="0") as deployment:
+        await publish(deployment, wanted)
+        task = asyncio.create_task(notifying.run_notify(deployment.settings, config, stop))
+        try:
+            await hook.up()
+            await alerts.up()
+            await until(lambda: len(hook.calls) >= 3, "attempts")
+            async with connect(deployment.settings) as brokers:
+                read = await brokers.committed(notifying.group_of(deployment.settings))
+            assert max(read.values()) < len(wanted)
+
+            hook.manner = says(200)
+            await until(lambda: len(hook.ids()) >= len(wanted), "deliveries")
+        finally:
+            stop.set()
+            await task
+            await hook.down()
+            await alerts.down()
+    assert hook.ids() == [found.warning_id for found in wanted]
