@@ -154,6 +154,11 @@ async def stall(
                 settings.topic(topic), encode(topic.topic_id, event), key=b"C1", timestamp_ms=at
             )
         await until(lambda: ask(port, "/health/live").status == 503, "it is not told")
+
+        def is_measured() -> bool:
+            return total(scrape(port), "tocsin_lag_seconds") >= STALL_AFTER_S
+
+        await until(is_measured, "no lag is told")
         stalled = {page: ask(port, f"/health/{page}") for page in PAGES}
         numbers = scrape(port)
         await slow.commit_transaction()
