@@ -180,7 +180,7 @@ async def send_foreign(kafka: SecuredKafka) -> None:
 
 
 async def subscribed(settings: Settings) -> list[str]:
-    """Rules of the warnings that a subscriber gets, up to the first that is a clearance."""
+    """Whom the first warning that a subscriber gets is about."""
     consumer = AIOKafkaConsumer(
         f"{settings.topic_prefix}warnings",
         group_id=f"{settings.app_id}-subscriber",
@@ -221,15 +221,15 @@ def test_each_role_works_with_exactly_its_rights(
     until(lambda: rows(roles.clickhouse, table("invoices")) == 2, working)
     until(lambda: rows(roles.clickhouse, table("warnings")) > 0, working)
     code, told = roles.run(
-        "operator", "log", "contact", "C1", "--channel", "phone", "--outcome", "no-answer"
+        "operator", "log", "contact", "C1", "--channel", "phone", "--outcome", "unanswered"
     )
     assert code == Exit.OK, told
     code, told = roles.run("operator", "verify")
     assert code == Exit.OK, told
 
     assert asyncio.run(subscribed(roles.settings("subscriber"))) == ["C1"]
-    shown = [Path(f"/proc/{os.getpid()}/cmdline").read_bytes()]
     assert all(program.is_running for program in working)
+    shown = [Path(f"/proc/{program.pid}/cmdline").read_bytes() for program in working]
     assert [program.stop() for program in working] == [Exit.OK] * 3
     shown += [program.log().encode() for program in roles.programs]
     for role, password in PASSWORDS.items():
