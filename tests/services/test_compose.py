@@ -35,6 +35,9 @@ from tocsin.schemas.catalog import SOURCES, WARNINGS
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
 DECIDED_WITHIN_S = 120.0
+HEALTHY_WITHIN_S = 60.0
+# Settings of ports, and those that the file's programs take.
+PORTS = {name: getattr(Settings(), name) for name in ("web_port", "audit_port", "console_port")}
 
 
 class Composed:
@@ -42,7 +45,7 @@ class Composed:
 
     def __init__(self, folder: Path, engine: EmbeddedEngine) -> None:
         self.folder = folder
-        self.web_port = free_port()
+        self.ports = {name: free_port() for name in PORTS}
         self._hosts = {
             "INSIDE://:9092": f"INSIDE://127.0.0.1:{(inside := free_port())}",
             "CONTROLLER://:9093": f"CONTROLLER://127.0.0.1:{(controller := free_port())}",
@@ -53,12 +56,17 @@ class Composed:
             "/var/lib/kafka/data": str(folder / "kafka"),
             "/tmp/tocsin": str(folder / "data"),
             "http://clickhouse:8123/tocsin": f"{engine.url}/composed",
-            "127.0.0.1:6066": f"127.0.0.1:{self.web_port}",
+            "/var/lib/tocsin": str(folder),
+            **{
+                f"127.0.0.1:{PORTS[name]}/": f"127.0.0.1:{port}/"
+                for name, port in self.ports.items()
+            },
         }
         self._variables = {
             "TOCSIN_CLICKHOUSE_PASSWORD": engine.token,
             "TOCSIN_ZONE": "Europe/Berlin",
             "TOCSIN_LOG_LEVEL": "INFO",
+            "TOCSIN_REGISTRY_URL": "",
         }
         self.outside = Settings(bootstrap_servers=f"127.0.0.1:{outside}")
 
@@ -73,11 +81,26 @@ class Composed:
         given = SERVICES[service]["environment"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
         own = {name: self.here(value) for name, value in given.items()}
-        return {**kept, **own, "TOCSIN_WEB_PORT": str(self.web_port)}
+        ports = {f"TOCSIN_{name.upper()}": str(port) for name, port in self.ports.items()}
+        return {**kept, **own, **ports}
 
-    def program(self, service: str) -> Program:
+    def program(self, service: str, *more: str) -> Program:
         log = self.folder / f"{service}.log"
-        return Program(*_command(service)[:1], self.environ(service), log, *_command(service)[1:])
+        name, *words = _command(service)
+        return Program(name, self.environ(service), log, *words, *more)
+
+    def is_healthy(self, service: str) -> bool:
+        """By the health check of the file."""
+        _, python, *words = (self.here(word) for word in SERVICES[service]["healthcheck"]["test"])
+        assert python == "python"
+        return subprocess.run([sys.executable, *words], capture_output=True).returncode == 0
+
+    async def until_healthy(self, *services: str) -> None:
+        deadline = time.monotonic() + HEALTHY_WITHIN_S
+        for service in services:
+            while not await asyncio.to_thread(self.is_healthy, service):
+                assert time.monotonic() < deadline, service
+                await asyncio.sleep(POLL_S)
 
     def kafka(self, jars: list[Path]) -> Process:
         """Kafka with the file's settings, turned into properties as the image does it."""
@@ -162,21 +185,23 @@ async def test_the_programs_of_the_compose_file_do_the_main_job(
         settings = load(environ=here.environ("audit"), discover=False)
         facts = list(Portfolio(Request(customers=40, days=90), convention_of(settings)).facts())
         await produce(facts, settings)
-        worker, audit = here.program("worker"), here.program("audit")
+        token = here.program("web", "--new-token", "me")
+        token.start()
+        assert token.wait() == 0, token.log()
+        worker, audit, web = (here.program(name) for name in ("worker", "audit", "web"))
         try:
-            worker.start()
-            audit.start()
+            for program in (worker, audit, web):
+                program.start()
             await until_decided(settings, worker)
 
-            health = [here.here(word) for word in SERVICES["worker"]["healthcheck"]["test"][1:]]
-            assert health[0] == "python"
-            await asyncio.to_thread(subprocess.run, [sys.executable, *health[1:]], check=True)
+            await here.until_healthy("worker", "audit", "web")
             found = await reconcile(settings, wait_s=60.0)
             assert found.is_equal, found
             assert len(await read_topic(here.outside, WARNINGS.name)) > 0
             assert worker.stop() == 0, worker.log()
             assert audit.stop() == 0, audit.log()
+            assert web.stop() == 0, web.log()
         finally:
-            for program in (worker, audit):
+            for program in (worker, audit, web):
                 if program.is_running:
                     program.kill()
