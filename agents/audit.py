@@ -65,6 +65,7 @@ from tocsin.schemas.catalog import (
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.refused import Refused
 from tocsin.schemas.registry import RegistryError
+from tocsin.streams.ledgers import StateError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -191,6 +192,8 @@ class Writer:
         while True:
             try:
                 return act()
+            except StateError as error:
+                raise SinkError(f"the audit can't go on: {error}") from error
             except (UnavailableError, RegistryError) as error:
                 if monotonic() > deadline or self.stopping.is_set():
                     raise SinkError(f"the audit gave up: {error}") from error

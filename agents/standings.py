@@ -7,18 +7,21 @@ them from `customers`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec.msgpack import Decoder
 
 from tocsin.agents.history_tables import INSTANT, clamp_day
 from tocsin.schemas.codec import Codec
+from tocsin.schemas.refused import Refused
 from tocsin.streams import state as states
 from tocsin.streams.credit import CREDIT
 from tocsin.streams.documents import NEVER, Case, Collecting, Credit, Summary
+from tocsin.streams.ledgers import StateError
 from tocsin.streams.plans_agreed import PLAN
 from tocsin.streams.promises import PROMISE
+from tocsin.streams.refusals import UNREADABLE
 from tocsin.streams.retirement import RETIREMENT
 
 STANDINGS: Final = "standings"
@@ -97,21 +100,35 @@ CASE_COLUMNS: Final = {
 _SEPARATOR: Final = b"\x00"  # in the keys of everything but summaries
 _PROCESS: Final = {machine.letter: machine.name for machine in (PROMISE, PLAN, CREDIT, RETIREMENT)}
 _decode_case: Final = Decoder(Case).decode
+Row = tuple[Any, ...]
 
 
 def standing_columns(records: Sequence[Any], codec: Codec) -> list[list[Any]]:
     """Turn changelog records of one partition into columns, in the order of STANDING_COLUMNS."""
     latest = {record.key: record for record in records if _SEPARATOR not in record.key}
-    return _columns([_standing(record, codec) for record in latest.values()], STANDING_COLUMNS)
+    rows = [_readable(_standing, record, codec) for record in latest.values()]
+    return _columns(rows, STANDING_COLUMNS)
 
 
 def case_columns(records: Sequence[Any], codec: Codec) -> list[list[Any]]:
     """Turn changelog records of one partition into columns, in the order of CASE_COLUMNS."""
     latest = {record.key: record for record in records if _process(record.key)}
-    return _columns([_case(record, codec) for record in latest.values()], CASE_COLUMNS)
+    return _columns([_readable(_case, record, codec) for record in latest.values()], CASE_COLUMNS)
 
 
-def _columns(rows: list[tuple[Any, ...]], names: dict[str, str]) -> list[list[Any]]:
+def _readable(row: Callable[[Any, Codec], Row], record: Any, codec: Codec) -> Row:
+    """A record's row. Raises StateError that names the record, if it can't be read."""
+    try:
+        return row(record, codec)
+    except (Refused, *UNREADABLE) as error:
+        raise StateError(
+            f"record {record.offset} of partition {record.partition} of {record.topic} is no state "
+            f"that this version can read ({error}); a worker would refuse it too. Decide "
+            "anew from the source topics: tocsin reset"
+        ) from error
+
+
+def _columns(rows: list[Row], names: dict[str, str]) -> list[list[Any]]:
     if not rows:
         return [[] for _ in names]
     return [list(column) for column in zip(*rows, strict=True)]
@@ -131,7 +148,7 @@ def read_case(record: Any, codec: Codec) -> Case:
     return _decode_case(states.upgrade(piece.version, piece.body))
 
 
-def _case(record: Any, codec: Codec) -> tuple[Any, ...]:
+def _case(record: Any, codec: Codec) -> Row:
     customer_id, _, document = record.key.partition(_SEPARATOR)
     case = read_case(record, codec)
     return (
@@ -156,7 +173,7 @@ def _case(record: Any, codec: Codec) -> tuple[Any, ...]:
     )
 
 
-def _standing(record: Any, codec: Codec) -> tuple[Any, ...]:
+def _standing(record: Any, codec: Codec) -> Row:
     customer_id = record.key.decode()
     summary = Summary()
     if record.value is not None:

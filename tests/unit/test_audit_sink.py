@@ -18,7 +18,7 @@ from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.history import HistoryRecord
 from tocsin.agents.history_tables import DATE_LAST, build_columns, history_table
 from tocsin.agents.settings import Settings
-from tocsin.schemas.catalog import APPEND_ONLY, INVOICES, TOPICS
+from tocsin.schemas.catalog import APPEND_ONLY, INVOICES, LEDGERS, TOPICS
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.registry import FileRegistry
 from tocsin.streams.events import InvoiceCancelled, InvoiceIssued
@@ -156,6 +156,15 @@ def test_a_segment_grows_over_blocks_and_keeps_its_beginning() -> None:
     row = [column[0] for column in client.inserts[-1][1]]
     whole = input_bytes([record(offset) for offset in (0, 1, 2, 4)])
     assert row[2:6] == [0, 5, 4, blake2b(whole, digest_size=16).hexdigest()]
+
+
+@pytest.mark.parametrize("key", [b"C1", b"C1\x00qQ-1"])
+def test_state_that_cannot_be_read_ends_the_audit_with_its_place(key: bytes) -> None:
+    places = TopicPartition("ledgers", 2)
+    damaged = HistoryRecord("ledgers", 2, 7, 1_000, key, b"damaged")
+
+    with pytest.raises(SinkError, match=r"record 7 of partition 2 of ledgers .*tocsin reset"):
+        written(FakeClickHouse(), Block(Lane(LEDGERS, places, 0), 0, 8, [damaged]))
 
 
 def test_the_token_tells_range_and_content() -> None:
