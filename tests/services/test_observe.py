@@ -120,7 +120,8 @@ async def observe(deployment: Deployment) -> Watched:
         lags = [total(scrape(port), "tocsin_lag_records") for port in ports.values()]
         rows = total(scrape(ports["audit"]), "tocsin_sink_rows_total", topic=warnings_topic)
         gaps = total(scrape(ports["audit"]), "tocsin_reconciliation_gaps")
-        return lags == [0, 0] and rows == warnings and gaps == 0
+        is_told = total(scrape(ports["worker"]), "tocsin_ledgers") > 0  # now and then, not at once
+        return lags == [0, 0] and rows == warnings and gaps == 0 and is_told
 
     warnings_topic = deployment.settings.topic(WARNINGS)
     warnings = len(await read_topic(deployment.settings, warnings_topic))

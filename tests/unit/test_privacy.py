@@ -39,7 +39,7 @@ from tocsin.schemas.catalog import CUSTOMERS, ENGAGEMENTS, POLICIES
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.schemas.mapping import load_mapping
-from tocsin.schemas.records import DeadLetter, RecordHeader
+from tocsin.schemas.records import DeadLetter, RecordHeader, RefusalEntry
 from tocsin.schemas.registry import FileRegistry
 from tocsin.streams.checks import check
 from tocsin.streams.convention import Convention
@@ -255,6 +255,9 @@ class Recorded:
 
     def send(self, *sent: Any) -> None:
         self.sent.append(sent)
+
+    def refuse(self, entry: RefusalEntry) -> None:
+        """Counted elsewhere."""
 
 
 def test_the_intake_writes_nothing_personal_whatever_comes(
