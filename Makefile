@@ -42,7 +42,7 @@ format: $(READY)
 
 # Needs uv; writes versions and hashes, no addresses.
 lock:
-	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev \
+	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --extra otel \
 		--no-annotate --no-header --upgrade --output-file requirements.lock pyproject.toml
 	uv pip compile --universal --generate-hashes --python-version 3.11 \
 		--no-annotate --no-header --upgrade --output-file deploy/audit.lock deploy/audit.in

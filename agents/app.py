@@ -14,6 +14,7 @@ from tocsin.agents.ledger import Keeper, LedgerStore, Routes
 from tocsin.agents.metrics import Metrics, Program
 from tocsin.agents.probes import Probe
 from tocsin.agents.settings import Settings
+from tocsin.agents.tracing import open_tracer
 from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas import catalog
 from tocsin.streams.desk import PolicyMissing
@@ -55,7 +56,8 @@ def build_worker(settings: Settings) -> App:
         datadir=str(settings.data_path / "worker"),
     )
     watch(app)
-    _declare(app, settings, Keeper(settings.app_id, codec, routes, settings.partitions))
+    tracer = open_tracer(settings)
+    _declare(app, settings, Keeper(settings.app_id, codec, routes, settings.partitions, tracer))
     return app
 
 

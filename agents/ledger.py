@@ -8,6 +8,7 @@ record. Domain decisions are the Desk's; this module decodes, refuses, routes an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from tocsin.agents.digests import PROCESSED_AT
 from tocsin.agents.journal import Journal, Stand
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.refusing import letter_of
+from tocsin.agents.tracing import TRACEPARENT, Tracer
 from tocsin.agents.transactions import ContradictionError, Route, Transaction
 from tocsin.schemas import catalog
 from tocsin.schemas.catalog import Topic
@@ -158,9 +160,17 @@ class LedgerStore:
 class Keeper:
     """Turns the records of a transaction into decisions, dead letters and state."""
 
-    def __init__(self, app_id: str, codec: Codec, routes: Routes, partitions: int) -> None:
+    def __init__(
+        self,
+        app_id: str,
+        codec: Codec,
+        routes: Routes,
+        partitions: int,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._codec = codec
         self._routes = routes
+        self._tracer = tracer
         self._partitions = partitions
         self._headers = _Headers(app_id)
         self._readers = {
@@ -185,6 +195,7 @@ class Keeper:
         desk.begin()
         before = frozenset(desk.held)
         readers, take, ledgers, done = self._readers, desk.take, desk.ledgers, Step.DONE
+        tracer, causes = self._tracer, list[Any]()
         for record in transaction:
             read, topic_id, is_keyed = readers[record.topic]
             event: Event | Refusal
@@ -204,6 +215,8 @@ class Keeper:
                 outcome = event
             else:
                 outcome = take(topic_id, record.partition, record.offset, record.timestamp, event)
+                if tracer is not None and len(desk.warnings) > len(causes):
+                    causes += [record] * (len(desk.warnings) - len(causes))
                 if outcome is done:
                     continue
             if outcome is Step.UNFINISHED:
@@ -216,7 +229,7 @@ class Keeper:
         for topic, topic_id in self._routes.topic_ids.items():
             if topic_id in before and topic_id not in desk.held:
                 transaction.release(topic)
-        self._publish(transaction, desk.warnings, processed_at)
+        self._publish(transaction, desk.warnings, processed_at, causes)
 
     def _misplaced(self, customer_id: str, record: Any) -> Refusal | None:
         """Check key and partition; who has a ledger here is in the right one."""
@@ -255,14 +268,17 @@ class Keeper:
         transaction: Transaction,
         warnings: Sequence[RiskWarning],
         processed_at: bytes | None,
+        causes: Sequence[Any],
     ) -> None:
-        for warning in warnings:
+        for warning, cause in zip_longest(warnings, causes):
             key = warning.customer_id.encode()
             headers = [*self._headers[warning.transition], ("ce_id", warning.warning_id.encode())]
             headers.append(("ce_subject", key or warning.subject.encode()))
             headers.append(("ce_time", iso_instant(warning.occurred_at).encode()))
             if processed_at is not None:
                 headers.append((PROCESSED_AT, processed_at))
+            if self._tracer is not None:
+                headers.append((TRACEPARENT, self._tracer.decided(cause, warning)))
             value = self._codec.encode_warning(warning)
             transaction.send(self._routes.warnings, key, value, warning.occurred_at, headers)
 

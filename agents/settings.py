@@ -167,6 +167,7 @@ class Settings:
     web_operators: Annotated[str, "users so named who may act, comma separated"] = ""
     web_hosts: Annotated[str, "names that the console answers to beside its own"] = ""
     clock: Annotated[Literal["system", "feed", "none"], "who closes the business days"] = "system"
+    otel_endpoint: Annotated[str, "OpenTelemetry collector (OTLP over HTTP) for traces"] = ""
     log_format: Annotated[
         Literal["auto", "json", "text"], "of the logs; auto: text on a terminal"
     ] = "auto"
@@ -455,6 +456,11 @@ def _contradictions(settings: Settings) -> Iterable[str]:
     for server in filter(None, map(str.strip, settings.bootstrap_servers.split(","))):
         if not SERVER.fullmatch(server):
             yield f"bootstrap_servers names {server[:100]!r}; write host:port, comma separated"
+    collector = settings.otel_endpoint
+    if collector and not collector.startswith(("http://", "https://")):
+        yield f"otel_endpoint {without_login(collector)!r} must begin with http:// or https://"
+    if "@" in collector:
+        yield "otel_endpoint holds a login; put a collector before it that needs none"
     yield from _registry_contradictions(settings)
     yield from _key_contradictions(settings)
 

@@ -1,0 +1,125 @@
+"""One trace from a source record over its decision to the warning; a collector never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.services.deployment import Deployment, deployed
+from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.reading import read_topic
+from tocsin.schemas.catalog import CUSTOMERS, INVOICES, WARNINGS
+from tocsin.streams.events import CustomerUpdated, InvoiceIssued
+
+NOON = 1_735_732_800_000  # 2025-01-01T12:00Z
+DUE = 20_120
+SPANS_WITHIN_S = 30.0  # they go out every five seconds
+POLL_S = 0.1
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@contextmanager
+def collecting(found: list[Span]) -> Iterator[str]:
+    """A collector on loopback; yields its address."""
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            request = ExportTraceServiceRequest.FromString(body)
+            for resource in request.resource_spans:
+                for scope in resource.scope_spans:
+                    found.extend(scope.spans)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *told: object) -> None:
+            """Stay silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+async def invoice(deployment: Deployment, number: int, span: str) -> None:
+    """Send an invoice to who has no credit, with the trace that its sender began."""
+    settings, at = deployment.settings, NOON + number
+    event = InvoiceIssued(f"C{number}", f"I{number}", at, DUE, 5_000_000, "EUR")
+    update = CustomerUpdated(f"C{number}", NOON, credit_limit_minor=0, credit_limit_currency="EUR")
+    key, trace = f"C{number}".encode(), f"00-{TRACE}-{span}-01".encode()
+    async with AIOKafkaProducer(**settings.client_options()) as producer:
+        await producer.send_and_wait(
+            settings.topic(CUSTOMERS),
+            deployment.codec.encode(CUSTOMERS.topic_id, update),
+            key=key,
+            timestamp_ms=NOON,
+        )
+        await producer.send_and_wait(
+            settings.topic(INVOICES),
+            deployment.codec.encode(INVOICES.topic_id, event),
+            key=key,
+            timestamp_ms=at,
+            headers=[("traceparent", trace)],
+        )
+
+
+async def traces(deployment: Deployment) -> list[str]:
+    """The traces that the warnings carry on."""
+    records = await read_topic(deployment.settings, deployment.settings.topic(WARNINGS))
+    return [dict(record.headers)["traceparent"].decode() for record in records]
+
+
+async def test_a_trace_goes_on_over_the_decision_to_the_warning(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    found: list[Span] = []
+    with collecting(found) as address:
+        more = {"partitions": 1, "otel_endpoint": address}
+        async with deployed("traced", broker, engine, tmp_path, **more) as deployment:
+            worker = deployment.started("worker")
+            await invoice(deployment, 1, "00f067aa0ba902b7")
+            await deployment.until_decided(worker)
+            told = await traces(deployment)
+            async with asyncio.timeout(SPANS_WITHIN_S):
+                while len(found) < len(told):  # noqa: ASYNC110 - another thread's list
+                    await asyncio.sleep(POLL_S)
+            assert {trace.split("-")[1] for trace in told} == {TRACE}
+            assert {span.parent_span_id.hex() for span in found} == {"00f067aa0ba902b7"}
+            ids = {span.span_id.hex() for span in found}
+            assert {trace.split("-")[2] for trace in told} == ids
+
+            assert (await deployment.replayed()).differences == []
+            assert worker.stop() == 0
+
+
+async def test_an_absent_collector_keeps_nobody_waiting(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    with collecting([]) as gone:
+        pass
+    more = {"partitions": 1, "otel_endpoint": gone}
+    async with deployed("untraced", broker, engine, tmp_path, **more) as deployment:
+        worker = deployment.started("worker")
+        await invoice(deployment, 1, "00f067aa0ba902b7")
+        await deployment.until_decided(worker)
+        assert await traces(deployment)
+        assert (await deployment.replayed()).differences == []
+        assert worker.stop() == 0
