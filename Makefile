@@ -11,9 +11,8 @@ AUDIT := build/audit
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
 
-# Two files at a time: what runs on real parts mostly waits for them.
 test: $(READY)
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/python -m pytest $(ARGS)
 
 # What a change must pass beside its tests.
 check: $(READY)

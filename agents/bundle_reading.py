@@ -17,8 +17,8 @@ from tocsin.schemas.refused import Refused
 
 _REFUSED = """
 SELECT refused_topic_id, refused_partition, refused_offset, code FROM dead_letters FINAL
-WHERE is_decoded AND refused_partition = {partition:Int32}
-"""
+WHERE is_decoded AND refused_topic_id >= 0 AND refused_partition = {partition:Int32}
+"""  # below 0: a foreign record that the intake refused
 
 
 def gather(
