@@ -278,7 +278,9 @@ class Keeper:
             if processed_at is not None:
                 headers.append((PROCESSED_AT, processed_at))
             if self._tracer is not None:
-                headers.append((TRACEPARENT, self._tracer.decided(cause, warning)))
+                trace = self._tracer.decided(cause, warning)
+                if trace is not None:
+                    headers.append((TRACEPARENT, trace))
             value = self._codec.encode_warning(warning)
             transaction.send(self._routes.warnings, key, value, warning.occurred_at, headers)
 

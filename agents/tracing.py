@@ -35,10 +35,10 @@ class Tracer:
         self._tracer = provider.get_tracer("tocsin")
         self._contexts = TraceContextTextMapPropagator()
 
-    def decided(self, record: Any | None, warning: RiskWarning) -> bytes:
+    def decided(self, record: Any | None, warning: RiskWarning) -> bytes | None:
         """Tell of a warning, and of the source record after which it was decided, if there is one.
 
-        Returns the `traceparent` for the warning's headers.
+        Returns the `traceparent` for the warning's headers; None where the SDK is told to do nothing.
         """
         from opentelemetry.trace import SpanKind, set_span_in_context
 
@@ -51,7 +51,8 @@ class Tracer:
         span.end()
         carrier: dict[str, str] = {}
         self._contexts.inject(carrier, set_span_in_context(span))
-        return carrier[TRACEPARENT].encode()
+        told = carrier.get(TRACEPARENT)
+        return None if told is None else told.encode()
 
 
 def open_tracer(settings: Settings) -> Tracer | None:

@@ -47,10 +47,23 @@ def cause_of(warning: RiskWarning, **other: Any) -> HistoryRecord:
     return replace(record, **other)
 
 
+def trace_of(header: bytes | None) -> str:
+    assert header is not None
+    return header.decode()
+
+
+def test_an_sdk_that_is_told_to_do_nothing_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, warning: RiskWarning
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+
+    assert Tracer(TracerProvider()).decided(None, warning) is None
+
+
 def test_a_warning_continues_the_trace_of_its_record(
     tracer: Tracer, spans: InMemorySpanExporter, warning: RiskWarning
 ) -> None:
-    told = tracer.decided(cause_of(warning), warning).decode()
+    told = trace_of(tracer.decided(cause_of(warning), warning))
 
     (span,) = spans.get_finished_spans()
     assert told.split("-")[1] == TRACE
@@ -77,7 +90,7 @@ def test_a_warning_continues_the_trace_of_its_record(
 def test_what_another_record_brought_begins_a_trace_of_its_own(
     tracer: Tracer, spans: InMemorySpanExporter, warning: RiskWarning, other: dict[str, Any]
 ) -> None:
-    told = tracer.decided(cause_of(warning, **other), warning).decode()
+    told = trace_of(tracer.decided(cause_of(warning, **other), warning))
 
     (span,) = spans.get_finished_spans()
     assert span.parent is None
