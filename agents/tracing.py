@@ -38,7 +38,7 @@ class Tracer:
     def decided(self, record: Any | None, warning: RiskWarning) -> bytes | None:
         """Tell of a warning, and of the source record after which it was decided, if there is one.
 
-        Returns the `traceparent` for the warning's headers; None where the SDK is told to do nothing.
+        Returns the `traceparent` for the warning's headers; None where the SDK does nothing.
         """
         from opentelemetry.trace import SpanKind, set_span_in_context
 
