@@ -52,6 +52,19 @@ def framed_line(key: bytes, head: bytes, body: bytes | None) -> bytes:
     return b"".join((LONGS[len(key)], key, size, head, length, body, _NO_HEADERS))
 
 
+def key_of(packed: bytes) -> tuple[bytes, bool]:
+    """The key of a packed line, and whether the line has a value."""
+    size = shift = begin = 0
+    while True:
+        byte = packed[begin]
+        size |= (byte & 127) << shift
+        shift, begin = shift + 7, begin + 1
+        if byte < 128:
+            break
+    end = begin + (size >> 1)  # zig-zag: twice the length
+    return packed[begin:end], packed[end : end + 1] != _NULL
+
+
 def line_batches(lines: Sequence[bytes], timestamp: int) -> list[LineBatch]:
     """Pack lines, in order, into as few batches as fit."""
     return [LineBatch(part, timestamp) for part in _parts(lines)]

@@ -67,6 +67,7 @@ COMMANDS = {
     "erase": Entry("Mend", "keys", "Destroy a customer's key: its personal data end."),
     "dead-letters": Entry("Mend", "dead_letters", "Refused records: see, mend, send again."),
     "completion": Entry("Set up", "completion", "Let your shell complete commands."),
+    "rebuild": Entry("Mend", "recovery", "Write lost state anew, from journal and events."),
     "reset": Entry("Mend", "topics", "Forget all state, decide again from the events."),
 }
 

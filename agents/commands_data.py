@@ -133,7 +133,7 @@ def replay(
             raise click.UsageError("--policy and --out go with --events")
         with counting(terminal, "replaying") as progress:
             report = run(replay_all(settings, history=history, progress=progress))
-        _show_report(terminal, report)
+        show_report(terminal, report)
         return report.exit_code
     facts = chain([_policy_fact(settings, policy)], read_facts(settings, paths))
     with _writing(out) as file, counting(terminal, "deciding") as progress:
@@ -204,10 +204,11 @@ def _decide(
         raise ConfigurationError(f"no policy is in force: {error}") from error
 
 
-def _show_report(terminal: Terminal, report: Report) -> None:
+def show_report(terminal: Terminal, report: Report, **more: int) -> None:
+    """Print what a replay found; `more` goes into the result for programs."""
     fields = msgspec.to_builtins(report)
     del fields["warning_ids"]  # as many as there are warnings; counts and digests say the same
-    terminal.result({**fields, "is_equal": report.exit_code is Exit.OK})
+    terminal.result({**fields, **more, "is_equal": report.exit_code is Exit.OK})
     terminal.facts(
         [
             ("transactions", f"{report.transactions:,}"),

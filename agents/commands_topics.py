@@ -6,19 +6,16 @@ import asyncio
 
 import click
 
-from tocsin.agents.audit_progress import TABLE as PROGRESS
-from tocsin.agents.brokers import Brokers, connect
+from tocsin.agents.brokers import connect
 from tocsin.agents.control import announcing, author, present_ms
-from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant, parse_instant
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
-from tocsin.agents.standings import CASES, STANDINGS
+from tocsin.agents.standstill import forget_history, require_idle
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.topics import apply, check, require_topic
-from tocsin.agents.wire import open_clickhouse
-from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, JOURNAL, LEDGERS, OUTBOX, WARNINGS, Keeping
+from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, JOURNAL, LEDGERS, OUTBOX, WARNINGS
 from tocsin.streams.events import WentLive
 
 # What the worker and the notifier write. Without it they start over from the events, which are
@@ -140,33 +137,9 @@ async def _go_live(settings: Settings, instant_ms: int | None) -> int:
 
 async def _reset(settings: Settings, names: list[str]) -> None:
     async with connect(settings) as brokers:
-        await _refuse_while_working(brokers, settings)
+        await require_idle(brokers, settings)
         await brokers.delete(names)
         await brokers.rewind(settings.app_id)
     await apply(settings)
     if settings.clickhouse_url:
-        await asyncio.to_thread(_forget_history, settings)
-
-
-def _forget_history(settings: Settings) -> None:
-    """Empty the tables of what was deleted, and the sink's notes of how far it had come."""
-    ids = ", ".join(str(topic.topic_id) for topic in DERIVED)
-    client = open_clickhouse(settings)
-    try:
-        tables = [topic.table for topic in DERIVED if topic.keeping is Keeping.FOR_EVER]
-        for name in (*tables, STANDINGS, CASES):
-            client.command(f"TRUNCATE TABLE IF EXISTS {name}")
-        if client.command(f"EXISTS TABLE {PROGRESS}"):
-            forget = f"ALTER TABLE {PROGRESS} DELETE WHERE topic_id IN ({ids})"
-            client.command(f"{forget} SETTINGS mutations_sync = 2")
-    finally:
-        client.close()
-
-
-async def _refuse_while_working(brokers: Brokers, settings: Settings) -> None:
-    group = await brokers.group(settings.app_id)
-    if group.members:
-        raise ConfigurationError(
-            f"{len(group.members)} worker(s) of {settings.app_id} are running; stop them, wait "
-            f"{settings.session_timeout_s} s, then reset"
-        )
+        await asyncio.to_thread(forget_history, settings, DERIVED)

@@ -111,6 +111,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "dead-letters release": (
         "dead-letters release payments --partition 0 --reason 'the feed is mended'",
     ),
+    "rebuild": ("rebuild", "rebuild --replace"),
     "reset": ("reset", "reset --yes"),
 }
 

@@ -44,7 +44,9 @@ SETTINGS do_not_merge_across_partitions_select_final = 1
 """
 _PAGE: Final = _COLUMNS + _RANGE
 _OF_CUSTOMER: Final = _COLUMNS + _CUSTOMER
-_END: Final = "SELECT max(offset) + 1 FROM {table} WHERE partition = {{partition:Int32}}"
+_END: Final = """
+SELECT if(count() = 0, 0, max(offset) + 1) FROM {table} WHERE partition = {{partition:Int32}}
+"""
 
 
 class HistoryRecord(Struct, frozen=True, gc=False):
@@ -85,7 +87,7 @@ def read_pages(
 ) -> Iterator[list[HistoryRecord]]:
     """Yield the same in lists, one per `page_offsets` offsets, none of them empty."""
     statement = _PAGE.format(table=topic.table)
-    ((known_end,),) = client.rows(_END.format(table=topic.table), {"partition": partition})
+    known_end = next_offset(client, topic, partition)
     for start in range(first, min(end, known_end), page_offsets):
         asked = {
             "partition": partition,
@@ -95,6 +97,12 @@ def read_pages(
         page = _records(client, topic, statement, asked)
         if page:
             yield page
+
+
+def next_offset(client: ClickHouse, topic: Topic, partition: int) -> int:
+    """Offset after the last record of a topic partition; 0 if there is none."""
+    ((end,),) = client.rows(_END.format(table=topic.table), {"partition": partition})
+    return int(end)
 
 
 def of_customer(client: ClickHouse, topic: Topic, customer_id: str) -> list[HistoryRecord]:

@@ -95,8 +95,13 @@ class LedgerStore:
         if is_new != (state is None):
             raise ContradictionError(
                 f"partition {self.partition} has "
-                + ("state but no journal" if is_new else "a journal but no state")
-                + "; restore the topics, or rebuild the state with `tocsin reset`"
+                + (
+                    "state but no journal; restore the topics, or decide all again with "
+                    "`tocsin reset`"
+                    if is_new
+                    else "a journal but no state; restore the topics, or write the state anew with "
+                    "`tocsin rebuild`"
+                )
             )
         if state is None:
             state = PartitionState()

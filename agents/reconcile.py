@@ -1,9 +1,9 @@
 """Reconciliation: do ClickHouse, Kafka and the journal tell the same story?
 
-Two comparisons. Every topic partition: the records that a committed reader gets against the rows
-of the history, by count and record digest; where those differ, offset by offset. Every journal:
-its chain, and each transaction's input and output recomputed from ClickHouse alone. The expected
-difference is none.
+Two comparisons. Every topic partition, from the first offset that Kafka still has: the records that
+a committed reader gets against the rows of the history, by count and record digest; where those
+differ, offset by offset. Every journal, whole: its chain, and each transaction's input and output
+recomputed from ClickHouse alone. The expected difference is none.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ EXAMPLES_MAX: Final = 5
 PROBLEMS_MAX: Final = 20
 
 Place = tuple[int, int]  # topic id, partition
+Span = tuple[int, int]  # first offset that Kafka still has, and its end
 _offset = attrgetter("offset")
 _timestamp = attrgetter("timestamp")
 
@@ -121,21 +122,20 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
     try:
         async with brokers(settings) as admin:
             spans = await admin.spans(names)
-        ends = {
-            (names[name].topic_id, partition): end for (name, partition), (_, end) in spans.items()
-        }
+        kept = {(names[name].topic_id, number): span for (name, number), span in spans.items()}
+        ends = {place: end for place, (_, end) in kept.items()}
         await _caught_up(client, ends, wait_s)
         async with consuming(settings) as consumer:
             kafka = await _read_kafka(consumer, ends, names)
         differences = []
-        for (topic_id, partition), end in ends.items():
+        for (topic_id, partition), span in kept.items():
             topic = BY_ID[topic_id]
-            found = await asyncio.to_thread(_read_history, client, topic, partition, end)
+            found = await asyncio.to_thread(_read_history, client, topic, partition, span)
             expected = kafka[topic_id, partition]
             if (found.count, found.digest()) == (expected.count, expected.digest()):
                 difference = Difference(topic.name, partition, expected.count, found.count)
             else:
-                difference = await _diagnose(settings, client, topic, partition, end)
+                difference = await _diagnose(settings, client, topic, partition, span)
             differences.append(difference)
         bounds = {place: end for place, end in ends.items() if place[0] == JOURNAL.topic_id}
         journals = [
@@ -306,9 +306,9 @@ async def _committed(
                 del left[source]
 
 
-def _read_history(client: ClickHouse, topic: Topic, partition: int, end: int) -> RecordDigest:
+def _read_history(client: ClickHouse, topic: Topic, partition: int, span: Span) -> RecordDigest:
     found = RecordDigest()
-    for page in read_pages(client, topic, partition, end=end):
+    for page in read_pages(client, topic, partition, *span):
         found.add(map(_output, page))
     return found
 
@@ -322,17 +322,17 @@ _TOPIC_ID: Final = {topic.name: topic.topic_id for topic in APPEND_ONLY}
 
 
 async def _diagnose(
-    settings: Settings, client: ClickHouse, topic: Topic, partition: int, end: int
+    settings: Settings, client: ClickHouse, topic: Topic, partition: int, span: Span
 ) -> Difference:
     """Compare one topic partition offset by offset."""
     place = topic.topic_id, partition
     names = {settings.topic(topic): topic}
     expected: dict[int, bytes] = {}
     async with consuming(settings) as consumer:
-        async for _, records in _committed(consumer, {place: end}, names):
+        async for _, records in _committed(consumer, {place: span[1]}, names):
             ids = {name: entry.topic_id for name, entry in names.items()}
             expected.update((record.offset, _fingerprint(record, ids)) for record in records)
-    rows = await asyncio.to_thread(_fingerprints, client, topic, partition, end)
+    rows = await asyncio.to_thread(_fingerprints, client, topic, partition, span)
     counts = Counter(offset for offset, _ in rows)
     found = dict(rows)
     missing = expected.keys() - found.keys()
@@ -357,7 +357,7 @@ def _fingerprint(record: Any, topic_ids: Mapping[str, int]) -> bytes:
 
 
 def _fingerprints(
-    client: ClickHouse, topic: Topic, partition: int, end: int
+    client: ClickHouse, topic: Topic, partition: int, span: Span
 ) -> list[tuple[int, bytes]]:
-    pages: Iterable[list[HistoryRecord]] = read_pages(client, topic, partition, end=end)
+    pages: Iterable[list[HistoryRecord]] = read_pages(client, topic, partition, *span)
     return [(record.offset, _fingerprint(record, _TOPIC_ID)) for page in pages for record in page]

@@ -37,6 +37,9 @@ from tocsin.streams.state import PartitionState
 
 DIFFERENCES_SHOWN_MAX = 20
 
+OnTurn = Callable[[Sequence[bytes], bytes], None]
+"""Told of each transaction: its changelog lines, packed, and its journal record as recorded."""
+
 
 class Log(Protocol):
     """Where committed records are read from: the brokers or ClickHouse."""
@@ -137,9 +140,16 @@ class Replay:
     """Replays partitions of a journal; one per command."""
 
     def __init__(
-        self, app_id: str, partitions: int, codec: Codec, convention: Convention, log: Log
+        self,
+        app_id: str,
+        partitions: int,
+        codec: Codec,
+        convention: Convention,
+        log: Log,
+        on_turn: OnTurn = lambda lines, record: None,
     ) -> None:
         self._partitions = partitions
+        self._on_turn = on_turn
         self._codec = codec
         self._convention = convention
         self._log = log
@@ -213,7 +223,8 @@ class Replay:
         transaction = Transaction(chunk, held)
         recorded = {(entry.topic_id, entry.offset): entry.code for entry in written.refusals}
         self._keeper.keep(transaction, store, recorded=recorded)
-        _, rebuilt = record_turn(transaction, journal, store)
+        lines, rebuilt = record_turn(transaction, journal, store)
+        self._on_turn(lines, value)
         warnings = [out for out in transaction.outputs if out.topic_id == WARNINGS.topic_id]
         self._count(transaction, store.desk.warnings)
         if rebuilt != value:

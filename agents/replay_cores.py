@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 
 from tocsin.agents.brokers import reaching
@@ -24,6 +25,7 @@ from tocsin.agents.worker import calm_collector
 from tocsin.streams.decisions import DecisionDigest
 
 Found = tuple[Report, DecisionDigest]
+Work = Callable[[Settings, int], Found]
 
 
 async def replay_all(
@@ -33,13 +35,20 @@ async def replay_all(
 
     `progress` is told the number of records so far. Raises UnavailableError, ConfigurationError.
     """
+    return await over_cores(settings, partial(_replay, history=history), progress)
+
+
+async def over_cores(
+    settings: Settings, work: Work, progress: Callable[[int], None] = lambda records: None
+) -> Report:
+    """Replay each partition by `work` in a process of its own; return all that was found."""
     portable = replace(settings, origins={})  # as it is, it can't be sent to another process
     processes = min(len(os.sched_getaffinity(0)), settings.partitions)
     loop = asyncio.get_running_loop()
     whole, decisions = Report(), DecisionDigest()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         tasks = [
-            loop.run_in_executor(pool, _replay, portable, history, partition)
+            loop.run_in_executor(pool, work, portable, partition)
             for partition in range(settings.partitions)
         ]
         for task in asyncio.as_completed(tasks):
@@ -55,13 +64,12 @@ async def replay_all(
     return whole
 
 
-def _replay(settings: Settings, history: bool, partition: int) -> Found:
-    """Replay one partition in a process of its own."""
+def _replay(settings: Settings, partition: int, *, history: bool) -> Found:
     calm_collector()
-    return asyncio.run(_partition(settings, history, partition))
+    return asyncio.run(_partition(settings, partition, history=history))
 
 
-async def _partition(settings: Settings, history: bool, partition: int) -> Found:
+async def _partition(settings: Settings, partition: int, *, history: bool) -> Found:
     client = open_clickhouse(settings) if history else None
     log: Log = KafkaLog(settings) if client is None else ClickHouseLog(client)
     codec, convention = open_codec(settings), convention_of(settings)

@@ -20,7 +20,6 @@ STATEMENT = re.compile(
 # Module: what it may put into statements. All are names of tables, numbers of topics and statements
 # of the catalog; `embedded_chdb` checks a setting's name by a pattern and quotes all else itself.
 KNOWN = {
-    "commands_topics": {"PROGRESS", "ids", "name", "forget"},
     "embedded_chdb": {"name", "_quoted(value)", "_quoted(statement.database, '`')", "text"},
     "history": {"topic.table"},
     "lookup": {
@@ -31,6 +30,7 @@ KNOWN = {
         "'v_open_warnings' if wanted.is_open else 'v_warning_history'",
         "sql.GRAVEST_FIRST if wanted.is_open else sql.NEWEST_FIRST",
     },
+    "standstill": {"PROGRESS", "ids", "name", "forget"},
 }
 
 

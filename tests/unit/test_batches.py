@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.agents import batches
-from tocsin.agents.batches import LineBatch, framed_line, line, line_batches
+from tocsin.agents.batches import LineBatch, framed_line, key_of, line, line_batches
 
 Lines = list[tuple[bytes, bytes | None]]
 INSTANT = 1_735_632_000_123
@@ -51,6 +51,11 @@ def test_a_batch_has_the_bytes_that_aiokafka_would_give_it(records: Lines) -> No
 
     assert built(batch) == built_by_aiokafka(records)
     assert batch.record_count() == len(records)
+
+
+@given(st.binary(max_size=300), st.none() | st.binary(max_size=300))
+def test_a_line_gives_its_key_and_whether_it_has_a_value(key: bytes, value: bytes | None) -> None:
+    assert key_of(line(key, value)) == (key, value is not None)
 
 
 @given(st.binary(max_size=90), st.binary(max_size=9), st.binary(max_size=300))
