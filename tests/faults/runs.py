@@ -44,6 +44,7 @@ from tests.faults.stage import (
     prepare_topics,
 )
 from tocsin.agents.brokers import connect
+from tocsin.agents.exits import Exit
 from tocsin.agents.settings import load
 from tocsin.schemas.catalog import TOPICS
 
@@ -265,6 +266,8 @@ class Run:
 
     async def _audited(self, partitions: Any) -> list[str]:
         """Wait for ClickHouse to have as many rows as there are records; then compare all."""
+        if self.schedule.refusal == "corrupt-state":
+            return await self._audit_refuses()
         rows = Rows(self.engine.url, self.app_id, "tocsin", self.engine.token)
         due = {topic: sum(len(p[topic]) for p in partitions) for topic in wire.HISTORY}
         deadline, ticks = time.monotonic() + AUDITED_WITHIN_S, self._ticks
@@ -288,6 +291,19 @@ class Run:
             return await asyncio.to_thread(lambda: list(rows.differences(partitions)))
         except OSError as error:
             return [f"ClickHouse cannot be read: {error}"]
+
+    async def _audit_refuses(self) -> list[str]:
+        """Wait for the audit to end over the broken state record as the worker did."""
+        assert self.audit is not None
+        since, ticks = time.monotonic(), self._ticks
+        while Exit.SINK not in self.audit.codes:
+            if time.monotonic() > since + AUDITED_WITHIN_S:
+                self._require_time(since, ticks)
+                return [f"the audit took the broken state: {self.audit.codes} {self.audit.log()}"]
+            await asyncio.sleep(POLL_S)
+        await self.audit.stop()
+        self.outcome.codes["audit"] = self.audit.codes
+        return []
 
     def _note_observed(self) -> None:
         outcome = self.outcome

@@ -40,8 +40,9 @@ from tocsin.agents.reading import read_topic
 from tocsin.agents.registry_client import open_http_registry
 from tocsin.agents.registry_embedded import EmbeddedRegistry
 from tocsin.agents.topics import apply, check
-from tocsin.schemas.catalog import DEAD_LETTERS, INVOICES, PAYMENTS, TOPICS, WARNINGS, Topic
+from tocsin.schemas.catalog import DEAD_LETTERS, INVOICES, OUTBOX, PAYMENTS, TOPICS, WARNINGS, Topic
 from tocsin.schemas.channels import subject_of
+from tocsin.schemas.records import OutboxEntry
 from tocsin.schemas.refused import Code
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams.events import InvoiceIssued
@@ -69,6 +70,10 @@ async def filled(
         worker, _ = deployment.started("worker"), deployment.started("audit")
         await produce(deployment.portfolio(customers=15, days=120), deployment.settings)
         await send(deployment, PAYMENTS, b"garbage")
+        # The notifier's own memory, which none of the programs here writes.
+        await send(
+            deployment, OUTBOX, deployment.codec.encode_outbox(OutboxEntry("SPENT", 1, "{}"))
+        )
         await deployment.until_decided(worker)
         assert worker.stop() == Exit.OK
         yield deployment
