@@ -45,6 +45,12 @@ MEND: Final = (
 PORT_MIN: Final = 20_000
 PORT_MAX: Final = 32_000
 PORT_TRIES: Final = 50
+# What only these tell, and as INFO: that a standstill of more than the broker's session made the
+# controller fence it, and that transactions were taken over. A line per partition at each start.
+TOLD: Final = (
+    "org.apache.kafka.controller.ReplicationControlManager",
+    "kafka.coordinator.transaction.TransactionCoordinator",
+)
 QUICK_START: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")  # for tests: starts sooner
 
 
@@ -270,6 +276,7 @@ class EmbeddedKafka(Service):
             "-Djava.awt.headless=true",
             # The broker reports on standard error, which is its log file here.
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            *(f"-Dorg.slf4j.simpleLogger.log.{name}=info" for name in TOLD),
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
             "-cp",

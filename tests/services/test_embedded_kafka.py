@@ -21,6 +21,7 @@ from tocsin.agents.errors import UnavailableError
 
 TOPIC = "kept"
 WITHIN_S = 60
+POLL_S = 0.1
 
 
 @asynccontextmanager
@@ -63,6 +64,18 @@ async def read(broker: EmbeddedKafka, count: int) -> list[bytes]:
             return [(await consumer.getone()).value for _ in range(count)]
     finally:
         await consumer.stop()
+
+
+async def settings_of(client: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    """A topic's settings. One just made may be unknown to its broker for a moment."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            (answer,) = await client.describe_configs([resource])
+            ((error, *_, rows),) = answer.resources
+            if not error:
+                return {row[0]: row[1] for row in rows}
+            await asyncio.sleep(POLL_S)
 
 
 async def test_topics_survive_a_restart_and_a_kill_at_the_same_address(
@@ -118,10 +131,7 @@ async def test_a_taken_port_moves_the_broker_and_keeps_its_topics(
 async def test_the_broker_keeps_all_and_makes_no_topic_by_itself(broker: EmbeddedKafka) -> None:
     async with admin(broker) as client:
         await client.create_topics([NewTopic("embedded-settings", 1, 1)])
-        answers = await client.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, "embedded-settings")]
-        )
-        settings = {row[0]: row[1] for answer in answers for row in answer.resources[0][4]}
+        settings = await settings_of(client, "embedded-settings")
         await client.describe_topics(["embedded-mistyped"])
 
         assert settings["retention.ms"] == "-1"

@@ -21,6 +21,7 @@ from tocsin.agents.embedded import (
     process_start,
 )
 from tocsin.agents.embedded_kafka import (
+    EmbeddedKafka,
     KafkaOptions,
     Ports,
     find_java,
@@ -171,6 +172,18 @@ def test_the_broker_listens_on_loopback_alone_and_makes_no_topics_by_itself(
     assert settings["auto.create.topics.enable"] == "false"
     assert settings["log.retention.ms"] == "-1"
     assert settings["transaction.state.log.min.isr"] == "1"
+
+
+def test_the_brokers_log_tells_that_it_was_fenced(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "meta.properties").touch()  # its storage is made already
+    kafka = EmbeddedKafka(tmp_path, jars=[], java=Path("java"), log_path=tmp_path / "kafka.log")
+
+    logged = "-Dorg.slf4j.simpleLogger."
+    argv = kafka.program().argv
+    assert f"{logged}defaultLogLevel=warn" in argv
+    assert f"{logged}log.org.apache.kafka.controller.ReplicationControlManager=info" in argv
+    assert argv.index(f"{logged}defaultLogLevel=warn") < argv.index("kafka.Kafka")
 
 
 @pytest.mark.parametrize(
