@@ -167,12 +167,15 @@ class Brokers:
 
     async def rewind(self, group_id: str) -> None:
         """Set every offset that a group without members has committed back to 0."""
-        committed = await self.committed(group_id)
-        places = [TopicPartition(*place) for place in committed]
-        if places:
+        await self.place(group_id, dict.fromkeys(await self.committed(group_id), 0))
+
+    async def place(self, group_id: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Let a group without members go on reading from there."""
+        if offsets:
+            places = {TopicPartition(*place): offset for place, offset in offsets.items()}
             async with consuming(self._settings, group_id=group_id) as consumer:
-                consumer.assign(places)
-                await consumer.commit(dict.fromkeys(places, 0))
+                consumer.assign(list(places))
+                await consumer.commit(places)
 
     async def committed(self, group_id: str) -> dict[tuple[str, int], int]:
         """Where the group goes on reading, per (topic, partition)."""

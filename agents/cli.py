@@ -68,6 +68,7 @@ COMMANDS = {
     "dead-letters": Entry("Mend", "dead_letters", "Refused records: see, mend, send again."),
     "completion": Entry("Set up", "completion", "Let your shell complete commands."),
     "rebuild": Entry("Mend", "recovery", "Write lost state anew, from journal and events."),
+    "reshard": Entry("Mend", "recovery", "Move to topics with other partitions."),
     "reset": Entry("Mend", "topics", "Forget all state, decide again from the events."),
 }
 

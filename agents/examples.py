@@ -113,6 +113,9 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "rebuild": ("rebuild", "rebuild --replace"),
     "reset": ("reset", "reset --yes"),
+    "reshard": ("reshard copy --to tocsin2 --partitions 12",),
+    "reshard copy": ("reshard copy --to tocsin2 --partitions 12",),
+    "reshard compare": ("reshard compare --to tocsin2 --partitions 12 --json",),
 }
 
 

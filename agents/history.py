@@ -100,7 +100,9 @@ def read_pages(
 
 
 def next_offset(client: ClickHouse, topic: Topic, partition: int) -> int:
-    """Offset after the last record of a topic partition; 0 if there is none."""
+    """Offset after the last record of a topic partition; 0 if there is none, or no table yet."""
+    if not client.command(f"EXISTS TABLE {topic.table}"):
+        return 0
     ((end,),) = client.rows(_END.format(table=topic.table), {"partition": partition})
     return int(end)
 

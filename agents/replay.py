@@ -8,8 +8,16 @@ recorded one, then inputs, refusals, warnings, dead letters and every touched le
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -18,7 +26,7 @@ from tocsin.agents.changelog import batches
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.digests import RecordDigest
 from tocsin.agents.exits import Exit
-from tocsin.agents.history import partitions_of, read_pages
+from tocsin.agents.history import OFFSET_LAST, partitions_of, read_pages
 from tocsin.agents.journal import Journal, Output, waiting_place
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
 from tocsin.agents.merger import Source, head_merge
@@ -106,12 +114,39 @@ class Cursor:
         await self._fill(offset)
         return next((record for record in self._waiting if record.offset == offset), None)
 
+    async def left(self) -> int:
+        """How many records were not taken."""
+        await self._fill(OFFSET_LAST)
+        return len(self._waiting)
+
     async def _fill(self, offset: int) -> None:
         while not self._waiting or self._waiting[-1].offset < offset:
             page = await anext(self._pages, None)
             if page is None:
                 return
             self._waiting.extend(page)
+
+
+@asynccontextmanager
+async def opened(
+    log: Log, partition: int
+) -> AsyncIterator[tuple[dict[int, Cursor], AsyncGenerator[Sequence[Any], None]]]:
+    """Cursors over a partition's sources, by topic id, and the pages of its journal."""
+    async with AsyncExitStack() as stack:
+        pages = {
+            topic: await stack.enter_async_context(aclosing(log.read(topic, partition)))
+            for topic in (*SOURCES, JOURNAL)
+        }
+        yield {topic.topic_id: Cursor(pages[topic]) for topic in SOURCES}, pages[JOURNAL]
+
+
+async def taken(written: JournalRecord, cursors: Mapping[int, Cursor]) -> list[Any]:
+    """The records that a journalled transaction read, in the order in which it took them."""
+    queues = [
+        await cursors[read.topic_id].until(read.next) if read.count else []
+        for read in written.ranges
+    ]
+    return head_merge(queues, lambda record: record.timestamp)
 
 
 class Report(Struct):
@@ -174,13 +209,8 @@ class Replay:
         store = LedgerStore(partition, self._convention, self._codec)
         store.finish(journal, is_new=True)
         digest = RecordDigest()
-        async with AsyncExitStack() as stack:
-            pages = {
-                topic: await stack.enter_async_context(aclosing(self._log.read(topic, partition)))
-                for topic in (*SOURCES, JOURNAL)
-            }
-            cursors = {topic.topic_id: Cursor(pages[topic]) for topic in SOURCES}
-            async for page in pages[JOURNAL]:
+        async with opened(self._log, partition) as (cursors, pages):
+            async for page in pages:
                 for record in page:
                     written = self._codec.decode_journal(record.value)
                     chunk = await self._chunk(partition, written, cursors)
@@ -194,11 +224,7 @@ class Replay:
     async def _chunk(
         self, partition: int, written: JournalRecord, cursors: dict[int, Cursor]
     ) -> Chunk:
-        queues = [
-            await cursors[read.topic_id].until(read.next) if read.count else []
-            for read in written.ranges
-        ]
-        records = head_merge(queues, lambda record: record.timestamp)
+        records = await taken(written, cursors)
         waiting = waiting_place(written)
         if waiting is not None:
             topic_id, offset = waiting

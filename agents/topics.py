@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tocsin.agents.brokers import Brokers, TopicSetting, connect
 from tocsin.agents.errors import ConfigurationError
@@ -39,7 +40,7 @@ class Applied(Struct, frozen=True):
     created: tuple[str, ...]
     mended: tuple[str, ...]
     subjects: tuple[str, ...]  # of the schema registry, registered or mended
-    policy: str  # name and version of the policy that it published, or empty
+    policy: str = ""  # name and version of the policy that it published, or empty
 
 
 def topic_settings(topic: Topic, replication_factor: int) -> dict[str, str]:
@@ -90,8 +91,17 @@ async def require(settings: Settings) -> None:
 async def apply(settings: Settings, *, fix: bool = False) -> Applied:
     """Create what is missing, then publish the packaged policy if there has never been one.
 
-    Schemas go to the registry, if one is used. `fix` also sets what differs. Raises
-    ConfigurationError for what then remains.
+    `fix` also sets what differs. Raises ConfigurationError for what then remains.
+    """
+    applied = await create(settings, fix=fix)
+    first = await publish_first_policy(settings)
+    return replace(applied, policy=f"{first.name} {first.version}" if first else "")
+
+
+async def create(settings: Settings, *, fix: bool = False) -> Applied:
+    """Create topics that are missing; schemas go to the registry, if one is used.
+
+    `fix` also sets what differs. Raises ConfigurationError for what then remains.
     """
     async with connect(settings) as brokers:
         await _check_replication(brokers, settings)
@@ -110,8 +120,7 @@ async def apply(settings: Settings, *, fix: bool = False) -> Applied:
     remaining += await _check_subjects(settings)
     if remaining:
         raise _refusal(remaining)
-    first = await publish_first_policy(settings)
-    return Applied(created, mended, subjects, f"{first.name} {first.version}" if first else "")
+    return Applied(created, mended, subjects)
 
 
 async def _create(

@@ -281,7 +281,7 @@ class Committer:
             log = self._journal_route
             own = Output(log.topic_id, log.topic, transaction.partition, None, value, (), instant)
             outputs = [*outputs, own]
-        batches += _batches(producer, outputs)
+        batches += pack(producer, outputs)
         offsets = _offsets(transaction, journal)
         pending = self._pending.setdefault(transaction.partition, deque())
         before = pending[-1] if pending else None
@@ -362,7 +362,7 @@ def _offsets(
     }
 
 
-def _batches(producer: AIOKafkaProducer, outputs: Sequence[Output]) -> list[tuple[str, int, Any]]:
+def pack(producer: AIOKafkaProducer, outputs: Sequence[Output]) -> list[tuple[str, int, Any]]:
     """Pack outputs into as few batches as fit, in order per topic and partition."""
     full: list[tuple[str, int, Any]] = []
     open_batches: dict[tuple[str, int], Any] = {}

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from tests.services.deployment import Deployment, deployed
 from tocsin.agents.brokers import connect
 from tocsin.agents.clickhouse import ClickHouse
+from tocsin.agents.control import announcing
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.produce import produce
 from tocsin.agents.rebuild import rebuild
 from tocsin.agents.reconcile import reconcile
+from tocsin.agents.reshard import compare, copy, generation
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import (
+    CLOCK,
     COMPLAINTS,
     CUSTOMERS,
     ENGAGEMENTS,
@@ -31,6 +36,8 @@ from tocsin.schemas.catalog import (
     Topic,
 )
 from tocsin.schemas.jsonlines import Fact
+from tocsin.streams.events import WentLive
+from tocsin.streams.policy import OPENING_DIGEST
 
 SMALL = {"partitions": 2, "chunk_records_max": 400}
 FACTS = (CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS, ENGAGEMENTS)
@@ -103,6 +110,79 @@ async def test_a_lost_changelog_is_built_from_clickhouse_and_journal_and_work_go
         assert len(await deployment.warnings()) == undisturbed.warnings > 0
         standing = client_of(deployment).rows("SELECT uniqExact(customer_id) FROM standings FINAL")
         assert standing == [(len({f.event.customer_id for f in facts if has_customer(f)}),)]
+
+
+@pytest.mark.timeout(300)
+async def test_four_partitions_become_six_and_every_customer_is_decided_alike_and_told_once(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    new = Deployment("six", broker, engine, tmp_path, partitions=6)  # without topics
+    async with deployed("four", broker, engine, tmp_path, partitions=4) as old, ended(new):
+        facts = old.portfolio(customers=25, days=90)
+        first, second = halves(facts)
+        late = [fact for fact in first if fact.topic_id in (INVOICES.topic_id, PAYMENTS.topic_id)]
+        late = late[len(late) // 2 :: 20]
+        worker = old.started("worker")
+        await produce([fact for fact in first if fact not in late], old.settings)
+        await old.until_decided(worker)
+        await announce_live(old, first[-1].instant)
+        await produce([*late, second[0]], old.settings)
+        await send_undecodable(old, second[0].instant)
+        with pytest.raises(ConfigurationError, match="are running"):
+            await copy(old.settings, new.settings)
+        await old.until_decided(worker)
+        assert worker.stop() == 0
+        async with connect(old.settings) as brokers:
+            await brokers.place("four-intake", {(old.settings.topic(INVOICES), 0): 7})
+
+        copied = await copy(old.settings, generation(old.settings, "six", 6))
+        with pytest.raises(UnavailableError, match="not decided yet"):
+            await compare(old.settings, new.settings)
+        worker = new.started("worker", TOCSIN_DATA_DIR=str(tmp_path / "six"))
+        await new.until_decided(worker)
+
+        assert copied.refused == 1
+        assert copied.restamped > len(late) / 2
+        found = await compare(old.settings, new.settings)
+        assert found.is_equal, found
+        before = [w for w in await old.warnings() if w.rule != OPENING_DIGEST]
+        after = await new.warnings()
+        assert sorted(w.warning_id for w in after) == sorted(w.warning_id for w in before)
+        assert {w.phase for w in before} == {"HISTORY", "LIVE"}
+        assert {w.phase for w in after} == {"HISTORY"}, "nobody is told a second time"
+        with pytest.raises(ConfigurationError, match="hold records already"):
+            await copy(old.settings, new.settings)
+        async with connect(new.settings) as brokers:
+            assert list((await brokers.committed("six-intake")).values()) == [7]
+
+        await announce_live(new, second[0].instant)
+        await produce(second[1:], new.settings)
+        await new.until_decided(worker)
+        assert {w.phase for w in (await new.warnings())} == {"HISTORY", "LIVE"}
+        assert (await new.replayed()).differences == []
+
+
+@asynccontextmanager
+async def ended(deployment: Deployment) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        deployment.end()
+
+
+async def announce_live(deployment: Deployment, instant: int) -> None:
+    async with announcing(deployment.settings, "go-live") as announcer:
+        await announcer.send_everywhere(CLOCK, WentLive("test"), instant)
+
+
+async def send_undecodable(deployment: Deployment, instant: int) -> None:
+    producer = AIOKafkaProducer(**deployment.settings.client_options())
+    await producer.start()
+    try:
+        name = deployment.settings.topic(PAYMENTS)
+        await producer.send_and_wait(name, b"?", key=b"C000001", timestamp_ms=instant)
+    finally:
+        await producer.stop()
 
 
 def has_customer(fact: Fact) -> bool:

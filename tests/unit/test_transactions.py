@@ -11,7 +11,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from tocsin.agents.digests import input_digest
 from tocsin.agents.journal import Journal, Output, Stand, waiting_place
 from tocsin.agents.merger import Source
-from tocsin.agents.transactions import Chunk, Route, Transaction, _batches
+from tocsin.agents.transactions import Chunk, Route, Transaction, pack
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import RefusalEntry
 from tocsin.schemas.registry import FileRegistry
@@ -233,7 +233,7 @@ class Packing:
 
 
 def packed(outputs: list[Output]) -> list[tuple[str, int, int]]:
-    batches = _batches(Packing(), outputs)
+    batches = pack(Packing(), outputs)
     return [(topic, partition, batch.record_count()) for topic, partition, batch in batches]
 
 
@@ -254,7 +254,7 @@ def test_batches_of_one_place_keep_the_order_of_its_outputs() -> None:
     ]
 
     found: dict[int, list[int]] = {0: [], 1: []}
-    for _, partition, batch in _batches(Packing(), outputs):
+    for _, partition, batch in pack(Packing(), outputs):
         found[partition] += keys_of(batch)
 
     assert found == {0: list(range(0, 20, 2)), 1: list(range(1, 20, 2))}
