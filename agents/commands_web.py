@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import click
 
 from tocsin.agents import logs
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.supervisor import stop_on_signals
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.wire import require_clickhouse
+
+logger = logging.getLogger(__name__)
 
 
 @click.command("web")
@@ -39,6 +42,7 @@ def web(settings: Settings, terminal: Terminal, *, name: str | None, role: str) 
 
     require_clickhouse(settings)
     logs.configure(settings.log_level, settings.log_format)
+    run(_check_rights(settings))
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -46,6 +50,19 @@ def web(settings: Settings, terminal: Terminal, *, name: str | None, role: str) 
         await run_web(settings, stop, lambda address: terminal.say(f"console at {address}"))
 
     run(serve())
+
+
+async def _check_rights(settings: Settings) -> None:
+    """Raise ConfigurationError for a right that is lacking.
+
+    Brokers that are away can't tell, and keep nobody from reading the history.
+    """
+    from tocsin.agents.rights import require_rights
+
+    try:
+        await require_rights(settings, "web")
+    except UnavailableError as error:
+        logger.warning("rights_not_asked", extra={"why": str(error)})
 
 
 def _new_token(settings: Settings, terminal: Terminal, name: str, role: str) -> None:

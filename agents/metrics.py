@@ -1,8 +1,8 @@
 """Every metric that a program of tocsin gives, as one catalog, and the numbers themselves.
 
 Names are Prometheus' (base units, `_total` for counters); what OpenTelemetry's conventions for
-messaging name goes by those names. Labels have few values: partition, topic, rule, severity and
-such, never a customer. Programs count per chunk, never per event.
+messaging and HTTP name goes by those names. Labels have few values: partition, topic, rule,
+severity and such, never a customer. Programs count per chunk, never per event.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Program(Enum):
     AUDIT = "audit"
     INTAKE = "intake"
     NOTIFY = "notify"
+    WEB = "web"
 
 
 class Kind(Enum):
@@ -65,6 +66,8 @@ class Metric(Struct, frozen=True):
 _WORKER = (Program.WORKER,)
 _AUDIT = (Program.AUDIT,)
 _NOTIFY = (Program.NOTIFY,)
+_WEB = (Program.WEB,)
+_LANES = (Program.WORKER, Program.AUDIT, Program.INTAKE, Program.NOTIFY)
 _CHUNKS = (Program.WORKER, Program.INTAKE)  # those that run chunk transactions
 _READERS = (Program.WORKER, Program.INTAKE, Program.AUDIT)
 _PLACE = ("topic", "partition")
@@ -82,6 +85,8 @@ STALLED = Metric(
     "tocsin_stalled",
     Kind.GAUGE,
     "Partitions or receivers that have work and have not advanced for stall_after_s.",
+    (),
+    _LANES,
 )
 
 LAG_RECORDS = Metric(
@@ -255,6 +260,14 @@ UNDELIVERED_AGE = Metric(
     "How long the oldest of them has been due.",
     ("receiver",),
     _NOTIFY,
+)
+
+REQUESTS = Metric(
+    "http_server_request_duration_seconds",
+    Kind.HISTOGRAM,
+    "One request to the console, by its route and how it ended.",
+    ("http_request_method", "http_route", "http_response_status_code"),
+    _WEB,
 )
 
 CATALOG: Final = tuple(entry for entry in list(globals().values()) if isinstance(entry, Metric))

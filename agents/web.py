@@ -14,10 +14,11 @@ from aiohttp import web
 from tocsin.agents.errors import ClickHouseRefusedError, TocsinError, UnavailableError
 from tocsin.agents.formats import address_of
 from tocsin.agents.lookup import NOT_SET_UP_CODES
-from tocsin.agents.probes import claim_port
+from tocsin.agents.probes import METRICS_PATH, claim_port
 from tocsin.agents.settings import Settings
 from tocsin.agents.web_api import BASE, GUARD, READING, SETTINGS, VISITOR, add_routes, json_of
 from tocsin.agents.web_guard import COOKIE, CSRF_FIELD, HEADERS, Guard, Refusal
+from tocsin.agents.web_numbers import add_numbers, counting
 from tocsin.agents.web_openapi import document
 from tocsin.agents.web_pages import LANGUAGE_COOKIE, add_pages, language_of
 from tocsin.agents.web_reading import ANSWER_WITHIN_S, Reading
@@ -28,7 +29,7 @@ BODY_BYTES_MAX: Final = 64 * 1024
 STOP_WITHIN_S: Final = 3.0
 RETRY_AFTER_S: Final = 5
 YEAR_S: Final = 365 * 86_400
-OPEN_PATHS: Final = ("/login", f"{BASE}/openapi.json")
+OPEN_PATHS: Final = ("/login", f"{BASE}/openapi.json", METRICS_PATH)
 OPEN_FOLDERS: Final = ("/static/", "/health/", "/language/")
 logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,12 +37,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> web.Application:
     """The application. Raises ConfigurationError if it would be open to everybody."""
-    app = web.Application(middlewares=[_outer, _inner], client_max_size=BODY_BYTES_MAX)
+    app = web.Application(middlewares=[counting, _outer, _inner], client_max_size=BODY_BYTES_MAX)
     app[SETTINGS] = settings
     app[GUARD] = Guard(settings)
     app[READING] = Reading(settings, answer_within_s)
     add_routes(app)
     add_pages(app)
+    add_numbers(app)
     app.router.add_get(f"{BASE}/openapi.json", _openapi)
     app.router.add_get("/login", _login_page)
     app.router.add_post("/login", _log_in)
@@ -96,7 +98,7 @@ async def _inner(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in who may come in."""
     guard = request.app[GUARD]
     path = request.path
-    if not path.startswith("/health/"):
+    if not path.startswith("/health/") and path != METRICS_PATH:  # asked by address
         guard.check_host(request)
     if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
         return await handler(request)

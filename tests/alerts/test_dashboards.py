@@ -18,7 +18,7 @@ SUFFIXES = ("_bucket", "_sum", "_count")
 
 
 def _names(expr: str) -> set[str]:
-    return set(re.findall(r"\b(?:tocsin|process|messaging|python)_[a-z_]+\b(?!=|\")", expr))
+    return set(re.findall(r"\b(?:tocsin|process|messaging|http|python)_[a-z_]+\b(?!=|\")", expr))
 
 
 def _exposed() -> set[str]:

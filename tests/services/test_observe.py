@@ -40,6 +40,7 @@ PAGES = ("startup", "ready", "live")
 MAY_BE_EMPTY = {
     "Refusals", "Refused records", "Notifications due", "Deliveries", "Verdicts by rule",
     "Restores", "Promises kept", "Next steps that are overdue", "From fact to warning, median",
+    "Console: requests", "Console: time to answer",
 }  # fmt: skip
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -13,13 +13,14 @@ from tocsin.agents.metrics import CATALOG, PROCESS_METRICS, Kind, Metric, Metric
 BOUNDED = {
     "topic", "partition", "rule", "severity", "transition", "code", "receiver", "outcome",
     "program", "version", "messaging_system", "messaging_operation_name",
-    "messaging_destination_name",
+    "messaging_destination_name", "http_request_method", "http_route",
+    "http_response_status_code",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("metric", CATALOG, ids=lambda metric: metric.name)
 def test_a_metric_is_named_and_told_as_prometheus_asks(metric: Metric) -> None:
-    assert re.fullmatch(r"(tocsin|messaging)_[a-z_]+[a-z]", metric.name)
+    assert re.fullmatch(r"(tocsin|messaging|http)_[a-z_]+[a-z]", metric.name)
     assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
     assert metric.kind is not Kind.HISTOGRAM or metric.unit == "seconds"
     assert metric.about.endswith(".")

@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.parser import text_string_to_metric_families
 
+from tocsin.agents import web_numbers
 from tocsin.agents.cli import run_command
+from tocsin.agents.errors import ConfigurationError, TocsinError, UnavailableError
 from tocsin.agents.exits import Exit
-from tocsin.agents.settings import load
+from tocsin.agents.metrics import CONTENT_TYPE
+from tocsin.agents.settings import Settings, load
 from tocsin.agents.web import make_app
 from tocsin.agents.web_users import FAILURES_MAX, TokenFile, digest_of
 
@@ -85,6 +89,76 @@ async def test_another_hosts_name_is_not_answered() -> None:
 
     assert answer.status == 421
     assert probe.status == 200
+
+
+async def test_the_numbers_tell_of_requests_by_route_and_need_no_login(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    TokenFile(path).add("anna", "operator")
+    async with console(
+        web_tokens_file=str(path), clickhouse_url="http://127.0.0.1:9/default"
+    ) as client:
+        await client.get("/api/v1/customers/ACME")
+        await client.get("/wp-admin/ACME", allow_redirects=False)
+        await client.request("PURGE", "/health/live")
+        answer = await client.get("/metrics", headers={"Host": "10.0.0.7:6070"})
+        told = await answer.text()
+
+    counted = {
+        (labels["http_request_method"], labels["http_route"], labels["http_response_status_code"])
+        for family in text_string_to_metric_families(told)
+        if family.name == "http_server_request_duration_seconds"
+        for _, labels, *_ in family.samples
+    }
+    assert answer.headers["Content-Type"] == CONTENT_TYPE
+    assert counted == {
+        ("GET", "/api/v1/customers/{customer_id}", "401"),
+        ("GET", "", "303"),
+        ("_OTHER", "", "405"),
+    }
+    assert "tocsin_ready 0.0" in told
+    assert 'tocsin_build_info{program="web"' in told
+    assert "ACME" not in told
+
+
+async def test_a_scrape_does_not_wait_for_a_clickhouse_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web_numbers, "READY_WITHIN_S", 0.1)
+    async with silent() as url:
+        app = make_app(load({"clickhouse_url": url}, discover=False))
+        async with TestClient(TestServer(app)) as client:
+            began = time.monotonic()
+            answer = await client.get("/metrics")
+            told = await answer.text()
+            took_s = time.monotonic() - began
+
+    assert "tocsin_ready 0.0" in told
+    assert took_s < BOUND_S / 2  # a question may take all of it
+
+
+def test_a_console_without_brokers_serves_and_one_without_rights_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    served: list[bool] = []
+    trouble: list[TocsinError] = [UnavailableError("no broker"), ConfigurationError("no Write")]
+
+    async def require(_settings: Settings, role: str) -> None:
+        asked.append(role)
+        raise trouble.pop(0)
+
+    async def serve(*_: object) -> None:
+        served.append(True)
+
+    monkeypatch.setattr("tocsin.agents.rights.require_rights", require)
+    monkeypatch.setattr("tocsin.agents.web.run_web", serve)
+    line = ["web", "--clickhouse-url", "http://127.0.0.1:9/x"]
+
+    assert run_command(line) == Exit.OK
+    assert run_command(line) == Exit.CONFIGURATION
+
+    assert (asked, served) == (["web", "web"], [True])
+    assert "no Write" in capsys.readouterr().err
 
 
 async def test_guessing_on_the_log_in_page_is_slowed(tmp_path: Path) -> None:
