@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tocsin.agents.chunk_watch import watch
-from tocsin.agents.errors import TocsinError
+from tocsin.agents.errors import ConfigurationError, TocsinError
 from tocsin.agents.exits import Exit, die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
@@ -17,6 +17,7 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.tracing import open_tracer
 from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas import catalog
+from tocsin.streams import state as states
 from tocsin.streams.desk import PolicyMissing
 from tocsin.streams.ledgers import StateError
 
@@ -24,8 +25,17 @@ CONTROL = (catalog.POLICIES, catalog.CLOCK)
 
 
 def build_worker(settings: Settings) -> App:
-    """Build the worker's app: one agent over the source topics, one table, nothing started."""
+    """Build the worker's app: one agent over the source topics, one table, nothing started.
+
+    Raises ConfigurationError, UnavailableError.
+    """
     codec, convention = open_codec(settings), convention_of(settings)
+    if settings.state_version > states.STATE_VERSION:
+        raise ConfigurationError(
+            f"state_version is {settings.state_version}, but this tocsin writes "
+            f"{states.STATE_VERSION} at most",
+            mend="set it to that, or run a newer tocsin",
+        )
     routes = Routes.of(settings.topic)
     wiring = Wiring(
         app_id=settings.app_id,
@@ -39,7 +49,9 @@ def build_worker(settings: Settings) -> App:
         probe=Probe(Metrics(Program.WORKER), settings.stall_after_s),
         chunk_records_max=settings.chunk_records_max,
         merge_idle_s=settings.merge_idle_ms / 1000,
-        new_store=lambda partition: LedgerStore(partition, convention, codec),
+        new_store=lambda partition: LedgerStore(
+            partition, convention, codec, settings.state_version
+        ),
         journal_route=routes.journal,
         changelog_route=routes.changelog,
     )

@@ -34,7 +34,7 @@ from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import LOGIC_VERSION, Desk, Step
 from tocsin.streams.events import Event
 from tocsin.streams.ledger import Ledger
-from tocsin.streams.state import STATE_VERSION, Kind, LoadedPartition, PartitionState
+from tocsin.streams.state import Change, Kind, LoadedPartition, PartitionState
 
 KEY_MISMATCH = "KEY_MISMATCH"
 WRONG_PARTITION = "WRONG_PARTITION"
@@ -71,18 +71,22 @@ class Routes(Struct, frozen=True):
 class LedgerStore:
     """One partition's ledgers, its desk, and their way to and from the changelog."""
 
-    def __init__(self, partition: int, convention: Convention, codec: Codec) -> None:
+    def __init__(
+        self, partition: int, convention: Convention, codec: Codec, least_version: int = 0
+    ) -> None:
+        """`least_version` raises the version that the state is written in, if it was lower."""
         self.partition = partition
         self._convention = convention
         self._codec = codec
-        self._heads = {kind: codec.state_head(kind, STATE_VERSION) for kind in Kind}
+        self._least_version = least_version
+        self.write_as(states.STATE_VERSION)
         self._loaded = LoadedPartition()
         self.desk: Desk
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Take one record of the changelog."""
         if value is None:
-            states.load(self._loaded, key, STATE_VERSION, None)
+            states.load(self._loaded, key, states.STATE_VERSION, None)
             return
         piece = self._codec.decode_state(value)
         states.load(self._loaded, key, piece.version, piece.body)
@@ -114,7 +118,15 @@ class LedgerStore:
                 f"{state.journal_sequence}, the journal ends with {journal.sequence}; "
                 "restore the topics, or rebuild the state with `tocsin reset`"
             )
+        else:
+            self.write_as(max(loaded.version, self._least_version))
         self.desk = Desk(self._convention, loaded.ledgers, state, loaded.policies, self.partition)
+
+    def write_as(self, version: int) -> None:
+        """Write state in this version from now on; StateError if this program can't."""
+        states.require_known(version)
+        self._version = version
+        self._heads = {kind: self._codec.state_head(kind, version) for kind in Kind}
 
     def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
         """Changelog lines of what this transaction touched, and of the partition itself."""
@@ -128,10 +140,16 @@ class LedgerStore:
                 states.partition_change(desk.state),
             ]
         )
+        if self._version != states.STATE_VERSION:
+            changes = [list(map(self._as_written, found)) for found in changes]
         heads = self._heads
         return [
             framed_line(key, heads[kind], body) for found in changes for key, kind, body in found
         ]
+
+    def _as_written(self, change: Change) -> Change:
+        key, kind, body = change
+        return key, kind, None if body is None else states.downgrade(kind, self._version, body)
 
     def stand(self) -> Stand:
         """What the journal says of the partition now."""
@@ -142,7 +160,7 @@ class LedgerStore:
             policy_hash=state.policy.hash if state.policy else "",
             reference_hash=self._convention.reference_hash,
             logic_version=LOGIC_VERSION,
-            state_version=STATE_VERSION,
+            state_version=self._version,
             held=tuple(self.desk.held),
         )
 

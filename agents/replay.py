@@ -25,6 +25,7 @@ from msgspec import Struct
 from tocsin.agents.changelog import batches
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.digests import RecordDigest
+from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.history import OFFSET_LAST, partitions_of, read_pages
 from tocsin.agents.journal import Journal, Output, waiting_place
@@ -40,7 +41,7 @@ from tocsin.streams.checks import Refusal
 from tocsin.streams.convention import Convention
 from tocsin.streams.decisions import DecisionDigest, RiskWarning
 from tocsin.streams.desk import LOGIC_VERSION, Desk, Step
-from tocsin.streams.ledgers import Ledgers
+from tocsin.streams.ledgers import Ledgers, StateError
 from tocsin.streams.state import PartitionState
 
 DIFFERENCES_SHOWN_MAX = 20
@@ -247,6 +248,7 @@ class Replay:
         """Decide one transaction again and compare; return its warnings."""
         held = frozenset(self._log.name(BY_ID[topic_id]) for topic_id in store.desk.held)
         transaction = Transaction(chunk, held)
+        self._write_as(store, written)
         recorded = {(entry.topic_id, entry.offset): entry.code for entry in written.refusals}
         self._keeper.keep(transaction, store, recorded=recorded)
         lines, rebuilt = record_turn(transaction, journal, store)
@@ -257,6 +259,15 @@ class Replay:
             self._differ(chunk.group, written, self._codec.decode_journal(rebuilt))
             journal.resume(value)
         return warnings
+
+    def _write_as(self, store: LedgerStore, written: JournalRecord) -> None:
+        """Let state be written in the layout of the recorded transaction."""
+        try:
+            store.write_as(written.state_version)
+        except StateError as error:
+            raise ConfigurationError(
+                f"partition {store.partition}, journal record {written.sequence}: {error}"
+            ) from error
 
     def _count(self, transaction: Transaction, warnings: Sequence[RiskWarning]) -> None:
         report = self.report
@@ -270,6 +281,13 @@ class Replay:
 
     def _differ(self, partition: int, written: JournalRecord, rebuilt: JournalRecord) -> None:
         report = self.report
+        fields = [
+            field
+            for field in JournalRecord.__struct_fields__
+            if getattr(written, field) != getattr(rebuilt, field)
+        ]
+        if not fields:  # written under an older schema of the journal
+            return
         if written.logic_version != LOGIC_VERSION:
             if written.logic_version not in report.other_logic:
                 report.other_logic.append(written.logic_version)
@@ -277,11 +295,6 @@ class Replay:
                 return
         report.differing += 1
         if len(report.differences) < DIFFERENCES_SHOWN_MAX:
-            fields = [
-                field
-                for field in JournalRecord.__struct_fields__
-                if getattr(written, field) != getattr(rebuilt, field)
-            ]
             report.differences.append(
                 f"partition {partition}, journal record {written.sequence}: "
                 f"{', '.join(fields)} differ"

@@ -147,6 +147,9 @@ class Settings:
     horizon_days: Annotated[Count, "how far back duplicates and windows reach"] = 400
     merge_idle_ms: Annotated[Natural, "how long a topic that is caught up is waited for"] = 0
     chunk_records_max: Annotated[Count, "records in one transaction at most"] = 4000
+    state_version: Annotated[
+        Natural, "least version of the state's format that is written; 0 keeps what is there"
+    ] = 0
     session_timeout_s: Annotated[Count, "silence after which a worker is taken for dead"] = 6
     group_instance_id: Annotated[
         Prefix, "a worker's lasting name: a restart keeps its partitions"

@@ -145,7 +145,7 @@ def read_case(record: Any, codec: Codec) -> Case:
     if record.value is None:
         return Case()
     piece = codec.decode_state(record.value)
-    return _decode_case(states.upgrade(piece.version, piece.body))
+    return _decode_case(states.upgrade(piece.kind, piece.version, piece.body))
 
 
 def _case(record: Any, codec: Codec) -> Row:

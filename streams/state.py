@@ -7,9 +7,10 @@ MessagePack arrays. What is read back goes on byte for byte as if it had never b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum, unique
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct, field
@@ -20,6 +21,7 @@ from tocsin.streams.ledgers import Ledgers, StateError
 from tocsin.streams.refusals import UNREADABLE
 
 STATE_VERSION = 1
+"""Of the layout below and in `documents`; raised with every change of it, see docs/upgrades.md."""
 
 HISTORY = "HISTORY"
 LIVE = "LIVE"
@@ -36,6 +38,21 @@ class Kind(StrEnum):
     POLICY = "POLICY"
     CUSTOMER = "CUSTOMER"
     DOCUMENT = "DOCUMENT"
+
+
+class VersionStep(NamedTuple):
+    """How bodies of one version of the layout become those of the next, and go back.
+
+    Exact both ways: what the newer layout holds beyond the older follows from it. So programs of
+    both versions take turns, and a replay finds the bytes of each.
+    """
+
+    newer: Callable[[Kind, bytes], bytes]
+    older: Callable[[Kind, bytes], bytes]
+
+
+VERSION_STEPS: dict[int, VersionStep] = {}
+"""From each older version to the next, by the older. One without a step can't be read any more."""
 
 
 class PolicyInForce(Struct, frozen=True, array_like=True):
@@ -149,8 +166,12 @@ def policy_change(policy_hash: str, document: str | None) -> Change:
 
 
 class LoadedPartition(Struct):
-    """A partition being read back: feed every record to `load`, in order, then call `finish`."""
+    """A partition being read back: feed every record to `load`, in order, then call `finish`.
 
+    `version` is the layout that its state is written in now.
+    """
+
+    version: int = 0
     ledgers: Ledgers = field(default_factory=Ledgers)
     state: PartitionState | None = None
     policies: dict[str, str] = field(default_factory=dict)
@@ -171,10 +192,12 @@ class LoadedPartition(Struct):
 
 def load(into: LoadedPartition, key: bytes, version: int, body: bytes | None) -> None:
     """Take in one state record, or its tombstone; StateError if it can't be read."""
-    if body is not None:
-        body = upgrade(version, body)
     try:
+        if body is not None:
+            body = upgrade(_kind_of(key), version, body)
         _load(into, key, body)
+        if key == PARTITION_KEY:
+            into.version = version
     except UNREADABLE as error:
         raise StateError(
             f"the state record {key!a} cannot be read ({error}): the changelog is damaged; "
@@ -200,17 +223,49 @@ def _load(into: LoadedPartition, key: bytes, body: bytes | None) -> None:
 
 def read_summary(version: int, body: bytes) -> Summary:
     """A customer's summary from its state record; StateError if it can't be read."""
-    return _decode_summary(upgrade(version, body))
+    return _decode_summary(upgrade(Kind.CUSTOMER, version, body))
 
 
-def upgrade(version: int, body: bytes) -> bytes:
-    """A body in the present layout. Appended fields need nothing: their defaults are read."""
-    if version == STATE_VERSION:
-        return body
+def require_known(version: int) -> None:
+    """Raise StateError unless this program reads and writes this version of the layout."""
+    if is_known(version):
+        return
+    known = [number for number in range(STATE_VERSION + 1) if is_known(number)]
+    reads = f"version {STATE_VERSION}" if len(known) == 1 else f"versions {known[0]} to {known[-1]}"
+    wrote = "a newer tocsin wrote it" if version > STATE_VERSION else "it is too old"
     raise StateError(
-        f"state has version {version}, this program reads {STATE_VERSION}: "
-        "run the program that wrote it, or rebuild the state with tocsin reset"
+        f"the state has version {version}, this program reads {reads}: {wrote}; run the tocsin "
+        "that wrote it (docs/upgrades.md), or decide all again with tocsin reset"
     )
+
+
+def is_known(version: int) -> bool:
+    """Whether this program reads and writes this version of the layout."""
+    steps = range(version, STATE_VERSION)
+    return version <= STATE_VERSION and all(number in VERSION_STEPS for number in steps)
+
+
+def upgrade(kind: Kind, version: int, body: bytes) -> bytes:
+    """A body in the present layout; StateError if its version is not known."""
+    require_known(version)
+    for number in range(version, STATE_VERSION):
+        body = VERSION_STEPS[number].newer(kind, body)
+    return body
+
+
+def downgrade(kind: Kind, version: int, body: bytes) -> bytes:
+    """A body of the present layout in that of a known version."""
+    for number in reversed(range(version, STATE_VERSION)):
+        body = VERSION_STEPS[number].older(kind, body)
+    return body
+
+
+def _kind_of(key: bytes) -> Kind:
+    if key == PARTITION_KEY:
+        return Kind.PARTITION
+    if key.startswith(_POLICY_PREFIX):
+        return Kind.POLICY
+    return Kind.DOCUMENT if b"\0" in key else Kind.CUSTOMER
 
 
 def _set_or_drop(mapping: dict[Any, Any], key: object, value: object) -> None:
