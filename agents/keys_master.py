@@ -25,6 +25,8 @@ KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 PRIVATE_MODE: Final = 0o600
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+# Of a file of another owner, as a container's secret is: the group is how it is read there.
+NOT_OURS: Final = OTHERS & ~stat.S_IRGRP
 FORM: Final = "file"
 
 
@@ -47,6 +49,7 @@ class Wrapper(Protocol):
 class MasterFile:
     """A master key in a file: one a line in base 64, the newest first. Only its owner may read it.
 
+    If that is another user, who gives a container its secrets, the group may.
     The file is read again when it has changed: another program may have rotated the key.
     """
 
@@ -109,7 +112,7 @@ class MasterFile:
     def _known(self) -> dict[str, bytes]:
         try:
             found = self._path.stat()
-            if found.st_mode & OTHERS:
+            if found.st_mode & (OTHERS if found.st_uid == os.geteuid() else NOT_OURS):
                 raise ConfigurationError(
                     f"others may read the master key in {self._path}", mend="chmod 600 it"
                 )

@@ -186,11 +186,30 @@ def test_secrets_come_as_files_of_secrets_that_exist_and_to_those_who_need_them(
     assert given == {
         "worker": {"kafka-login"},
         "audit": {"kafka-login", "clickhouse"},
-        "intake": {"kafka-login"},
-        "notify": {"kafka-login"},
-        "web": {"kafka-login", "reader", "console"},
+        "intake": {"kafka-login", "master"},
+        "notify": {"kafka-login", "master"},
+        "web": {"kafka-login", "reader", "console", "master"},
         "topics": {"kafka-login", "kafka-admin"},
     }
+
+
+def test_the_keys_of_personal_data_are_where_they_are_made_or_read_and_nowhere_else(
+    chart: Chart, tmp_path: Path
+) -> None:
+    is_read_only = {}
+    for name, pod in pods(chart.render(ALL)):
+        settings = settings_of(pod, tmp_path)
+        assert settings.privacy, name
+        for mount in pod["containers"][0]["volumeMounts"]:
+            if mount["name"] == "keys":
+                assert mount["mountPath"] == str(settings.keys_path)
+                assert settings.master_key_file
+                is_read_only[name] = mount["readOnly"]
+        claims = [volume.get("persistentVolumeClaim") for volume in pod["volumes"]]
+        assert ({"claimName": "credit-keys"} in claims) == (name in is_read_only)
+
+    assert is_read_only == {"intake": False, "notify": True, "web": False}
+    assert not any(settings_of(pod, tmp_path).privacy for _, pod in pods(chart.render(MINIMAL)))
 
 
 def test_only_what_may_run_more_than_once_does(chart: Chart) -> None:
@@ -226,6 +245,8 @@ MISTAKES: dict[str, tuple[Manifest, str]] = {
     "open console": ({"web": {"enabled": True}}, "lets nobody in"),
     "no mapping": ({"intake": {"enabled": True}}, "intake.mapping is empty"),
     "no receivers": ({"notify": {"enabled": True}}, "notify.config is empty"),
+    "keys nowhere": ({"privacy": {"enabled": True}}, "keysClaim is empty"),
+    "no master key": ({"privacy": {"enabled": True, "keysClaim": "k"}}, "no master key"),
     "half a secret": ({"secretFiles": {"ssl_cafile": {"secret": "a"}}}, "key"),
     "too short a grace": ({"worker": {"terminationGracePeriodSeconds": 5}}, "15"),
 }

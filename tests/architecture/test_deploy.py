@@ -98,7 +98,7 @@ def test_what_keeps_running_is_started_again_and_waits_for_what_it_needs() -> No
             assert how["condition"] == wanted
             assert is_once or "healthcheck" in SERVICES[needed]
     mounted = [v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])]
-    assert sorted(v for v in mounted if v.isalpha()) == sorted(COMPOSE["volumes"])
+    assert {v for v in mounted if v.isalpha()} == set(COMPOSE["volumes"])
     assert [v for v in mounted if v.startswith("./") and not (ROOT / v).exists()] == []
 
 
@@ -109,6 +109,29 @@ def test_nothing_runs_as_root_with_capabilities_or_a_root_that_it_could_write() 
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service.get("read_only", False) == (name not in ("kafka", "clickhouse"))
         assert service["stop_grace_period"] == "60s"
+
+
+def test_the_keys_of_personal_data_are_where_they_are_made_or_read_and_nowhere_else() -> None:
+    folders = {}
+    for name, service in OURS.items():
+        settings = load(environ=filled(service["environment"]), discover=False)
+        assert not settings.privacy, name
+        mounted = {volume for volume in service.get("volumes", []) if ":/var/lib/tocsin-" in volume}
+        if settings.master_key_file:
+            folders[name] = mounted
+            wanted = {settings.keys_dir, str(settings.master_key_path.parent)}
+            assert {volume.split(":")[1] for volume in mounted} == wanted
+            for folder in wanted:  # a volume has the owner that the folder has in the image
+                assert folder in re.sub(r"\\\n", "", DOCKERFILE).partition("install --dir")[2]
+        else:
+            assert not mounted
+
+    keys, master = "keys:/var/lib/tocsin-keys", "master:/var/lib/tocsin-master"
+    assert folders == {
+        "intake": {keys, f"{master}:ro"},
+        "notify": {f"{keys}:ro", f"{master}:ro"},
+        "web": {keys, master},
+    }
 
 
 def test_the_cluster_id_is_one() -> None:

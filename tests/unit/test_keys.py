@@ -226,6 +226,23 @@ def test_a_master_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
         master.wrap(b"key", "c")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize(("mode", "is_read"), [(0o440, True), (0o460, False), (0o444, False)])
+def test_a_container_reads_the_master_key_of_another_owner_as_its_group(
+    mode: int, is_read: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "master.key"
+    master = MasterFile.create(path)
+    os.chown(path, 10001, 10001)
+    path.chmod(mode)
+
+    if is_read:
+        assert master.unwrap(master.wrap(b"key", "c"), "c") == b"key"
+    else:
+        with pytest.raises(ConfigurationError, match="others may read"):
+            master.wrap(b"key", "c")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "holds no master key"), (b"c2hvcnQ=\n", "no key of 32"), (b"!\n", "not base 64")],

@@ -46,16 +46,29 @@ httpGet: {path: {{ .path }}, port: http}
 {{/*
 The pod of a program, the same for all but for what it is given:
 root, name, program (its values), command, port (none: it ends by itself), restart,
-probes, file and text (a ConfigMap's key, and whether it is mounted), pod (its name as member).
+probes, file and text (a ConfigMap's key, and whether it is mounted), pod (its name as member),
+keys (ro or rw: what it may do with the customers' keys where privacy is on).
 */}}
 {{- define "tocsin.pod" -}}
+{{- $privacy := .root.Values.privacy -}}
+{{- $keys := ternary .keys "" $privacy.enabled -}}
 {{- $settings := dict -}}
-{{- range $values := list .root.Values.settings .program.settings -}}
+{{- range $values := list .root.Values.settings .program.settings (ternary $privacy.settings dict (not (empty $keys))) -}}
 {{- range $setting, $value := $values -}}{{- $_ := set $settings $setting $value -}}{{- end -}}
 {{- end -}}
 {{- $files := dict -}}
-{{- range $values := list .root.Values.secretFiles .program.secretFiles -}}
+{{- range $values := list .root.Values.secretFiles .program.secretFiles (ternary $privacy.secretFiles dict (not (empty $keys))) -}}
 {{- range $setting, $from := $values -}}{{- $_ := set $files $setting $from -}}{{- end -}}
+{{- end -}}
+{{- if $privacy.enabled -}}
+{{- if not $privacy.keysClaim -}}
+{{- fail "privacy.keysClaim is empty: name the PersistentVolumeClaim with the customers' keys" -}}
+{{- end -}}
+{{- if not (or $privacy.secretFiles.master_key_file (and $privacy.settings.kms_url $privacy.secretFiles.kms_token_file)) -}}
+{{- fail "privacy has no master key: give privacy.secretFiles.master_key_file, or privacy.settings.kms_url and privacy.secretFiles.kms_token_file" -}}
+{{- end -}}
+{{- $_ := set $settings "privacy" true -}}
+{{- if $keys -}}{{- $_ := set $settings "keys_dir" "/var/lib/tocsin-keys" -}}{{- end -}}
 {{- end -}}
 {{- if not $settings.bootstrap_servers -}}
 {{- fail "settings.bootstrap_servers is empty: name your Kafka brokers, host:port, comma separated" -}}
@@ -135,6 +148,9 @@ spec:
         {{- if $files }}
         - {name: secrets, mountPath: /run/secrets/tocsin, readOnly: true}
         {{- end }}
+        {{- if $keys }}
+        - {name: keys, mountPath: /var/lib/tocsin-keys, readOnly: {{ eq $keys "ro" }}}
+        {{- end }}
         {{- range .program.secretMounts }}
         - {name: secret-{{ . }}, mountPath: /run/secrets/{{ . }}, readOnly: true}
         {{- end }}
@@ -154,6 +170,10 @@ spec:
               name: {{ $from.secret }}
               items: [{key: {{ $from.key }}, path: {{ $setting }}}]
           {{- end }}
+    {{- end }}
+    {{- if $keys }}
+    - name: keys
+      persistentVolumeClaim: {claimName: {{ $privacy.keysClaim }}}
     {{- end }}
     {{- range .program.secretMounts }}
     - name: secret-{{ . }}
