@@ -2,17 +2,18 @@
 
 next_version.py COMMAND...: be that command. Two things differ: a customer's summary has a field
 more, and a partition's first two fields stand the other way round. A program of today would take
-one for the other, did it not look at the version. NEXT_LOGIC=1 raises the logic's version too.
+one for the other, did it not look at the version.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+import pytest
 
-from tocsin.agents import ledger, replay
 from tocsin.streams import state
 from tocsin.streams.documents import Summary
 from tocsin.streams.state import Kind, PartitionState, VersionStep
@@ -68,13 +69,17 @@ PATCHES: tuple[tuple[Any, str, Any], ...] = (
 )
 
 
-if __name__ in ("__main__", "__mp_main__"):  # a replay's processes import it under the second name
-    for place, name, patch in PATCHES:
-        setattr(place, name, patch)
-    if os.environ.get("NEXT_LOGIC"):
-        ledger.LOGIC_VERSION = replay.LOGIC_VERSION = ledger.LOGIC_VERSION + 1  # type: ignore[misc]
+@contextmanager
+def upgraded() -> Iterator[None]:
+    """Be the next version, then today's again."""
+    with pytest.MonkeyPatch.context() as context:
+        for place, name, patch in PATCHES:
+            context.setattr(place, name, patch)
+        yield
+
 
 if __name__ == "__main__":
     from tocsin.agents.cli import main
 
-    main()
+    with upgraded():
+        main()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
@@ -16,7 +15,7 @@ import pytest
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from tests.next_version import NEXT, PATCHES
+from tests.next_version import NEXT, upgraded
 from tests.unit.conftest import ZONE, Book, parse_line
 from tocsin.agents.app import build_worker
 from tocsin.agents.errors import ConfigurationError
@@ -44,15 +43,6 @@ CONVENTION = Convention(zone=ZONE)
 BEFORE = "2025-01-10 invoice A 300 CNY due 2025-02-09"
 AFTER = "2025-01-11 payment P 100 CNY for A"
 TOLD = Routes.of(lambda topic: topic.name)
-
-
-@contextmanager
-def upgraded() -> Iterator[None]:
-    """The next version of the program, then today's again."""
-    with pytest.MonkeyPatch.context() as context:
-        for place, name, patch in PATCHES:
-            context.setattr(place, name, patch)
-        yield
 
 
 def layout() -> str:
