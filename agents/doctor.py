@@ -22,6 +22,7 @@ from tocsin.agents.doctor_findings import (
 )
 from tocsin.agents.doctor_history import look_at_history
 from tocsin.agents.doctor_kafka import Clock, look_at_kafka, wall_ms
+from tocsin.agents.doctor_keys import look_at_keys
 from tocsin.agents.errors import TocsinError
 from tocsin.agents.settings import Settings
 
@@ -34,7 +35,8 @@ async def examine(settings: Settings, role: str = "", now_ms: Clock = wall_ms) -
     registry = await looked("schema registry", lambda: asyncio.to_thread(_registry, settings))
     kafka, spans = await look_at_kafka(settings, role, now_ms)
     history = await asyncio.to_thread(look_at_history, settings, spans, now_ms)
-    return _once([_folder(settings), _disk(settings), *registry, *kafka, *history])
+    keys = await asyncio.to_thread(look_at_keys, settings)
+    return _once([_folder(settings), _disk(settings), *keys, *registry, *kafka, *history])
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:

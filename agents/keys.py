@@ -217,6 +217,8 @@ class Keyring:
         except FileNotFoundError:
             self._cache.pop(owner, None)
             return None
+        except OSError as error:
+            raise self._unreadable(error) from error
         stamp = (found.st_mtime_ns, found.st_ino)
         known = self._cache.get(owner)
         if known is None or known.stamp != stamp:
@@ -235,10 +237,7 @@ class Keyring:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ConfigurationError(
-                f"the keys in {self._folder} cannot be read: {error.strerror}",
-                mend="give this user the right to them, or leave keys_dir out",
-            ) from error
+            raise self._unreadable(error) from error
         if not content.strip(b"\0"):  # overwritten, and cut short before the record of it
             return Entry(owner, erasures=(Erasure("", "", ""),))
         try:
@@ -250,6 +249,12 @@ class Keyring:
         if entry.owner != owner:
             raise ConfigurationError(f"{path} belongs to {entry.owner}", mend="put it back")
         return entry
+
+    def _unreadable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"the keys in {self._folder} cannot be read: {error.strerror}",
+            mend="give this user the right to them, or leave keys_dir out",
+        )
 
     def _write(self, entry: Entry) -> None:
         path = self._path(entry.owner)
