@@ -35,13 +35,17 @@ DELIVERED = Result(Outcome.DELIVERED)
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What is to be delivered, in words and as data. `id` is the idempotency key."""
+    """What is to be delivered, in words and as data. `id` is the idempotency key.
+
+    `trace` is the `traceparent` for receivers that take headers, empty if there is none.
+    """
 
     id: str
     title: str
     lines: Sequence[str]
     notices: Sequence[Notice]
     data: Mapping[str, object]
+    trace: str = ""
 
     @property
     def text(self) -> str:

@@ -171,6 +171,8 @@ class Webhook:
             signed = f"{message.id}.{stamp}.".encode() + body
             digest = hmac.digest(self._key, signed, hashlib.sha256)
             headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+        if message.trace:
+            headers["traceparent"] = message.trace
         answer = await self._poster.post(body, headers)
         return answer if isinstance(answer, Result) else answer.result()
 

@@ -42,6 +42,7 @@ from tocsin.agents.notify_sending import Words, sender_of
 from tocsin.agents.probes import Probe, serve_probes
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require_topic
+from tocsin.agents.tracing import open_tracer, traces_of
 from tocsin.agents.transactions import Chunk, Committer, Producers, Route, Transaction
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import CUSTOMERS, OUTBOX, WARNINGS
@@ -112,6 +113,7 @@ class Notifier:
         self._committer = Committer(group_of(settings), self._producers, die)
         self._customers = Customers(settings, self._codec)
         self._words = Words(config, self._customers)
+        self._tracer = open_tracer(settings)
         self._consumer = _consumer(settings)
         self._outbox = Outbox(self._codec)
         self._desk: NotifyDesk
@@ -279,13 +281,18 @@ class Notifier:
 
     async def _deliver(self, delivery: Delivery, receiver: Receiver, sender: Sender) -> None:
         await self._write(())  # it may have been made this moment: its id must be durable first
-        message = self._words.message(delivery, receiver)
+        attempt = None if self._tracer is None else self._tracer.delivering(delivery)
+        trace = _trace_of(delivery) if attempt is None else attempt.traceparent
+        message = self._words.message(delivery, receiver, trace)
         begun = time.monotonic()
         result = await sender.send(message, _now())
         seconds = time.monotonic() - begun
         after = self._desk.book(delivery, result, receiver, _now())
         await self._write(())
         self._tell(after, result, seconds)
+        if attempt is not None:
+            is_delivered = result.outcome is Outcome.DELIVERED
+            attempt.end(_outcome(after, result), is_delivered=is_delivered)
 
     async def _tell_again(self, receiver: Receiver, sender: AlertmanagerSender, now: int) -> None:
         notices = self._desk.alerts(receiver)
@@ -301,7 +308,7 @@ class Notifier:
 
     def _tell(self, delivery: Delivery, result: Result, seconds: float) -> None:
         """Count and log an attempt; the reason bears neither address nor secret."""
-        outcome = "given_up" if delivery.state == DEAD else result.outcome.value
+        outcome = _outcome(delivery, result)
         metrics = self._probe.metrics
         metrics.add(DELIVERIES, 1, delivery.receiver, outcome)
         metrics.observe(DELIVERY, seconds, delivery.receiver)
@@ -373,6 +380,17 @@ async def _all_of(work: Sequence[asyncio.Task[None]], listening: asyncio.Task[No
         done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+
+
+def _outcome(delivery: Delivery, result: Result) -> str:
+    """How an attempt ended, as the values of a label say it; `delivery` is as it is after it."""
+    return "given_up" if delivery.state == DEAD else result.outcome.value
+
+
+def _trace_of(delivery: Delivery) -> str:
+    """The trace to pass on where no span is made: that of its warnings, if it is one."""
+    traces = traces_of(notice.trace for notice in delivery.notices)
+    return traces[0] if len(traces) == 1 else ""
 
 
 def _now() -> int:

@@ -29,6 +29,7 @@ from tocsin.agents.notify_outbox import (
     key_of,
 )
 from tocsin.agents.notify_plan import after_attempt, due_at, plan, receivers_of
+from tocsin.agents.tracing import trace_in
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.refused import Refused
 from tocsin.streams.decisions import RiskWarning
@@ -85,6 +86,7 @@ class NotifyDesk:
                 owner=customer.owner,
                 segment=customer.segment,
                 country=customer.country,
+                trace=trace_in(record),
             )
             if receiver.alertmanager is not None:
                 self._alert(notice, is_wanted=receiver.name in wanted)

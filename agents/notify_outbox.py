@@ -33,6 +33,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     """A warning that a receiver is to be told. Instants are epoch ms by the notifier's clock.
 
     `labels` is the alert that it sets off at an Alertmanager, `ended` are those that it ends there.
+    `trace` is the warning's `traceparent`, if it has one.
     """
 
     receiver: str
@@ -46,6 +47,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     country: str | None = None
     labels: Mapping[str, str] | None = None
     ended: tuple[Mapping[str, str], ...] = ()
+    trace: str = ""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

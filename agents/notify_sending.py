@@ -41,8 +41,8 @@ class Words:
         self._config = config
         self._customers = customers
 
-    def message(self, delivery: Delivery, receiver: Receiver) -> Message:
-        """What is to be said, for people and for programs."""
+    def message(self, delivery: Delivery, receiver: Receiver, trace: str = "") -> Message:
+        """What is to be said, for people and for programs, and the `traceparent` to go with it."""
         notices = delivery.notices
         view = self._view(notices, receiver)
         title = title_of(notices, receiver.language, receiver.title, view)
@@ -61,6 +61,7 @@ class Words:
                 "text": "\n\n".join(lines),
                 "warnings": [self._warning(notice) for notice in notices],
             },
+            trace=trace,
         )
 
     def lines(self, notices: Sequence[Notice], receiver: Receiver) -> list[str]:

@@ -1,9 +1,10 @@
-"""OpenTelemetry traces, where a collector is set: from a source record to the warning it brought.
+"""OpenTelemetry traces, where a collector is set: from a source record to who got the warning.
 
 A span is made for each warning. It continues the trace of the record that brought it about, if the
 record has a W3C `traceparent` header and the warning is about the same customer at the same
 instant; what a day's closing raised begins a trace of its own. The warning carries the span's
-context on, for whoever reads it. Trace headers are in no digest, so nothing is decided otherwise.
+context on, for whoever reads it; the notifier's attempts to deliver it continue that. Trace headers
+are in no digest, so nothing is decided otherwise.
 
 The packages are an extra (`pip install 'tocsin[otel]'`), imported only where a collector is set.
 Spans go out in the background; if the collector is away they are dropped, never waited for.
@@ -11,6 +12,8 @@ Spans go out in the background; if the collector is away they are dropped, never
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from tocsin.agents.errors import ConfigurationError
@@ -19,15 +22,20 @@ from tocsin.streams.decisions import RiskWarning
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
+
+    from tocsin.agents.notify_outbox import Delivery
 
 TRACEPARENT: Final = "traceparent"
 SPAN: Final = "tocsin decide"
+DELIVERY_SPAN: Final = "tocsin deliver"
 EXPORT_WITHIN_S: Final = 2.0
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 PATH: Final = "/v1/traces"
 
 
 class Tracer:
-    """Makes the spans of decisions. Personal data and customers are in none of them."""
+    """Makes the spans of decisions and deliveries. Neither holds personal data or a customer."""
 
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -40,7 +48,7 @@ class Tracer:
 
         Returns the `traceparent` for the warning's headers; None where the SDK does nothing.
         """
-        from opentelemetry.trace import SpanKind, set_span_in_context
+        from opentelemetry.trace import SpanKind
 
         span = self._tracer.start_span(
             SPAN,
@@ -49,10 +57,67 @@ class Tracer:
             attributes={**_place(record), **_said(warning)},
         )
         span.end()
+        told = self._told(span)
+        return told.encode() if told else None
+
+    def delivering(self, delivery: Delivery) -> Attempt:
+        """Begin the span of an attempt: in its warnings' trace; of several, linked to each."""
+        from opentelemetry.trace import Link, SpanKind, get_current_span
+
+        found = [
+            self._contexts.extract({TRACEPARENT: trace})
+            for trace in traces_of(notice.trace for notice in delivery.notices)
+        ]
+        span = self._tracer.start_span(
+            DELIVERY_SPAN,
+            context=found[0] if len(found) == 1 else None,
+            kind=SpanKind.CLIENT,
+            links=[Link(get_current_span(one).get_span_context()) for one in found[1:] and found],
+            attributes={
+                "tocsin.receiver": delivery.receiver,
+                "tocsin.delivery.id": delivery.id,
+                "tocsin.delivery.attempt": delivery.attempts + 1,
+                "tocsin.warning.ids": [notice.warning.warning_id for notice in delivery.notices],
+            },
+        )
+        return Attempt(span, self._told(span))
+
+    def _told(self, span: Span) -> str:
+        """The `traceparent` of a span; empty where the SDK does nothing."""
+        from opentelemetry.trace import set_span_in_context
+
         carrier: dict[str, str] = {}
         self._contexts.inject(carrier, set_span_in_context(span))
-        told = carrier.get(TRACEPARENT)
-        return None if told is None else told.encode()
+        return carrier.get(TRACEPARENT, "")
+
+
+class Attempt:
+    """The span of one attempt at a receiver; `traceparent` goes with the request."""
+
+    def __init__(self, span: Span, traceparent: str) -> None:
+        self._span = span
+        self.traceparent = traceparent
+
+    def end(self, outcome: str, *, is_delivered: bool) -> None:
+        """Tell how it ended. Why it failed is left to logs: it may be in a receiver's words."""
+        from opentelemetry.trace import StatusCode
+
+        self._span.set_attribute("tocsin.delivery.outcome", outcome)
+        if not is_delivered:
+            self._span.set_status(StatusCode.ERROR, outcome)
+        self._span.end()
+
+
+def traces_of(traces: Iterable[str]) -> list[str]:
+    """Those that there are, each once, in their order."""
+    return list(dict.fromkeys(trace for trace in traces if trace))
+
+
+def trace_in(record: Any) -> str:
+    """The `traceparent` among a record's headers; empty if there is none that could be one."""
+    found = dict(record.headers or ()).get(TRACEPARENT) or b""
+    text = bytes(found).decode("latin-1")
+    return text if _TRACEPARENT.fullmatch(text) else ""
 
 
 def open_tracer(settings: Settings) -> Tracer | None:

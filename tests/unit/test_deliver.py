@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from msgspec import structs
 
 from tests.unit.notices import notice
 from tests.unit.receivers import (
@@ -82,6 +83,14 @@ async def test_a_webhook_is_signed_over_id_time_and_body(tmp_path: Path) -> None
     assert call.headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
     assert call.headers["content-type"] == "application/json; charset=utf-8"
     assert call.data == {"id": "key-1", "words": "逾期"}
+
+
+async def test_a_webhook_passes_the_trace_on() -> None:
+    async with receiving() as server:
+        await sent(webhook(server.url))
+        await sent(webhook(server.url), structs.replace(message(), trace="00-trace-span-01"))
+
+    assert [call.headers.get("traceparent") for call in server.calls] == [None, "00-trace-span-01"]
 
 
 @pytest.mark.parametrize(

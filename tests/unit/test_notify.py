@@ -56,9 +56,15 @@ ALERTS = Receiver(name="alerts", alertmanager=Alertmanager(url="http://127.0.0.1
 REFUSED = Result(Outcome.REFUSED, "never")
 
 
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
 class Record:
-    def __init__(self, offset: int, value: RiskWarning | bytes, partition: int = 0) -> None:
+    def __init__(
+        self, offset: int, value: RiskWarning | bytes, partition: int = 0, trace: bytes = b""
+    ) -> None:
         self.partition, self.offset = partition, offset
+        self.headers = (("traceparent", trace),) if trace else ()
         self.value = value if isinstance(value, bytes) else CODEC.encode_warning(value)
 
 
@@ -258,6 +264,17 @@ def test_a_warning_becomes_a_delivery_for_each_receiver_and_history_none() -> No
     assert [found.warning.warning_id for found in book.next(ALERTS).notices] == ["w1"]
     assert book.outbox.all(Position) == [Position(0, 3)]
     assert book.desk.unreadable == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [(TRACE, TRACE.decode()), (b"", ""), (b"\r\nX-Evil: 1", ""), (TRACE + b"\r\n", "")],
+)
+def test_the_trace_of_a_warning_goes_with_its_notice(header: bytes, kept: str) -> None:
+    book = Book()
+    book.take(Record(0, warning(1), trace=header))
+
+    assert [found.trace for found in book.next().notices] == [kept]
 
 
 def test_a_record_that_is_read_twice_is_taken_once() -> None:

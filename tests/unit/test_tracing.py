@@ -10,10 +10,13 @@ from msgspec.structs import replace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from tests.unit.conftest import Book
+from tests.unit.notices import notice
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.history import HistoryRecord
+from tocsin.agents.notify_outbox import Delivery
 from tocsin.agents.settings import SettingsError, load
 from tocsin.agents.tracing import Tracer, open_tracer
 from tocsin.streams.decisions import RiskWarning
@@ -105,6 +108,55 @@ def test_what_no_record_brought_begins_a_trace_too(
     (span,) = spans.get_finished_spans()
     assert span.parent is None
     assert "messaging.system" not in dict(span.attributes or {})
+
+
+def delivery(*traces: str) -> Delivery:
+    notices = tuple(notice(n, trace=trace) for n, trace in enumerate(traces, start=1))
+    return Delivery(id="d1", receiver="desk", notices=notices, created_at=0, attempts=2)
+
+
+def test_a_delivery_continues_the_trace_of_its_warning(
+    tracer: Tracer, spans: InMemorySpanExporter
+) -> None:
+    attempt = tracer.delivering(delivery(PARENT.decode(), PARENT.decode()))
+    attempt.end("failed", is_delivered=False)
+
+    (span,) = spans.get_finished_spans()
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == "00f067aa0ba902b7"
+    assert attempt.traceparent.split("-")[1:3] == [TRACE, f"{span.context.span_id:016x}"]
+    assert (span.links, span.status.status_code) == ((), StatusCode.ERROR)
+    assert dict(span.attributes or {}) == {
+        "tocsin.receiver": "desk",
+        "tocsin.delivery.id": "d1",
+        "tocsin.delivery.attempt": 3,
+        "tocsin.delivery.outcome": "failed",
+        "tocsin.warning.ids": ("w1", "w2"),
+    }
+
+
+def test_a_delivery_of_several_traces_links_to_each_and_one_of_none_begins_its_own(
+    tracer: Tracer, spans: InMemorySpanExporter
+) -> None:
+    other = f"00-{'a' * 32}-{'b' * 16}-01"
+    tracer.delivering(delivery(PARENT.decode(), "", other)).end("delivered", is_delivered=True)
+    tracer.delivering(delivery("")).end("delivered", is_delivered=True)
+
+    several, none = spans.get_finished_spans()
+    assert (several.parent, none.parent, none.links) == (None, None, ())
+    assert [f"{link.context.trace_id:032x}" for link in several.links] == [TRACE, "a" * 32]
+    assert several.status.status_code is StatusCode.UNSET
+
+
+def test_an_sdk_that_does_nothing_gives_a_delivery_no_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+
+    attempt = Tracer(TracerProvider()).delivering(delivery(""))
+
+    attempt.end("delivered", is_delivered=True)
+    assert attempt.traceparent == ""
 
 
 def test_without_a_collector_there_is_no_tracer() -> None:
