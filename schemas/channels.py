@@ -17,6 +17,7 @@ from fastavro.schema import to_parsing_canonical_form
 from msgspec import Struct
 
 from tocsin.schemas.catalog import Topic
+from tocsin.schemas.compatibility import unreadable
 from tocsin.schemas.decoders import Decoder, Json, TrailingError, compile_decoder
 from tocsin.schemas.encoders import LONGS, Encoder, compile_encoder
 from tocsin.schemas.records import (
@@ -88,6 +89,7 @@ class Channel:
         self.decoders: dict[bytes, Decoder] = {}
         self._resolved: dict[int, Callable[[bytes], Struct]] = {}
         own = registered(topic, registry)
+        _require_readable(own, registry)
         self._encoders: dict[type[Struct], Encoder] = {}
         self._marked: dict[type[Struct], tuple[str, ...]] = {}
         for head, schema in self._branches(own.schema_id):
@@ -247,6 +249,18 @@ def registered(topic: Topic, registry: Registry) -> Registered:
         f"the registry has {len(versions)} versions of {subject_of(topic)}, none of them the one "
         f"that this version of tocsin writes; register schemas/{topic.name}.avsc"
     )
+
+
+def _require_readable(own: Registered, registry: Registry) -> None:
+    """Raise RegistryError unless the schema reads what versions before it wrote."""
+    for version in registry.by_subject(own.subject):
+        clash = version.version < own.version and unreadable(own.schema, version.schema)
+        if clash:
+            raise RegistryError(
+                f"{own.subject} version {version.version} (id {version.schema_id}) holds what "
+                f"version {own.version}, the one that this tocsin reads by, cannot read: {clash}; "
+                "if no record was ever written under it, delete that version there"
+            )
 
 
 def _canonical(schema: Json) -> str:

@@ -183,7 +183,7 @@ class LoadedPartition(Struct):
         for customer_id in sorted(self.documents.keys() - self.summaries.keys()):
             raise StateError(
                 f"state has documents of {customer_id!a} without that customer's summary: "
-                "the changelog is damaged; rebuild it with tocsin reset"
+                "the changelog is damaged; write it anew: tocsin rebuild --replace"
             )
         for customer_id, summary in self.summaries.items():
             self.ledgers.freeze(customer_id, summary, self.documents.pop(customer_id, _NOTHING))
@@ -193,7 +193,7 @@ class LoadedPartition(Struct):
 def load(into: LoadedPartition, key: bytes, version: int, body: bytes | None) -> None:
     """Take in one state record, or its tombstone; StateError if it can't be read."""
     try:
-        if body is not None:
+        if body is not None and version != STATE_VERSION:
             body = upgrade(_kind_of(key), version, body)
         _load(into, key, body)
         if key == PARTITION_KEY:
@@ -201,7 +201,7 @@ def load(into: LoadedPartition, key: bytes, version: int, body: bytes | None) ->
     except UNREADABLE as error:
         raise StateError(
             f"the state record {key!a} cannot be read ({error}): the changelog is damaged; "
-            "rebuild it with tocsin reset"
+            "write it anew: tocsin rebuild --replace"
         ) from error
 
 
