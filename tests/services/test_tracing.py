@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,16 +14,17 @@ from aiokafka import AIOKafkaProducer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.services.deployment import Deployment, deployed
+from tests.services.deployment import Deployment, Program, deployed
+from tests.unit.receivers import receiving, says
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.reading import read_topic
-from tocsin.schemas.catalog import CUSTOMERS, INVOICES, WARNINGS
-from tocsin.streams.events import CustomerUpdated, InvoiceIssued
+from tocsin.schemas.catalog import CLOCK, CUSTOMERS, INVOICES, WARNINGS
+from tocsin.streams.events import CustomerUpdated, InvoiceIssued, WentLive
 
 NOON = 1_735_732_800_000  # 2025-01-01T12:00Z
 DUE = 20_120
-SPANS_WITHIN_S = 30.0  # they go out every five seconds
+SPANS_WITHIN_S = 60.0  # they go out every five seconds
 POLL_S = 0.1
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -81,6 +82,23 @@ async def invoice(deployment: Deployment, number: int, span: str) -> None:
         )
 
 
+async def go_live(deployment: Deployment) -> None:
+    """Say that what comes now is told to people."""
+    record = deployment.codec.encode(CLOCK.topic_id, WentLive("test"))
+    async with AIOKafkaProducer(**deployment.settings.client_options()) as producer:
+        await producer.send_and_wait(
+            deployment.settings.topic(CLOCK), record, key=b"test", timestamp_ms=NOON - 1
+        )
+
+
+async def until(holds: Callable[[], bool], program: Program) -> None:
+    """Wait for it; the program must not end meanwhile."""
+    async with asyncio.timeout(SPANS_WITHIN_S):
+        while not holds():
+            assert program.is_running, program.log()
+            await asyncio.sleep(POLL_S)
+
+
 async def traces(deployment: Deployment) -> list[str]:
     """The traces that the warnings carry on."""
     records = await read_topic(deployment.settings, deployment.settings.topic(WARNINGS))
@@ -108,6 +126,43 @@ async def test_a_trace_goes_on_over_the_decision_to_the_warning(
 
             assert (await deployment.replayed()).differences == []
             assert worker.stop() == 0
+
+
+async def test_the_way_goes_on_to_the_receiver(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    found: list[Span] = []
+    with collecting(found) as address:
+        more = {"partitions": 1, "otel_endpoint": address, "notify_port": 0}
+        async with (
+            deployed("told", broker, engine, tmp_path, **more) as deployment,
+            receiving() as hook,
+        ):
+            config = tmp_path / "notify.yaml"
+            config.write_text(
+                f"receivers: [{{name: desk, webhook: {{url: '{hook.url}'}}}}]\n"
+                "routes: [{to: [desk]}]\n"
+            )
+            worker = deployment.started("worker")
+            notify = deployment.started("notify", str(config))
+            hook.manner = says(503)
+            await go_live(deployment)
+            await invoice(deployment, 1, "00f067aa0ba902b7")
+            await deployment.until_decided(worker)
+            told = await traces(deployment)
+            await until(lambda: len(hook.calls) > 0, notify)
+            hook.manner = says(200)
+            await until(lambda: len(hook.taken) == len(told), notify)
+            assert notify.stop() == 0
+            assert worker.stop() == 0
+
+    deliveries = {span.span_id.hex(): span for span in found if span.name == "tocsin deliver"}
+    decided = {span.span_id.hex() for span in found if span.name == "tocsin decide"}
+    assert len(hook.calls) == len(deliveries) > len(told)  # one was refused at first
+    for call in hook.calls:
+        _, trace, span_id, _ = call.headers["traceparent"].split("-")
+        assert trace == TRACE
+        assert deliveries[span_id].parent_span_id.hex() in decided
 
 
 async def test_an_absent_collector_keeps_nobody_waiting(
