@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TRACEPARENT: Final = "traceparent"
 SPAN: Final = "tocsin decide"
+REFUSAL_SPAN: Final = "tocsin refuse"
 DELIVERY_SPAN: Final = "tocsin deliver"
 EXPORT_WITHIN_S: Final = 2.0
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -59,6 +60,19 @@ class Tracer:
         span.end()
         told = self._told(span)
         return told.encode() if told else None
+
+    def refused(self, record: Any, code: str) -> None:
+        """Tell that a record went to the dead letters, in its own trace."""
+        from opentelemetry.trace import SpanKind, StatusCode
+
+        span = self._tracer.start_span(
+            REFUSAL_SPAN,
+            context=self._contexts.extract(_context_of(record)),
+            kind=SpanKind.CONSUMER,
+            attributes={**_place(record), "tocsin.refusal.code": code},
+        )
+        span.set_status(StatusCode.ERROR, code)
+        span.end()
 
     def delivering(self, delivery: Delivery) -> Attempt:
         """Begin the span of an attempt: in its warnings' trace; of several, linked to each."""
@@ -150,7 +164,12 @@ def _carrier(record: Any, warning: RiskWarning) -> dict[str, str]:
     is_cause = (
         record.key == warning.customer_id.encode() and record.timestamp == warning.occurred_at
     )
-    found = dict(record.headers or ()) if is_cause else {}
+    return _context_of(record) if is_cause else {}
+
+
+def _context_of(record: Any) -> dict[str, str]:
+    """The trace context among a record's headers, whatever it says."""
+    found = dict(record.headers or ())
     return {
         name: found[name].decode("latin-1")
         for name in (TRACEPARENT, "tracestate")

@@ -110,6 +110,21 @@ def test_what_no_record_brought_begins_a_trace_too(
     assert "messaging.system" not in dict(span.attributes or {})
 
 
+def test_a_refusal_is_told_in_the_trace_of_its_record(
+    tracer: Tracer, spans: InMemorySpanExporter, warning: RiskWarning
+) -> None:
+    tracer.refused(cause_of(warning), "KEY_MISMATCH")
+
+    (span,) = spans.get_finished_spans()
+    assert span.parent is not None
+    assert f"{span.parent.span_id:016x}" == "00f067aa0ba902b7"
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "KEY_MISMATCH")
+    attributes = dict(span.attributes or {})
+    assert attributes["messaging.kafka.offset"] == 17
+    assert attributes["tocsin.refusal.code"] == "KEY_MISMATCH"
+    assert warning.customer_id not in attributes.values()
+
+
 def delivery(*traces: str) -> Delivery:
     notices = tuple(notice(n, trace=trace) for n, trace in enumerate(traces, start=1))
     return Delivery(id="d1", receiver="desk", notices=notices, created_at=0, attempts=2)
