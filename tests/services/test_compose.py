@@ -1,8 +1,13 @@
-"""docker-compose.yml by hand: its broker settings, commands and environment, with other hosts."""
+"""docker-compose.yml by hand: its broker settings, commands and environment, with other hosts.
+
+Each program's home is nowhere, and what it opens for writing outside of its temporary folder and
+its volumes is refused as a read-only root refuses it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -15,8 +20,11 @@ from typing import Any
 
 import pytest
 import yaml
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.services.deployment import POLL_S, Program
+from tests.unit.receivers import HttpReceiver, receiving
 from tocsin.agents.brokers import connect
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import QUICK_START, find_java, free_port
@@ -30,14 +38,53 @@ from tocsin.agents.settings import Settings, load
 from tocsin.agents.supervisor import Process
 from tocsin.agents.supervisor import Program as Supervised
 from tocsin.agents.wire import convention_of, open_clickhouse
-from tocsin.schemas.catalog import SOURCES, WARNINGS
+from tocsin.schemas.catalog import CLOCK, INVOICES, SOURCES, WARNINGS
+from tocsin.schemas.jsonlines import Fact
+from tocsin.streams.events import WentLive
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
+RUNNING = ("worker", "audit", "web", "intake", "notify")
 DECIDED_WITHIN_S = 120.0
 HEALTHY_WITHIN_S = 60.0
 # Settings of ports, and those that the file's programs take.
-PORTS = {name: getattr(Settings(), name) for name in ("web_port", "audit_port", "console_port")}
+PORTS = {
+    f"{name}_port": getattr(Settings(), f"{name}_port")
+    for name in ("web", "audit", "console", "intake", "notify")
+}
+FOREIGN = "erp.invoices"
+NOTE = {"customer": "FOREIGN", "number": "R-1", "posted_ms": 1_742_000_000_000, "gross": "310.50"}
+MAPPING = f"""
+- topic: {FOREIGN}
+  format: json
+  events:
+    - type: InvoiceIssued
+      fields:
+        customer_id: customer
+        invoice_id: number
+        occurred_at: {{path: posted_ms, as: epoch_ms}}
+        due_date: due
+        amount_minor: {{path: gross, as: decimal, digits: 2}}
+        currency: {{const: EUR}}
+"""
+READ_ONLY_ROOT = """
+import errno, os, sys
+
+ROOTS = ("/dev/", *os.environ["WRITABLE"].split(os.pathsep))
+OPENED = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+CHANGED = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod"}
+
+def refuse(event, args):
+    if event in CHANGED or (event == "open" and (args[2] or 0) & OPENED):
+        if isinstance(args[0], (str, bytes)):
+            path = os.path.abspath(os.fsdecode(args[0]))
+            if not path.startswith(ROOTS):
+                if "__pycache__" not in path:
+                    os.write(2, f"READ-ONLY {event} {path}\\n".encode())
+                raise OSError(errno.EROFS, "Read-only file system", path)
+
+sys.addaudithook(refuse)
+"""
 
 
 class Composed:
@@ -56,7 +103,8 @@ class Composed:
             "/var/lib/kafka/data": str(folder / "kafka"),
             "/tmp/tocsin": str(folder / "data"),
             "http://clickhouse:8123/tocsin": f"{engine.url}/composed",
-            "/var/lib/tocsin": str(folder),
+            "/var/lib/tocsin": str(folder / "console"),
+            "/etc/tocsin": str(folder / "etc"),
             **{
                 f"127.0.0.1:{PORTS[name]}/": f"127.0.0.1:{port}/"
                 for name, port in self.ports.items()
@@ -67,7 +115,11 @@ class Composed:
             "TOCSIN_ZONE": "Europe/Berlin",
             "TOCSIN_LOG_LEVEL": "INFO",
             "TOCSIN_REGISTRY_URL": "",
+            "TOCSIN_PRIVACY": "false",
         }
+        for name in ("console", "etc", "root", "tmp"):
+            (folder / name).mkdir()
+        (folder / "root" / "sitecustomize.py").write_text(READ_ONLY_ROOT)
         self.outside = Settings(bootstrap_servers=f"127.0.0.1:{outside}")
 
     def here(self, value: object) -> str:
@@ -82,12 +134,24 @@ class Composed:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TOCSIN_")}
         own = {name: self.here(value) for name, value in given.items()}
         ports = {f"TOCSIN_{name.upper()}": str(port) for name, port in self.ports.items()}
-        return {**kept, **own, **ports}
+        return {**kept, **own, **ports, **self._root(service)}
+
+    def _root(self, service: str) -> dict[str, str]:
+        """A home that is not there, and where the service may write."""
+        mounts = [mount.split(":") for mount in SERVICES[service].get("volumes", [])]
+        folders = [self.here(mount[1]) for mount in mounts if mount[-1] != "ro"]
+        folders += [str(self.folder / name) for name in ("data", "tmp")]
+        return {
+            "HOME": "/nonexistent",
+            "TMPDIR": str(self.folder / "tmp"),
+            "PYTHONPATH": str(self.folder / "root"),
+            "WRITABLE": os.pathsep.join(folders),
+        }
 
     def program(self, service: str, *more: str) -> Program:
         log = self.folder / f"{service}.log"
         name, *words = _command(service)
-        return Program(name, self.environ(service), log, *words, *more)
+        return Program(name, self.environ(service), log, *map(self.here, words), *more)
 
     def is_healthy(self, service: str) -> bool:
         """By the health check of the file."""
@@ -173,35 +237,77 @@ async def until_decided(settings: Settings, worker: Program) -> None:
             await asyncio.sleep(POLL_S)
 
 
+async def foreign_record(settings: Settings) -> None:
+    """What an ERP wrote, into its own topic."""
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    await admin.start()
+    await admin.create_topics([NewTopic(FOREIGN, 1, 1)])
+    await admin.close()
+    async with AIOKafkaProducer(**settings.client_options()) as producer:
+        await producer.send_and_wait(FOREIGN, json.dumps({**NOTE, "due": "2025-04-15"}).encode())
+
+
+async def until_taken(settings: Settings, intake: Program) -> None:
+    """Wait until the intake has brought it in."""
+    deadline = time.monotonic() + HEALTHY_WITHIN_S
+    while NOTE["customer"] not in {
+        (record.key or b"").decode()
+        for record in await read_topic(settings, settings.topic(INVOICES))
+    }:
+        assert intake.is_running, intake.log()
+        assert time.monotonic() < deadline, intake.log()
+        await asyncio.sleep(POLL_S)
+
+
+async def until_told(hook: HttpReceiver, notify: Program) -> None:
+    """Wait until the notifier has delivered a warning."""
+    deadline = time.monotonic() + HEALTHY_WITHIN_S
+    while not hook.taken:
+        assert notify.is_running, notify.log()
+        assert time.monotonic() < deadline, notify.log()
+        await asyncio.sleep(POLL_S)
+
+
 @pytest.mark.timeout(300)
 async def test_the_programs_of_the_compose_file_do_the_main_job(
     engine: EmbeddedEngine, jars: list[Path], tmp_path: Path
 ) -> None:
-    async with composed(tmp_path, engine, jars) as here:
+    async with composed(tmp_path, engine, jars) as here, receiving() as hook:
         topics = here.program("topics")
         for _ in range(2):  # also where everything is there already
             topics.start()
             assert topics.wait() == 0, topics.log()
         settings = load(environ=here.environ("audit"), discover=False)
         facts = list(Portfolio(Request(customers=40, days=90), convention_of(settings)).facts())
-        await produce(facts, settings)
+        live = Fact(facts[0].instant, CLOCK.topic_id, WentLive("feed"))
+        await produce([live, *facts], settings)
         token = here.program("web", "--new-token", "me")
         token.start()
         assert token.wait() == 0, token.log()
-        worker, audit, web = (here.program(name) for name in ("worker", "audit", "web"))
+        await foreign_record(settings)
+        (tmp_path / "etc" / "mapping.yaml").write_text(MAPPING)
+        (tmp_path / "etc" / "notify.yaml").write_text(
+            f"receivers: [{{name: desk, webhook: {{url: '{hook.url}'}}}}]\n"
+            "routes: [{to: [desk]}]\n"
+        )
+        programs = {name: here.program(name) for name in RUNNING}
+        worker = programs["worker"]
         try:
-            for program in (worker, audit, web):
+            for program in programs.values():
                 program.start()
+            await until_taken(settings, programs["intake"])
             await until_decided(settings, worker)
 
-            await here.until_healthy("worker", "audit", "web")
+            await here.until_healthy(*programs)
+            await until_told(hook, programs["notify"])
             found = await reconcile(settings, wait_s=60.0)
             assert found.is_equal, found
             assert len(await read_topic(here.outside, WARNINGS.name)) > 0
-            assert worker.stop() == 0, worker.log()
-            assert audit.stop() == 0, audit.log()
-            assert web.stop() == 0, web.log()
+            for program in programs.values():
+                assert program.stop() == 0, program.log()
+            for program in (topics, token, *programs.values()):
+                assert "READ-ONLY" not in program.log(), program.log()
         finally:
-            for program in (worker, audit, web):
+            for program in programs.values():
                 if program.is_running:
                     program.kill()
