@@ -51,6 +51,7 @@ Read = Counter[tuple[str, str]]  # by topic and type of record
 CUSTOMER = "C-ONE"
 ISSUED_AT = 1_735_808_400_000
 INVOICE = InvoiceIssued(CUSTOMER, "I-1", ISSUED_AT, 20_120, 31_050, "EUR")
+LATER = {"cost_minor", "delivered_on", "recorded_at"}  # fields that an older producer lacks
 NEW_FIELD = {"name": "colour", "type": ["null", "string"], "default": None}
 
 
@@ -312,10 +313,62 @@ def written_newer(deployment: Deployment) -> bytes:
     registry.register(subject, schema)
     newest = registry.by_subject(subject)[0]
     assert newest.version == 2
-    fields = {**structs.asdict(INVOICE), "invoice_id": "I-2", "colour": "red"}
+    return written_under(
+        newest.schema_id, schema, structs.replace(INVOICE, invoice_id="I-2"), colour="red"
+    )
+
+
+def written_under(schema_id: int, schema: Any, event: InvoiceIssued, **more: str) -> bytes:
+    """An invoice as a producer with another schema writes it."""
     buffer = io.BytesIO()
+    fields = {**structs.asdict(event), **more}
     fastavro.schemaless_writer(buffer, schema, ("tocsin.InvoiceIssued", fields))
-    return with_id(newest.schema_id, buffer.getvalue())
+    return with_id(schema_id, buffer.getvalue())
+
+
+def older(schema: Any) -> Any:
+    """The invoices' schema as it might have been before some field with a default came."""
+    issued = next(branch for branch in schema if branch["name"] == "InvoiceIssued")
+    changed = issued | {"fields": [f for f in issued["fields"] if f["name"] not in LATER]}
+    return [changed if branch is issued else branch for branch in schema]
+
+
+async def test_producers_a_version_behind_and_a_version_ahead_are_read_as_our_own(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, registry: EmbeddedRegistry, tmp_path: Path
+) -> None:
+    deployment = Deployment(
+        "generations", broker, engine, tmp_path, registry_url=registry.url, partitions=1
+    )
+    client, subject = open_http_registry(deployment.settings), subject_of(INVOICES)
+    ours: Any = packaged_schema(INVOICES.name)
+    client.register(subject, older(ours))
+    client.set_level(subject, "BACKWARD_TRANSITIVE")
+    await deployment.prepare()
+    client.register(subject, newer(ours))
+    ahead, own, behind = client.by_subject(subject)
+    events = [structs.replace(INVOICE, invoice_id=f"I-{number}") for number in range(3)]
+    try:
+        await send(deployment, INVOICES, written_under(behind.schema_id, behind.schema, events[0]))
+        await send(deployment, INVOICES, deployment.codec.encode(INVOICES.topic_id, events[1]))
+        await send(
+            deployment,
+            INVOICES,
+            written_under(ahead.schema_id, ahead.schema, events[2], colour="red"),
+        )
+        worker = deployment.started("worker")
+        await until_taken(deployment, worker)
+        assert worker.stop() == Exit.OK
+
+        name = deployment.settings.topic(INVOICES)
+        values = [record.value for record in await read_topic(deployment.settings, name)]
+        ids = [int.from_bytes(value[1:5], "big") for value in values]
+        assert ids == [behind.schema_id, own.schema_id, ahead.schema_id]
+        assert [deployment.codec.decode(INVOICES.topic_id, value) for value in values] == events
+        assert await letters(deployment) == []
+        replayed = await deployment.replayed()
+        assert (replayed.exit_code, replayed.refusals) == (Exit.OK, 0)
+    finally:
+        deployment.end()
 
 
 async def test_subjects_are_made_for_ever_readable_and_stay_so(
