@@ -59,6 +59,21 @@ class Placed(NamedTuple):
     record: Any
 
 
+class Order:
+    """Gives records timestamps by which the head merge takes them in the order given."""
+
+    def __init__(self) -> None:
+        self._reached = self._last_rank = 0
+
+    def place(self, timestamp: int, rank: int) -> int:
+        """The next record's timestamp: its own, unless later ones were taken before it."""
+        instant = max(timestamp, self._reached)
+        if instant == self._reached and rank < self._last_rank:
+            instant += 1  # else its topic's rank would put it first
+        self._reached, self._last_rank = instant, rank
+        return instant
+
+
 class Copied(Struct, frozen=True):
     """What was copied: records of the old topics, and those that were refused and left there."""
 
@@ -152,7 +167,7 @@ async def decided_order(
     ConfigurationError if records are left that no journal record names.
     """
     ids = {log.name(topic): topic.topic_id for topic in SOURCES}
-    reached, last_rank = 0, 0
+    order = Order()
     async with opened(log, partition) as (cursors, pages):
         async for page in pages:
             for entry in page:
@@ -163,11 +178,7 @@ async def decided_order(
                     if (rank, record.offset) in left_out:
                         refused()
                         continue
-                    instant = max(record.timestamp, reached)
-                    if instant == reached and rank < last_rank:
-                        instant += 1  # else its topic's rank would put it first
-                    reached, last_rank = instant, rank
-                    yield Placed(instant, rank, partition, record)
+                    yield Placed(order.place(record.timestamp, rank), rank, partition, record)
         waiting = sum([await cursor.left() for cursor in cursors.values()])
     if waiting:
         raise ConfigurationError(

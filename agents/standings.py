@@ -123,8 +123,8 @@ def _readable(row: Callable[[Any, Codec], Row], record: Any, codec: Codec) -> Ro
     except (Refused, *UNREADABLE) as error:
         raise StateError(
             f"record {record.offset} of partition {record.partition} of {record.topic} is no state "
-            f"that this version can read ({error}); a worker would refuse it too. Decide "
-            "anew from the source topics: tocsin reset"
+            f"that this version can read ({error}); a worker would refuse it too. Write the "
+            "state anew: tocsin rebuild --replace"
         ) from error
 
 

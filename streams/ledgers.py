@@ -176,5 +176,5 @@ def _thawed(customer_id: str, frozen: bytes) -> Ledger:
 def _damaged(customer_id: str) -> StateError:
     return StateError(
         f"the state of customer {customer_id!a} can't be read: the changelog is damaged, or a "
-        "program of another version wrote it; rebuild it with tocsin reset"
+        "program of another version wrote it; write it anew: tocsin rebuild --replace"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -19,10 +20,12 @@ from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
+from tocsin.agents.migrate import migrate
 from tocsin.agents.produce import produce
 from tocsin.agents.rebuild import rebuild
 from tocsin.agents.reconcile import reconcile
 from tocsin.agents.reshard import compare, copy, generation
+from tocsin.agents.settings import load
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import (
     CLOCK,
@@ -33,6 +36,7 @@ from tocsin.schemas.catalog import (
     JOURNAL,
     LEDGERS,
     PAYMENTS,
+    TOPICS,
     Topic,
 )
 from tocsin.schemas.jsonlines import Fact
@@ -72,7 +76,7 @@ async def lose(deployment: Deployment, topic: Topic) -> None:
         await brokers.delete([deployment.settings.topic(topic)])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_lost_changelog_is_built_from_clickhouse_and_journal_and_work_goes_on_as_before(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -112,7 +116,91 @@ async def test_a_lost_changelog_is_built_from_clickhouse_and_journal_and_work_go
         assert standing == [(len({f.event.customer_id for f in facts if has_customer(f)}),)]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
+async def test_a_lost_clickhouse_comes_back_from_the_topics_and_lost_topics_from_clickhouse(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("lost", broker, engine, tmp_path, **SMALL) as deployment:
+        settings = deployment.settings
+        first, second = halves(deployment.portfolio(customers=30, days=120))
+        root = root_of(deployment, engine)
+        migrate(client_of(deployment))
+        audit, worker = deployment.started("audit"), deployment.started("worker")
+        await produce(first[:500], settings)
+        await deployment.until_decided(worker, audit)
+        await produce(first[500:], settings)
+        copied = back_up(root)  # while the audit writes
+        await produce(second, settings)
+        await deployment.until_decided(worker, audit)
+        assert (await reconcile(settings, wait_s=60)).is_equal
+        assert worker.stop() == 0
+        assert audit.stop() == 0
+        whole = told(deployment)
+
+        for tables in ((), copied):
+            root.command("DROP DATABASE lost SYNC")
+            root.command("CREATE DATABASE lost")
+            migrate(client_of(deployment))
+            for name in tables:
+                root.command(f"INSERT INTO lost.{name} SELECT * FROM backup.{name}")
+            audit = deployment.started("audit")
+            assert (await reconcile(settings, wait_s=90)).is_equal
+            assert audit.stop() == 0
+            assert told(deployment) == whole
+        replayed = await deployment.replayed(from_history=True)
+        assert replayed.differences == []
+        assert replayed.digests == (await deployment.replayed()).digests
+
+        async with connect(settings) as brokers:
+            await brokers.delete(map(settings.topic, TOPICS))
+        new = Deployment("found", broker, engine, tmp_path, partitions=3)  # without topics
+        async with ended(new):
+            copied_events = await copy(settings, new.settings, history=True)
+            worker = new.started("worker")
+            await new.until_decided(worker)
+            assert copied_events.records > len(first)
+            found = await compare(settings, new.settings, history=True)
+            assert found.is_equal, found
+
+
+def back_up(root: ClickHouse) -> list[str]:
+    """Copy all tables, the sink's progress first: so it speaks of no rows that the copy lacks."""
+    root.command("CREATE DATABASE backup")
+    found = "SELECT name FROM system.tables WHERE database = 'lost' AND engine LIKE '%MergeTree'"
+    names = sorted(name for (name,) in root.rows(found) if name != "migrations")
+    names.sort(key=lambda name: name != "sink_progress")
+    for name in names:
+        root.command(f"CREATE TABLE backup.{name} AS lost.{name}")
+        root.command(f"INSERT INTO backup.{name} SELECT * FROM lost.{name}")
+    return names
+
+
+TOLD = (
+    "SELECT count(), sum(cityHash64(*)) FROM v_open_warnings",
+    "SELECT count(), sum(cityHash64(*)) FROM v_aging",
+    "SELECT count(), sum(cityHash64(raw_value, offset)) FROM invoices FINAL",
+    "SELECT count(), sum(cityHash64(raw_value, offset)) FROM warnings FINAL",
+    "SELECT count(), sum(cityHash64(*)) FROM standings FINAL",
+    "SELECT count(), sum(cityHash64(*)) FROM cases FINAL",
+)
+
+
+def told(deployment: Deployment) -> list[tuple[Any, ...]]:
+    """What ClickHouse answers to some questions."""
+    client = client_of(deployment)
+    try:
+        return [client.rows(statement)[0] for statement in TOLD]
+    finally:
+        client.close()
+
+
+def root_of(deployment: Deployment, engine: EmbeddedEngine) -> ClickHouse:
+    """The engine beside the deployment's database."""
+    environ = {**deployment.environ, "TOCSIN_CLICKHOUSE_URL": engine.url}
+    return open_clickhouse(load(environ=environ, discover=False))
+
+
+@pytest.mark.timeout(600)
 async def test_four_partitions_become_six_and_every_customer_is_decided_alike_and_told_once(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

@@ -163,7 +163,7 @@ def test_state_that_cannot_be_read_ends_the_audit_with_its_place(key: bytes) -> 
     places = TopicPartition("ledgers", 2)
     damaged = HistoryRecord("ledgers", 2, 7, 1_000, key, b"damaged")
 
-    with pytest.raises(SinkError, match=r"record 7 of partition 2 of ledgers .*tocsin reset"):
+    with pytest.raises(SinkError, match=r"record 7 of partition 2 of ledgers .*tocsin rebuild"):
         written(FakeClickHouse(), Block(Lane(LEDGERS, places, 0), 0, 8, [damaged]))
 
 
