@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ receivers:
 routes:
   - to: [desk]
 """
+ELSEWHERE = ("https://desk.example", "http://127.0.0.1:9")  # where nobody listens
+HOOK_SECRET = "canary-for-hook"
 NOTE = {"customer": "C2", "number": "R-1", "posted_ms": 1742000000000, "gross": "310.50"}
 
 
@@ -172,6 +175,15 @@ def rows(client: ClickHouse, table: str) -> int:
     return int(client.rows(f"SELECT count() FROM {table} FINAL")[0][0])
 
 
+def numbers(port: int) -> bytes:
+    """A program's metrics; none while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
+
+
 async def send_foreign(kafka: SecuredKafka) -> None:
     """What an ERP wrote, into its own topic."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
@@ -204,19 +216,26 @@ def test_each_role_works_with_exactly_its_rights(
     foreign = Need(Resource.TOPIC, FOREIGN, (READ,), "the ERP's")
     grant(secured_kafka, "intake", [foreign])
     events, mapping = tmp_path / "events.jsonl", tmp_path / "mapping.yaml"
+    notify, secret = tmp_path / "notify.yaml", tmp_path / "hook-secret"
+    notify.write_text(NOTIFY.replace("}", f", secret_file: {secret}}}").replace(*ELSEWHERE))
+    secret.write_text(HOOK_SECRET)
     events.write_text("".join(json.dumps(event) + "\n" for event in EVENTS))
     mapping.write_text(MAPPING)
 
     code, told = roles.run("admin", "topics", "apply")
     assert code == Exit.OK, told
+    ports = {name: free_port() for name in ("WEB", "AUDIT", "INTAKE", "NOTIFY", "CONSOLE")}
+    given = {f"TOCSIN_{name}_PORT": str(port) for name, port in ports.items()}
     working = [
-        roles.start("worker", "worker", by_certificate=True),
-        roles.start("audit", "audit", mechanism="SCRAM-SHA-256"),
-        roles.start("intake", "intake", str(mapping), mechanism="PLAIN"),
+        roles.start("worker", "worker", by_certificate=True, **given),
+        roles.start("audit", "audit", mechanism="SCRAM-SHA-256", **given),
+        roles.start("intake", "intake", str(mapping), mechanism="PLAIN", **given),
+        roles.start("notify", "notify", str(notify), **given),
     ]
     code, told = roles.run("producer", "produce", str(events))
     assert code == Exit.OK, told
     asyncio.run(send_foreign(secured_kafka))
+    working.append(roles.start("web", "web", **given))
     table = "rights.{}".format
     until(lambda: rows(roles.clickhouse, table("invoices")) == 2, working)
     until(lambda: rows(roles.clickhouse, table("warnings")) > 0, working)
@@ -228,12 +247,14 @@ def test_each_role_works_with_exactly_its_rights(
     assert code == Exit.OK, told
 
     assert asyncio.run(subscribed(roles.settings("subscriber"))) == ["C1"]
-    assert all(program.is_running for program in working)
+    until(lambda: all(map(numbers, ports.values())), working)
     shown = [Path(f"/proc/{program.pid}/cmdline").read_bytes() for program in working]
-    assert [program.stop() for program in working] == [Exit.OK] * 3
+    shown += [numbers(port) for port in ports.values()]
+    assert [program.stop() for program in working] == [Exit.OK] * 5
     shown += [program.log().encode() for program in roles.programs]
-    for role, password in PASSWORDS.items():
-        assert [text for text in shown if password.encode() in text] == [], role
+    secrets = [*PASSWORDS.values(), roles.environ("web")["TOCSIN_CLICKHOUSE_PASSWORD"], HOOK_SECRET]
+    for secret in secrets:
+        assert [text for text in shown if secret.encode() in text] == []
 
 
 def test_a_program_under_another_roles_login_says_what_it_lacks_and_is_not_restarted(
@@ -270,18 +291,16 @@ def test_programs_that_are_refused_show_no_secret_anywhere(roles: Roles, tmp_pat
             ["topics", "check"],
             ["migrate"],
             ["doctor"],
+            ["web"],
         )
     ]
-    serving = roles.start("nobody", "web", mechanism="PLAIN", **secrets)
 
     codes = {program.name: program.wait(WITHIN_S) for program in refused}
-    if serving.is_running:  # it asks others only when it is asked
-        serving.stop()
 
     assert set(codes.values()) <= {Exit.DIFFERENCE, Exit.USAGE, Exit.CONFIGURATION}, codes
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in written if b"canary" in path.read_bytes()] == []
-    assert [p.name for p in (*refused, serving) if "Traceback" in p.log()] == []
+    assert [p.name for p in refused if "Traceback" in p.log()] == []
 
 
 @pytest.mark.parametrize("role", ["worker", "audit", "intake", "producer"])
