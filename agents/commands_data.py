@@ -219,6 +219,11 @@ def show_report(terminal: Terminal, report: Report, **more: int) -> None:
             *((f"partition {number}", digest) for number, digest in report.digests.items()),
         ]
     )
+    if report.readable:
+        terminal.say(
+            f"{report.readable:,} refused records could be read by now: tocsin dead-letters resend",
+            style="yellow",
+        )
     for line in report.differences:
         terminal.say(line, style="red")
     if report.other_logic:

@@ -40,7 +40,7 @@ KEY_MISMATCH = "KEY_MISMATCH"
 WRONG_PARTITION = "WRONG_PARTITION"
 SHOWN_MAX = 100  # bytes or characters of a key in a refusal's detail
 _DECODE_CODES = frozenset(Code)
-_DESK_CODES = frozenset(DeskCode)
+DESK_CODES = frozenset(DeskCode)
 
 
 class Routes(Struct, frozen=True):
@@ -206,13 +206,13 @@ class Keeper:
         transaction: Transaction,
         store: LedgerStore,
         processed_at: bytes | None = None,
-        recorded: Mapping[tuple[int, int], str] | None = None,
+        recorded: Mapping[tuple[int, int], Refusal] | None = None,
     ) -> None:
         """Take a transaction's records up to where a sweep fills it.
 
         `processed_at` is the wall clock, for a trace header. In a replay, `recorded` holds the
-        journal's refusals, (topic id, offset) to code: they stand even where the record would be
-        accepted today.
+        journal's refusals by (topic id, offset): they stand even where the record would be read
+        today.
         """
         desk = store.desk
         desk.begin()
@@ -246,6 +246,8 @@ class Keeper:
                 break
             if isinstance(outcome, Refusal):
                 self._refuse(transaction, topic_id, record, outcome)
+                if tracer is not None:
+                    tracer.refused(record, outcome.code)
                 if topic_id in desk.held:
                     transaction.hold(record.topic)
                     transaction.finish()
@@ -253,6 +255,15 @@ class Keeper:
             if topic_id in before and topic_id not in desk.held:
                 transaction.release(topic)
         self._publish(transaction, desk.warnings, processed_at, causes)
+
+    def reads(self, record: Any) -> bool:
+        """Whether a record could be decoded now, and is where it belongs."""
+        read, _, is_keyed = self._readers[record.topic]
+        try:
+            event: Any = read(record.value)
+        except Refused:
+            return False
+        return not is_keyed or self._misplaced(event.customer_id, record) is None
 
     def _misplaced(self, customer_id: str, record: Any) -> Refusal | None:
         """Check key and partition; who has a ledger here is in the right one."""
@@ -325,11 +336,11 @@ class _Headers(dict[str, list[tuple[str, bytes]]]):
         return headers
 
 
-def _as_recorded(event: Event | Refusal, code: str | None) -> Event | Refusal:
-    """What a record was when the journal was written, which has `code` if it was refused."""
-    if code is None or code in _DESK_CODES:
+def _as_recorded(event: Event | Refusal, recorded: Refusal | None) -> Event | Refusal:
+    """What a record was when the journal was written; `recorded` if it was refused."""
+    if recorded is None or recorded.code in DESK_CODES:
         return event
-    return Refusal(code, event.detail if isinstance(event, Refusal) else "")
+    return Refusal(recorded.code, event.detail) if isinstance(event, Refusal) else recorded
 
 
 def _start(key: bytes | str | None) -> str:

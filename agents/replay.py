@@ -29,11 +29,12 @@ from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.history import OFFSET_LAST, partitions_of, read_pages
 from tocsin.agents.journal import Journal, Output, waiting_place
-from tocsin.agents.ledger import Keeper, LedgerStore, Routes
+from tocsin.agents.ledger import DESK_CODES, Keeper, LedgerStore, Routes
 from tocsin.agents.merger import Source, head_merge
+from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
 from tocsin.agents.transactions import Chunk, Transaction, record_turn
-from tocsin.schemas.catalog import BY_ID, JOURNAL, SOURCES, WARNINGS, Topic
+from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, JOURNAL, SOURCES, WARNINGS, Topic
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.jsonlines import Fact
 from tocsin.schemas.records import JournalRecord
@@ -157,6 +158,7 @@ class Report(Struct):
     records: int = 0
     warnings: int = 0
     refusals: int = 0
+    readable: int = 0  # refused when they were read, and would not be now
     differing: int = 0
     differences: list[str] = []
     other_logic: list[int] = []
@@ -191,6 +193,7 @@ class Replay:
         self._log = log
         self._routes = Routes.of(log.name)
         self._keeper = Keeper(app_id, codec, self._routes, partitions)
+        self._known_details: dict[int, dict[tuple[int, int], str]] = {}
         self.decisions = DecisionDigest()
         self.report = Report()
 
@@ -215,7 +218,8 @@ class Replay:
                 for record in page:
                     written = self._codec.decode_journal(record.value)
                     chunk = await self._chunk(partition, written, cursors)
-                    outputs = self._turn(store, journal, written, record.value, chunk)
+                    recorded = await self._refusals(partition, written, chunk)
+                    outputs = self._turn(store, journal, written, record.value, chunk, recorded)
                     digest.add((o.topic_id, o.key, o.value, o.headers) for o in outputs)
                     on_progress(sum(read.count for read in written.ranges))
         self.report.digests[partition] = digest.digest().hex()
@@ -233,6 +237,38 @@ class Replay:
             records += [] if record is None else [record]
         return Chunk(partition, records, self._ranks(written.passed_idle), 0)
 
+    async def _refusals(
+        self, partition: int, written: JournalRecord, chunk: Chunk
+    ) -> dict[tuple[int, int], Refusal]:
+        """The recorded refusals, by topic id and offset.
+
+        Of records that could be read by now only the dead letters still know why they could not.
+        """
+        found = {
+            (entry.topic_id, entry.offset): Refusal(entry.code, "") for entry in written.refusals
+        }
+        if not found:
+            return found
+        for record in chunk.records:
+            place = self._routes.topic_ids[record.topic], record.offset
+            refusal = found.get(place)
+            if refusal and refusal.code not in DESK_CODES and self._keeper.reads(record):
+                self.report.readable += 1
+                details = await self._details(partition)
+                found[place] = Refusal(refusal.code, details.get(place, ""))
+        return found
+
+    async def _details(self, partition: int) -> dict[tuple[int, int], str]:
+        """Why records of a partition were refused, read once."""
+        if partition not in self._known_details:
+            details = self._known_details[partition] = {}
+            async with aclosing(self._log.read(DEAD_LETTERS, partition)) as pages:
+                async for page in pages:
+                    for record in page:
+                        letter = self._codec.decode_dead_letter(record.value)
+                        details[letter.topic_id, letter.offset] = letter.detail.removesuffix(CUT)
+        return self._known_details[partition]
+
     def _ranks(self, topic_ids: Iterable[int]) -> tuple[int, ...]:
         ranks = {topic.topic_id: rank for rank, topic in enumerate(SOURCES)}
         return tuple(ranks[topic_id] for topic_id in topic_ids)
@@ -244,12 +280,12 @@ class Replay:
         written: JournalRecord,
         value: bytes,
         chunk: Chunk,
+        recorded: Mapping[tuple[int, int], Refusal],
     ) -> list[Output]:
         """Decide one transaction again and compare; return its warnings."""
         held = frozenset(self._log.name(BY_ID[topic_id]) for topic_id in store.desk.held)
         transaction = Transaction(chunk, held)
         self._write_as(store, written)
-        recorded = {(entry.topic_id, entry.offset): entry.code for entry in written.refusals}
         self._keeper.keep(transaction, store, recorded=recorded)
         lines, rebuilt = record_turn(transaction, journal, store)
         self._on_turn(lines, value)

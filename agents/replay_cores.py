@@ -88,6 +88,7 @@ def _add(whole: Report, part: Report) -> None:
     whole.records += part.records
     whole.warnings += part.warnings
     whole.refusals += part.refusals
+    whole.readable += part.readable
     whole.differing += part.differing
     room = DIFFERENCES_SHOWN_MAX - len(whole.differences)
     whole.differences += part.differences[:room]

@@ -26,7 +26,7 @@ from tocsin.agents.merger import Source
 from tocsin.agents.replay import Replay, Report
 from tocsin.agents.settings import load
 from tocsin.agents.transactions import Chunk, Transaction, record_turn
-from tocsin.schemas.catalog import JOURNAL, SOURCES, Topic
+from tocsin.schemas.catalog import INVOICES, JOURNAL, SOURCES, Topic
 from tocsin.schemas.channels import frame
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.decoders import read_size
@@ -176,10 +176,10 @@ def test_a_version_that_this_program_cannot_write_is_told_before_it_starts(tmp_p
 
 
 class Written:
-    """A log whose journal holds one record; no source holds any."""
+    """A log whose journal holds one record; invoices and dead letters what is given."""
 
-    def __init__(self, value: bytes) -> None:
-        self._value = value
+    def __init__(self, value: bytes, **given: Sequence[Any]) -> None:
+        self._value, self._given = value, given
 
     def name(self, topic: Topic) -> str:
         return topic.name
@@ -187,19 +187,26 @@ class Written:
     async def read(self, topic: Topic, partition: int) -> AsyncGenerator[Sequence[Any], None]:
         if topic is JOURNAL:
             yield [SimpleNamespace(value=self._value)]
+        if self._given.get(topic.name):
+            yield self._given[topic.name]
 
 
-def first_record() -> JournalRecord:
-    """The journal record of a transaction in which nothing came."""
+def first_record(records: Sequence[Any] = (), letters: list[Any] | None = None) -> JournalRecord:
+    """The journal record of a transaction in which these came, or nothing.
+
+    Records of the dead letters are added to `letters`.
+    """
     store, journal = LedgerStore(0, CONVENTION, CODEC), new_journal()
     store.finish(journal, is_new=True)
-    transaction = Transaction(Chunk(0, [], (), 0), frozenset())
+    transaction = Transaction(Chunk(0, records, (), 0), frozenset())
     Keeper("tocsin", CODEC, TOLD, 1).keep(transaction, store)
+    if letters is not None:
+        letters += transaction.outputs
     return CODEC.decode_journal(record_turn(transaction, journal, store)[1])
 
 
-def replayed(value: bytes, codec: Codec = CODEC) -> Report:
-    work = Replay("tocsin", 1, codec, CONVENTION, Written(value))
+def replayed(value: bytes, codec: Codec = CODEC, **given: Sequence[Any]) -> Report:
+    work = Replay("tocsin", 1, codec, CONVENTION, Written(value, **given))
     return asyncio.run(work.all())
 
 
@@ -239,6 +246,23 @@ def test_a_journal_under_an_older_schema_is_no_difference() -> None:
     codec = Codec(Known(Registered(100, "journal-value", 0, older)))
 
     assert replayed(frame(100) + buffer.getvalue(), codec).exit_code is Exit.OK
+
+
+def test_a_refusal_stands_after_its_schema_became_known_and_is_told() -> None:
+    at, _, event = parse_line(BEFORE)
+    value = frame(100) + CODEC.encode(INVOICES.topic_id, event)[len(frame(100)) :]
+    record = SimpleNamespace(
+        topic="invoices", partition=0, offset=0, timestamp=at, key=b"ACME", value=value, headers=()
+    )
+    letters: list[Any] = []
+    written = first_record([record], letters)
+    value, given = CODEC.encode_journal(written), {"invoices": [record], "dead-letters": letters}
+    known = Codec(Known(Registered(100, "invoices-value", 2, packaged_schema("invoices"))))
+
+    assert [refusal.code for refusal in written.refusals] == ["SCHEMA_UNKNOWN"]
+    report = replayed(value, known, **given)
+    assert (report.exit_code, report.refusals, report.readable) == (Exit.OK, 1, 1)
+    assert replayed(value, CODEC, **given).readable == 0
 
 
 class Known(FileRegistry):
