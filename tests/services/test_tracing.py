@@ -82,6 +82,19 @@ async def invoice(deployment: Deployment, number: int, span: str) -> None:
         )
 
 
+async def broken(deployment: Deployment, span: str) -> None:
+    """Send what is no record of ours, with the trace that its sender began."""
+    trace = f"00-{TRACE}-{span}-01".encode()
+    async with AIOKafkaProducer(**deployment.settings.client_options()) as producer:
+        await producer.send_and_wait(
+            deployment.settings.topic(INVOICES),
+            b"broken",
+            key=b"C1",
+            timestamp_ms=NOON + 2,
+            headers=[("traceparent", trace)],
+        )
+
+
 async def go_live(deployment: Deployment) -> None:
     """Say that what comes now is told to people."""
     record = deployment.codec.encode(CLOCK.topic_id, WentLive("test"))
@@ -148,6 +161,7 @@ async def test_the_way_goes_on_to_the_receiver(
             hook.manner = says(503)
             await go_live(deployment)
             await invoice(deployment, 1, "00f067aa0ba902b7")
+            await broken(deployment, "00f067aa0ba902b8")
             await deployment.until_decided(worker)
             told = await traces(deployment)
             await until(lambda: len(hook.calls) > 0, notify)
@@ -157,6 +171,8 @@ async def test_the_way_goes_on_to_the_receiver(
             assert worker.stop() == 0
 
     deliveries = {span.span_id.hex(): span for span in found if span.name == "tocsin deliver"}
+    (refused,) = [span for span in found if span.name == "tocsin refuse"]
+    assert refused.parent_span_id.hex() == "00f067aa0ba902b8"
     decided = {span.span_id.hex() for span in found if span.name == "tocsin decide"}
     assert len(hook.calls) == len(deliveries) > len(told)  # one was refused at first
     for call in hook.calls:
