@@ -15,6 +15,7 @@ import yaml
 
 from tests.architecture.command_lines import parse
 from tocsin.agents.asyncapi import CLOUD_EVENTS, document, document_text
+from tocsin.agents.embedded_jars import parse_lock
 from tocsin.agents.registry_subjects import LEVEL
 from tocsin.schemas.catalog import TOPICS, WARNINGS
 from tocsin.schemas.refused import Code
@@ -117,3 +118,21 @@ def test_what_the_contract_names_exists(tmp_path: Path, monkeypatch: pytest.Monk
                 assert (ROOT / path).exists()
             case [first, *_]:
                 assert first in ("make", "export")
+
+
+def test_the_java_example_is_told_the_jars_that_it_is_tested_with() -> None:
+    locks = [
+        *parse_lock((ROOT / "agents" / "jars.lock").read_text(encoding="utf-8")),
+        *parse_lock((ROOT / "tests/services/java/avro.lock").read_text(encoding="utf-8")),
+    ]
+    pom = (ROOT / "deploy" / "examples" / "pom.xml").read_text(encoding="utf-8")
+    named = re.findall(
+        r"<groupId>(.+)</groupId>\s+<artifactId>(.+)</artifactId>\s+<version>(.+)</version>",
+        pom.partition("<dependencies>")[2],
+    )
+
+    # Avro brings an older jackson-core: Maven takes that of whoever stands first.
+    assert [name for _, name, _ in named] == [
+        "kafka-clients", "jackson-databind", "avro", "slf4j-simple"
+    ]  # fmt: skip
+    assert set(named) <= {(jar.group, jar.artifact, jar.version) for jar in locks}
