@@ -168,7 +168,7 @@ def _check_counts(counts: Mapping[str, int], settings: Settings) -> list[Problem
         return []
     if len(set(existing.values())) == 1:
         count = next(iter(existing.values()))
-        mend = f"set partitions to {count} (TOCSIN_PARTITIONS={count})"
+        mend = f"set partitions to {count} (TOCSIN_PARTITIONS={count}), or move: tocsin reshard"
     else:
         mend = (
             "all topics need one count, and a topic's count cannot be changed back; give a new "

@@ -82,7 +82,7 @@ async def test_a_lost_changelog_is_built_from_clickhouse_and_journal_and_work_go
 ) -> None:
     async with deployed("rebuilt", broker, engine, tmp_path, **SMALL) as deployment:
         settings = deployment.settings
-        facts = deployment.portfolio(customers=40, days=150)
+        facts = deployment.portfolio(customers=60, days=200)
         first, second = halves(facts)
         audit, worker = deployment.started("audit"), deployment.started("worker")
         await produce(first, settings)
@@ -101,7 +101,7 @@ async def test_a_lost_changelog_is_built_from_clickhouse_and_journal_and_work_go
         built = await rebuild(settings)
 
         assert built.report.exit_code is Exit.OK
-        assert built.records > 40
+        assert built.records > 60
         assert built.report.records > len(first)
         audit, worker = deployment.started("audit"), deployment.started("worker")
         await produce(second, settings)
@@ -206,7 +206,7 @@ async def test_four_partitions_become_six_and_every_customer_is_decided_alike_an
 ) -> None:
     new = Deployment("six", broker, engine, tmp_path, partitions=6)  # without topics
     async with deployed("four", broker, engine, tmp_path, partitions=4) as old, ended(new):
-        facts = old.portfolio(customers=25, days=90)
+        facts = old.portfolio(customers=40, days=120)
         first, second = halves(facts)
         late = [fact for fact in first if fact.topic_id in (INVOICES.topic_id, PAYMENTS.topic_id)]
         late = late[len(late) // 2 :: 20]
