@@ -7,7 +7,6 @@ its volumes is refused as a read-only root refuses it.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import subprocess
@@ -20,10 +19,10 @@ from typing import Any
 
 import pytest
 import yaml
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.services.deployment import POLL_S, Program
+from tests.services.foreign import FOREIGN, MAPPING, send_foreign
 from tests.unit.receivers import HttpReceiver, receiving
 from tocsin.agents.brokers import connect
 from tocsin.agents.embedded import EmbeddedEngine
@@ -52,21 +51,7 @@ PORTS = {
     f"{name}_port": getattr(Settings(), f"{name}_port")
     for name in ("web", "audit", "console", "intake", "notify")
 }
-FOREIGN = "erp.invoices"
-NOTE = {"customer": "FOREIGN", "number": "R-1", "posted_ms": 1_742_000_000_000, "gross": "310.50"}
-MAPPING = f"""
-- topic: {FOREIGN}
-  format: json
-  events:
-    - type: InvoiceIssued
-      fields:
-        customer_id: customer
-        invoice_id: number
-        occurred_at: {{path: posted_ms, as: epoch_ms}}
-        due_date: due
-        amount_minor: {{path: gross, as: decimal, digits: 2}}
-        currency: {{const: EUR}}
-"""
+FOREIGN_CUSTOMER = "FOREIGN"
 READ_ONLY_ROOT = """
 import errno, os, sys
 
@@ -243,14 +228,13 @@ async def foreign_record(settings: Settings) -> None:
     await admin.start()
     await admin.create_topics([NewTopic(FOREIGN, 1, 1)])
     await admin.close()
-    async with AIOKafkaProducer(**settings.client_options()) as producer:
-        await producer.send_and_wait(FOREIGN, json.dumps({**NOTE, "due": "2025-04-15"}).encode())
+    await send_foreign(FOREIGN_CUSTOMER, **settings.client_options())
 
 
 async def until_taken(settings: Settings, intake: Program) -> None:
     """Wait until the intake has brought it in."""
     deadline = time.monotonic() + HEALTHY_WITHIN_S
-    while NOTE["customer"] not in {
+    while FOREIGN_CUSTOMER not in {
         (record.key or b"").decode()
         for record in await read_topic(settings, settings.topic(INVOICES))
     }:

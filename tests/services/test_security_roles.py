@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.services.deployment import Program
+from tests.services.foreign import FOREIGN, MAPPING, send_foreign
 from tests.services.secured import PASSWORDS, SecuredKafka, grant
 from tocsin.agents.acls import READ, ROLES, Need, Operation, Resource, needs
 from tocsin.agents.clickhouse import ClickHouse, connect
@@ -29,7 +30,6 @@ from tocsin.agents.wire import open_codec
 pytestmark = pytest.mark.timeout(900)
 
 WITHIN_S = 180.0  # bounds, on a machine that does much else
-FOREIGN = "erp.invoices"
 EVENTS = [
     {
         "type": "InvoiceIssued",
@@ -50,19 +50,6 @@ EVENTS = [
         "invoice_ids": ["R-1001"],
     },
 ]
-MAPPING = f"""
-- topic: {FOREIGN}
-  format: json
-  events:
-    - type: InvoiceIssued
-      fields:
-        customer_id: customer
-        invoice_id: number
-        occurred_at: {{path: posted_ms, as: epoch_ms}}
-        due_date: due
-        amount_minor: {{path: gross, as: decimal, digits: 2}}
-        currency: {{const: EUR}}
-"""
 NOTIFY = """
 receivers:
   - name: desk
@@ -72,7 +59,6 @@ routes:
 """
 ELSEWHERE = ("https://desk.example", "http://127.0.0.1:9")  # where nobody listens
 HOOK_SECRET = "canary-for-hook"
-NOTE = {"customer": "C2", "number": "R-1", "posted_ms": 1742000000000, "gross": "310.50"}
 
 
 class Roles:
@@ -184,13 +170,6 @@ def numbers(port: int) -> bytes:
         return b""
 
 
-async def send_foreign(kafka: SecuredKafka) -> None:
-    """What an ERP wrote, into its own topic."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
-    async with producer:
-        await producer.send_and_wait(FOREIGN, json.dumps({**NOTE, "due": "2025-04-15"}).encode())
-
-
 async def subscribed(settings: Settings) -> list[str]:
     """Whom the first warning that a subscriber gets is about."""
     consumer = AIOKafkaConsumer(
@@ -234,7 +213,7 @@ def test_each_role_works_with_exactly_its_rights(
     ]
     code, told = roles.run("producer", "produce", str(events))
     assert code == Exit.OK, told
-    asyncio.run(send_foreign(secured_kafka))
+    asyncio.run(send_foreign("C2", bootstrap_servers=secured_kafka.bootstrap_servers))
     working.append(roles.start("web", "web", **given))
     table = "rights.{}".format
     until(lambda: rows(roles.clickhouse, table("invoices")) == 2, working)
