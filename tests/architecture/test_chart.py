@@ -236,6 +236,23 @@ def test_the_alert_rules_of_the_chart_are_those_that_are_tested(chart: Chart) ->
     assert rules["spec"] == tested
 
 
+def test_every_program_with_a_page_is_scraped_and_may_be(chart: Chart) -> None:
+    manifests = chart.render(ALL)
+    (monitor,) = [found for found in manifests if found["kind"] == "PodMonitor"]
+    policies = [found for found in manifests if found["kind"] == "NetworkPolicy"]
+    ports = {
+        name: port["containerPort"]
+        for name, pod in pods(manifests)
+        for port in pod["containers"][0].get("ports", [])
+    }
+
+    (rule,) = monitor["spec"]["selector"]["matchExpressions"]
+    assert (rule["operator"], rule["values"]) == ("NotIn", ["topics"])
+    assert set(ports) == {name for name, _ in pods(manifests)} - {"topics"}
+    (opened,) = policies[0]["spec"]["ingress"][0]["ports"]
+    assert (opened["port"], opened["endPort"]) == (min(ports.values()), max(ports.values()))
+
+
 MISTAKES: dict[str, tuple[Manifest, str]] = {
     "unknown key": ({"workers": {"replicas": 2}}, "workers"),
     "password in the open": ({"settings": {"sasl_password": "x"}}, "sasl_password"),

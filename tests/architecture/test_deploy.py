@@ -63,6 +63,21 @@ def test_every_program_gets_settings_that_exist() -> None:
         load(environ={name: "/somewhere"}, discover=False)
 
 
+def test_prometheus_asks_every_program_at_its_port() -> None:
+    path = ROOT / "deploy" / "prometheus" / "prometheus.yaml"
+    asked = {
+        (entry["job_name"], found["port"], *found["names"])
+        for entry in yaml.safe_load(path.read_text("utf-8"))["scrape_configs"]
+        for found in entry["dns_sd_configs"]
+    }
+
+    defaults = load(environ={}, discover=False)
+    assert asked == {
+        (f"tocsin-{name}", getattr(defaults, PORTS.get(name, f"{name}_port")), name)
+        for name in set(OURS) - {"topics"}
+    }
+
+
 def test_every_program_is_a_command(tmp_path: Path) -> None:
     (first,) = re.findall(r"^CMD (.+)", DOCKERFILE, re.MULTILINE)
     for name in ("mapping.yaml", "notify.yaml"):
