@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from tests.services.deployment import Deployment, deployed
+from tests.services.deployment import Deployment, Program, deployed
 from tocsin.agents.brokers import connect
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.control import announcing
@@ -92,8 +93,9 @@ async def test_a_lost_changelog_is_built_from_clickhouse_and_journal_and_work_go
         assert worker.stop() == 0
         assert (await reconcile(settings, wait_s=60)).is_equal
         assert audit.stop() == 0
-        with pytest.raises(ConfigurationError, match="holds records"):
-            await rebuild(settings)
+        code, said = await ran(deployment.program("rebuild"))
+        assert code == Exit.CONFIGURATION
+        assert "holds records; if they are of no use, say so: `tocsin rebuild --replace`" in said
 
         assert await trim(deployment, FACTS) > len(first) / 2
         assert await trim(deployment, [JOURNAL], keep=4) > 0
@@ -231,8 +233,10 @@ async def test_four_partitions_become_six_and_every_customer_is_decided_alike_an
 
         assert copied.refused == 1
         assert copied.restamped > len(late) / 2
-        found = await compare(old.settings, new.settings)
-        assert found.is_equal, found
+        to_six = ("--to", "six", "--partitions", "6")
+        code, said = await ran(old.program("reshard", "compare", *to_six))
+        assert code == Exit.OK, said
+        assert "are the same" in said
         before = [w for w in await old.warnings() if w.rule != OPENING_DIGEST]
         after = await new.warnings()
         assert sorted(w.warning_id for w in after) == sorted(w.warning_id for w in before)
@@ -248,6 +252,13 @@ async def test_four_partitions_become_six_and_every_customer_is_decided_alike_an
         await new.until_decided(worker)
         assert {w.phase for w in (await new.warnings())} == {"HISTORY", "LIVE"}
         assert (await new.replayed()).differences == []
+
+
+async def ran(program: Program) -> tuple[int, str]:
+    """A command's exit code and what it said."""
+    program.start()
+    code = await asyncio.to_thread(program.wait, 200.0)
+    return code, program.log()
 
 
 @asynccontextmanager
