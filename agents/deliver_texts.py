@@ -28,13 +28,13 @@ PACKAGED: Final[Mapping[Language, Mapping[str, str]]] = {
         "one": "{severity}: {customer}, {rule} ({transition})",
         "many": "{count} warnings, gravest {severity}",
         "line": "{severity} {transition} {as_of}: {text}\n"
-        "Do: {action}\nEnds: {clears_when}\nOwner: {owner}. See: tocsin explain {warning_id}",
+        "Do: {action}\n{clears_when}\nOwner: {owner}. See: tocsin explain {warning_id}",
     },
     "zh": {
         "one": "{severity}：{customer}，{rule}（{transition}）",
         "many": "{count} 条预警，最高级别 {severity}",
         "line": "{severity} {transition} {as_of}：{text}\n"
-        "处理：{action}\n解除：{clears_when}\n负责人：{owner}。详情：tocsin explain {warning_id}",
+        "处理：{action}\n{clears_when}\n负责人：{owner}。详情：tocsin explain {warning_id}",
     },
 }
 WORDS_ZH: Final = {
@@ -60,13 +60,23 @@ def title_of(notices: Sequence[Notice], language: Language, own: str, view: View
 
 
 def line_of(notice: Notice, language: Language, own: str, view: View) -> str:
-    """What is said of one warning: a few lines, without control characters."""
-    text = _filled(own or PACKAGED[language]["line"], _values(notice, language, view))
+    """What is said of one warning: a few lines, without control characters.
+
+    A line of the template that names values, all of them empty, is left out.
+    """
+    values = _values(notice, language, view)
+    lines = (own or PACKAGED[language]["line"]).split("\n")
+    text = "\n".join(_filled(line, values) for line in lines if not _is_void(line, values))
     return "\n".join(clean(line) for line in text.splitlines())
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
     return _NAMED.sub(lambda found: values.get(found[1], ""), template)
+
+
+def _is_void(line: str, values: Mapping[str, str]) -> bool:
+    names = _NAMED.findall(line)
+    return bool(names) and all(values.get(name) == "" for name in names)
 
 
 def _values(notice: Notice, language: Language, view: View) -> dict[str, str]:

@@ -444,6 +444,20 @@ def test_packaged_words_say_who_what_and_what_to_do_in_both_languages() -> None:
     assert "处理：致电\n" in line_of(one, "zh", "", chinese)
 
 
+def test_a_line_that_would_say_nothing_is_left_out_and_none_says_ends_twice() -> None:
+    over = notice(1, action_en="", action_zh="", clears_when_en="", clears_when_zh="")
+    when = notice(1, clears_when_en="Ends when paid.", clears_when_zh="付清时解除。")
+
+    assert [line.partition(":")[0] for line in line_of(over, "en", "", View()).splitlines()] == [
+        "HIGH raised 2025-02-01",
+        "Owner",
+    ]
+    assert "处理" not in line_of(over, "zh", "", View("zh"))
+    assert "\nEnds when paid.\n" in line_of(when, "en", "", View())
+    assert "\n付清时解除。\n" in line_of(when, "zh", "", View("zh"))
+    assert line_of(over, "en", "{rule}\nTo do: {action}\nBye", View()) == "overdue-amount\nBye"
+
+
 def test_templates_of_ones_own_name_values_and_nothing_else() -> None:
     one = notice(1, rule="{warning_id}")
 
