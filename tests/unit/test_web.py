@@ -14,7 +14,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from tocsin.agents import web_numbers
+from tocsin.agents import web_numbers, web_templates
 from tocsin.agents.cli import run_command
 from tocsin.agents.errors import ConfigurationError, TocsinError, UnavailableError
 from tocsin.agents.exits import Exit
@@ -22,6 +22,7 @@ from tocsin.agents.metrics import CONTENT_TYPE
 from tocsin.agents.settings import Settings, load
 from tocsin.agents.web import make_app
 from tocsin.agents.web_users import FAILURES_MAX, TokenFile, digest_of
+from tocsin.agents.web_words import word as word_of
 
 WITHIN_S = 1
 BOUND_S = 20.0
@@ -209,3 +210,13 @@ def test_a_token_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["web", "--new-token", "anna"]) == Exit.CONFIGURATION
 
     assert "--set web_tokens_file=FILE" in capsys.readouterr().err
+
+
+def test_where_nothing_is_open_the_aging_says_so() -> None:
+    macros: Any = web_templates._ENVIRONMENT.get_template("web_macros.html").module
+
+    def word(name: str) -> str:
+        return word_of(name, "en")
+
+    assert "Nothing is open." in macros.aging({}, str, word)
+    assert "Nothing is open." not in macros.aging({"EUR": [("CURRENT", 5, 1)]}, str, word)
