@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import faust
 import uvloop
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from tocsin.agents import faust_contract
 from tocsin.agents.app import build_worker
@@ -72,7 +72,9 @@ def run_app(app: App, settings: Settings) -> None:
 
 def end(error: BaseException) -> None:
     """End the process by what made it fail: brokers that are away are no defect."""
-    if isinstance(error, OSError) or (isinstance(error, KafkaError) and error.retriable):
+    # The client's own patience at an end (KafkaTimeoutError) does not count as retriable there.
+    is_away = isinstance(error, OSError | KafkaTimeoutError)
+    if is_away or (isinstance(error, KafkaError) and error.retriable):
         die(Exit.UNAVAILABLE, f"Kafka was away: {error!r}; a restart goes on from the last commit")
     die(Exit.AGENT, f"the worker failed: {error!r}")
 

@@ -6,7 +6,11 @@ from typing import NoReturn
 
 import faust
 import pytest
-from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    TopicAuthorizationFailedError,
+)
 
 from tocsin.agents import worker
 from tocsin.agents.exits import Exit
@@ -28,6 +32,7 @@ def _ends(monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "code"),
     [
         (KafkaConnectionError("no broker"), Exit.UNAVAILABLE),
+        (KafkaTimeoutError("no offsets in 40000 ms"), Exit.UNAVAILABLE),
         (ConnectionRefusedError("nobody listens"), Exit.UNAVAILABLE),
         (TopicAuthorizationFailedError("no right"), Exit.AGENT),
         (ValueError("a defect"), Exit.AGENT),
