@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.faults.runs import EVENTS, run_of
-from tests.faults.schedule import Schedule, Timed
+from tests.faults.schedule import POINTS, REFUSALS, TIMED, Schedule, Timed
 from tests.faults.soak import Soak
 from tests.faults.stage import Broker
 
@@ -38,7 +39,12 @@ def main() -> int:
     parser.add_argument("--down", type=float, help="only this: the broker is away so many seconds")
     parser.add_argument("--soak", type=float, help="no faults: so many minutes of even load")
     parser.add_argument("--rate", type=float, default=1000.0, help="its events a second")
+    parser.add_argument("--summary", type=Path, help="run nothing: sum these results up, by kind")
     given = parser.parse_args()
+    if given.summary is not None:
+        lines = list(_read(given.summary).values())
+        _coverage(lines)
+        return _summary(lines)
     logging.disable()  # what clients say of a broker that is away on purpose
     if given.soak:
         return _soak(given.soak, given.rate)
@@ -107,6 +113,20 @@ def _read(path: Path | None) -> dict[int, Any]:
     return {line["seed"]: line for line in lines if line["verdict"] != "unverified"}
 
 
+def _kinds(names: list[str]) -> list[str]:
+    """Of `kill-restore-34` the kind: without the count, and without how it was refused."""
+    return [re.sub(r"-\d+$", "", name.split(" ")[0]) for name in names]
+
+
+def _coverage(lines: list[dict[str, Any]]) -> None:
+    """How often each kind of fault was planned, and how often it was seen; 0 of 0 is told, too."""
+    planned = Counter(kind for line in lines for kind in _kinds(line["planned"]))
+    observed = Counter(kind for line in lines for kind in _kinds(line["observed"]))
+    points = {f"kill-{point}" for some in POINTS.values() for point in some}
+    for kind in sorted({*planned, *observed, *TIMED, *points, *REFUSALS}):
+        sys.stdout.write(f"{kind:24} planned {planned[kind]:4} observed {observed[kind]:4}\n")
+
+
 def _summary(lines: list[dict[str, Any]]) -> int:
     verdicts = Counter(line["verdict"] for line in lines)
     sums = {
@@ -116,7 +136,7 @@ def _summary(lines: list[dict[str, Any]]) -> int:
             "lost", "doubled", "spurious", "reordered",
         )
     }  # fmt: skip
-    observed = Counter(name.split(" ")[0] for line in lines for name in line["observed"])
+    observed = Counter(kind for line in lines for kind in _kinds(line["observed"]))
     sums |= {"runs": len(lines), **verdicts, "observed": dict(sorted(observed.items()))}
     if verdicts["ok"] == len(lines) - verdicts["unverified"] > 0:
         sums["bound"] = f"less than {3 / verdicts['ok']:.4f} of such runs fail (95 %)"

@@ -62,6 +62,7 @@ FULL_BYTES = 4096
 CLOCK_JUMPS = (-86_400, -3_600, 7_200, 400 * 86_400)
 BEGUN_WITHIN_S = 150.0
 POLL_S = 0.1
+TOUCHED_WITHIN_S = 5.0  # how much longer weather stays until something has come into it
 DEFECTS = {1, 2, 72}  # codes that no fault explains: the log is kept to look at
 
 
@@ -435,6 +436,10 @@ class Run:
     async def _passed(self, proxy: Proxy, lasting_s: float) -> bool:
         before = proxy.weather.touched
         await asyncio.sleep(lasting_s)
+        for _ in range(round(TOUCHED_WITHIN_S / POLL_S)):
+            if proxy.weather.touched > before:
+                break
+            await asyncio.sleep(POLL_S)
         proxy.clear()
         return proxy.weather.touched > before
 
