@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 import fastavro
 import msgspec
-import yaml
 from msgspec import Struct
 
 from tocsin.schemas.jsonlines import Fact, LineRefused, iso_date, iso_instant, parse
+from tocsin.schemas.policy_file import BrokenYamlError, read_yaml
 from tocsin.schemas.refused import Refused
 from tocsin.streams.convention import MS_PER_DAY, Convention
 from tocsin.streams.refusals import UNREADABLE
@@ -76,10 +76,13 @@ class MappingError(Exception):
 def load_mapping(path: Path, convention: Convention) -> Mapping[str, Mapper]:
     """Read a mapping file; return a mapper per foreign topic, in the order of the file."""
     try:
-        topics = msgspec.convert(yaml.safe_load(path.read_text("utf-8")), list[TopicMap])
+        plain, reader = read_yaml(path.read_text("utf-8"))
+        if reader.problems:
+            raise MappingError(f"{path}: {reader.problems[0]}")
+        topics = msgspec.convert(plain, list[TopicMap])
     except OSError as error:
         raise MappingError(f"{path}: {error.strerror}; give the mapping file's path") from error
-    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (BrokenYamlError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise MappingError(f"{path}: {error}; the README shows the form of a mapping") from error
     if not topics:
         raise MappingError(f"{path}: no topic in it; list at least one")
@@ -218,13 +221,30 @@ def _json(value: bytes) -> Any:
         raise Refused(MappingCode.UNREADABLE, f"not JSON: {error}") from error
 
 
+# What fastavro raises for JSON that is no schema: it looks names up without asking.
+_NO_SCHEMA = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    fastavro.schema.SchemaParseException,
+    fastavro.repository.base.SchemaRepositoryError,
+)
+
+
 def _avro_reader(topic: TopicMap, folder: Path) -> Callable[[bytes], Any]:
     if topic.schema is None:
         raise MappingError(f"topic {topic.topic}: Avro needs `schema`, the path of its .avsc")
     try:
         schema = fastavro.schema.load_schema(str(folder / topic.schema))
-    except (OSError, ValueError, fastavro.schema.SchemaParseException) as error:
+    except OSError as error:
         raise MappingError(f"topic {topic.topic}: schema {topic.schema}: {error}") from error
+    except _NO_SCHEMA as error:
+        raise MappingError(
+            f"topic {topic.topic}: schema {topic.schema}: no Avro schema "
+            f"({type(error).__name__}: {error})"
+        ) from error
     start = 5 if topic.framed else 0
 
     def read(value: bytes) -> Any:

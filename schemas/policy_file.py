@@ -22,6 +22,7 @@ PACKAGED = (DEFAULT, *EXAMPLES)
 POLICY_BYTES_MAX = 1_000_000
 _DEPTH_MAX = 20
 _NODES_MAX = 100_000  # aliases make a short text long
+_DIGITS_MAX = 40
 _WIDTH = 100  # columns of a text that is written out
 
 
@@ -193,6 +194,9 @@ class Reader:
             case "bool":
                 return text.lower() in ("yes", "true", "on")
             case "int" if text.isascii() and text.lstrip("-").isdigit():
+                if len(text) > _DIGITS_MAX:  # far more and Python itself refuses to read them
+                    self._tell(node.start_mark.line + 1, path, f"has {len(text)} digits")
+                    return 0
                 return int(text)
             case "str":
                 return text

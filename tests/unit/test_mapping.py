@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +13,7 @@ import yaml
 
 from tocsin.schemas import catalog, jsonlines
 from tocsin.schemas.channels import STRUCTS
-from tocsin.schemas.mapping import load_mapping
+from tocsin.schemas.mapping import MappingError, load_mapping
 from tocsin.schemas.refused import Refused
 from tocsin.streams.convention import Convention
 from tocsin.streams.events import CustomerEvent, DisputeOpened, SilenceBegan
@@ -102,3 +103,40 @@ def test_a_date_and_an_instant_come_in_the_forms_of_other_systems(tmp_path: Path
     assert event == SilenceBegan("7", "1", 1_738_310_400_000, "Li", "fair", 20_130)
     with pytest.raises(Refused, match="is not epoch_days"):
         mapper.map(msgspec.json.encode(foreign | {"until": "soon"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[" * 2_000, "line 1: is nested too deeply"),
+        ("a: &a [*a]", "is nested deeper than"),
+        ("- topic: a\n  events: 2025-02-30", "line 2: 0.events: '2025-02-30' is neither text nor"),
+        ("- topic: " + "9" * 5_000, "line 1: 0.topic: has 5000 digits"),
+        ("- {topic: a, topic: b}", "line 1: 0.topic: is given twice"),
+        ("- topic: a\n  format: xml", "Invalid enum value 'xml'"),
+        ("[]", "no topic in it"),
+    ],
+    ids=["deep", "cyclic", "no-day", "digits", "twice", "format", "empty"],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_what_and_where(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(MappingError, match=re.escape(told)):
+        load_mapping(path, CONVENTION)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ["[" * 5_000, "{}", "1", '"no-such"', '{"type": "record"}', '{"type": "enum", "name": "e"}'],
+    ids=["deep", "empty", "number", "unknown", "no-fields", "no-symbols"],
+)
+def test_an_avro_schema_that_cannot_be_used_is_refused(schema: str, tmp_path: Path) -> None:
+    (tmp_path / "own.avsc").write_text(schema, encoding="utf-8")
+    path = tmp_path / "mapping.yaml"
+    path.write_text("[{topic: a, format: avro, schema: own.avsc, events: []}]", encoding="utf-8")
+
+    with pytest.raises(MappingError, match=r"topic a: schema own\.avsc: "):
+        load_mapping(path, CONVENTION)
