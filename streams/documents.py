@@ -14,6 +14,9 @@ NEVER = 2**31 - 1
 LOOSE = ""
 """Key of money without a document, among what was applied to an invoice."""
 
+FORGOTTEN = "\1"
+"""Prefix of a document that is forgotten, among what was applied: its id may be used again."""
+
 
 class Invoice(Struct, array_like=True, gc=False):
     """An invoice, open until paid, credited or cancelled. Without an amount, only its end is known.

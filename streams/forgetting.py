@@ -9,10 +9,10 @@ document whose counterpart is forgotten is done in aggregate (see `application`)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tocsin.streams.documents import NEVER, Case
+from tocsin.streams.documents import FORGOTTEN, NEVER, Case, Funds, Invoice
 from tocsin.streams.ledger import PRUNE_INTERVAL_DAYS, Ledger
 from tocsin.streams.plans_agreed import PLAN
 from tocsin.streams.promises import PROMISE
@@ -26,8 +26,12 @@ def forget(ledger: Ledger, today: int, horizon_days: int) -> None:
     forgotten = 0
     for shelf, letter, old in _old(ledger, last):
         for name in old:
-            del shelf[name]
+            document = shelf.pop(name)
             ledger.dirty[letter + name] = None
+            if shelf is ledger.invoices:
+                _note_forgotten(ledger, ledger.funds, "", name, document)
+            elif shelf is ledger.funds:
+                _note_forgotten(ledger, ledger.invoices, "i", name, document)
         forgotten += len(old)
     summary.document_count -= forgotten
     for window in (ledger.issued, ledger.returned, ledger.complained):
@@ -43,6 +47,24 @@ def forget(ledger: Ledger, today: int, horizon_days: int) -> None:
         or summary.tallies
     )
     summary.prune_on = today + PRUNE_INTERVAL_DAYS if has_more else NEVER
+
+
+def _note_forgotten(
+    ledger: Ledger,
+    counterparts: Mapping[str, Invoice | Funds],
+    letter: str,
+    name: str,
+    document: Invoice | Funds,
+) -> None:
+    """Have what it settled, or was settled by, know that it is gone: its id may be used again."""
+    for other in document.applied or ():
+        counterpart = counterparts.get(other)
+        if counterpart is None or counterpart.applied is None:
+            continue
+        gone = FORGOTTEN + name
+        amount = counterpart.applied.pop(name)
+        counterpart.applied[gone] = counterpart.applied.get(gone, 0) + amount
+        ledger.dirty[letter + other] = counterpart
 
 
 def _old(ledger: Ledger, last: int) -> Iterator[tuple[dict[str, Any], str, list[str]]]:

@@ -248,7 +248,7 @@ _MEASURED: tuple[tuple[Any, str, str], ...] = (
     (Keeper, "keep", "keeper"),
     (LedgerStore, "drain", "encode state"),
     (Journal, "append", "journal and digests"),
-    (transactions, "_batches", "batches"),
+    (transactions, "pack", "batches"),
     (transactions, "line_batches", "batches"),
 )
 
@@ -296,7 +296,7 @@ class Bench:
         transactions.line_batches(lines, 0)
         route = self._routes.journal
         written = Output(route.topic_id, route.topic, chunk.group, None, value, (), 0)
-        transactions._batches(Batches(), [*transaction.outputs, written])
+        transactions.pack(Batches(), [*transaction.outputs, written])
         return transaction.rest()
 
     def _partition(self, number: int) -> tuple[LedgerStore, Journal]:

@@ -453,10 +453,12 @@ def audit(ledger: Ledger) -> None:
             for key, amount in (invoice.applied or {}).items():
                 if key in funds:
                     assert (funds[key].applied or {})[invoice_id] == amount
-        for money in funds.values():
+        for key, money in funds.items():
             if not money.is_reversed:
                 used = sum((money.applied or {}).values())
                 assert money.unapplied_minor + used == money.amount_minor
+            for target in (money.applied or {}).keys() & invoices.keys():
+                assert key in (invoices[target].applied or {})
                 assert (money.unapplied_minor == 0) == bool(money.closed_on)
         _audit_disputes(ledger, account, invoices)
         orders = [order for order in ledger.orders.values() if order.currency == currency]

@@ -306,3 +306,27 @@ def test_reversing_money_whose_invoice_is_forgotten_brings_the_debt_back() -> No
     book.add("2026-05-16 reverse P")
     assert book.ledger.summary.accounts["CNY"].open_minor == 30_000
     audit(book.ledger)
+
+
+def test_a_forgotten_invoice_is_not_taken_for_a_later_one_with_its_id() -> None:
+    book = Book()
+    book.add(*TWO[:1], "2025-01-12 payment P 300 CNY for A")
+    for month in range(2, 13):
+        book.add(f"2025-{month:02d}-15 close")
+    book.add("2025-12-20 invoice C 200 CNY due 2026-01-20", "2026-04-15 close", "2026-05-15 close")
+    book.restart()
+    book.add("2026-05-16 invoice A 70 CNY due 2026-06-16", "2026-05-17 reverse P")
+    assert open_items(book) == {"A": 70, "C": 200}
+    assert book.ledger.summary.accounts["CNY"].open_minor == 37_000, "and 100 without a document"
+
+
+def test_forgotten_money_is_not_taken_for_later_money_with_its_id() -> None:
+    book = Book()
+    book.add(*TWO[:1], "2025-01-12 payment P 40 CNY for A")
+    for month in range(2, 13):
+        book.add(f"2025-{month:02d}-15 close")
+    book.add("2025-12-20 payment Q 60 CNY for A", "2026-04-15 close", "2026-05-15 close")
+    assert list(book.ledger.funds) == ["pQ"]
+    book.restart()
+    book.add("2026-05-16 payment P 30 CNY", "2026-05-17 cancel A")
+    assert (open_items(book), unapplied(book)) == ({}, 130)
