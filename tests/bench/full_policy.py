@@ -124,7 +124,7 @@ async def measure(
     environ = environ_of(broker, app_id)
     settings = settings_of(environ)
     convention = convention_of(settings)
-    policy = _published(text, settings)
+    policy = Fact(0, POLICIES.topic_id, published(text, settings.horizon_days))
     tell(f"generating {customers:,} customers over {days} days")
     portfolio = Portfolio(Request(customers=customers, days=days), convention)
     facts = list(with_closings(portfolio.facts(), convention))
@@ -149,10 +149,10 @@ async def measure(
     return {**line, **wrong, **_divided(line, found, count)}
 
 
-def _published(text: str, settings: Settings) -> Fact:
-    policy, document = checked(text, "of the benchmark", settings.horizon_days)
-    event = PolicyPublished(policy.name, policy.version, 0, document, text)
-    return Fact(0, POLICIES.topic_id, event)
+def published(text: str, horizon_days: int) -> PolicyPublished:
+    """The record that puts a policy's text in force."""
+    policy, document = checked(text, "of the benchmark", horizon_days)
+    return PolicyPublished(policy.name, policy.version, 0, document, text)
 
 
 def _divided(

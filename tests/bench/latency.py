@@ -20,6 +20,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from deployments import Deployment, Program, deployed
+from full_policy import published
 from rich.console import Console
 from services import Broker, tell
 
@@ -32,6 +33,7 @@ from tocsin.schemas.catalog import (
     CUSTOMERS,
     INVOICES,
     PAYMENTS,
+    POLICIES,
     SOURCES,
     WARNINGS,
 )
@@ -151,7 +153,7 @@ class Watch:
 
 @asynccontextmanager
 async def under_load(
-    broker: Broker, name: str, probes: int, **more: Any
+    broker: Broker, name: str, probes: int, policy: str | None = None, **more: Any
 ) -> AsyncIterator[tuple[Deployment, Program, Sender, Load]]:
     """A live deployment whose worker has taken all customers, and what loads it."""
     load = Load(probes)
@@ -160,8 +162,11 @@ async def under_load(
         sender = Sender(settings)
         await sender.start()
         try:
-            await sender.send_all(load.opening(_now_ms()))
-            async with announcing(settings, "go-live") as announcer:
+            async with announcing(settings, "bench") as announcer:
+                if policy is not None:
+                    event = published(policy, settings.horizon_days)
+                    await announcer.send_everywhere(POLICIES, event, _now_ms())
+                await sender.send_all(load.opening(_now_ms()))
                 await announcer.send_everywhere(CLOCK, WentLive("bench"), _now_ms())
             worker = await deployment.start("worker")
             await deployment.until_decided(READY_WITHIN_S, [worker])
@@ -190,14 +195,19 @@ async def watched(settings: Settings) -> AsyncIterator[Watch]:
         await consumer.stop()
 
 
-async def measure(broker: Broker, rate: int, seconds: int) -> dict[str, Any]:
-    """Start a worker, load it at so many events a second, and time the probes."""
+async def measure(
+    broker: Broker, name: str, rate: int, seconds: int, policy: str
+) -> dict[str, Any]:
+    """Start a worker, load it at so many events a second, and time the probes.
+
+    `policy` is the text of the one in force.
+    """
     probes = PROBES_PER_SECOND * (seconds + WARM_UP_S)
     async with (
-        under_load(broker, f"latency-{rate}", probes) as (deployment, worker, sender, load),
+        under_load(broker, name, probes, policy) as (deployment, worker, sender, load),
         watched(deployment.settings) as watch,
     ):
-        tell(f"latency: {rate:,} events/s for {seconds} s")
+        tell(f"{name}: {rate:,} events/s for {seconds} s")
         await sender.load(load, watch, rate, WARM_UP_S)
         await watch.until_readable(LATE_AFTER_S)
         watch.forget()
@@ -285,11 +295,12 @@ def _percentiles(prefix: str, sorted_ms: list[float]) -> dict[str, float]:
     return {prefix + name: round(value, 1) for name, value in found.items()}
 
 
-def show(console: Console, found: dict[str, Any]) -> None:
+def show(policy: str, console: Console, found: dict[str, Any]) -> None:
     """Print the percentiles."""
     is_reached = found["p99_ms"] < TARGET_P99_MS
     console.print(
-        f"latency at {found['events_per_second']:,} events/s, {found['probes']:,} probes: p50 "
+        f"latency at {found['events_per_second']:,} events/s, {policy} policy, "
+        f"{found['probes']:,} probes: p50 "
         f"{found['p50_ms']} ms, p99 {found['p99_ms']} ms (target {TARGET_P99_MS:.0f}: "
         f"{'reached' if is_reached else 'missed'}), slowest {found['max_ms']} ms; from the "
         f"acknowledgement on p50 {found['since_ack_p50_ms']}, p99 {found['since_ack_p99_ms']} ms; "

@@ -58,21 +58,25 @@ async def by_policy(app_id: str, text: str, broker: Broker, options: Options) ->
     return await full_policy.measure(broker, app_id, text, customers, days)
 
 
-async def latency_at(rate: int, broker: Broker, options: Options) -> dict[str, Any]:
-    """Append to readable."""
-    return await latency.measure(broker, rate, options["latency_seconds"])
+async def latency_at(
+    name: str, rate: int, text: str, broker: Broker, options: Options
+) -> dict[str, Any]:
+    """Append to readable, by a policy."""
+    return await latency.measure(broker, name, rate, options["latency_seconds"], text)
 
 
+POLICY_TEXTS = {"default": default_policy_text(), "basic": full_policy.basic_policy_text()}
 FIGURES: dict[str, Figure] = {
-    "policy": Figure(
-        partial(by_policy, "policy", default_policy_text()), partial(full_policy.show, "default")
-    ),
-    "policy-basic": Figure(
-        partial(by_policy, "policy-basic", full_policy.basic_policy_text()),
-        partial(full_policy.show, "basic"),
-    ),
     **{
-        f"latency-{rate}": Figure(partial(latency_at, rate), latency.show) for rate in LATENCY_RATES
+        name: Figure(partial(by_policy, name, text), partial(full_policy.show, policy))
+        for policy, text in POLICY_TEXTS.items()
+        for name in ["policy" if policy == "default" else f"policy-{policy}"]
+    },
+    **{
+        name: Figure(partial(latency_at, name, rate, text), partial(latency.show, policy))
+        for policy, text in POLICY_TEXTS.items()
+        for rate in LATENCY_RATES
+        for name in [f"latency-{rate}" if policy == "default" else f"latency-{policy}-{rate}"]
     },
     "restore": Figure(restore.measure, restore.show),
     "stalls": Figure(stalls.measure, stalls.show),

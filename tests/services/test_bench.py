@@ -52,10 +52,13 @@ def test_tocsin_and_every_peer_do_the_reference_job(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(WITHIN_S + 60)
 def test_the_whole_policy_latency_and_dormant_customers_are_measured(tmp_path: Path) -> None:
-    found = bench(tmp_path, "policy", "policy-basic", "latency-1000", "latency-10000", "dormant")
+    found = bench(
+        tmp_path, "policy", "policy-basic", "latency-basic-10000", "latency-1000", "dormant"
+    )
 
     assert found["policy"]["expected"] > found["policy-basic"]["expected"] > 0
-    assert found["latency-10000"]["probes"] > 0
+    assert found["latency-1000"]["probes"] > 0
+    assert found["latency-basic-10000"]["missing"] == 0
     assert len(found["dormant"]["sizes"]) == 3
 
 
