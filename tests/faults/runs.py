@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import PolicyViolationError
 
 from tests.faults import wire
 from tests.faults.feeding import TROUBLE, Feeder
@@ -62,6 +63,7 @@ FULL_BYTES = 4096
 CLOCK_JUMPS = (-86_400, -3_600, 7_200, 400 * 86_400)
 BEGUN_WITHIN_S = 150.0
 POLL_S = 0.1
+ALLOWED_WITHIN_S = 10.0  # a topic's new setting is known to every broker
 TOUCHED_WITHIN_S = 5.0  # how much longer weather stays until something has come into it
 DEFECTS = {1, 2, 72}  # codes that no fault explains: the log is kept to look at
 
@@ -606,11 +608,13 @@ class Run:
             await brokers.set_topic(name, {"cleanup.policy": "delete"})  # else it is not allowed
             await client.start()
             try:
-                await client.delete_records(
-                    {
-                        TopicPartition(*place): RecordsToDelete(before_offset=end)
-                        for place, (_, end) in spans.items()
-                    }
+                await _allowed(
+                    lambda: client.delete_records(
+                        {
+                            TopicPartition(*place): RecordsToDelete(before_offset=end)
+                            for place, (_, end) in spans.items()
+                        }
+                    )
                 )
             finally:
                 await client.close()
@@ -630,6 +634,17 @@ class Run:
 
     def _own_settings(self) -> dict[str, str]:
         return {k: v for k, v in self._environ.items() if k.startswith("TOCSIN_")}
+
+
+async def _allowed(request: Callable[[], Awaitable[object]]) -> None:
+    """Ask until the broker has heard from its controller that the policy is another one."""
+    async with asyncio.timeout(ALLOWED_WITHIN_S):
+        while True:
+            try:
+                await request()
+                return
+            except PolicyViolationError:
+                await asyncio.sleep(POLL_S)
 
 
 async def _frozen(member: Member, lasting_s: float) -> bool:
