@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Tools that look at what we depend on, in an environment of their own.
 AUDIT := build/audit
 
-.PHONY: demo test check docs bench faults format lock sbom audit clean
+.PHONY: demo test check docs bench faults fuzz format lock sbom audit clean
 
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
@@ -34,6 +34,12 @@ bench: $(READY)
 # Kills, freezes and cuts off whatever runs, and judges by the topics: docs/reliability.md.
 faults: $(READY)
 	$(VENV)/bin/python tests/faults/run.py $(ARGS)
+
+# A million mutants of whatever is read from outside, and 200 examples of each route of the web.
+fuzz: $(READY)
+	$(VENV)/bin/python tests/fuzz/run.py $(ARGS)
+	TOCSIN_FUZZ_EXAMPLES=200 $(VENV)/bin/python -m pytest tests/services/test_web.py \
+		-k keeps_its_own_description --timeout 3600
 
 format: $(READY)
 	$(VENV)/bin/ruff check --fix .

@@ -184,7 +184,9 @@ def read_assumptions(path: Path) -> Assumptions:
         return msgspec.convert(content or {}, Assumptions)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}; mend the path") from error
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+    except RecursionError as error:
+        raise ConfigurationError(f"{path}: is nested too deeply") from error
+    except (yaml.YAMLError, msgspec.ValidationError, ValueError) as error:
         raise ConfigurationError(
             f"{path}: {error}; the names are those of tocsin.agents.assumptions.Assumptions"
         ) from error

@@ -11,7 +11,9 @@ import base64
 import csv
 import hashlib
 import io
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +34,7 @@ from tocsin.schemas.codec import Codec
 from tocsin.schemas.refused import Refused
 from tocsin.streams.decisions import Evidence, RiskWarning
 from tocsin.streams.events import PolicyPublished
+from tocsin.streams.refusals import UNREADABLE
 from tocsin.streams.sealed import SEALED
 
 FORMAT: Final = 1
@@ -141,14 +144,34 @@ def unpacked(content: bytes) -> dict[str, bytes]:
             entries = archive.infolist()
             if sum(entry.file_size for entry in entries) > BYTES_MAX:
                 raise BundleError(f"no bundle: it unpacks to more than {BYTES_MAX:,} bytes")
-            files = {entry.filename: archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
+            files = {entry.filename: _entry(archive, entry) for entry in entries}
+    except _NO_ZIP as error:
         raise BundleError(f"no bundle: {error}") from error
     if MANIFEST not in files:
         raise BundleError(f"no bundle: it holds no {MANIFEST}")
     if len(files) < len(entries):
         raise BundleError("no bundle: it holds a file twice")
     return files
+
+
+# What zipfile and what it unpacks with raise for bytes that are no zip, or a damaged one.
+_NO_ZIP = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+)
+
+
+def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """What is in a file of a zip, never more than the size that the zip says."""
+    with archive.open(entry) as content:
+        return content.read(entry.file_size)
 
 
 def contents_of(files: Mapping[str, bytes]) -> Contents:
@@ -317,7 +340,7 @@ def _lines(files: Mapping[str, bytes], name: str) -> list[Line]:
         return [msgspec.json.decode(line, type=Line) for line in files[name].splitlines()]
     except KeyError as error:
         raise BundleError(f"it holds no {name}") from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BundleError(f"{name} cannot be read: {error}") from error
 
 
@@ -336,7 +359,7 @@ def _every(contents: Contents) -> list[HistoryRecord]:
 def _manifest_of(files: Mapping[str, bytes]) -> Manifest:
     try:
         manifest = msgspec.json.decode(files[MANIFEST], type=Manifest)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BundleError(f"{MANIFEST} cannot be read: {error}") from error
     if manifest.format != FORMAT:
         raise BundleError(f"its format is {manifest.format}, not {FORMAT}")

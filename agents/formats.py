@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from click import UsageError
 
+from tocsin.schemas.jsonlines import iso_date, iso_instant
 from tocsin.streams.money import MINOR_DIGITS, format_minor
 from tocsin.streams.score import GRADES
 
@@ -38,15 +39,15 @@ def measure(value: int, unit: str, currency: str | None = None) -> str:
 
 def day(epoch_day: int | None) -> str:
     """An ISO date of days since 1970-01-01; a dash for none."""
-    return "-" if epoch_day is None else (EPOCH + timedelta(days=epoch_day)).isoformat()
+    return "-" if epoch_day is None else iso_date(epoch_day)
 
 
 def instant(epoch_ms: int | None) -> str:
     """An ISO instant in UTC, to the second; a dash for none."""
     if epoch_ms is None:
         return "-"
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=epoch_ms)
-    return moment.strftime("%Y-%m-%d %H:%M:%SZ")
+    text = iso_instant(epoch_ms)
+    return f"{text[:10]} {text[11:19]}Z" if text.endswith("Z") else text
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,9 @@ from msgspec import Struct
 
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import OutboxEntry
+from tocsin.schemas.refused import Code, Refused
 from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.refusals import UNREADABLE
 
 VERSION: Final = 1
 PARTITION: Final = 0  # all in one place, since one writes and reads it
@@ -123,9 +125,15 @@ def encode(codec: Codec, piece: Piece) -> bytes:
 
 
 def decode(codec: Codec, value: bytes) -> Piece:
-    """Read a piece; raises `Refused` or msgspec's ValidationError if it is none of ours."""
+    """Read a piece; raises `Refused` if it is none of ours."""
     entry = codec.decode_outbox(value)
-    return msgspec.json.decode(entry.content, type=KINDS[entry.kind])
+    kind = KINDS.get(entry.kind)
+    if kind is None:
+        raise Refused(Code.TYPE_UNKNOWN, f"the outbox keeps nothing of kind {entry.kind[:40]!a}")
+    try:
+        return msgspec.json.decode(entry.content, type=kind)
+    except UNREADABLE as error:
+        raise Refused(Code.UNDECODABLE, f"{entry.kind} in the outbox: {error}") from error
 
 
 Bucket = tuple[str, str, str]

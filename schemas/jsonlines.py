@@ -43,6 +43,7 @@ MS_PER_DAY: Final = 86_400_000
 MS_PER_SECOND: Final = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_CALENDAR = range(1 - _EPOCH_ORDINAL, date.max.toordinal() - _EPOCH_ORDINAL + 1)  # epoch days
 
 
 class Fact(NamedTuple):
@@ -169,8 +170,13 @@ def with_closings(facts: Iterable[Fact], convention: Convention) -> Iterator[Fac
 
 
 def iso_instant(instant: int) -> str:
-    """Return an instant (epoch ms) as ISO 8601 in UTC, to the millisecond."""
+    """Return an instant (epoch ms) as ISO 8601 in UTC, to the millisecond.
+
+    One that no calendar has is told as it is: refused records bear such.
+    """
     day, ms = divmod(instant, MS_PER_DAY)
+    if not _CALENDAR.start <= day < _CALENDAR.stop:
+        return f"{instant} ms since 1970"
     seconds, ms = divmod(ms, MS_PER_SECOND)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -179,7 +185,9 @@ def iso_instant(instant: int) -> str:
 
 @functools.lru_cache(maxsize=8192)
 def iso_date(day: int) -> str:
-    """Return an epoch day as an ISO date."""
+    """Return an epoch day as an ISO date; one that no calendar has as it is."""
+    if not _CALENDAR.start <= day < _CALENDAR.stop:
+        return f"{day} days since 1970"
     return date.fromordinal(day + _EPOCH_ORDINAL).isoformat()
 
 

@@ -31,7 +31,9 @@ def read_rates(text: str) -> Reference:
     """Read the rates. Raises ReferenceRatesError."""
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecursionError as error:
+        raise ReferenceRatesError("the reference rates are nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:  # also of a date such as 2025-02-30
         raise ReferenceRatesError(f"the reference rates are no YAML: {error}") from error
     if not isinstance(document, dict) or not {ECB, LPR} <= document.keys():
         raise ReferenceRatesError(f"the reference rates must have the series {ECB} and {LPR}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -53,7 +54,7 @@ CHECKED = (
     "response_schema_conformance",
     "unsupported_method",
 )
-EXAMPLES = 5
+EXAMPLES = int(os.environ.get("TOCSIN_FUZZ_EXAMPLES", "5"))
 
 
 class Site:

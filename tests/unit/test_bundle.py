@@ -181,6 +181,8 @@ def test_records_that_are_not_those_of_the_digest_are_found() -> None:
     [
         (MANIFEST, b"[]"),
         (MANIFEST, b"{"),
+        (MANIFEST, b'{"made_by": "\xb2"}'),
+        (RECORDS, b'{"record": "\xb2"}'),
         (RECORDS, b"{}\n"),
         (RECORDS, b'{"record": "elsewhere/0/0", "timestamp_ms": 1, "key_base64": null, '
                   b'"value_base64": null, "sha256": ""}\n'),

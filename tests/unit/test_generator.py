@@ -371,7 +371,14 @@ def test_assumptions_may_be_replaced_by_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("complaints: 1", "unknown field `complaints`"), ("[", "while parsing"), ("3", "Expected")],
+    [
+        ("complaints: 1", "unknown field `complaints`"),
+        ("[", "while parsing"),
+        ("3", "Expected"),
+        ("a: 2025-02-30", "day is out of range"),
+        ("[" * 2_000, "nested too deeply"),
+    ],
+    ids=["unknown", "broken", "number", "no-day", "deep"],
 )
 def test_a_file_of_assumptions_with_mistakes_says_where(
     tmp_path: Path, text: str, message: str

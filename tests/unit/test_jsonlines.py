@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tocsin.agents.formats import day, instant
 from tocsin.schemas import catalog, jsonlines
 from tocsin.schemas.jsonlines import Fact, LineRefused, LinesError
 from tocsin.schemas.refused import Code
@@ -251,3 +253,17 @@ def test_the_day_on_which_clocks_change_closes_by_the_zone() -> None:
         saturday_closes + DAY,
     ]
     assert read[1].event == DayClosed(sunday - 1, "feed")
+
+
+def test_a_refused_event_with_a_date_that_no_calendar_has_can_be_shown() -> None:
+    micros = 1_735_808_400_000_000  # where milliseconds belong
+    text = jsonlines.format(InvoiceIssued("C1", "I1", micros, 2**31 - 1, 100, "EUR"))
+
+    told = json.loads(text)
+    assert told["occurred_at"] == "1735808400000000 ms since 1970"
+    assert told["due_date"] == "2147483647 days since 1970"
+    assert instant(micros) == told["occurred_at"]
+    assert day(2**31 - 1) == told["due_date"]
+    with pytest.raises(jsonlines.LineRefused, match="FIELD_INVALID"):
+        jsonlines.parse(text, 1, Convention())
+    assert (day(20_000), instant(1_735_808_400_999)) == ("2024-10-04", "2025-01-02 09:00:00Z")

@@ -172,6 +172,8 @@ def test_the_file_of_rates_is_covered_by_its_hash() -> None:
         ("lpr-1y:", "lpr-5y:", "must have the series"),
         ("until: 2026-06-30", "unto: 2026-06-30", "the series needs"),
         ("lpr-1y:", "lpr-1y: {", "no YAML"),
+        ("lpr-1y:", "lpr-1y: " + "[" * 2_000, "nested too deeply"),
+        ("until: 2026-06-30", "until: 2026-02-30", "no YAML: day is out of range"),
     ],
 )
 def test_a_file_of_rates_that_is_wrong_is_refused(old: str, new: str, told: str) -> None:

@@ -1,7 +1,6 @@
-"""Command lines as nobody should write them: each ends with a documented code, in time, in words.
+"""Command lines as nobody should write them. No service runs.
 
-Seeded: a third of TOCSIN_FUZZ_MUTANTS is tried, TOCSIN_FUZZ_SEED says where they begin. No service
-runs: what a command line asks for beyond itself is refused or absent.
+What a command line asks for beyond itself is refused or absent.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import random
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -18,12 +16,11 @@ import click
 import pytest
 
 from tests.architecture.command_lines import commands
-from tests.unit.test_fuzz import MUTANTS, SEED
+from tests.fuzz.mutating import Run
 from tocsin.agents import commands_demo, commands_services
 from tocsin.agents.cli import run_command
 from tocsin.agents.exits import Exit
 
-WITHIN_S = 30
 CODES = set(Exit)
 WORDS = (
     "", " ", "-", "--", "---", "-x", "--no-such", "--json", "--help", "--set", "--set=partitions",
@@ -41,46 +38,38 @@ WORDS = (
 STARTED = (commands_demo.demo, commands_services.up)
 
 
-class TooSlowError(Exception):
-    """A command did not end in time."""
-
-
-@pytest.fixture(autouse=True)
-def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty folder, no settings from outside, nothing that starts services."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("TOCSIN_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for command in STARTED:
-        monkeypatch.setattr(command, "callback", lambda **_given: Exit.OK)
-    for name in ("events.jsonl", "policy.yaml", "mapping.yaml", "notify.yaml", "evidence.zip"):
-        (tmp_path / name).write_text("not what it should be\n")
-
-
 @contextmanager
-def bounded(arguments: list[str]) -> Iterator[None]:
-    """Interrupt what takes too long."""
-
-    def late(_number: int, _frame: object) -> None:
-        raise TooSlowError(arguments)
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(WITHIN_S)
-    try:
+def nowhere(folder: Path) -> Iterator[None]:
+    """An empty folder, no settings from outside, nothing that starts services."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in list(os.environ):
+            if name.startswith("TOCSIN_"):
+                patch.delenv(name)
+        patch.setenv("TOCSIN_DATA_DIR", str(folder / "data"))
+        patch.setenv("HOME", str(folder))
+        for command in STARTED:
+            patch.setattr(command, "callback", lambda **_given: Exit.OK)
+        for name in ("events.jsonl", "policy.yaml", "mapping.yaml", "notify.yaml", "evidence.zip"):
+            (folder / name).write_text("not what it should be\n")
         yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+
+
+def command_lines(run: Run) -> None:
+    """Each ends with a documented code, in time, in words."""
+    with nowhere(run.folder), run.each_in_time():
+        for arguments in lines(run):
+            run.next()
+            code = tried(arguments)
+            if code != Exit.OK:
+                run.refuse(Exit(code).name)
 
 
 def tried(arguments: list[str]) -> int:
     """Run a command line; whatever it is, it ends in words."""
     out, told = io.StringIO(), io.StringIO()
     try:
-        with bounded(arguments), redirect_stdout(out), redirect_stderr(told):
+        with redirect_stdout(out), redirect_stderr(told):
             code = run_command(arguments)
     except Exception as error:
         error.add_note(f"tocsin {arguments}")
@@ -92,11 +81,11 @@ def tried(arguments: list[str]) -> int:
     return code
 
 
-def lines(count: int) -> Iterator[list[str]]:
+def lines(run: Run) -> Iterator[list[str]]:
     """Command lines made from the tree of commands, the same for the same seed."""
-    chance = random.Random(SEED)
+    chance = random.Random(run.seed)
     known = sorted(commands().items())
-    for _ in range(count):
+    for _ in range(run.count):
         path, command = chance.choice(known)
         arguments = path.split()
         for _ in range(chance.randint(0, 4)):
@@ -124,9 +113,3 @@ def _given(chance: random.Random, command: click.Command) -> list[str]:
 def _made_small(arguments: list[str]) -> list[str]:
     """Without the figures that make an honest portfolio large."""
     return [*arguments, "--customers", "2", "--days", "40"]
-
-
-def test_whatever_is_written_ends_with_a_documented_code_and_in_words() -> None:
-    codes = {tried(arguments) for arguments in lines(MUTANTS // 3)}
-
-    assert codes >= {Exit.OK, Exit.USAGE, Exit.CONFIGURATION}
