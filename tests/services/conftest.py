@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.services.secured import PASSWORDS, SecuredKafka
+from tocsin.agents.cli import run_command
 from tocsin.agents.embedded import EmbeddedEngine, Files
 from tocsin.agents.embedded_jars import (
     cache_folder,
@@ -19,6 +22,7 @@ from tocsin.agents.embedded_jars import (
     show_progress,
 )
 from tocsin.agents.embedded_kafka import QUICK_START, EmbeddedKafka, KafkaOptions, find_java
+from tocsin.agents.exits import Exit
 from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
 
 
@@ -88,3 +92,21 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRegis
     asyncio.run(running.start())
     yield running
     asyncio.run(running.stop())
+
+
+@pytest.fixture
+def tocsin(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run a command with --json over what the environment names, and check its exit code.
+
+    Returns what it printed, a list if that is several lines, or what it complained of.
+    """
+
+    def run(*arguments: str, code: int = Exit.OK) -> Any:
+        capsys.readouterr()
+        found = run_command([*arguments, "--json"])
+        out, err = capsys.readouterr()
+        assert found == code, (out, err)
+        lines = [json.loads(line) for line in out.splitlines()]
+        return err if not lines else lines[0] if len(lines) == 1 else lines
+
+    return run

@@ -111,21 +111,8 @@ def desk(
         runner.run(context.__aexit__(None, None, None))
 
 
-@pytest.fixture
-def tocsin(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Run a command with --json and return what it prints, checking its exit code."""
-
-    def run(*arguments: str, code: int = Exit.OK) -> Any:
-        capsys.readouterr()
-        found = run_command([*arguments, "--json"])
-        out, err = capsys.readouterr()
-        assert found == code, err
-        return json.loads(out) if out else err
-
-    return run
-
-
 Run = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("desk")
 
 
 def all_warnings(desk: Desk) -> list[RiskWarning]:

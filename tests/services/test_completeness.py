@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,9 @@ from typing import Any
 import pytest
 
 from tests.services.deployment import deployed
-from tocsin.agents.cli import run_command
 from tocsin.agents.clock import SystemClock
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.exits import Exit
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.produce import produce
 from tocsin.agents.reading import read_topic
@@ -81,15 +78,8 @@ def test_a_late_source_is_warned_of_and_its_mark_lets_the_rules_speak(
     engine: EmbeddedEngine,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tocsin: Callable[..., Any],
 ) -> None:
-    def tocsin(*arguments: str) -> Any:
-        capsys.readouterr()
-        found = run_command([*arguments, "--json"])
-        out, err = capsys.readouterr()
-        assert found == Exit.OK, err
-        return json.loads(out)
-
     async def story() -> None:
         more = {"required_marks": "payments", "partitions": PARTITIONS}
         async with deployed("late-bank", broker, engine, tmp_path, **more) as deployment:

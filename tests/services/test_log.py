@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ AT = 1_735_808_400_000  # 2025-01-02T09:00Z
 DAY = AT // DAY_MS
 OWED_MINOR = 9_000_000
 Run = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("desk")
 
 
 class Desk:
@@ -81,20 +81,6 @@ def desk(
         runner.run(running.load())
         yield running
         runner.run(context.__aexit__(None, None, None))
-
-
-@pytest.fixture
-def tocsin(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command with --json and return what it prints, checking its exit code."""
-
-    def run(*arguments: str, code: int = Exit.OK) -> Any:
-        capsys.readouterr()
-        found = run_command([*arguments, "--json"])
-        out, err = capsys.readouterr()
-        assert found == code, (out, err)
-        return json.loads(out) if out else err
-
-    return run
 
 
 def test_a_contact_is_sent_taken_and_shown_with_its_place(

@@ -60,7 +60,10 @@ MAPPING = f"""
       occurred_at: {{path: at, as: epoch_ms}}
 """
 ERASE = ("--reason", "request 17", "--author", "Ann Canary")
+CONTACT = ("log", "contact", "CANARY-4", "--channel", "phone", "--outcome", "answered",
+           "--text", "canary", "--new")  # fmt: skip
 Run = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("desk")
 
 
 def foreign_records() -> list[bytes]:
@@ -155,21 +158,6 @@ def desk(
         runner.run(running.load())
         yield running
         runner.run(context.__aexit__(None, None, None))
-
-
-@pytest.fixture
-def tocsin(desk: Desk, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command with --json and return what it prints, checking its exit code."""
-
-    def run(*arguments: str, code: int = Exit.OK) -> Any:
-        capsys.readouterr()
-        found = run_command([*arguments, "--json"])
-        printed = capsys.readouterr()
-        assert found == code, printed.err
-        lines = [json.loads(line) for line in printed.out.splitlines()]
-        return lines[0] if len(lines) == 1 else lines
-
-    return run
 
 
 async def kept_in_kafka(desk: Desk) -> bytes:
@@ -332,31 +320,9 @@ def test_an_erased_customers_new_records_count_and_hold_nothing_personal(
     desk: Desk, tocsin: Run
 ) -> None:
     token = tocsin("keys", "token", "CANARY-4")["token"]
-    tocsin(
-        "log",
-        "contact",
-        "CANARY-4",
-        "--channel",
-        "phone",
-        "--outcome",
-        "answered",
-        "--text",
-        "canary",
-        "--new",
-    )
+    tocsin(*CONTACT)
     tocsin("erase", "CANARY-4", *ERASE)
-    tocsin(
-        "log",
-        "contact",
-        "CANARY-4",
-        "--channel",
-        "phone",
-        "--outcome",
-        "answered",
-        "--text",
-        "canary",
-        "--new",
-    )
+    tocsin(*CONTACT)
     asyncio.run(desk.until_audited())
 
     found = tocsin("contacts", token)
