@@ -38,7 +38,7 @@ faults: $(READY)
 # A million mutants of whatever is read from outside, and 200 examples of each route of the web.
 fuzz: $(READY)
 	$(VENV)/bin/python tests/fuzz/run.py $(ARGS)
-	TOCSIN_FUZZ_EXAMPLES=200 $(VENV)/bin/python -m pytest tests/services/test_web.py \
+	FUZZ_EXAMPLES=200 $(VENV)/bin/python -m pytest tests/services/test_web.py \
 		-k keeps_its_own_description --timeout 3600
 
 format: $(READY)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tocsin.agents import diagrams, security_docs
 from tocsin.agents.acls import ROLES
+from tocsin.agents.ledger import KEY_MISMATCH, WRONG_PARTITION
+from tocsin.schemas.mapping import MappingCode
+from tocsin.schemas.refused import Code as FormCode
 from tocsin.streams.processes import PROCESSES
+from tocsin.streams.refusals import Code
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,3 +28,11 @@ def test_the_rights_are_those_of_the_table() -> None:
 
     assert told == security_docs.render(told), "run make docs"
     assert all(f"| {role} | " in told for role in ROLES)
+
+
+def test_the_codes_of_refusals_are_all_told_and_none_is_gone() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "refusals.md").read_text("utf-8"), re.M)
+
+    assert len(told) == len(set(told))
+    own = {KEY_MISMATCH, WRONG_PARTITION, "FOREIGN_CONTROL"}
+    assert set(told) == {*Code, *FormCode, *MappingCode} | own

@@ -54,7 +54,7 @@ CHECKED = (
     "response_schema_conformance",
     "unsupported_method",
 )
-EXAMPLES = int(os.environ.get("TOCSIN_FUZZ_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 
 
 class Site:
