@@ -119,7 +119,7 @@ def _read(run: Run, read: Callable[[bytes], Any], seeds: Sequence[bytes], *own: 
 def _read_file(
     run: Run, read: Callable[[Path], Any], seeds: Sequence[bytes], *own: type[Any]
 ) -> None:
-    path = run.folder / "input"
+    path = run.folder / "input.avsc"  # of which fastavro wants the ending
 
     def written(mutant: bytes) -> None:
         path.write_bytes(mutant)
@@ -190,7 +190,7 @@ def mapping_files(run: Run) -> None:
 def foreign_schemas(run: Run) -> None:
     """Avro schemas beside a mapping."""
     path = run.folder / "mapping.yaml"
-    path.write_bytes(b"[{topic: a, format: avro, schema: input, events: []}]")
+    path.write_bytes(b"[{topic: a, format: avro, schema: input.avsc, events: []}]")
     seeds = [json.dumps(AVRO).encode(), b'{"type":"enum","name":"a.E","symbols":["A"]}']
     _read_file(run, lambda _: load_mapping(path, CONVENTION), seeds, MappingError)
 
