@@ -16,6 +16,8 @@ from tocsin.agents.notify_outbox import Delivery
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
+from tocsin.schemas.policy_file import POLICY_BYTES_MAX
+from tocsin.schemas.text_files import read_text
 
 COLUMNS = (
     Column("delivery"),
@@ -66,7 +68,7 @@ def notify(
 def _check(terminal: Terminal, path: Path) -> Exit:
     """Tell what is wrong with a file, as the policy's linter does."""
     try:
-        text = path.read_text("utf-8")
+        text = read_text(path, POLICY_BYTES_MAX)
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     config, problems = read_notify(text)

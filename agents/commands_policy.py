@@ -28,11 +28,13 @@ from tocsin.schemas.policy_diff import compare
 from tocsin.schemas.policy_file import (
     DEFAULT,
     EXAMPLES,
+    POLICY_BYTES_MAX,
     default_policy_text,
     packaged_policy_text,
     written_out,
 )
 from tocsin.schemas.signals import read_signals
+from tocsin.schemas.text_files import read_text
 from tocsin.streams.policy import Policy
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -255,7 +257,9 @@ def _overrides_of(settings: Settings, policy: Policy, customer: str) -> int:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return read_text(file, POLICY_BYTES_MAX)
+    except OSError as error:
+        raise click.UsageError(f"{file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise click.UsageError(f"{file} is not UTF-8 text: {error}") from error
 

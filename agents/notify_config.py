@@ -19,7 +19,14 @@ from tocsin.agents.deliver_texts import unknown_names
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.settings import nearest
-from tocsin.schemas.policy_file import BrokenYamlError, FileProblem, Reader, read_yaml
+from tocsin.schemas.policy_file import (
+    POLICY_BYTES_MAX,
+    BrokenYamlError,
+    FileProblem,
+    Reader,
+    read_yaml,
+)
+from tocsin.schemas.text_files import read_text
 from tocsin.streams.money import MINOR_DIGITS
 
 Path_ = tuple[str, ...]
@@ -163,7 +170,7 @@ class NotifyConfigError(ConfigurationError):
 def load_notify(path: Path) -> Config:
     """Read a file. Raises NotifyConfigError."""
     try:
-        text = path.read_text("utf-8")
+        text = read_text(path, POLICY_BYTES_MAX)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise NotifyConfigError(

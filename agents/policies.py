@@ -19,7 +19,13 @@ from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import POLICIES
-from tocsin.schemas.policy_file import default_policy_text, read_policy, written_out
+from tocsin.schemas.policy_file import (
+    POLICY_BYTES_MAX,
+    default_policy_text,
+    read_policy,
+    written_out,
+)
+from tocsin.schemas.text_files import read_text
 from tocsin.streams.events import PolicyPublished
 from tocsin.streams.policy import Policy, hash_of
 
@@ -164,7 +170,10 @@ def first_event(settings: Settings, path: Path | None) -> PolicyPublished:
 
     Raises PolicyError for its problems.
     """
-    text = default_policy_text() if path is None else path.read_text("utf-8")
+    try:
+        text = default_policy_text() if path is None else read_text(path, POLICY_BYTES_MAX)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"policy {path}: {getattr(error, 'strerror', None) or error}") from error
     where = "packaged with tocsin" if path is None else str(path)
     policy, document = checked(text, where, settings.horizon_days)
     return _event(policy, document, text, BEFORE_ANY_EVENT)

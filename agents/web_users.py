@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from tocsin.agents.errors import ConfigurationError
+from tocsin.schemas.text_files import read_text
 
 Role = Literal["reader", "operator"]
 READER: Final = "reader"
@@ -25,6 +26,7 @@ OPERATOR: Final = "operator"
 TOKEN_PREFIX: Final = "tocsin_"  # noqa: S105  # what a token begins with, so that scanners find leaks
 SESSION_S: Final = 12 * 3600.0
 SESSIONS_MAX: Final = 1_000
+TOKENS_BYTES_MAX: Final = 1_000_000  # of the file with the tokens
 FAILURES_MAX: Final = 10
 FAILURES_WITHIN_S: Final = 60.0
 ADDRESSES_MAX: Final = 10_000
@@ -86,7 +88,7 @@ class TokenFile:
             version = (found.st_mtime_ns, found.st_size)
             if version == self._version:
                 return
-            lines = self._path.read_text("utf-8").splitlines()
+            lines = read_text(self._path, TOKENS_BYTES_MAX).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise _unreadable(self._path, error) from error
         users: dict[str, User] = {}

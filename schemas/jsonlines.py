@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import GenericAlias
-from typing import Annotated, Any, Final, NamedTuple, cast
+from typing import Annotated, Any, BinaryIO, Final, NamedTuple, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -38,6 +38,7 @@ from tocsin.streams.events import (
 )
 from tocsin.streams.refusals import UNREADABLE
 
+LINE_BYTES_MAX: Final = 4 << 20  # no record of Kafka holds more; a policy is its longest
 PROBLEMS_MAX: Final = 20
 MS_PER_DAY: Final = 86_400_000
 MS_PER_SECOND: Final = 1000
@@ -73,6 +74,9 @@ class LinesError(Exception):
 
 def parse(line: bytes | str, number: int, convention: Convention) -> Fact:
     """Read one line; raise `LineRefused` if it is no event."""
+    if len(line) > LINE_BYTES_MAX:
+        detail = f"is longer than {LINE_BYTES_MAX} bytes; {_hint(Code.NOT_JSON)}"
+        raise LineRefused(number, Code.NOT_JSON, detail)
     try:
         read = _DECODER.decode(line)
     except msgspec.ValidationError as error:
@@ -203,10 +207,10 @@ def _files(path: Path) -> list[Path]:
 def _order(file: Path, convention: Convention, problems: list[str]) -> array[int] | None:
     """Return where the file's lines begin, in the order of their facts; None if they are in it."""
     starts, instants, ranks = array("q"), array("q"), array("b")
-    start, before, is_sorted = 0, (0, 0), True
+    before, is_sorted = (0, 0), True
     try:
         with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+            for number, (start, line) in enumerate(_lines(lines), 1):
                 if not line.isspace():
                     try:
                         fact = parse(line, number, convention)
@@ -221,13 +225,24 @@ def _order(file: Path, convention: Convention, problems: list[str]) -> array[int
                         starts.append(start)
                         instants.append(fact.instant)
                         ranks.append(fact.topic_id)
-                start += len(line)
     except OSError as error:
         problems.append(f"{file}: {error.strerror}; mend the path or the file's rights")
     if is_sorted:
         return None
     places = sorted(range(len(starts)), key=lambda place: (instants[place], ranks[place]))
     return array("q", (starts[place] for place in places))
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield where each line begins, and the line; of one that is too long only its beginning."""
+    start = 0
+    while line := file.readline(LINE_BYTES_MAX + 1):
+        yield start, line
+        start += len(line)
+        if len(line) > LINE_BYTES_MAX:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(LINE_BYTES_MAX)
+            start = file.tell()
 
 
 def _facts(file: Path, order: array[int] | None, convention: Convention) -> Iterator[Fact]:

@@ -19,8 +19,9 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.schemas.jsonlines import Fact, LineRefused, iso_date, iso_instant, parse
-from tocsin.schemas.policy_file import BrokenYamlError, read_yaml
+from tocsin.schemas.policy_file import POLICY_BYTES_MAX, BrokenYamlError, read_yaml
 from tocsin.schemas.refused import Refused
+from tocsin.schemas.text_files import read_text
 from tocsin.streams.convention import MS_PER_DAY, Convention
 from tocsin.streams.refusals import UNREADABLE
 
@@ -76,7 +77,7 @@ class MappingError(Exception):
 def load_mapping(path: Path, convention: Convention) -> Mapping[str, Mapper]:
     """Read a mapping file; return a mapper per foreign topic, in the order of the file."""
     try:
-        plain, reader = read_yaml(path.read_text("utf-8"))
+        plain, reader = read_yaml(read_text(path, POLICY_BYTES_MAX))
         if reader.problems:
             raise MappingError(f"{path}: {reader.problems[0]}")
         topics = msgspec.convert(plain, list[TopicMap])

@@ -7,6 +7,7 @@ import random
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -267,3 +268,37 @@ def test_a_refused_event_with_a_date_that_no_calendar_has_can_be_shown() -> None
     with pytest.raises(jsonlines.LineRefused, match="FIELD_INVALID"):
         jsonlines.parse(text, 1, Convention())
     assert (day(20_000), instant(1_735_808_400_999)) == ("2024-10-04", "2025-01-02 09:00:00Z")
+
+
+def test_a_line_longer_than_any_record_is_refused_and_those_after_it_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "events.jsonl"
+    good = jsonlines.format(INVOICE)
+    monkeypatch.setattr(jsonlines, "LINE_BYTES_MAX", len(good) + 1)
+
+    file.write_text(f"{good}\n" * 2)
+    assert [fact.event for fact in jsonlines.read([file], BERLIN)] == [INVOICE] * 2
+
+    for long in (f"{good}  ", "x" * len(good) * 5):
+        file.write_text(f"{good}\n{long}\nno event\n{long}")
+        with pytest.raises(LinesError) as refused:
+            jsonlines.read([file], BERLIN)
+        first, second, third = refused.value.problems
+        assert f"line 2: is longer than {len(good) + 1} bytes; write one JSON object" in first
+        assert "line 3: JSON is malformed" in second
+        assert "line 4: is longer" in third
+
+
+def test_lines_after_a_blank_one_of_any_length_are_found_again_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "events.jsonl"
+    before = msgspec.structs.replace(INVOICE, invoice_id="I-0", occurred_at=NOON - 1)
+    later, earlier = jsonlines.format(INVOICE), jsonlines.format(before)
+    monkeypatch.setattr(jsonlines, "LINE_BYTES_MAX", len(earlier) + 1)
+    blank = " " * (2 * len(earlier))
+
+    file.write_text(f"{blank}\n{later}\n{blank}\n{earlier}\n")
+
+    assert [fact.event for fact in jsonlines.read([file], BERLIN)] == [before, INVOICE]
