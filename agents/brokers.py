@@ -7,19 +7,16 @@ here creates a topic by asking for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
     KafkaConnectionError,
     KafkaError,
-    NotCoordinatorForGroupError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -29,16 +26,19 @@ from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
 from tocsin.agents.errors import UnavailableError
+from tocsin.agents.group_offsets import (
+    WAIT_ATTEMPTS,
+    WAIT_INTERVAL_S,
+    Administrator,
+    committed_offsets,
+    of_coordinator,
+)
 from tocsin.agents.kafka_trouble import refused_right, trouble
 from tocsin.agents.settings import Settings
 
 CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_MS = 20_000
 SET_ON_TOPIC = 1  # Kafka's code of a setting that was given to the topic itself
-WAIT_ATTEMPTS = 100
-WAIT_INTERVAL_S = 0.1
-
-Answer = TypeVar("Answer")
 
 
 class TopicSetting(Struct, frozen=True):
@@ -76,7 +76,7 @@ async def reaching(settings: Settings) -> AsyncIterator[None]:
 class Brokers:
     """Questions to and orders for the brokers; get one with `connect`."""
 
-    def __init__(self, client: AIOKafkaAdminClient, settings: Settings) -> None:
+    def __init__(self, client: Administrator, settings: Settings) -> None:
         self._client = client
         self._settings = settings
 
@@ -163,7 +163,7 @@ class Brokers:
             _raise(entry[0], f"group {group_id}")
             return Group(entry[2], tuple(sorted(member[1] for member in entry[5])))
 
-        return await self._of_coordinator(group_id, ask)
+        return await of_coordinator(self._client, group_id, ask)
 
     async def rewind(self, group_id: str) -> None:
         """Set every offset that a group without members has committed back to 0."""
@@ -179,30 +179,7 @@ class Brokers:
 
     async def committed(self, group_id: str) -> dict[tuple[str, int], int]:
         """Where the group goes on reading, per (topic, partition)."""
-
-        async def ask(coordinator: int) -> dict[tuple[str, int], int]:
-            found = await self._client.list_consumer_group_offsets(group_id, coordinator)
-            return {(tp.topic, tp.partition): entry.offset for tp, entry in found.items()}
-
-        return await self._of_coordinator(group_id, ask)
-
-    async def _of_coordinator(
-        self, group_id: str, ask: Callable[[int], Awaitable[Answer]]
-    ) -> Answer:
-        """Ask the broker that leads the group; a fresh cluster appoints it only now."""
-        attempts_left = WAIT_ATTEMPTS
-        while True:
-            try:
-                return await ask(await self._client.find_coordinator(group_id))
-            except (
-                GroupCoordinatorNotAvailableError,
-                GroupLoadInProgressError,
-                NotCoordinatorForGroupError,
-            ):
-                attempts_left -= 1
-                if not attempts_left:
-                    raise
-                await asyncio.sleep(WAIT_INTERVAL_S)
+        return await committed_offsets(self._client, group_id)
 
     async def spans(
         self, names: Iterable[str], *, is_settled: bool = True
@@ -232,7 +209,7 @@ async def connect(settings: Settings) -> AsyncIterator[Brokers]:
     """Speak to the brokers. Raises UnavailableError, ConfigurationError."""
     options = settings.client_options()
     async with reaching(settings):
-        client = AIOKafkaAdminClient(
+        client = Administrator(
             client_id=f"{settings.app_id}-admin", request_timeout_ms=REQUEST_TIMEOUT_MS, **options
         )
         try:

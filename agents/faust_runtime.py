@@ -35,6 +35,7 @@ from tocsin.agents.changelog import read_to_end
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.feed import Feed, Fetched
+from tocsin.agents.group_offsets import Administrator, committed_offsets
 from tocsin.agents.journal import Journal, restore_journal
 from tocsin.agents.kafka_trouble import RIGHTS_MEND, refusal
 from tocsin.agents.merger import Source
@@ -319,14 +320,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self._ensure_consumer().beginning_offsets([TopicPartition(*s) for s in sources])
         )
         return {Source(*tp): first for tp, first in firsts.items()}
-
-    async def committed_offsets(self, sources: Collection[Source]) -> Mapping[Source, int | None]:
-        """Ask for the group's committed offsets."""
-        return await self.in_thread(self._committed(sources))
-
-    async def _committed(self, sources: Collection[Source]) -> Mapping[Source, int | None]:
-        consumer = self._ensure_consumer()
-        return {source: await consumer.committed(TopicPartition(*source)) for source in sources}
 
 
 class Consumer(driver.Consumer):
@@ -666,6 +659,15 @@ class Restore(Service):
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
 
+    async def _committed(self) -> dict[tuple[str, int], int]:
+        conf, options = self.app.conf, self.app.runtime.wiring.client_options
+        client = Administrator(**options)
+        try:
+            await client.start()
+            return await committed_offsets(client, conf.id)
+        finally:
+            await client.close()
+
     async def _positions(self, groups: Mapping[int, Sequence[Source]]) -> dict[Source, int]:
         """Where to read on: from the journal; without one, from the group's committed offsets.
 
@@ -674,12 +676,12 @@ class Restore(Service):
         runtime, thread = self.app.runtime, self.app.consumer._thread
         sources = [source for group in groups.values() for source in group]
         first = await thread.first_offsets(sources)
-        committed = await thread.committed_offsets(sources)
+        committed = await self._committed()
         positions: dict[Source, int] = {}
         for number, group in groups.items():
             journal = runtime.journals.get(number)
             for source in group:
-                offset = committed[source]
+                offset = committed.get(source)
                 position = journal.positions[source] if journal else offset
                 is_started = journal.sequence >= 0 if journal else offset is not None
                 if journal and offset is not None and offset > 0 and offset != position:

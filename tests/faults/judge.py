@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from tests.faults import wire
 from tests.faults.reference import Expected, Fold
 
 READ_WITHIN_S = 60.0
+LOADED_WITHIN_S, LOOK_AGAIN_S = 5.0, 0.2
 SHOWN_MAX = 8
 
 Partition = dict[str, list[ConsumerRecord]]  # by topic, without the prefix
@@ -78,11 +80,24 @@ async def read_all(
 async def committed_offsets(
     servers: str, group: str, prefix: str, partitions: int
 ) -> dict[tuple[str, int], int | None]:
-    """What the group's offsets say, by topic and partition number."""
+    """What the group's offsets say, by topic and partition number.
+
+    Asked again for a while where they say nothing: aiokafka takes a coordinator that is still
+    reading its log for one that knows of no offset.
+    """
+    deadline = time.monotonic() + LOADED_WITHIN_S
     consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
+
+    async def told(place: TopicPartition) -> int | None:
+        offset: int | None = await consumer.committed(place)
+        while offset is None and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            offset = await consumer.committed(place)
+        return offset
+
     async with asyncio.timeout(READ_WITHIN_S), consumer:
         return {
-            (topic, number): await consumer.committed(TopicPartition(prefix + topic, number))
+            (topic, number): await told(TopicPartition(prefix + topic, number))
             for topic in wire.SOURCES
             for number in range(partitions)
         }
