@@ -24,7 +24,7 @@ from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
 from tocsin.agents import metrics as known
-from tocsin.agents.audit_blocks import Block, Lane, Limits
+from tocsin.agents.audit_blocks import Block, Lane, Limits, inserted_together
 from tocsin.agents.audit_progress import Progress, read_progress, resume_at, write_progress
 from tocsin.agents.audit_watch import watch_sink
 from tocsin.agents.brokers import connect as brokers
@@ -128,41 +128,36 @@ class Writer:
     def write(self, blocks: Sequence[Block]) -> None:
         """Insert blocks, then the progress they make. Raises SinkError."""
         reached: dict[tuple[int, int, int], Progress] = {}
-        for block in blocks:
-            # A compacted topic loses records: there is nothing to compare a digest with later.
-            is_history = block.lane.topic is not LEDGERS
-            encoded = input_bytes(block.records, self._topic_ids) if is_history else b""
-            if block.records:
-                self._insert(block, encoded)
-            block.lane.segment = block.lane.segment.successor()
-            block.lane.segment.extend(
-                end=block.next,
-                encoded=encoded,
-                timestamps=[record.timestamp for record in block.records],
-            )
-            row = block.lane.segment.progress()
-            reached[row.topic_id, row.partition, row.first] = row
+        for part in inserted_together(blocks):
+            contents = [self._encoded(block) for block in part]
+            if any(block.records for block in part):
+                self._insert(part, contents)
+            for block, encoded in zip(part, contents, strict=True):
+                row = _extended(block, encoded)
+                reached[row.topic_id, row.partition, row.first] = row
         self._attempt(lambda: write_progress(self._client, list(reached.values())))
         self.metrics.blocks += len(blocks)
         self.metrics.written_at_s = monotonic()
 
-    def _insert(self, block: Block, encoded: bytes) -> None:
-        topic = block.lane.topic
+    def _encoded(self, block: Block) -> bytes:
+        # A compacted topic loses records: there is nothing to compare a digest with later.
+        is_history = block.lane.topic is not LEDGERS
+        return input_bytes(block.records, self._topic_ids) if is_history else b""
+
+    def _insert(self, part: Sequence[Block], contents: Sequence[bytes]) -> None:
+        """Insert blocks of one topic at once; `contents` are their records' bytes."""
+        topic = part[0].lane.topic
         started = monotonic()
         if topic is LEDGERS:
-            standings = self._attempt(lambda: standing_columns(block.records, self._codec))
-            cases = self._attempt(lambda: case_columns(block.records, self._codec))
+            records = [record for block in part for record in block.records]
+            standings = self._attempt(lambda: standing_columns(records, self._codec))
+            cases = self._attempt(lambda: case_columns(records, self._codec))
             inserts = [(STANDINGS, STANDING_COLUMNS, standings), (CASES, CASE_COLUMNS, cases)]
         else:
-            history = history_table(topic)
-            events = self._attempt(lambda: self._events(topic, block.records))
-            undecoded = events.count(None)
-            self.metrics.undecoded += undecoded
-            self._numbers.add(known.SINK_UNDECODED, undecoded, block.lane.place.topic)
-            columns = build_columns(history, block.lane.place.partition, block.records, events)
-            inserts = [(topic.table, history.types, columns)]
+            types = history_table(topic).types
+            inserts = [(topic.table, types, self._history_columns(topic, part))]
         decoded = monotonic()
-        settings = {**PINNED_SETTINGS, "insert_deduplication_token": _token(block, encoded)}
+        settings = {**PINNED_SETTINGS, "insert_deduplication_token": _token(part, contents)}
         for table, types, columns in inserts:
             if columns[0]:
                 insert = partial(self._client.insert, table, columns, types, settings)
@@ -170,9 +165,23 @@ class Writer:
         self.metrics.decode_s += decoded - started
         duration_s = monotonic() - decoded
         self.metrics.insert_s += duration_s
-        self.metrics.records += len(block.records)
         self._numbers.observe(known.SINK_INSERT, duration_s)
-        self._numbers.add(known.SINK_ROWS, len(block.records), block.lane.place.topic)
+        for block in part:
+            self.metrics.records += len(block.records)
+            self._numbers.add(known.SINK_ROWS, len(block.records), block.lane.place.topic)
+
+    def _history_columns(self, topic: Topic, part: Sequence[Block]) -> list[list[Any]]:
+        history = history_table(topic)
+        columns: list[list[Any]] = [[] for _ in history.types]
+        for block in part:
+            events = self._attempt(partial(self._events, topic, block.records))
+            undecoded = events.count(None)
+            self.metrics.undecoded += undecoded
+            self._numbers.add(known.SINK_UNDECODED, undecoded, block.lane.place.topic)
+            more = build_columns(history, block.lane.place.partition, block.records, events)
+            for column, values in zip(columns, more, strict=True):
+                column += values
+        return columns
 
     def _events(self, topic: Topic, records: Sequence[Any]) -> list[Struct | None]:
         """Decode; None for a record that is refused: it is kept raw."""
@@ -426,8 +435,25 @@ def _decoders(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
     return decoders
 
 
-def _token(block: Block, encoded: bytes) -> str:
-    """The exact range and content: the engine drops what comes again under the same token."""
+def _extended(block: Block, encoded: bytes) -> Progress:
+    """How far a block that is inserted brings its lane."""
+    lane = block.lane
+    lane.segment = lane.segment.successor()
+    lane.segment.extend(
+        end=block.next,
+        encoded=encoded,
+        timestamps=[record.timestamp for record in block.records],
+    )
+    return lane.segment.progress()
+
+
+def _token(part: Sequence[Block], contents: Sequence[bytes]) -> str:
+    """The exact ranges and contents: the engine drops what comes again under the same token."""
+    told = "+".join(map(_range, part, contents))
+    return told if len(part) == 1 else blake2b(told.encode(), digest_size=DIGEST_SIZE).hexdigest()
+
+
+def _range(block: Block, encoded: bytes) -> str:
     digest = blake2b(encoded, digest_size=DIGEST_SIZE).hexdigest()
     lane = block.lane
     return f"{lane.topic.topic_id}-{lane.place.partition}-{block.first}-{block.next}-{digest}"

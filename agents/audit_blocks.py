@@ -2,13 +2,14 @@
 
 A lane collects one topic partition. While it is behind, its blocks end at multiples of
 `block_offsets`, so that a sink that was killed cuts the same blocks again and the engine knows
-them by their token. Once it is caught up, whatever has waited `age_s` makes a block.
+them by their token. Once it is caught up, whatever has waited `age_s` makes a block, and those of a
+topic's partitions are inserted together.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -27,17 +28,21 @@ class Limits(Struct, frozen=True):
     block_offsets: int = 16_384
     rows_max: int = 200_000  # waiting in all lanes together; at that, everything is written
     bytes_max: int = 256 << 20  # the same for their values
-    age_s: float = 0.6  # how long a record waits in a lane that is caught up
+    age_s: float = 1.0  # how long a record waits in a lane that is caught up
     behind_age_s: float = 5.0  # and in one that is not
 
 
 class Block(Struct, frozen=True):
-    """Consecutive records of a lane: all that a committed reader sees of [first, next)."""
+    """Consecutive records of a lane: all that a committed reader sees of [first, next).
+
+    It is whole if it ends where a sink that was killed would end it again.
+    """
 
     lane: Lane
     first: int
     next: int
     records: Sequence[Any]
+    is_whole: bool = False
 
 
 class Lane:
@@ -71,7 +76,7 @@ class Lane:
         blocks = []
         boundary = (self.first // limits.block_offsets + 1) * limits.block_offsets
         while boundary <= self.position:
-            blocks.append(self._take(boundary))
+            blocks.append(self._take(boundary, is_whole=True))
             boundary += limits.block_offsets
         if self.position > self.first and (
             is_forced
@@ -85,11 +90,26 @@ class Lane:
     def _age_s(self, now_s: float) -> float:
         return 0.0 if self._waiting_since is None else now_s - self._waiting_since
 
-    def _take(self, end: int) -> Block:
+    def _take(self, end: int, *, is_whole: bool = False) -> Block:
         count = bisect_left(self.records, end, key=_offset)
         records = self.records[:count]
         del self.records[:count]
         self.size_bytes -= sum(len(record.value or b"") for record in records)
-        block = Block(self, self.first, end, records)
+        block = Block(self, self.first, end, records, is_whole)
         self.first = end
         return block
+
+
+def inserted_together(blocks: Iterable[Block]) -> list[list[Block]]:
+    """Which blocks share an insert: whole ones go alone, what only grew old joins its topic's.
+
+    The engine pays for each insert and each part that it makes and later merges, hardly for rows.
+    """
+    whole: list[list[Block]] = []
+    aged: dict[int, list[Block]] = {}
+    for block in blocks:
+        if block.is_whole:
+            whole.append([block])
+        else:
+            aged.setdefault(block.lane.topic.topic_id, []).append(block)
+    return [*whole, *aged.values()]

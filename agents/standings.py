@@ -104,14 +104,14 @@ Row = tuple[Any, ...]
 
 
 def standing_columns(records: Sequence[Any], codec: Codec) -> list[list[Any]]:
-    """Turn changelog records of one partition into columns, in the order of STANDING_COLUMNS."""
+    """Turn changelog records into columns, in the order of STANDING_COLUMNS."""
     latest = {record.key: record for record in records if _SEPARATOR not in record.key}
     rows = [_readable(_standing, record, codec) for record in latest.values()]
     return _columns(rows, STANDING_COLUMNS)
 
 
 def case_columns(records: Sequence[Any], codec: Codec) -> list[list[Any]]:
-    """Turn changelog records of one partition into columns, in the order of CASE_COLUMNS."""
+    """Turn changelog records into columns, in the order of CASE_COLUMNS."""
     latest = {record.key: record for record in records if _process(record.key)}
     return _columns([_readable(_case, record, codec) for record in latest.values()], CASE_COLUMNS)
 

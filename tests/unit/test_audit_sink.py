@@ -178,6 +178,26 @@ def test_the_token_tells_range_and_content() -> None:
     assert tokens[0].startswith("3-0-0-2-")
 
 
+def test_what_grew_old_in_a_topics_partitions_is_inserted_at_once_and_whole_blocks_alone() -> None:
+    client, second = FakeClickHouse(), Lane(INVOICES, TopicPartition("invoices", 1), 0)
+    first = lane()
+    whole = Block(first, 0, 2, [record(0), record(1)], is_whole=True)
+    aged = Block(first, 2, 3, [record(2)]), Block(second, 0, 1, [record(0)])
+
+    written(client, whole, *aged)
+
+    assert [table for table, _, _ in client.inserts] == ["invoices", "invoices", "sink_progress"]
+    places = [tuple(zip(*columns[1:3], strict=True)) for _, columns, _ in client.inserts[:2]]
+    assert [sorted(place) for place in places] == [[(0, 0), (0, 1)], [(0, 2), (1, 0)]]
+    tokens = [settings["insert_deduplication_token"] for _, _, settings in client.inserts[:2]]
+    assert tokens[0].startswith("3-0-0-2-")
+    assert tokens[1] != tokens[0]
+    assert [tuple(row[1:4]) for row in zip(*client.inserts[2][1], strict=True)] == [
+        (0, 0, 3),
+        (1, 0, 1),
+    ]
+
+
 def test_an_insert_is_repeated_with_the_same_token_until_it_succeeds() -> None:
     client = FakeClickHouse({1: UnavailableError("away"), 2: UnavailableError("away")})
 
