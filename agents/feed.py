@@ -23,7 +23,9 @@ END_OFFSETS_AGE_MAX_S = 0.02
 FETCH_WAIT_S = 0.2
 BUFFER_CHUNKS = 2  # how many chunks' worth of records are buffered per source
 CHUNKS_OUTSTANDING_MAX = 2
-PACE_S = 0.015  # between chunks of few records: each takes a fetch, a look at the ends, a commit
+PACE_S = 0.02  # between chunks of few records: each takes a fetch, a look at the ends, a commit
+FETCHED_AHEAD = 2  # fetches that lie ready when such a pause ends: this feed's own, the client's
+FRESH_WITHIN_S = 0.005  # what a broker that has records needs for its answer
 BACKLOG_SHARE = 4  # of a chunk's worth of records: fewer wait until the chunk before is committed
 
 
@@ -195,6 +197,7 @@ class Feed:
         pause = self._taken_at + PACE_S - monotonic()
         if pause > 0 and not any(map(self._has_backlog, self._groups.values())):
             await asyncio.sleep(pause)
+            await self._freshen()
         await self._keep_fetching()
         chunks = await self._take()
         if not chunks:
@@ -202,6 +205,13 @@ class Feed:
             await self._keep_fetching()
             chunks = await self._take()
         return chunks
+
+    async def _freshen(self) -> None:
+        """Pass what was fetched before the pause, so that what came during it is taken too."""
+        for _ in range(FETCHED_AHEAD):
+            await self._keep_fetching()
+            if self._fetch is not None:
+                await asyncio.wait({self._fetch}, timeout=FRESH_WITHIN_S)
 
     async def _keep_fetching(self) -> None:
         """Take in what was fetched, and have the next fetch under way while chunks are folded."""

@@ -397,6 +397,42 @@ async def test_few_records_wait_for_the_commit_before_them_and_a_backlog_does_no
     assert [record.offset for chunk in many for record in chunk.records] == [1, 2, 3]
 
 
+class Ahead(Told):
+    """A client that reads ahead: what came lies in as many fetches as it took to read it."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__({})
+        self._source = source
+        self.batches: list[list[int]] = []
+
+    async def fetch(self, sources: Collection[Source], timeout_s: float) -> Fetched:
+        if not self.batches:
+            await asyncio.sleep(timeout_s)
+            return Fetched({}, {})
+        offsets = self.batches.pop(0)
+        records = [Record(*self._source, offset, 1) for offset in offsets]
+        return Fetched({self._source: records}, {self._source: offsets[-1] + 1})
+
+
+async def test_a_pause_between_chunks_of_few_ends_with_what_came_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = GROUPS[0][1]
+    ahead = Ahead(source)
+    monkeypatch.setattr(feeds, "FETCH_WAIT_S", 0.001)
+    feed = Feed(ahead, chunk_records_max=20)
+    await feed.assign(GROUPS, dict.fromkeys(SOURCES, 0), (), 1)
+    ahead.batches, ahead.ends = [[0]], {source: 1}
+    (first,) = await feed.next(1.0)
+    feed.committed(first)
+    ahead.batches, ahead.ends = [[1], [2, 3], [4]], {source: 5}
+
+    (chunk,) = await feed.next(1.0)
+    await feed.revoke()
+
+    assert [record.offset for record in chunk.records] == [1, 2, 3, 4]
+
+
 async def test_a_chunk_of_an_older_generation_makes_no_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
