@@ -11,8 +11,9 @@ AUDIT := build/audit
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
 
+# Two processes: one has the tests of real parts, which wait half of their time; tests/conftest.py.
 test: $(READY)
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses 2 $(ARGS)
 
 # What a change must pass beside its tests.
 check: $(READY)
