@@ -65,9 +65,12 @@ from tocsin.streams.turnover import (
 
 def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Today) -> str | Refusal:
     """Fold one fact, already checked, into a ledger; see the module for what is returned."""
+    unwritten, ledger.dirty = ledger.dirty, {}
     outcome = _HANDLERS[type(event)](ledger, event, offset, today)
+    touched, ledger.dirty = ledger.dirty, unwritten
+    unwritten.update(touched)
     if ledger.cases and type(event) in _KEEPING and isinstance(outcome, str) and outcome:
-        note_money(ledger, event, today, is_first=outcome != "ITEM_CORRECTED")
+        note_money(ledger, event, touched, today, is_first=outcome != "ITEM_CORRECTED")
     return outcome
 
 
@@ -378,6 +381,8 @@ _KEEPING = frozenset(
         events.CreditNoteIssued,
         events.PaymentReceived,
         events.PaymentReversed,
+        events.DisputeOpened,
+        events.DisputeResolved,
         *promises.HANDLERS,
         *plans_agreed.HANDLERS,
     }

@@ -14,7 +14,8 @@ its day; what changes the past otherwise has it built anew.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from tocsin.streams import events
 from tocsin.streams.claims import Claim, Keeping, Place
@@ -25,18 +26,28 @@ from tocsin.streams.machines import BEFORE
 from tocsin.streams.plans_agreed import ENDED, PLAN, RUNNING, judged_plan
 from tocsin.streams.promises import OPEN, PROMISE, WITHDRAWN, judged_promise
 
+_place = attrgetter("place")
+
 
 def note_money(
-    ledger: Ledger, event: events.CustomerEvent, today: Today, *, is_first: bool
+    ledger: Ledger,
+    event: events.CustomerEvent,
+    touched: Collection[str],
+    today: Today,
+    *,
+    is_first: bool,
 ) -> None:
-    """Bring promises and plans up to date after a fact; `is_first`: it corrects no earlier one."""
+    """Bring promises and plans up to date after a fact.
+
+    `touched` are the keys of the documents that it changed; `is_first`: it corrects no earlier one.
+    """
     keeping = ledger.keeping
     if isinstance(event, events.PromiseMade | events.PlanAgreed):
         ledger.wake(next_lapse(ledger, today.date))
     if keeping is None:
         keep_up(ledger, today)
     elif not is_first or not _is_noted(ledger, keeping, event, today):
-        _note_anew(ledger, keeping, event, today)
+        _note_anew(ledger, keeping, event, touched, today)
 
 
 def keep_up(ledger: Ledger, today: Today) -> int:
@@ -110,7 +121,7 @@ def _admit(keeping: Keeping, claim: Claim) -> None:
     for name in dict.fromkeys(claim.case.invoice_ids):
         keeping.named.setdefault(name, []).append(claim)
     if not claim.case.invoice_ids:
-        keeping.loose[claim.key[0]].append(claim)
+        insort(keeping.loose[claim.key[0]], claim, key=_place)
 
 
 def _is_noted(ledger: Ledger, keeping: Keeping, event: events.CustomerEvent, today: Today) -> bool:
@@ -157,51 +168,71 @@ def _is_shared_out(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> 
     return True
 
 
-def _note_anew(ledger: Ledger, keeping: Keeping, event: events.CustomerEvent, today: Today) -> None:
-    """After a fact that changes the past: share out anew all money since the first day it touches.
-
-    What the fact did to invoices and money is among the documents that are to be written.
-    """
-    day, touched = NEVER, list[Claim]()
-    for key in ledger.dirty:
-        if key in ledger.funds:
-            touched += _named_in(keeping, ledger.funds[key])
+def _note_anew(
+    ledger: Ledger,
+    keeping: Keeping,
+    event: events.CustomerEvent,
+    touched: Collection[str],
+    today: Today,
+) -> None:
+    """After a fact that changes the past: share out anew all money since the first day of it."""
+    day, judged = NEVER, list[Claim]()
+    fed, fed_by_name = _fed(keeping)
+    own = "p" + getattr(event, "payment_id", "")
+    for key in touched:
+        named = _named_in(keeping, ledger.funds[key]) if key in ledger.funds else []
+        judged += named
         if key[0] == "p":
-            day = min(day, _place_anew(ledger, keeping, key))
+            before, place = _place_anew(ledger, keeping, key)
+            if before != place or key == own or key in fed_by_name or named:
+                day = min(day, before[0] if before and key in fed else NEVER)
+                day = min(day, place[0] if place else NEVER)
         elif key[0] == "i":
-            touched += keeping.named.get(key[1:], ())
+            judged += keeping.named.get(key[1:], ())
     if isinstance(event, events.PromiseMade | events.PromiseWithdrawn):
-        day = min(day, _claim_anew(ledger, keeping, PROMISE.letter + event.promise_id, touched))
+        day = min(day, _claim_anew(ledger, keeping, PROMISE.letter + event.promise_id, judged))
     elif isinstance(event, events.PlanAgreed | events.PlanEnded):
-        day = min(day, _claim_anew(ledger, keeping, PLAN.letter + event.plan_id, touched))
-    touched += _share_again(ledger, keeping, day)
-    _judge(ledger, {claim.key: claim for claim in touched}.values(), today)
+        day = min(day, _claim_anew(ledger, keeping, PLAN.letter + event.plan_id, judged))
+    judged += _share_again(ledger, keeping, day)
+    _judge(ledger, {claim.key: claim for claim in judged}.values(), today)
 
 
-def _place_anew(ledger: Ledger, keeping: Keeping, key: str) -> int:
-    """Put a payment where it belongs now; the earliest day on which it ever stood."""
+def _fed(keeping: Keeping) -> tuple[set[str], set[str]]:
+    """Payments of which anybody has got something, and of which those have who name invoices."""
+    fed, fed_by_name = set[str](), set[str]()
+    for claim in keeping.claims.values():
+        keys = [key for _, _, key in claim.taken]
+        fed.update(keys)
+        if claim.case.invoice_ids:
+            fed_by_name.update(keys)
+    return fed, fed_by_name
+
+
+def _place_anew(ledger: Ledger, keeping: Keeping, key: str) -> tuple[Place | None, Place | None]:
+    """Put a payment where it belongs now; where it stood, and where it stands."""
     before, place = keeping.placed.get(key), _place_of(ledger, key)
     if before != place:
         if before is not None:
             del keeping.places[bisect_left(keeping.places, before)], keeping.placed[key]
         if place is not None:
             _put(keeping, place)
-    return min(NEVER if stood is None else stood[0] for stood in (before, place))
+    return before, place
 
 
-def _claim_anew(ledger: Ledger, keeping: Keeping, key: str, touched: list[Claim]) -> int:
-    """Take a promise or plan as it is now; the earliest day since which it ever took money."""
+def _claim_anew(ledger: Ledger, keeping: Keeping, key: str, judged: list[Claim]) -> int:
+    """Take a promise or plan as it is now; the first day whose money it may change hands of."""
     before, case = keeping.claims.pop(key, None), ledger.cases.get(key)
     claim = None if case is None else _claim(key, case)
     if before is not None:
         for waiting in (*keeping.named.values(), *keeping.loose.values()):
             waiting[:] = [other for other in waiting if other is not before]
         keeping.named = {name: waiting for name, waiting in keeping.named.items() if waiting}
-        touched[:] = [other for other in touched if other is not before]
+        judged[:] = [other for other in judged if other is not before]
     if claim is not None:
         _admit(keeping, claim)
-        touched.append(claim)
-    return min(NEVER if one is None else one.since for one in (before, claim))
+        judged.append(claim)
+    taken = before.taken if before is not None else []
+    return min(claim.since if claim is not None else NEVER, taken[0][0] if taken else NEVER)
 
 
 def _put(keeping: Keeping, place: Place) -> None:
@@ -220,12 +251,10 @@ def _share_again(ledger: Ledger, keeping: Keeping, day: int) -> list[Claim]:
             touched.append(claim)
             while taken and taken[-1][0] >= day:
                 claim.left_minor += taken.pop()[1]
+    waiting = [claim for claim in keeping.claims.values() if claim.left_minor]
+    loose = sorted([claim for claim in waiting if not claim.case.invoice_ids], key=_place)
     for letter in keeping.loose:
-        keeping.loose[letter] = [
-            claim
-            for claim in keeping.claims.values()
-            if claim.key[0] == letter and claim.left_minor and not claim.case.invoice_ids
-        ]
+        keeping.loose[letter] = [claim for claim in loose if claim.key[0] == letter]
     for _, _, key in keeping.places[bisect_left(keeping.places, (day,)) :]:
         touched += _share_out(keeping, key, ledger.funds[key])
     return touched
@@ -242,29 +271,45 @@ def _named_in(keeping: Keeping, funds: Funds) -> list[Claim]:
 def _share_out(keeping: Keeping, key: str, funds: Funds) -> list[Claim]:
     """Let those claim a payment who may, in their order; returns who got something."""
     got: list[Claim] = []
-    named = _named_in(keeping, funds)
+    named = sorted(_named_in(keeping, funds), key=_place)
     for letter, loose in keeping.loose.items():
         if not named and not loose:  # nearly all money: nobody waits for it
             continue
-        left, day = funds.amount_minor, funds.valued_on
-        entitled = [
-            (day > claim.until, not claim.case.invoice_ids, claim.place, claim)
-            for claim in [*named, *loose]
-            if claim.key[0] == letter
-            and claim.left_minor
-            and claim.since <= day
-            and claim.case.currency == funds.currency
-        ]
-        for _, _, _, claim in sorted(entitled, key=lambda one: one[:3]):
+        left, day, is_spent = funds.amount_minor, funds.valued_on, False
+        own = [claim for claim in named if claim.key[0] == letter]
+        for claim in _entitled(own, loose, day, funds.currency):
             taken = min(_most(claim, funds), left, claim.left_minor)
             if taken:
                 claim.taken.append((day, taken, key))
                 claim.left_minor -= taken
                 left -= taken
                 got.append(claim)
-        if entitled:
+                is_spent = is_spent or not claim.left_minor
+            if not left:
+                break
+        if is_spent:
             keeping.loose[letter] = [claim for claim in loose if claim.left_minor]
     return got
+
+
+def _entitled(
+    named: Sequence[Claim], loose: Sequence[Claim], day: int, currency: str
+) -> Iterator[Claim]:
+    """Who may claim money of a day: first who is open, then those whose day has passed.
+
+    Both are given the oldest first.
+    """
+    for is_late in (False, True):
+        for waiting in (named, loose):
+            for claim in waiting:
+                if claim.since > day:
+                    break
+                if (
+                    (day > claim.until) is is_late
+                    and claim.left_minor
+                    and claim.case.currency == currency
+                ):
+                    yield claim
 
 
 def _most(claim: Claim, funds: Funds) -> int:
