@@ -11,7 +11,7 @@ AUDIT := build/audit
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
 
-# Two processes: one has the tests of real parts, which wait half of their time; tests/conftest.py.
+# Two processes: one has the tests on Kafka, which wait half of their time; tests/conftest.py.
 test: $(READY)
 	$(VENV)/bin/python -m pytest --numprocesses 2 $(ARGS)
 

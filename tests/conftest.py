@@ -10,13 +10,19 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 BARE = ("streams", "schemas", "agents")
-REAL_PARTS = ("tests/services/", "tests/faults/")  # they share brokers, engines and cores
+REAL_PARTS = ("tests/services/", "tests/faults/")
+ENGINE_ALONE = tuple(  # of these, what needs no Kafka
+    f"tests/services/test_{name}.py"
+    for name in ("embedded_engine", "migrate", "money_commands", "security_clickhouse", "views")
+)
 
 
 class RealPartsApart(LoadScopeScheduling):
-    """Of the processes of `make test` one has all tests of real parts, the others the rest."""
+    """Of the processes of `make test` one has all tests on Kafka: two brokers starve each other."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(ENGINE_ALONE):
+            return "engine"
         return "real parts" if nodeid.startswith(REAL_PARTS) else nodeid
 
 

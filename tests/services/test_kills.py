@@ -26,7 +26,7 @@ SEED = 20261122
 WORKER_KILLS = 20
 SINK_KILLS = 5
 EVENTS_MIN = 100_000
-EVENTS_PER_SECOND = 900
+EVENTS_PER_SECOND = 1_300
 CHUNK_RECORDS = 150
 JOIN_TIMEOUT_S = 120.0
 
@@ -37,7 +37,7 @@ async def kill_again_and_again(
     """Kill at random moments of progress and start again, until so often or all is written."""
     done = 0
     while done < kills and not until.done():
-        await asyncio.sleep(chance.uniform(0.5, 8.0))
+        await asyncio.sleep(chance.uniform(0.5, 6.0))
         program.kill()
         program.start()
         done += 1
