@@ -7,8 +7,8 @@ money of its currency; both from the day on which it was made. Plans take money 
 in the same way, since the instalments in force were agreed: a promise may be about an instalment.
 Money without a document (a ledger folded in aggregate) keeps nothing.
 
-What was taken is an index of the ledger. A payment or promise more shares out anew what came since
-its day; what changes the past otherwise has it built anew.
+What was taken is an index of the ledger. A payment or promise more, and whatever changes the past,
+has only that money shared out anew that came since the first day whose money may change hands.
 """
 
 from __future__ import annotations
