@@ -1,8 +1,9 @@
 """The soak: hours of even load, and whether memory, files, connections, lag and latency stay flat.
 
-The whole policy over a generated portfolio whose history soon is longer than the horizon, so that
-as much is forgotten as is learned. Every ten seconds each process is looked at from outside; the
-first third is warming up, over the rest a slope is laid (Theil and Sen's: outliers don't bend it).
+The whole policy over a generated portfolio whose history soon is longer than the horizon and whose
+bad debts are written off, so that as much is forgotten as is learned. Every ten seconds each
+process is looked at from outside; the first third is warming up, over the rest a slope is laid
+(Theil and Sen's: outliers don't bend it).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -30,12 +32,21 @@ from tocsin.agents.portfolio import Request
 from tocsin.agents.produce import produce
 from tocsin.agents.settings import Settings, load
 from tocsin.agents.wire import convention_of
+from tocsin.schemas.catalog import INVOICES
 from tocsin.schemas.jsonlines import Fact, with_closings
+from tocsin.streams.events import (
+    CreditNoteIssued,
+    InvoiceCancelled,
+    InvoiceIssued,
+    PaymentReceived,
+    PaymentReversed,
+)
 
 PARTITIONS = 4
 SAMPLE_S = 10.0
 PROBE_S = 1.0
 DAYS = 1_300  # of which the horizon of 400 is over within the first third
+WRITTEN_OFF_AFTER_MS = 240 * 86_400_000  # from issue; else debts that nobody pays grow for ever
 EVENTS_PER_CUSTOMER_DAY = 0.38
 CUSTOMERS_MIN = 20
 GROWTH_MAX = 0.05  # of the median, over the time looked at
@@ -127,7 +138,8 @@ class Soak:
         customers = max(int(total / (DAYS * EVENTS_PER_CUSTOMER_DAY)), CUSTOMERS_MIN)
         convention = convention_of(settings)
         request = Request(customers=customers, days=DAYS, seed=1)
-        return iter(with_closings(Portfolio(request, convention).facts(), convention))
+        facts = with_write_offs(Portfolio(request, convention).facts())
+        return iter(with_closings(facts, convention))
 
     async def _follow(self, servers: str) -> None:
         async with _reader(servers) as consumer:
@@ -182,6 +194,52 @@ class Soak:
                 "most": max(value for _, value in points),
             }  # fmt: skip
         return {"is_flat": all(entry["is_flat"] for entry in told.values()), "measured": told}
+
+
+def with_write_offs(facts: Iterable[Fact]) -> Iterator[Fact]:
+    """Write off what nobody has paid long after it was issued, by what payments say they pay."""
+    unpaid: dict[str, int] = {}
+    parts: dict[str, list[tuple[str, int]]] = {}
+    issued: deque[Fact] = deque()
+    for fact in facts:
+        while issued and issued[0].instant + WRITTEN_OFF_AFTER_MS <= fact.instant:
+            invoice = cast("InvoiceIssued", issued.popleft().event)
+            if amount := unpaid.pop(invoice.invoice_id, 0):
+                yield _write_off(invoice, amount, fact.instant)
+        match fact.event:
+            case InvoiceIssued(invoice_id=name, amount_minor=amount):
+                unpaid[name] = amount
+                issued.append(fact)
+            case InvoiceCancelled(invoice_id=name):
+                unpaid.pop(name, None)
+            case CreditNoteIssued(invoice_id=str(name), amount_minor=amount):
+                _settle(unpaid, [name], amount)
+            case PaymentReceived(payment_id=payment, invoice_ids=names, amount_minor=amount):
+                parts[payment] = _settle(unpaid, names, amount)
+            case PaymentReversed(payment_id=payment):
+                for name, part in parts.pop(payment, ()):
+                    unpaid[name] = unpaid.get(name, 0) + part
+        yield fact
+
+
+def _settle(unpaid: dict[str, int], names: Iterable[str], amount: int) -> list[tuple[str, int]]:
+    """Take an amount off what is unpaid of these invoices, in their order; what went where."""
+    taken = []
+    for name in names:
+        part = min(amount, unpaid.get(name, 0))
+        if part:
+            unpaid[name] -= part
+            amount -= part
+            taken.append((name, part))
+    return taken
+
+
+def _write_off(invoice: InvoiceIssued, amount: int, instant: int) -> Fact:
+    event = CreditNoteIssued(
+        invoice.customer_id, f"W{invoice.invoice_id}", instant, amount, invoice.currency,
+        "WRITE_OFF", invoice.invoice_id,
+    )  # fmt: skip
+    return Fact(instant, INVOICES.topic_id, event)
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
