@@ -17,9 +17,6 @@ SHORT_LEAST, SHORT_MOST = 200, 4
 """A payment is short if of an invoice that it names it leaves between a 200th and a quarter: less
 is rounding or a fee, more a part payment. A disputed part does not count as left."""
 
-SETTLED_MAX = 48
-"""Delays kept: those judged (32 at most), and some more so that reversals bring back older ones."""
-
 _LOOSE_DAY = "\0"  # prefix of a due day without documents, among what money was applied to
 
 
@@ -232,12 +229,8 @@ def _note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
     delay = excused = paid_on - invoice.due_date
     if invoice_id in ledger.disputed:
         excused = excused_days(ledger, invoice_id, invoice, delay)
-    settled = ledger.summary.settled
-    settled[invoice_id] = Settled(delay, excused, invoice.amount_minor, invoice.currency)
-    ledger.delays.append(excused)
-    if len(settled) > SETTLED_MAX:
-        del settled[next(iter(settled))]
-        del ledger.delays[0]
+    settled = Settled(delay, excused, invoice.amount_minor, invoice.currency)
+    ledger.remember_settled(invoice_id, settled)
     ledger.stirred |= SETTLED
 
 

@@ -22,8 +22,10 @@ from tocsin.streams.documents import (
     Funds,
     Invoice,
     Order,
+    Settled,
     Summary,
 )
+from tocsin.streams.settled import SETTLED_MAX, head, pack, pack_all
 from tocsin.streams.windows import Window
 
 # What an event stirred, as bits: rules over other measures need not be looked at.
@@ -113,6 +115,7 @@ class Ledger:
         "near",
         "open_rules",
         "orders",
+        "packed",
         "returned",
         "shelves",
         "stirred",
@@ -139,6 +142,7 @@ class Ledger:
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.keeping: Keeping | None = None  # what promises and plans have got; None: to be built
         self.waiting: tuple[Case, ...] | None = None  # what collection waits for; None: to be built
+        self.packed: bytes | None = None  # settled items, without a head; None: to be packed
         self.is_touched = False
         self.stirred = 0
         self._index_summary()
@@ -399,9 +403,30 @@ class Ledger:
         self.note_delays()
         self.note_open_rules()
 
+    def remember_settled(self, invoice_id: str, item: Settled) -> None:
+        """Take a settled item as the latest, and forget the oldest of too many."""
+        kept = self.summary.settled
+        kept[invoice_id] = item
+        self.delays.append(item.excused_days)
+        begin = 0
+        if len(kept) > SETTLED_MAX:
+            oldest = next(iter(kept))
+            begin = len(pack(oldest, kept.pop(oldest)))
+            del self.delays[0]
+        if self.packed is not None:
+            self.packed = self.packed[begin:] + pack(invoice_id, item)
+
+    def packed_settled(self) -> bytes:
+        """All settled items as the summary's MessagePack has them."""
+        settled = self.summary.settled
+        if self.packed is None:
+            self.packed = pack_all(settled)
+        return head(len(settled)) + self.packed
+
     def note_delays(self) -> None:
-        """Index the excused delays of settled items, the latest last."""
+        """Index the excused delays of settled items, the latest last, after one changed or went."""
         self.delays = [settled.excused_days for settled in self.summary.settled.values()]
+        self.packed = None
 
     def note_open_rules(self) -> None:
         """Index the rules with open or awaited episodes, after one began or ended."""

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from tocsin.streams.documents import Episode, Summary
 from tocsin.streams.ledger import Ledger
@@ -144,7 +144,7 @@ def changes(customer_id: str, ledger: Ledger) -> list[Change]:
     found: list[Change] = []
     if dirty or ledger.is_touched:
         ledger.is_touched = False
-        found.append((name, Kind.CUSTOMER, _encode(ledger.summary)))
+        found.append((name, Kind.CUSTOMER, _summary(ledger)))
     if dirty:
         ledger.dirty = {}
         prefix = name + b"\0"
@@ -152,6 +152,18 @@ def changes(customer_id: str, ledger: Ledger) -> list[Change]:
             body = None if document is None else _encode(document)
             found.append((prefix + key.encode(), Kind.DOCUMENT, body))
     return found
+
+
+def _summary(ledger: Ledger) -> bytes:
+    """A summary's MessagePack, without a look at settled items that did not change."""
+    summary, settled = ledger.summary, ledger.summary.settled
+    if not settled:
+        return _encode(summary)
+    summary.settled = Raw(ledger.packed_settled())  # type: ignore[assignment]  # taken as it is
+    try:
+        return _encode(summary)
+    finally:
+        summary.settled = settled
 
 
 def partition_change(state: PartitionState) -> Change:

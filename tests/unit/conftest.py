@@ -373,7 +373,10 @@ class Book:
         """Put what the slice changed into the store, as the changelog would."""
         found = [partition_change(self.desk.state)]
         for customer_id, ledger in self.desk.touched.items():
-            found += changes(customer_id, ledger)
+            written = changes(customer_id, ledger)
+            if written:
+                assert written[0][2] == msgspec.msgpack.encode(ledger.summary)
+            found += written
         for policy_hash in self.desk.touched_policies:
             found.append(policy_change(policy_hash, self.desk.policies.get(policy_hash)))
         for key, kind, body in found:

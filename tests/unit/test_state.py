@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
 from tests.unit.conftest import Book, instant, parse_line
 from tocsin.streams import events
 from tocsin.streams.convention import Convention
 from tocsin.streams.desk import Step
+from tocsin.streams.settled import SETTLED_MAX
 from tocsin.streams.state import (
     STATE_VERSION,
     Kind,
@@ -54,6 +56,24 @@ def test_written_changes_are_not_written_again() -> None:
     book = Book()
     book.add(INVOICE)
     assert changes("ACME", book.ledger) == []
+
+
+def test_settled_items_are_written_as_they_are_whatever_became_of_them() -> None:
+    book, seen = Book(), set()
+
+    def add(line: str) -> None:
+        book.add(line)
+        summary = book.ledger.summary
+        assert book.store[b"ACME"] == msgspec.msgpack.encode(summary), line
+        seen.add(len(summary.settled))
+
+    for number in range(SETTLED_MAX + 3):
+        add(f"2025-01-10 invoice I{number} {number + 1} CNY due 2025-02-09")
+        add(f"2025-01-11 payment P{number} {number + 1} CNY for I{number}")
+    add("2025-01-12 reverse P20")
+    add("2025-01-13 payment Q 21 CNY for I20")
+    assert seen == set(range(SETTLED_MAX + 1))
+    assert list(book.ledger.summary.settled)[-2:] == [f"I{SETTLED_MAX + 2}", "I20"]
 
 
 def test_a_duplicate_writes_nothing() -> None:
