@@ -21,7 +21,6 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 
 from tocsin.agents.brokers import consuming, reaching
-from tocsin.agents.changelog import read_to_end
 from tocsin.agents.deliver import Outcome, Result, Sender
 from tocsin.agents.deliver_http import AlertmanagerSender
 from tocsin.agents.exits import Exit, die
@@ -37,7 +36,16 @@ from tocsin.agents.metrics import (
 from tocsin.agents.notify_config import Config, Receiver
 from tocsin.agents.notify_customers import Customers
 from tocsin.agents.notify_desk import NotifyDesk
-from tocsin.agents.notify_outbox import DEAD, PARTITION, Delivery, Outbox, Position, Resend, decode
+from tocsin.agents.notify_outbox import (
+    DEAD,
+    PARTITION,
+    Delivery,
+    Outbox,
+    Position,
+    Resend,
+    piece_of,
+    read_outbox,
+)
 from tocsin.agents.notify_sending import Words, sender_of
 from tocsin.agents.probes import Probe, serve_probes
 from tocsin.agents.settings import Settings
@@ -178,9 +186,7 @@ class Notifier:
         await self._producers.start(GROUP)
         place = TopicPartition(self._route.topic, PARTITION)
         end = int((await self._consumer.end_offsets([place]))[place])
-        options = self._settings.client_options()
-        count = await read_to_end(self._route.topic, PARTITION, options, self._outbox.load)
-        self._outbox.settle()
+        count = await read_outbox(self._settings, self._outbox)
         await self._customers.start()
         zone = ZoneInfo(self._config.zone or self._settings.zone)
         self._desk = NotifyDesk(self._config, self._outbox, self._customers, self._codec, zone)
@@ -253,7 +259,7 @@ class Notifier:
             consumer.seek(place, offset)
             async for record in consumer:
                 if record.value and (record.key or b"").startswith(b"resend/"):
-                    piece = decode(self._codec, record.value)
+                    piece = piece_of(self._codec, record)
                     if isinstance(piece, Resend):
                         self._wishes.append(piece)
 

@@ -7,8 +7,16 @@ from collections.abc import Iterable
 from aiokafka import AIOKafkaProducer
 
 from tocsin.agents.brokers import reaching
-from tocsin.agents.changelog import read_to_end
-from tocsin.agents.notify_outbox import DEAD, PARTITION, Delivery, Outbox, Resend, encode, key_of
+from tocsin.agents.notify_outbox import (
+    DEAD,
+    PARTITION,
+    Delivery,
+    Outbox,
+    Resend,
+    encode,
+    key_of,
+    read_outbox,
+)
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require_topic
 from tocsin.agents.wire import open_codec
@@ -20,7 +28,7 @@ async def read_dead(settings: Settings) -> list[Delivery]:
     await require_topic(settings, OUTBOX)
     outbox = Outbox(open_codec(settings))
     async with reaching(settings):
-        await read_to_end(settings.topic(OUTBOX), PARTITION, settings.client_options(), outbox.load)
+        await read_outbox(settings, outbox)
     dead = [found for found in outbox.all(Delivery) if found.state == DEAD]
     return sorted(dead, key=lambda delivery: delivery.created_at)
 

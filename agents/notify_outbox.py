@@ -8,11 +8,17 @@ receiver's idempotency key, before it is first tried.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal, TypeVar
+from contextlib import aclosing
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from tocsin.agents.changelog import batches
+from tocsin.agents.errors import TocsinError
+from tocsin.agents.exits import Exit
+from tocsin.agents.settings import Settings
+from tocsin.schemas.catalog import OUTBOX
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import OutboxEntry
 from tocsin.schemas.refused import Code, Refused
@@ -22,6 +28,12 @@ from tocsin.streams.refusals import UNREADABLE
 VERSION: Final = 1
 PARTITION: Final = 0  # all in one place, since one writes and reads it
 PENDING, DEAD = "PENDING", "DEAD"
+
+
+class OutboxError(TocsinError):
+    """The outbox holds what cannot be read, so nobody knows whole what is to be delivered."""
+
+    exit_code = Exit.RESTORE
 
 
 class Position(Struct, frozen=True):
@@ -136,6 +148,18 @@ def decode(codec: Codec, value: bytes) -> Piece:
         raise Refused(Code.UNDECODABLE, f"{entry.kind} in the outbox: {error}") from error
 
 
+def piece_of(codec: Codec, record: Any) -> Piece:
+    """Read a record's piece. Raises OutboxError that names the record, if it is none of ours."""
+    try:
+        return decode(codec, record.value)
+    except Refused as error:
+        raise OutboxError(
+            f"record {record.offset} of partition {record.partition} of {record.topic} is nothing "
+            f"that this version keeps in an outbox ({error})",
+            mend="if a newer tocsin wrote it, run that; else take it back (docs/recovery.md)",
+        ) from error
+
+
 Bucket = tuple[str, str, str]
 
 
@@ -148,12 +172,12 @@ class Outbox:
         self._buckets: dict[Bucket, dict[str, Piece]] = {}
         self._changed: dict[str, Piece | None] = {}
 
-    def load(self, key: bytes, value: bytes | None) -> None:
-        """Take one record of the topic, without its being a change."""
-        if value is None:
-            self._forget(key.decode())
+    def load(self, record: Any) -> None:
+        """Take one record of the topic, without its being a change. Raises OutboxError."""
+        if record.value is None:
+            self._forget(record.key.decode(errors="replace"))
         else:
-            self._keep(decode(self._codec, value))
+            self._keep(piece_of(self._codec, record))
 
     def settle(self) -> None:
         """Put what was loaded in order: each receiver's notices and deliveries as they came."""
@@ -216,6 +240,29 @@ class Outbox:
         piece = self._pieces.pop(name, None)
         if piece is not None:
             del self._buckets[_bucket(piece)][name]
+
+
+async def read_outbox(settings: Settings, outbox: Outbox) -> int:
+    """Load what the topic keeps, and put it in order; return the number of records.
+
+    A later record of the same key makes up for one that cannot be read, as it would once the topic
+    is compacted. Raises OutboxError where none does.
+    """
+    count, damaged = 0, dict[bytes, OutboxError]()
+    options = settings.client_options()
+    async with aclosing(batches(settings.topic(OUTBOX), PARTITION, options)) as read:
+        async for batch in read:
+            for record in batch:
+                damaged.pop(record.key, None)
+                try:
+                    outbox.load(record)
+                except OutboxError as error:
+                    damaged[record.key] = error
+            count += len(batch)
+    if damaged:
+        raise next(iter(damaged.values()))
+    outbox.settle()
+    return count
 
 
 def _bucket(piece: Piece) -> Bucket:

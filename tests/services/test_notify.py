@@ -27,11 +27,13 @@ from tocsin.agents import notify as notifying
 from tocsin.agents.brokers import connect
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
+from tocsin.agents.exits import Exit
 from tocsin.agents.notify_config import load_notify
+from tocsin.agents.notify_outbox import PARTITION, Resend, encode, key_of
 from tocsin.agents.produce import produce
 from tocsin.agents.reading import read_topic
 from tocsin.schemas import jsonlines
-from tocsin.schemas.catalog import INVOICES, WARNINGS
+from tocsin.schemas.catalog import INVOICES, OUTBOX, WARNINGS
 from tocsin.streams.decisions import RiskWarning
 
 SECRET = "a secret that signs"
@@ -276,4 +278,52 @@ async def test_while_too_much_is_held_warnings_wait_on_their_topic(
             await task
             await hook.down()
             await alerts.down()
+    assert hook.ids() == [found.warning_id for found in wanted]
+
+
+async def keep(deployment: Deployment, key: str, value: bytes | None) -> int:
+    """Write a record of the outbox; return its offset."""
+    producer = AIOKafkaProducer(**deployment.settings.client_options())
+    await producer.start()
+    try:
+        name = deployment.settings.topic(OUTBOX)
+        sent = await producer.send_and_wait(name, value, key=key.encode(), partition=PARTITION)
+        return int(sent.offset)
+    finally:
+        await producer.stop()
+
+
+async def test_a_damaged_outbox_is_refused_by_its_place_until_it_is_mended(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    hook, alerts = HttpReceiver(), HttpReceiver()
+    config = str(write_config(tmp_path, hook, alerts))
+    await hook.up()
+    await alerts.up()
+    try:
+        async with deployed("damaged", broker, engine, tmp_path, notify_port="0") as deployment:
+            await keep(deployment, "spent/desk/", b"superseded")
+            await keep(deployment, "spent/desk/", None)
+            offset = await keep(deployment, "notice/desk/W1", b"damaged")
+            for words in ((config,), ("--dead",)):
+                notify = deployment.started("notify", *words)
+                assert await asyncio.to_thread(notify.wait) == Exit.RESTORE, notify.log()
+                place = f"record {offset} of partition {PARTITION} of damaged.outbox"
+                assert place in notify.log()
+                assert "docs/recovery.md" in notify.log()
+                assert "Traceback" not in notify.log()
+            assert hook.begun == [], "nothing is delivered from half of an outbox"
+
+            await keep(deployment, "notice/desk/W1", None)
+            wanted = [warning(number) for number in range(3)]
+            await publish(deployment, wanted)
+            notify = deployment.started("notify", config)
+            await until(lambda: len(hook.ids()) >= len(wanted), "deliveries", notify)
+
+            wish = Resend("delivery/desk/none")
+            await keep(deployment, key_of(wish), encode(deployment.codec, wish)[:-1])
+            assert await asyncio.to_thread(notify.wait) == Exit.RESTORE, notify.log()
+    finally:
+        await hook.down()
+        await alerts.down()
     assert hook.ids() == [found.warning_id for found in wanted]

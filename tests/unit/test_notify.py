@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -94,7 +95,7 @@ class Book:
         """Begin anew from what was written."""
         self.outbox = Outbox(CODEC)
         for key, value in self.topic.items():
-            self.outbox.load(key, value)
+            self.outbox.load(SimpleNamespace(key=key, value=value))
         self.outbox.settle()
         self.desk = NotifyDesk(self.config, self.outbox, self.known, CODEC, UTC)
 
