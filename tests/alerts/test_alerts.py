@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.alerts.promql import PromQL, build
+from tests.alerts.promql import PromQL
 from tocsin.agents.metrics import CATALOG, PROCESS_METRICS, Kind
 
 ROOT = Path(__file__).parents[2]
@@ -65,11 +65,6 @@ KEEPS_QUIET: list[tuple[str, Mapping[str, str]]] = [
     ("TocsinGaps", {GAPS: "2x30 0 2x30"}),
     ("TocsinUndelivered", {UNDELIVERED: "899x9"}),
 ]
-
-
-@pytest.fixture(scope="module")
-def promql(tmp_path_factory: pytest.TempPathFactory) -> PromQL:
-    return build(tmp_path_factory.mktemp("promql"))
 
 
 def _question(series: Mapping[str, str]) -> dict[str, Any]:
