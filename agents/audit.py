@@ -42,6 +42,7 @@ from tocsin.agents.lags import Place
 from tocsin.agents.metrics import Metrics, Program
 from tocsin.agents.migrate import migrate
 from tocsin.agents.probes import Probe
+from tocsin.agents.retention import limit_tables
 from tocsin.agents.settings import Settings
 from tocsin.agents.standings import (
     CASE_COLUMNS,
@@ -350,6 +351,7 @@ async def run_sink(
     codec = open_codec(settings)
     client = open_clickhouse(settings)
     await asyncio.to_thread(migrate, client)
+    await asyncio.to_thread(limit_tables, client, settings)
     consumer = AIOKafkaConsumer(
         client_id=f"{settings.app_id}-audit",
         group_id=None,

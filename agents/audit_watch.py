@@ -14,6 +14,7 @@ from tocsin.agents import metrics as known
 from tocsin.agents.errors import TocsinError
 from tocsin.agents.lags import Lags, Place
 from tocsin.agents.probes import Probe
+from tocsin.agents.reconcile import count_gaps
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import BY_ID
@@ -24,10 +25,6 @@ INTERVAL_S: Final = 5.0
 COUNTS_MAX: Final = 5  # a row that is on its way is no gap: the least of so many counts is told
 COUNT_AGAIN_S: Final = 3.0
 OUTPUTS: Final = "outputs"  # warnings and dead letters together: the journal counts them as one
-
-_GAPS: Final = """
-SELECT topic_id, toFloat64(sum(abs(difference))) FROM v_reconciliation GROUP BY topic_id
-"""
 
 
 class Reach(Protocol):
@@ -89,7 +86,8 @@ def _count(settings: Settings) -> dict[str, float]:
     """Differences between journal and history, by topic."""
     client = open_clickhouse(settings)
     try:
-        return {_name(settings, topic_id): float(gaps) for topic_id, gaps in client.rows(_GAPS)}
+        found = count_gaps(client, settings)
+        return {_name(settings, topic_id): float(gaps) for topic_id, gaps in found.items()}
     finally:
         client.close()
 

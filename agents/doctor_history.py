@@ -12,6 +12,7 @@ from tocsin.agents.doctor_kafka import Clock, Spans
 from tocsin.agents.errors import ClickHouseLoginError, ClickHouseRefusedError, TocsinError
 from tocsin.agents.formats import duration
 from tocsin.agents.migrate import packaged_migrations
+from tocsin.agents.reconcile import count_gaps
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import APPEND_ONLY
@@ -26,7 +27,6 @@ FIXED = (
     "SELECT name, value FROM system.settings WHERE readonly != 0 AND name IN {names:Array(String)}"
 )
 MIGRATIONS = "SELECT number FROM migrations FINAL"
-RECONCILIATION = "SELECT sum(abs(difference)) FROM v_reconciliation"
 SINK_AGE = "SELECT dateDiff('second', max(inserted_at), now64(3)) FROM sink_progress"
 WAITING_LETTERS = "SELECT count() FROM dead_letters FINAL"
 CLOCKS = (
@@ -102,7 +102,7 @@ def _content(client: ClickHouse, settings: Settings, spans: Spans | None) -> lis
         return [
             _tables(client),
             *_sink(client, settings, spans),
-            _reconciliation(client),
+            _reconciliation(client, settings),
             _letters(client),
             *_clocks(client),
         ]
@@ -143,8 +143,8 @@ def _sink(client: ClickHouse, settings: Settings, spans: Spans | None) -> list[F
     return [fine("audit", what)]
 
 
-def _reconciliation(client: ClickHouse) -> Finding:
-    ((difference,),) = client.rows(RECONCILIATION)
+def _reconciliation(client: ClickHouse, settings: Settings) -> Finding:
+    difference = sum(count_gaps(client, settings).values())
     if difference:
         what = f"journal and history differ by {difference:,} records"
         mend = "while the audit catches up this is normal; else `tocsin verify` tells which"

@@ -3,7 +3,8 @@
 Two comparisons. Every topic partition, from the first offset that Kafka still has: the records that
 a committed reader gets against the rows of the history, by count and record digest; where those
 differ, offset by offset. Every journal, whole: its chain, and each transaction's input and output
-recomputed from ClickHouse alone. The expected difference is none.
+recomputed from ClickHouse alone. The expected difference is none. Records that a table need not
+keep any more (`keep_days`) are left out of the first; the second goes as far as they allow.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b, sha256
 from operator import attrgetter
 from time import monotonic
@@ -29,6 +30,7 @@ from tocsin.agents.digests import RecordDigest, input_bytes, input_digest, outpu
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.history import HistoryRecord, journal, read_pages
 from tocsin.agents.merger import head_merge
+from tocsin.agents.retention import kept_since
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse, open_codec
 from tocsin.schemas.catalog import (
@@ -48,6 +50,8 @@ STALL_S: Final = 60.0
 CAUGHT_UP_INTERVAL_S: Final = 0.2
 EXAMPLES_MAX: Final = 5
 PROBLEMS_MAX: Final = 20
+
+_GAPS: Final = "SELECT topic_id, sum(abs(difference)) FROM v_reconciliation GROUP BY topic_id"
 
 Place = tuple[int, int]  # topic id, partition
 Span = tuple[int, int]  # first offset that Kafka still has, and its end
@@ -119,6 +123,7 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
     client = open_clickhouse(settings)
     codec = open_codec(settings)
     names = {settings.topic(topic): topic for topic in APPEND_ONLY}
+    since = kept_since(settings)
     try:
         async with brokers(settings) as admin:
             spans = await admin.spans(names)
@@ -126,20 +131,21 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
         ends = {place: end for place, (_, end) in kept.items()}
         await _caught_up(client, ends, wait_s)
         async with consuming(settings) as consumer:
-            kafka = await _read_kafka(consumer, ends, names)
+            kafka = await _read_kafka(consumer, ends, names, since)
         differences = []
         for (topic_id, partition), span in kept.items():
             topic = BY_ID[topic_id]
-            found = await asyncio.to_thread(_read_history, client, topic, partition, span)
+            first = since.get(topic_id, 0)
+            found = await asyncio.to_thread(_read_history, client, topic, partition, span, first)
             expected = kafka[topic_id, partition]
             if (found.count, found.digest()) == (expected.count, expected.digest()):
                 difference = Difference(topic.name, partition, expected.count, found.count)
             else:
-                difference = await _diagnose(settings, client, topic, partition, span)
+                difference = await _diagnose(settings, client, topic, partition, span, first)
             differences.append(difference)
         bounds = {place: end for place, end in ends.items() if place[0] == JOURNAL.topic_id}
         journals = [
-            await asyncio.to_thread(check_journal, client, codec, partition, end)
+            await asyncio.to_thread(check_journal, client, codec, partition, end, since.keys())
             for (_, partition), end in bounds.items()
         ]
     finally:
@@ -147,13 +153,29 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
     return Reconciliation(tuple(differences), tuple(journals))
 
 
+def count_gaps(client: ClickHouse, settings: Settings) -> dict[int | None, int]:
+    """Records that the journals count and the history lacks, or has too many, by topic id.
+
+    By the view, so without a look at their bytes. Warnings and dead letters are counted as one, by
+    None. Nothing is told of topics whose rows need not be kept.
+    """
+    limited: set[int | None] = {*kept_since(settings)}
+    if limited & _OUTPUTS:
+        limited.add(None)
+    found = client.rows(_GAPS)
+    return {topic_id: int(gaps) for topic_id, gaps in found if topic_id not in limited}
+
+
 def check_journal(
-    client: ClickHouse, codec: Codec, partition: int, end: int | None = None
+    client: ClickHouse, codec: Codec, partition: int, end: int, limited: Collection[int]
 ) -> JournalCheck:
-    """Recompute a partition's journal from ClickHouse alone, up to offset `end` of the journal."""
-    reader = _JournalReader(client, codec, partition)
+    """Recompute a partition's journal from ClickHouse alone, up to offset `end` of the journal.
+
+    `limited` are ids of topics whose older rows may be gone.
+    """
+    reader = _JournalReader(client, codec, partition, limited)
     for record, entry in journal(client, codec, partition):
-        if (end is not None and record.offset >= end) or len(reader.problems) >= PROBLEMS_MAX:
+        if record.offset >= end or len(reader.problems) >= PROBLEMS_MAX:
             break
         reader.take(record, entry)
     return JournalCheck(partition, reader.sequence, tuple(reader.problems))
@@ -194,8 +216,11 @@ class _Cursor:
 class _JournalReader:
     """Follows a journal and the history side by side."""
 
-    def __init__(self, client: ClickHouse, codec: Codec, partition: int) -> None:
+    def __init__(
+        self, client: ClickHouse, codec: Codec, partition: int, limited: Collection[int]
+    ) -> None:
         self._codec = codec
+        self._limited = limited
         self._sources = {topic.topic_id: _Cursor(client, topic, partition) for topic in SOURCES}
         self._warnings = _Cursor(client, WARNINGS, partition)
         self._letters = _Cursor(client, DEAD_LETTERS, partition)
@@ -216,20 +241,24 @@ class _JournalReader:
         self._hash = sha256(record.value or b"").digest()
 
     def _check_input(self, entry: JournalRecord) -> None:
-        queues = []
+        queues, is_whole = [], True
         for read in sorted(entry.ranges, key=attrgetter("topic_id")):
             rows = self._sources[read.topic_id].until(read.next)
             name = BY_ID[read.topic_id].name
             if read.first != self._positions[read.topic_id]:
                 self._add(entry, f"{name} goes on at {read.first}, not where it stopped")
-            if len(rows) != read.count:
+            if len(rows) < read.count and read.topic_id in self._limited:
+                is_whole = False  # those that must be there were compared with Kafka's
+            elif len(rows) != read.count:
                 self._add(entry, f"{name} has {len(rows)} rows of {read.count} records read")
             self._positions[read.topic_id] = read.next
             queues.append(rows)
-        if input_digest(head_merge(queues, _timestamp)) != entry.input_digest:
+        if is_whole and input_digest(head_merge(queues, _timestamp)) != entry.input_digest:
             self._add(entry, "input digest differs")
 
     def _check_output(self, entry: JournalRecord) -> None:
+        if not _OUTPUTS.isdisjoint(self._limited):
+            return  # outputs have no offsets here: without the first, the next can't be told
         count = entry.output_count - len(entry.refusals)
         outputs = [next(self._warnings, None) for _ in range(count)]
         outputs += [
@@ -267,12 +296,19 @@ async def _caught_up(client: ClickHouse, ends: Mapping[Place, int], wait_s: floa
 
 
 async def _read_kafka(
-    consumer: AIOKafkaConsumer, ends: Mapping[Place, int], names: Mapping[str, Topic]
+    consumer: AIOKafkaConsumer,
+    ends: Mapping[Place, int],
+    names: Mapping[str, Topic],
+    since: Mapping[int, int],
 ) -> dict[Place, RecordDigest]:
     found = {place: RecordDigest() for place in ends}
     async for place, records in _committed(consumer, ends, names):
         topic_id = place[0]
-        found[place].add((topic_id, record.key, record.value, record.headers) for record in records)
+        found[place].add(
+            (topic_id, record.key, record.value, record.headers)
+            for record in records
+            if record.timestamp >= since.get(topic_id, 0)
+        )
     return found
 
 
@@ -306,10 +342,12 @@ async def _committed(
                 del left[source]
 
 
-def _read_history(client: ClickHouse, topic: Topic, partition: int, span: Span) -> RecordDigest:
+def _read_history(
+    client: ClickHouse, topic: Topic, partition: int, span: Span, since: int
+) -> RecordDigest:
     found = RecordDigest()
     for page in read_pages(client, topic, partition, *span):
-        found.add(map(_output, page))
+        found.add(_output(record) for record in page if record.timestamp >= since)
     return found
 
 
@@ -318,11 +356,12 @@ def _output(record: HistoryRecord) -> Any:
     return _TOPIC_ID[record.topic], record.key, record.value, record.headers
 
 
+_OUTPUTS: Final = frozenset({WARNINGS.topic_id, DEAD_LETTERS.topic_id})
 _TOPIC_ID: Final = {topic.name: topic.topic_id for topic in APPEND_ONLY}
 
 
 async def _diagnose(
-    settings: Settings, client: ClickHouse, topic: Topic, partition: int, span: Span
+    settings: Settings, client: ClickHouse, topic: Topic, partition: int, span: Span, since: int
 ) -> Difference:
     """Compare one topic partition offset by offset."""
     place = topic.topic_id, partition
@@ -331,8 +370,12 @@ async def _diagnose(
     async with consuming(settings) as consumer:
         async for _, records in _committed(consumer, {place: span[1]}, names):
             ids = {name: entry.topic_id for name, entry in names.items()}
-            expected.update((record.offset, _fingerprint(record, ids)) for record in records)
-    rows = await asyncio.to_thread(_fingerprints, client, topic, partition, span)
+            expected.update(
+                (record.offset, _fingerprint(record, ids))
+                for record in records
+                if record.timestamp >= since
+            )
+    rows = await asyncio.to_thread(_fingerprints, client, topic, partition, span, since)
     counts = Counter(offset for offset, _ in rows)
     found = dict(rows)
     missing = expected.keys() - found.keys()
@@ -357,7 +400,12 @@ def _fingerprint(record: Any, topic_ids: Mapping[str, int]) -> bytes:
 
 
 def _fingerprints(
-    client: ClickHouse, topic: Topic, partition: int, span: Span
+    client: ClickHouse, topic: Topic, partition: int, span: Span, since: int
 ) -> list[tuple[int, bytes]]:
     pages: Iterable[list[HistoryRecord]] = read_pages(client, topic, partition, *span)
-    return [(record.offset, _fingerprint(record, _TOPIC_ID)) for page in pages for record in page]
+    return [
+        (record.offset, _fingerprint(record, _TOPIC_ID))
+        for page in pages
+        for record in page
+        if record.timestamp >= since
+    ]

@@ -24,7 +24,7 @@ import msgspec
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import is_text
-from tocsin.schemas.catalog import Topic
+from tocsin.schemas.catalog import APPEND_ONLY, CLOCK, JOURNAL, POLICIES, Topic
 from tocsin.streams.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
 
 PREFIX = "TOCSIN_"
@@ -48,6 +48,10 @@ SECRET_FILES = {
     "kms_token": "kms_token_file",
 }
 MINUTES_A_DAY = 1440
+# A table drops whole months. Without policies, clock and journal nothing else can be judged.
+KEEP_DAYS_MIN = 31
+KEEP_DAYS_MAX = 36_500
+LIMITABLE = tuple(topic.table for topic in APPEND_ONLY if topic not in (POLICIES, CLOCK, JOURNAL))
 SERVER = re.compile(
     r"(?:[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
@@ -121,6 +125,9 @@ class Settings:
     clickhouse_password: Annotated[Secret, "its password"] = NO_SECRET
     clickhouse_password_file: Annotated[str, "file that holds it"] = ""
     clickhouse_cafile: Annotated[str, "certificates that vouch for ClickHouse (PEM)"] = ""
+    keep_days: Annotated[
+        str, "days for which a table keeps rows, invoices=3650, ...; else ever"
+    ] = ""
     registry_url: Annotated[str, "schema registry, base of its Confluent API, http(s)://..."] = ""
     registry_user: Annotated[str, "login name at the schema registry"] = ""
     registry_password: Annotated[Secret, "its password"] = NO_SECRET
@@ -210,6 +217,11 @@ class Settings:
     def marks(self) -> tuple[str, ...]:
         """Names of the source topics whose days must be marked complete."""
         return tuple(name.strip() for name in self.required_marks.split(",") if name.strip())
+
+    @property
+    def kept_days(self) -> dict[str, int]:
+        """For how many days tables of history keep their rows; those not named do for ever."""
+        return dict(_kept(part) for part in self.keep_days.split(",") if part.strip())
 
     def topic(self, topic: Topic) -> str:
         """The topic's name at this deployment's brokers."""
@@ -431,6 +443,15 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         if name not in MARKABLE:
             known = ", ".join(sorted(MARKABLE))
             yield f"required_marks names {name!r}{nearest(name, MARKABLE)}; use some of {known}"
+    for table, days in settings.kept_days.items():
+        if table not in LIMITABLE:
+            known = ", ".join(LIMITABLE)
+            yield f"keep_days names {table!r}{nearest(table, LIMITABLE)}; use some of {known}"
+        elif not KEEP_DAYS_MIN <= days <= KEEP_DAYS_MAX:
+            yield (
+                f"keep_days of {table} is not a number of days from {KEEP_DAYS_MIN} to "
+                f"{KEEP_DAYS_MAX}; write it {table}=3650"
+            )
     try:
         ZoneInfo(settings.zone)
     except (ValueError, OSError, KeyError):
@@ -492,6 +513,13 @@ def _key_contradictions(settings: Settings) -> Iterable[str]:
         yield "kms_url and master_key_file are both set; give one"
     if url and not settings.kms_token:
         yield "kms_url is set without kms_token (or kms_token_file)"
+
+
+def _kept(text: str) -> tuple[str, int]:
+    """Table and days of `table=days`; 0 days if the text is not such a thing."""
+    table, _, days = text.partition("=")
+    is_number = days.strip().isdecimal() and len(days.strip()) <= len(str(KEEP_DAYS_MAX))
+    return table.strip(), int(days) if is_number else 0
 
 
 def _minutes(text: str, limit: int = MINUTES_A_DAY) -> int:

@@ -18,7 +18,8 @@ STATEMENT = re.compile(
     r"|ORDER BY|LIMIT|SETTINGS|MODIFY|SYSTEM|SET|USE|FROM [a-z_{]+)\b"
 )
 # Module: what it may put into statements. All are names of tables, numbers of topics and statements
-# of the catalog; `embedded_chdb` checks a setting's name by a pattern and quotes all else itself.
+# of the catalog; `embedded_chdb` checks a setting's name by a pattern and quotes all else itself;
+# `days` are a number by then.
 KNOWN = {
     "embedded_chdb": {"name", "_quoted(value)", "_quoted(statement.database, '`')", "text"},
     "history": {"topic.table"},
@@ -30,6 +31,7 @@ KNOWN = {
         "'v_open_warnings' if wanted.is_open else 'v_warning_history'",
         "sql.GRAVEST_FIRST if wanted.is_open else sql.NEWEST_FIRST",
     },
+    "retention": {"topic.table", "days"},
     "standstill": {"PROGRESS", "ids", "name", "forget"},
 }
 

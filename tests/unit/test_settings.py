@@ -97,6 +97,11 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ({"clickhouse_url": "http://me:pw@localhost:8123"}, "clickhouse_user"),
         ({"topic_prefix": "a b"}, "--topic-prefix"),
         ({"sasl_password_file": "no-such-file"}, "no-such-file"),
+        ({"keep_days": "invoice=400"}, r"names 'invoice' \(did you mean invoices\?\)"),
+        ({"keep_days": "invoices=400, journal=400"}, "names 'journal'; use some of customers"),
+        ({"keep_days": "invoices=30"}, "keep_days of invoices is not a number of days from 31 to"),
+        ({"keep_days": "invoices=ten"}, "write it invoices=3650"),
+        ({"keep_days": "invoices"}, "write it invoices=3650"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(flags: dict[str, object], said: str) -> None:
@@ -168,6 +173,12 @@ def test_a_secret_of_the_wrong_kind_is_not_repeated_in_the_complaint(tmp_path: P
         load(config=config, discover=False)
 
     assert "987654" not in str(caught.value)
+
+
+def test_tables_keep_their_rows_for_ever_or_for_as_many_days_as_each_is_given() -> None:
+    assert Settings().kept_days == {}
+    given = load({"keep_days": " invoices=3650,dead_letters = 31 "}, discover=False)
+    assert given.kept_days == {"invoices": 3650, "dead_letters": 31}
 
 
 def test_topics_carry_the_prefix() -> None:
