@@ -45,7 +45,7 @@ from tocsin.streams.events import (
 PARTITIONS = 4
 SAMPLE_S = 10.0
 PROBE_S = 1.0
-DAYS = 1_300  # of which the horizon of 400 is over within the first third
+DAYS = 3_650  # what is kept reaches its level after some 700, within the first third
 WRITTEN_OFF_AFTER_MS = 240 * 86_400_000  # from issue; else debts that nobody pays grow for ever
 EVENTS_PER_CUSTOMER_DAY = 0.38
 CUSTOMERS_MIN = 20
