@@ -140,7 +140,7 @@ def dead_letters_resend(
         raise click.UsageError("--event corrects one record: name exactly one")
     with looking(settings) as lookup:
         found = [_find(lookup, record) for record in records]
-        found += lookup.dead_letters(code=code, limit=RESEND_MAX)[::-1] if code else []
+        found += lookup.letters_to_send(code, RESEND_MAX, again=again) if code else []
     chosen = [refused.letter for refused in found if again or not refused.is_resent]
     if records and len(chosen) < len(records):
         raise ConfigurationError("a record was sent again before", mend="--again sends it twice")
@@ -151,6 +151,8 @@ def dead_letters_resend(
         terminal.say(f"sent {done.refused_at} to {done.sent_to}")
     if not sent:
         terminal.say("nothing to send")
+    elif len(sent) >= RESEND_MAX:
+        terminal.say("there may be more: say it again")
 
 
 @dead_letters.command("release")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import count, groupby
 from operator import itemgetter
 from typing import Any, cast
 
@@ -371,6 +371,16 @@ class Lookup:
         topic = -1 if topic_id is None else topic_id
         values = {"topic": topic, "code": code, "limit": limit}
         return self._refused(sql.DEAD_LETTERS_WANTED, values)
+
+    def letters_to_send(self, code: str, limit: int, *, again: bool) -> list[Refused]:
+        """The oldest dead letters of a code; not those that were sent again, unless `again`."""
+        found: list[Refused] = []
+        for skip in count(0, limit):
+            page = self._refused(sql.DEAD_LETTERS_OF, {"code": code, "limit": limit, "skip": skip})
+            found += [refused for refused in page if again or not refused.is_resent]
+            if len(page) < limit or len(found) >= limit:
+                break
+        return found[:limit]
 
     def dead_letter(self, topic_id: int, partition: int, offset: int) -> Refused | None:
         """The dead letter of the record that was refused at that place."""

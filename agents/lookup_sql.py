@@ -280,6 +280,12 @@ WHERE is_decoded
 ORDER BY timestamp DESC, partition, offset DESC LIMIT {limit:UInt32}
 """
 
+DEAD_LETTERS_OF: Final = """
+SELECT partition, offset, base64Encode(raw_value) FROM dead_letters FINAL
+WHERE is_decoded AND code = {code:String}
+ORDER BY timestamp, partition, offset LIMIT {limit:UInt32} OFFSET {skip:UInt32}
+"""
+
 DEAD_LETTER_AT: Final = """
 SELECT partition, offset, base64Encode(raw_value) FROM dead_letters FINAL
 WHERE is_decoded AND refused_topic_id = {topic:Int32} AND refused_partition = {partition:Int32}

@@ -23,7 +23,7 @@ from tocsin.agents.digests import TOPIC_IDS
 from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.history import HistoryRecord
 from tocsin.agents.history_tables import Column, history_table
-from tocsin.agents.lookup import Lookup
+from tocsin.agents.lookup import ORIGIN_HEADER, Lookup, place_of
 from tocsin.agents.migrate import migrate
 from tocsin.schemas.catalog import (
     CLOCK,
@@ -262,6 +262,27 @@ def aged(as_of: str) -> Summary:
     due = {day(as_of) - entry.days_past_due: Due(entry.amount_minor, 1) for entry in BOUNDARIES}
     account = Account(open_minor=511, unapplied_minor=11, due=due)
     return Summary(profile=Profile(segment="SME"), accounts={"EUR": account})
+
+
+def test_refused_records_are_sent_again_from_the_oldest_on_until_none_is_left(
+    history: History,
+) -> None:
+    history.add(DEAD_LETTERS, *[letter(PAYMENTS, offset) for offset in range(5)])
+    lookup, sent = Lookup(history.client, CODEC), []
+
+    for _ in range(4):
+        found = lookup.letters_to_send("CODE", 2, again=False)
+        sent.append([place_of(refused.letter) for refused in found])
+        for place in sent[-1]:
+            history.add(PAYMENTS, b"x", headers=((ORIGIN_HEADER, place.encode()),))
+
+    assert sent == [
+        ["payments/0/0", "payments/0/1"],
+        ["payments/0/2", "payments/0/3"],
+        ["payments/0/4"],
+        [],
+    ]
+    assert len(lookup.letters_to_send("CODE", 4, again=True)) == 4
 
 
 def test_an_item_is_past_due_from_the_day_after_its_due_date(history: History) -> None:

@@ -30,6 +30,7 @@ from tocsin.agents.partitioning import partition_of
 from tocsin.agents.produce import produce
 from tocsin.agents.reading import read_topic
 from tocsin.agents.reconcile import reconcile
+from tocsin.agents.web_actions import TEXT_MAX
 from tocsin.agents.web_users import TokenFile
 from tocsin.schemas.catalog import CUSTOMERS, ENGAGEMENTS, INVOICES
 from tocsin.schemas.jsonlines import Fact, with_closings
@@ -314,8 +315,10 @@ def test_what_is_too_large_or_unknown_is_refused(site: Site) -> None:
     assert site.get("/api/v1/warnings", nonsense=1).status_code == 400
     assert site.get("/api/v1/warnings?limit=1&limit=2").status_code == 400
     assert site.get("/api/v1/warnings", cursor="x").status_code == 400
-    big = {"channel": "PHONE", "outcome": "ANSWERED", "text": "x" * 100_000}
-    assert site.post("/customers/C1/contacts", big, site.operator).status_code == 413
+    contact = {"channel": "PHONE", "outcome": "ANSWERED"}
+    for length, code in ((100_000, 413), (TEXT_MAX + 1, 400)):
+        long = {**contact, "text": "x" * length}
+        assert site.post("/customers/C1/contacts", long, site.operator).status_code == code
 
 
 def test_a_reader_sees_no_raw_record_and_enters_nothing(site: Site) -> None:

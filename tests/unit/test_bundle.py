@@ -207,6 +207,21 @@ def test_a_file_that_is_there_twice_is_no_bundle() -> None:
         unpacked(whole.getvalue())
 
 
+def test_a_bundle_that_unpacks_to_too_much_is_refused_unread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The limit is lowered to what is there: a gigabyte takes long to pack."""
+    files = files_of(contents(), CODEC)
+    whole, size = packed(files), sum(map(len, files.values()))
+    monkeypatch.setattr(bundle, "BYTES_MAX", size)
+    assert unpacked(whole) == files
+
+    monkeypatch.setattr(bundle, "BYTES_MAX", size - 1)
+
+    with pytest.raises(BundleError, match="unpacks to more than"):
+        unpacked(whole)
+
+
 @pytest.mark.parametrize("content", [b"", b"no zip", packed({"a.csv": b""})])
 def test_what_is_no_bundle_is_refused(content: bytes) -> None:
     with pytest.raises(BundleError, match="no bundle"):

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn, cast
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from tocsin.agents.digests import input_digest
+from tocsin.agents.exits import Exit
 from tocsin.agents.journal import Journal, Output, Stand, waiting_place
 from tocsin.agents.merger import Source
-from tocsin.agents.transactions import Chunk, Route, Transaction, pack
+from tocsin.agents.transactions import (
+    COMMITS_PENDING_MAX,
+    Chunk,
+    Committer,
+    Producers,
+    Route,
+    Transaction,
+    pack,
+)
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import RefusalEntry
 from tocsin.schemas.registry import FileRegistry
@@ -272,3 +282,44 @@ def test_a_record_above_the_size_limit_has_a_batch_of_its_own() -> None:
     outputs = [output("warnings", 0, size) for size in (10, 5000, 10)]
 
     assert packed(outputs) == [("warnings", 0, 1), ("warnings", 0, 1), ("warnings", 0, 1)]
+
+
+class Slow:
+    """A producer whose commits end when they are let."""
+
+    def __init__(self) -> None:
+        self.let = asyncio.Semaphore(0)
+        self.committed = 0
+
+    async def begin_transaction(self) -> None:
+        """Nothing to begin."""
+
+    async def send_offsets_to_transaction(self, offsets: object, group: str) -> None:
+        """Nobody reads them."""
+
+    async def commit_transaction(self) -> None:
+        await self.let.acquire()
+        self.committed += 1
+
+
+def fatal(code: Exit, message: str) -> NoReturn:
+    raise AssertionError(message)
+
+
+async def test_a_third_transaction_waits_until_one_of_two_is_committed() -> None:
+    slow = Slow()
+    committer = Committer("app", cast("Producers", {FOUR.group: slow}), fatal)
+    for _ in range(COMMITS_PENDING_MAX):
+        await asyncio.wait_for(committer.make_room(FOUR.group), 5)
+        committer.seal(Transaction(chunk_of((INVOICES, 0)), NOTHING), None, None, lambda: None)
+
+    room = asyncio.create_task(committer.make_room(FOUR.group))
+    _, waiting = await asyncio.wait([room], timeout=0.05)
+    assert waiting
+    slow.let.release()
+    await asyncio.wait_for(room, 5)
+
+    assert slow.committed == 1
+    slow.let.release()
+    await asyncio.wait_for(committer.drain(), 5)
+    assert slow.committed == COMMITS_PENDING_MAX == 2
