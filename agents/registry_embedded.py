@@ -82,7 +82,10 @@ class EmbeddedRegistry(Service):
             "quarkus.management.port": ports["management"],
             "quarkus.log.level": "WARN",
             "quarkus.http.access-log.enabled": "false",
-            "apicurio.datasource.url": f"jdbc:h2:file:{self._folder.resolve() / 'schemas'}",
+            # H2 would keep what it has committed to itself for half a second.
+            "apicurio.datasource.url": (
+                f"jdbc:h2:file:{self._folder.resolve() / 'schemas'};WRITE_DELAY=0"
+            ),
         }
         return Program(
             name="schema registry",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.conftest import new_registry
 from tocsin.agents.embedded import Embedded
 from tocsin.agents.embedded_kafka import QUICK_START, KafkaOptions
 from tocsin.agents.errors import ConfigurationError
@@ -29,6 +30,21 @@ async def test_a_folder_keeps_its_registry_and_what_is_registered(
         assert load(flags).registry_url == again.services.registry_url != ""
         (version,) = open_http_registry(load(flags)).by_subject("a-value")
         assert version.schema == "string"
+
+
+async def test_what_is_registered_outlives_a_kill_in_the_next_moment(tmp_path: Path) -> None:
+    registry = new_registry(tmp_path)
+    await registry.start()
+    try:
+        client = open_http_registry(load({"data_dir": str(tmp_path), "registry_url": registry.url}))
+        client.register("a-value", "string")
+        registry.kill()
+
+        await registry.start()
+
+        assert client.subjects() == ["a-value"]
+    finally:
+        await registry.stop()
 
 
 async def test_a_folder_with_records_of_the_files_ids_gets_no_registry(
