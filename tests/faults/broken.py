@@ -152,6 +152,22 @@ def progress_first(command: str) -> None:
     audit.write_progress = first
 
 
+def away_is_unknown(_command: str) -> None:
+    """A schema is said to be unknown while the registry does not answer."""
+    from tocsin.agents import registry_client
+    from tocsin.agents.errors import UnavailableError
+
+    plain = registry_client.HttpRegistry.by_id
+
+    def by_id(self: Any, schema_id: int) -> Any:
+        try:
+            return plain(self, schema_id)
+        except UnavailableError:
+            return None
+
+    registry_client.HttpRegistry.by_id = by_id  # type: ignore[method-assign]  # broken on purpose
+
+
 VARIANTS: dict[str, Callable[[str], None]] = {
     "no-transactions": no_transactions,
     "no-merge": no_merge,
@@ -159,4 +175,5 @@ VARIANTS: dict[str, Callable[[str], None]] = {
     "dirty-restore": dirty_restore,
     "warnings-outside": warnings_outside,
     "progress-first": progress_first,
+    "away-is-unknown": away_is_unknown,
 }

@@ -43,6 +43,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.weather = Weather()
+        self.callers = 0
 
     async def start(self, port: int = 0) -> int:
         """Listen; return the port."""
@@ -67,6 +68,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.callers += 1
         try:
             await self._passable()
             there, back = await asyncio.open_connection(HOST, self._target)

@@ -17,6 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.faults.registered import Registry
 from tests.faults.runs import EVENTS, run_of
 from tests.faults.schedule import POINTS, REFUSALS, TIMED, Schedule, Timed
 from tests.faults.soak import Soak
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder that keeps the logs of what is not ok")
     parser.add_argument("--brokers", type=int, default=1, help="3: a cluster, one lost at a time")
     parser.add_argument("--full", action="store_true", help="the whole policy")
+    parser.add_argument("--registry", action="store_true", help="a schema registry, which is lost")
     parser.add_argument("--down", type=float, help="only this: the broker is away so many seconds")
     parser.add_argument("--soak", type=float, help="no faults: so many minutes of even load")
     parser.add_argument("--rate", type=float, default=1000.0, help="its events a second")
@@ -72,7 +74,10 @@ async def _series(
     seeds: list[int], folder: Path, given: argparse.Namespace, done: dict[int, Any]
 ) -> None:
     broker: Broker | None = None
+    registry = Registry(folder / "registry", Random(given.seed)) if given.registry else None
     try:
+        if registry is not None:
+            await registry.start()
         for number, seed in enumerate(seeds):
             if number % BROKER_RUNS == 0:
                 if broker is not None:
@@ -85,7 +90,8 @@ async def _series(
             assert broker is not None
             broken = (given.broken,) if given.broken else ()
             run = run_of(seed, broker, folder / f"f{seed}", broken=broken, events=given.events,
-                         is_full=given.full, schedule=_scenario(given))  # fmt: skip
+                         is_full=given.full, schedule=_scenario(given),
+                         registry=registry)  # fmt: skip
             line = (await run.play()).line()
             done[seed] = line
             text = json.dumps(line, ensure_ascii=False)
@@ -97,6 +103,8 @@ async def _series(
     finally:
         if broker is not None:
             await broker.stop()
+        if registry is not None:
+            await registry.stop()
 
 
 def _scenario(given: argparse.Namespace) -> Schedule | None:

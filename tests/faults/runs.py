@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,7 +35,8 @@ from tests.faults.judge import (
 )
 from tests.faults.load import generate
 from tests.faults.proxy import FULL, READ_ONLY, Proxy
-from tests.faults.schedule import Schedule, Timed, draw
+from tests.faults.registered import Registry
+from tests.faults.schedule import Schedule, Timed, draw, draw_registry
 from tests.faults.stage import (
     Broker,
     Engine,
@@ -111,9 +113,11 @@ class Run:
         events: int = EVENTS,
         per_second: float = PER_SECOND,
         is_full: bool = False,
+        registry: Registry | None = None,
     ) -> None:
         """`is_full`: the packaged policy over a generated portfolio, instead of three rules."""
         self.is_full = is_full
+        self.registry = registry
         self.seed, self.broker, self.schedule = seed, broker, schedule
         self.folder, self.events, self.per_second = folder, events, per_second
         self.app_id = folder.name
@@ -144,6 +148,7 @@ class Run:
         self._journal: AIOKafkaConsumer | None = None
         self._reached: dict[tuple[str, int], int] = {}
         self._begun = asyncio.Event()
+        self._evolved, self._missed = asyncio.Event(), asyncio.Event()
         self._one_broker = asyncio.Lock()  # of several brokers one is away at a time
         self._following: asyncio.Task[None] | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -184,11 +189,16 @@ class Run:
             session_timeout_s=SESSION_TIMEOUT_S,
             chunk_records_max=CHUNK_RECORDS,
         )
+        if self.registry is not None:
+            await self.registry.open_proxy()
+            base = environ_with(base, registry_url=self.registry.url)
         settings = load(environ={k: v for k, v in base.items() if k.startswith("TOCSIN_")},
                         discover=False)  # fmt: skip
         self._settings = settings
         text = None if self.is_full else policy_text()
         await asyncio.gather(prepare_topics(settings, text), self.engine.start())
+        if self.registry is not None:
+            await self.registry.adopt(self.prefix)
         self.door = Proxy(urlsplit(self.engine.url).port or 0, self._chance)
         port = await self.door.start()
         Rows(self.engine.url, "default", "tocsin", self.engine.token).ask(
@@ -226,7 +236,7 @@ class Run:
         return worker
 
     async def _befall(self) -> None:
-        feeding = asyncio.create_task(self.feeder.run(self._facts(), self.per_second))
+        feeding = asyncio.create_task(self._feed())
         watching = asyncio.create_task(self._continue_zombies())
         befalling = [asyncio.create_task(self._do(timed)) for timed in self.schedule.timed]
         try:
@@ -240,6 +250,18 @@ class Run:
         for worker in self.workers:
             await worker.stop()
         await self._judge()
+
+    async def _feed(self) -> None:
+        """Write all facts; with a registry, the later half by a schema that nobody has met yet."""
+        if self.registry is None:
+            await self.feeder.run(self._facts(), self.per_second)
+            return
+        facts = generate(self.seed, self.events)
+        await self.feeder.run(list(islice(facts, self.events // 2)), self.per_second)
+        await self.registry.evolve(self.prefix)
+        self._evolved.set()
+        await self._missed.wait()
+        await self.feeder.run(list(facts), self.per_second)
 
     def _facts(self) -> list[Any]:
         if self.is_full:
@@ -325,7 +347,7 @@ class Run:
         outcome.observed += [name for name in names if name in planned]
         outcome.kills = sum(codes.count(-9) for codes in outcome.codes.values())
         outcome.kills += sum(
-            name in ("broker-kill", "engine-kill") or "in-insert" in name
+            name in ("broker-kill", "engine-kill", "registry-kill") or "in-insert" in name
             for name in outcome.observed
         )
 
@@ -385,6 +407,29 @@ class Run:
     async def _engine_full(self, lasting_s: float) -> bool:
         self.door.weather.refusal = FULL
         return await self._passed(self.door, lasting_s)
+
+    async def _registry_kill(self, lasting_s: float) -> bool:
+        registry = await self._unmet()
+        registry.kill()
+        self._missed.set()
+        before = registry.proxy.callers
+        await asyncio.sleep(lasting_s)
+        asked = registry.proxy.callers > before
+        await registry.revive()
+        return asked
+
+    async def _registry_away(self, lasting_s: float) -> bool:
+        registry = await self._unmet()
+        registry.proxy.weather.is_cut = True
+        self._missed.set()
+        return await self._passed(registry.proxy, lasting_s)
+
+    async def _unmet(self) -> Registry:
+        """The registry, once it has a schema that nobody has met; nobody remembers one on disk."""
+        assert self.registry is not None
+        await self._evolved.wait()
+        shutil.rmtree(self._settings.data_path / "schemas", ignore_errors=True)
+        return self.registry
 
     async def _broker_kill(self, lasting_s: float) -> bool:
         async with self._one_broker:
@@ -463,6 +508,9 @@ class Run:
         self.door.clear()
         self._clock.unlink(missing_ok=True)
         await self.broker.restart()
+        if self.registry is not None:
+            self.registry.proxy.clear()
+            await self.registry.revive()
         await self._revive()
 
     async def _revive(self) -> None:
@@ -538,6 +586,9 @@ class Run:
         await asyncio.gather(*(member.stop() for member in members))
         if self._is_proxied:
             await self.broker.proxy.stop()
+        if self.registry is not None:
+            await self.registry.proxy.stop()
+            await self.registry.revive()
         for task in (self._following, self._ticking):
             if task is not None:
                 task.cancel()
@@ -667,13 +718,18 @@ def run_of(
     schedule: Schedule | None = None,
     events: int = EVENTS,
     is_full: bool = False,
+    registry: Registry | None = None,
 ) -> Run:
     """The run of a seed, with the schedule that follows from it unless another is given.
 
-    Of a cluster, two brokers more are lost, one after the other.
+    Of a cluster, two brokers more are lost, one after the other; a registry, if there is one, too.
     """
-    chosen = schedule or draw(seed, events / PER_SECOND)
+    drawn = draw if registry is None else draw_registry
+    chosen = schedule or drawn(seed, events / PER_SECOND)
     if broker.count > 1:
         losses = (Timed("broker-kill", 1.0, 3.0), Timed("broker-kill", 4.0, 3.0))
         chosen = replace(chosen, timed=chosen.timed + losses)
-    return Run(seed, broker, folder, chosen, broken=broken, events=events, is_full=is_full)
+    return Run(
+        seed, broker, folder, chosen,
+        broken=broken, events=events, is_full=is_full, registry=registry,
+    )  # fmt: skip

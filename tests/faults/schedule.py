@@ -44,6 +44,7 @@ TIMED = {
     "clock-jump": 2,
     "scale": 3,
 }
+REGISTRY = ("registry-kill", "registry-away")
 CHOSEN_SHARE = 0.45  # of faults that happen at a chosen point instead of a random moment
 ZOMBIE_SHARE = 0.25  # of those in a worker's transaction that stop it instead of killing it
 EARLY_SHARE = 0.15  # of the others that may come while programs still start
@@ -113,6 +114,18 @@ def draw(seed: int, feed_s: float) -> Schedule:
         timed.append(Timed("worker-kill", feed_s * 0.3, 0.0))
     unique = {(point.program, point.point, point.nth, point.do): point for point in points}
     return Schedule(chance.choice((1, 1, 2)), _apart(timed), tuple(unique.values()))
+
+
+def draw_registry(seed: int, feed_s: float) -> Schedule:
+    """A schedule for a run with a registry, which goes away as half is fed; with another fault.
+
+    In some for longer than programs wait for it.
+    """
+    chance = Random(seed)
+    missed = Timed(chance.choice(REGISTRY), 0.0, chance.uniform(2.0, 25.0))
+    other = chance.choice(("worker-kill", "worker-term", "audit-kill", "scale"))
+    at_s = chance.uniform(0.2, feed_s * 0.8)
+    return Schedule(2, (missed, Timed(other, at_s, chance.uniform(3.0, 5.0))))
 
 
 def _point(chance: Random) -> Point:
