@@ -131,10 +131,10 @@ def evidence(
     return next(read_range(client, topic_id, partition, offset, offset + 1, 1), None)
 
 
-def partitions_of(client: ClickHouse, topic: Topic) -> list[int]:
-    """Partitions of a topic of which ClickHouse has records."""
-    statement = f"SELECT DISTINCT partition FROM {topic.table} ORDER BY partition"  # noqa: S608 - a table's name cannot be a parameter; it is the catalog's
-    return [partition for (partition,) in client.rows(statement)]
+def counts_of(client: ClickHouse, topic: Topic) -> dict[int, int]:
+    """How many records of a topic ClickHouse has, by partition; doubled ones may count twice."""
+    statement = f"SELECT partition, count() FROM {topic.table} GROUP BY partition"  # noqa: S608 - a table's name cannot be a parameter; it is the catalog's
+    return dict(client.rows(statement))
 
 
 def _records(

@@ -25,7 +25,7 @@ from tocsin.agents.changelog import last_record
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.replay import Replay, Report
-from tocsin.agents.replay_cores import Found, over_cores
+from tocsin.agents.replay_cores import Found, over_cores, sizes_in_topics
 from tocsin.agents.settings import Settings
 from tocsin.agents.standstill import forget_history, require_idle
 from tocsin.agents.topics import topic_settings
@@ -94,7 +94,8 @@ async def rebuild(
     settings.data_path.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=settings.data_path, prefix="rebuild-") as folder:
         work = partial(_decide, folder=Path(folder))
-        report = await over_cores(settings, work, progress)
+        sizes = await sizes_in_topics(settings)
+        report = await over_cores(settings, work, sizes, progress)
         if report.exit_code is not Exit.OK:
             return Rebuilt(report, 0)
         await _make_anew(settings)

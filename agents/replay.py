@@ -27,7 +27,7 @@ from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.digests import RecordDigest
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
-from tocsin.agents.history import OFFSET_LAST, partitions_of, read_pages
+from tocsin.agents.history import OFFSET_LAST, counts_of, read_pages
 from tocsin.agents.journal import Journal, Output, waiting_place
 from tocsin.agents.ledger import DESK_CODES, Keeper, LedgerStore, Routes
 from tocsin.agents.merger import Source, head_merge
@@ -93,7 +93,7 @@ class ClickHouseLog:
 
     def partitions(self) -> list[int]:
         """Partitions that have a journal."""
-        return partitions_of(self._client, JOURNAL)
+        return sorted(counts_of(self._client, JOURNAL))
 
 
 class Cursor:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 
-from tocsin.agents.brokers import reaching
+from tocsin.agents.brokers import connect, reaching
+from tocsin.agents.history import counts_of
 from tocsin.agents.replay import (
     DIFFERENCES_SHOWN_MAX,
     ClickHouseLog,
@@ -22,6 +24,7 @@ from tocsin.agents.replay import (
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
 from tocsin.agents.worker import calm_collector
+from tocsin.schemas.catalog import SOURCES
 from tocsin.streams.decisions import DecisionDigest
 
 Found = tuple[Report, DecisionDigest]
@@ -35,13 +38,40 @@ async def replay_all(
 
     `progress` is told the number of records so far. Raises UnavailableError, ConfigurationError.
     """
-    return await over_cores(settings, partial(_replay, history=history), progress)
+    sizes = _sizes_in_history(settings) if history else await sizes_in_topics(settings)
+    return await over_cores(settings, partial(_replay, history=history), sizes, progress)
+
+
+async def sizes_in_topics(settings: Settings) -> Counter[int]:
+    """How many source records each partition has had, by what its topics end with."""
+    sizes = Counter[int]()
+    async with connect(settings) as brokers:
+        spans = await brokers.spans([settings.topic(topic) for topic in SOURCES])
+    for (_, partition), (_, end) in spans.items():
+        sizes[partition] += end
+    return sizes
+
+
+def _sizes_in_history(settings: Settings) -> Counter[int]:
+    sizes, client = Counter[int](), open_clickhouse(settings)
+    try:
+        for topic in SOURCES:
+            sizes.update(counts_of(client, topic))
+    finally:
+        client.close()
+    return sizes
 
 
 async def over_cores(
-    settings: Settings, work: Work, progress: Callable[[int], None] = lambda records: None
+    settings: Settings,
+    work: Work,
+    sizes: Counter[int],
+    progress: Callable[[int], None] = lambda records: None,
 ) -> Report:
-    """Replay each partition by `work` in a process of its own; return all that was found."""
+    """Replay each partition by `work` in a process of its own; return all that was found.
+
+    The largest comes first: begun last, it would be waited for on one core.
+    """
     portable = replace(settings, origins={})  # as it is, it can't be sent to another process
     processes = min(len(os.sched_getaffinity(0)), settings.partitions)
     loop = asyncio.get_running_loop()
@@ -49,7 +79,7 @@ async def over_cores(
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         tasks = [
             loop.run_in_executor(pool, work, portable, partition)
-            for partition in range(settings.partitions)
+            for partition in sorted(range(settings.partitions), key=lambda number: -sizes[number])
         ]
         for task in asyncio.as_completed(tasks):
             report, decided = await task
