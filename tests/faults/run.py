@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.faults.registered import Registry
 from tests.faults.runs import EVENTS, run_of
-from tests.faults.schedule import POINTS, REFUSALS, TIMED, Schedule, Timed
+from tests.faults.schedule import POINTS, REFUSALS, REGISTRY, TIMED, Schedule, Timed
 from tests.faults.soak import Soak
 from tests.faults.stage import Broker
 
@@ -43,6 +43,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=1000.0, help="its events a second")
     parser.add_argument("--summary", type=Path, help="run nothing: sum these results up, by kind")
     given = parser.parse_args()
+    if given.registry and (given.full or given.down):
+        parser.error("--registry goes with the three rules, and not with --down")
     if given.summary is not None:
         lines = list(_read(given.summary).values())
         _coverage(lines)
@@ -131,7 +133,7 @@ def _coverage(lines: list[dict[str, Any]]) -> None:
     planned = Counter(kind for line in lines for kind in _kinds(line["planned"]))
     observed = Counter(kind for line in lines for kind in _kinds(line["observed"]))
     points = {f"kill-{point}" for some in POINTS.values() for point in some}
-    for kind in sorted({*planned, *observed, *TIMED, *points, *REFUSALS}):
+    for kind in sorted({*planned, *observed, *TIMED, *points, *REFUSALS, *REGISTRY}):
         sys.stdout.write(f"{kind:24} planned {planned[kind]:4} observed {observed[kind]:4}\n")
 
 

@@ -36,7 +36,7 @@ from tests.faults.judge import (
 from tests.faults.load import generate
 from tests.faults.proxy import FULL, READ_ONLY, Proxy
 from tests.faults.registered import Registry
-from tests.faults.schedule import Schedule, Timed, draw, draw_registry
+from tests.faults.schedule import REGISTRY, Schedule, Timed, draw, draw_registry
 from tests.faults.stage import (
     Broker,
     Engine,
@@ -286,6 +286,8 @@ class Run:
             outcome.verdict, outcome.why = "broken", problems[0]
         elif not outcome.observed:
             outcome.verdict, outcome.why = "unverified", "no fault was observed"
+        elif {*REGISTRY} & {*outcome.planned} - {*outcome.observed}:
+            outcome.verdict, outcome.why = "unverified", "nobody missed the registry"
         else:
             outcome.verdict = "ok"
 
