@@ -13,7 +13,7 @@ from tests.unit.conftest import Book, instant
 from tocsin.schemas.policy_file import _DEPTH_MAX, default_policy_text, read_policy
 from tocsin.streams import conduct, evolve, refusals
 from tocsin.streams.checks import TERMS_DAYS_MAX, check
-from tocsin.streams.checks_engagements import INSTALMENTS_MAX
+from tocsin.streams.checks_engagements import INSTALMENTS_MAX, PROMISED_INVOICES_MAX
 from tocsin.streams.desk import Step
 from tocsin.streams.events import (
     CustomerEvent,
@@ -22,6 +22,7 @@ from tocsin.streams.events import (
     InvoiceIssued,
     PaymentReceived,
     PlanAgreed,
+    PromiseMade,
     ServiceRecorded,
 )
 from tocsin.streams.override_reading import OVERRIDES_MAX, VARIANTS_MAX
@@ -46,6 +47,14 @@ def planned(count: int) -> CustomerEvent:
     return PlanAgreed("C", "L", NOW, "EUR", parts, "Li")
 
 
+def promised(count: int) -> CustomerEvent:
+    return PromiseMade("C", "P", NOW, 1, "EUR", TODAY, tuple(f"I{n}" for n in range(count)))
+
+
+def delivered(days: int) -> CustomerEvent:
+    return InvoiceIssued("C", "I", NOW, TODAY, 1, "EUR", delivered_on=TODAY + days)
+
+
 def due(days: int) -> CustomerEvent:
     return InvoiceIssued("C", "I", NOW, TODAY + days, 1, "EUR")
 
@@ -54,7 +63,20 @@ def due(days: int) -> CustomerEvent:
     ("event_of", "limit", "code"),
     [
         (paying, refusals.REFERENCES_MAX, Code.TOO_MANY_REFERENCES),
+        (promised, PROMISED_INVOICES_MAX, Code.TOO_MANY_REFERENCES),
         (planned, INSTALMENTS_MAX, Code.INSTALMENTS_DISORDERED),
+        (delivered, refusals.DELIVERED_DAYS_MAX, Code.DATE_ABSURD),
+        (lambda days: delivered(-days), refusals.DELIVERED_DAYS_MAX, Code.DATE_ABSURD),
+        (
+            lambda length: CustomerUpdated("C", NOW, name="x" * length),
+            refusals.TEXT_LENGTH_MAX,
+            Code.TEXT_TOO_LONG,
+        ),
+        (
+            lambda length: CustomerUpdated("C", NOW, owner="x" * length),
+            refusals.ID_LENGTH_MAX,
+            Code.ID_TOO_LONG,
+        ),
         (due, refusals.DUE_AFTER_DAYS_MAX, Code.DATE_ABSURD),
         (lambda days: due(-days), refusals.DUE_BEFORE_DAYS_MAX, Code.DATE_ABSURD),
         (
