@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.unit.conftest import Book, instant
-from tocsin.schemas.policy_file import _DEPTH_MAX, default_policy_text, read_policy
+from tocsin.schemas.policy_file import _DEPTH_MAX, _NODES_MAX, default_policy_text, read_policy
 from tocsin.streams import conduct, evolve, refusals
 from tocsin.streams.checks import TERMS_DAYS_MAX, check
 from tocsin.streams.checks_engagements import INSTALMENTS_MAX, PROMISED_INVOICES_MAX
@@ -25,6 +25,7 @@ from tocsin.streams.events import (
     PromiseMade,
     ServiceRecorded,
 )
+from tocsin.streams.measure import SETTLED_JUDGED_MAX
 from tocsin.streams.override_reading import OVERRIDES_MAX, VARIANTS_MAX
 from tocsin.streams.policy import DAYS_MAX, RULES_MAX, TEXT_MAX
 from tocsin.streams.policy_reading import build_policy
@@ -213,6 +214,12 @@ def with_days(count: int) -> dict[str, Any]:
     return plain
 
 
+def with_items(count: int) -> dict[str, Any]:
+    plain = deepcopy(PLAIN)
+    plain["rules"]["late-share"]["last"] = f"{count} count"
+    return plain
+
+
 @pytest.mark.parametrize(
     ("plain_of", "limit", "told"),
     [
@@ -222,6 +229,7 @@ def with_days(count: int) -> dict[str, Any]:
         (with_overrides, OVERRIDES_MAX, "has 501 entries"),
         (with_forms, VARIANTS_MAX, "more than 256 different forms"),
         (with_text, TEXT_MAX, "has 1001 characters"),
+        (with_items, SETTLED_JUDGED_MAX, "more than the 32 settled items kept"),
         (with_days, DAYS_MAX, "rules.overdue-age.repeat_after: must be a number"),
     ],
 )
@@ -244,3 +252,18 @@ def test_a_policy_file_is_read_as_many_levels_deep_as_are_told() -> None:
 
     assert not is_too_deep(_DEPTH_MAX)
     assert is_too_deep(_DEPTH_MAX + 1)
+
+
+def test_a_policy_file_has_as_many_values_as_are_told() -> None:
+    """Counted: the file's mapping, a list of 998 with itself, the list `b`, and what that holds."""
+
+    def is_too_long(nodes: int) -> bool:
+        part, aliases = 998, 99
+        ones = nodes - 2 - (aliases + 1) * part
+        entries = ["*part"] * aliases + ["1"] * ones
+        text = f"a: &part [{', '.join(['1'] * (part - 1))}]\nb: [{', '.join(entries)}]\n"
+        _, _, problems = read_policy(text, 400)
+        return any(f"more than {_NODES_MAX} values" in problem.message for problem in problems)
+
+    assert not is_too_long(_NODES_MAX)
+    assert is_too_long(_NODES_MAX + 1)

@@ -16,6 +16,7 @@ from tocsin.agents.settings import load
 from tocsin.agents.web_guard import COOKIE, CSRF_HEADER, Guard, Refusal, Visitor
 from tocsin.agents.web_openapi import ANSWERS, document
 from tocsin.agents.web_users import (
+    ADDRESSES_MAX,
     FAILURES_MAX,
     FAILURES_WITHIN_S,
     SESSION_S,
@@ -113,6 +114,19 @@ def test_after_ten_failures_an_address_waits_and_others_do_not() -> None:
     assert failures.wait_s("10.0.0.1") > 0
     assert failures.wait_s("10.0.0.2") == 0
     clock.now += FAILURES_WITHIN_S
+    assert failures.wait_s("10.0.0.1") == 0
+
+
+def test_failures_of_so_many_addresses_are_known_and_then_the_oldest_make_room() -> None:
+    failures = Failures(Clock())
+    for _ in range(FAILURES_MAX):
+        failures.add("10.0.0.1")
+    for number in range(ADDRESSES_MAX - 1):
+        failures.add(f"address {number}")
+    assert failures.wait_s("10.0.0.1") > 0
+
+    failures.add("one more")
+
     assert failures.wait_s("10.0.0.1") == 0
 
 
