@@ -88,13 +88,13 @@ async def deployment(broker: EmbeddedKafka, engine: EmbeddedEngine) -> Settings:
     return settings
 
 
-@pytest.fixture
-async def settings(broker: EmbeddedKafka, engine: EmbeddedEngine) -> Settings:
+@pytest.fixture(name="settings")
+async def own_settings(broker: EmbeddedKafka, engine: EmbeddedEngine) -> Settings:
     return await deployment(broker, engine)
 
 
-@pytest.fixture
-def client(settings: Settings) -> Iterator[ClickHouse]:
+@pytest.fixture(name="client")
+def own_client(settings: Settings) -> Iterator[ClickHouse]:
     found = client_of(settings)
     yield found
     found.close()

@@ -12,7 +12,8 @@ import hmac
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,20 @@ def write_config(folder: Path, hook: HttpReceiver, alerts: HttpReceiver) -> Path
     path = folder / "notify.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+@asynccontextmanager
+async def receiving(folder: Path) -> AsyncIterator[tuple[HttpReceiver, str]]:
+    """The webhook of a configuration whose receivers are all up, and that configuration."""
+    hook, alerts = HttpReceiver(), HttpReceiver()
+    config = str(write_config(folder, hook, alerts))
+    await hook.up()
+    await alerts.up()
+    try:
+        yield hook, config
+    finally:
+        await hook.down()
+        await alerts.down()
 
 
 def is_signed(call: Call) -> bool:
@@ -207,35 +222,30 @@ async def assert_traced(deployment: Deployment, hook: HttpReceiver) -> None:
 async def test_what_is_refused_for_good_is_kept_and_sent_again_on_demand(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
-    hook, alerts = HttpReceiver(), HttpReceiver()
-    config = str(write_config(tmp_path, hook, alerts))
-    await hook.up()
-    await alerts.up()
-    try:
-        async with warned("refusing", broker, engine, tmp_path, notify_port="0") as deployment:
-            wanted = await wanted_of(deployment)
-            first = wanted[0].warning_id
-            hook.manner = says(400, "not like this")
-            notify = deployment.started("notify", config)
-            await until(lambda: hook.begun.count(first) >= 3, "three refusals", notify)
-            hook.manner = says(200)
-            await until(lambda: len(hook.ids()) >= len(wanted) - 1, "the others", notify)
+    async with (
+        receiving(tmp_path) as (hook, config),
+        warned("refusing", broker, engine, tmp_path, notify_port="0") as deployment,
+    ):
+        wanted = await wanted_of(deployment)
+        first = wanted[0].warning_id
+        hook.manner = says(400, "not like this")
+        notify = deployment.started("notify", config)
+        await until(lambda: hook.begun.count(first) >= 3, "three refusals", notify)
+        hook.manner = says(200)
+        await until(lambda: len(hook.ids()) >= len(wanted) - 1, "the others", notify)
 
-            listed = deployment.started("notify", "--dead", "--json")
-            assert listed.wait() == 1
-            (dead,) = json.loads(listed.log().splitlines()[-1])
-            assert dead["delivery"] == f"desk/{first}"
-            assert "HTTP 400" in dead["reason"]
-            assert first not in hook.ids()
+        listed = deployment.started("notify", "--dead", "--json")
+        assert listed.wait() == 1
+        (dead,) = json.loads(listed.log().splitlines()[-1])
+        assert dead["delivery"] == f"desk/{first}"
+        assert "HTTP 400" in dead["reason"]
+        assert first not in hook.ids()
 
-            assert deployment.started("notify", "--resend", f"desk/{first}").wait() == 0
-            await until(lambda: first in hook.ids(), "the resent one", notify)
-            assert Counter(hook.ids()) == Counter(warning.warning_id for warning in wanted)
-            assert notify.stop() == 0
-            assert deployment.started("notify", "--dead").wait() == 0
-    finally:
-        await hook.down()
-        await alerts.down()
+        assert deployment.started("notify", "--resend", f"desk/{first}").wait() == 0
+        await until(lambda: first in hook.ids(), "the resent one", notify)
+        assert Counter(hook.ids()) == Counter(warning.warning_id for warning in wanted)
+        assert notify.stop() == 0
+        assert deployment.started("notify", "--dead").wait() == 0
 
 
 async def publish(deployment: Deployment, warnings: list[RiskWarning]) -> None:
@@ -296,34 +306,29 @@ async def keep(deployment: Deployment, key: str, value: bytes | None) -> int:
 async def test_a_damaged_outbox_is_refused_by_its_place_until_it_is_mended(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
-    hook, alerts = HttpReceiver(), HttpReceiver()
-    config = str(write_config(tmp_path, hook, alerts))
-    await hook.up()
-    await alerts.up()
-    try:
-        async with deployed("damaged", broker, engine, tmp_path, notify_port="0") as deployment:
-            await keep(deployment, "spent/desk/", b"superseded")
-            await keep(deployment, "spent/desk/", None)
-            offset = await keep(deployment, "notice/desk/W1", b"damaged")
-            for words in ((config,), ("--dead",)):
-                notify = deployment.started("notify", *words)
-                assert await asyncio.to_thread(notify.wait) == Exit.RESTORE, notify.log()
-                place = f"record {offset} of partition {PARTITION} of damaged.outbox"
-                assert place in notify.log()
-                assert "docs/recovery.md" in notify.log()
-                assert "Traceback" not in notify.log()
-            assert hook.begun == [], "nothing is delivered from half of an outbox"
-
-            await keep(deployment, "notice/desk/W1", None)
-            wanted = [warning(number) for number in range(3)]
-            await publish(deployment, wanted)
-            notify = deployment.started("notify", config)
-            await until(lambda: len(hook.ids()) >= len(wanted), "deliveries", notify)
-
-            wish = Resend("delivery/desk/none")
-            await keep(deployment, key_of(wish), encode(deployment.codec, wish)[:-1])
+    async with (
+        receiving(tmp_path) as (hook, config),
+        deployed("damaged", broker, engine, tmp_path, notify_port="0") as deployment,
+    ):
+        await keep(deployment, "spent/desk/", b"superseded")
+        await keep(deployment, "spent/desk/", None)
+        offset = await keep(deployment, "notice/desk/W1", b"damaged")
+        for words in ((config,), ("--dead",)):
+            notify = deployment.started("notify", *words)
             assert await asyncio.to_thread(notify.wait) == Exit.RESTORE, notify.log()
-    finally:
-        await hook.down()
-        await alerts.down()
+            place = f"record {offset} of partition {PARTITION} of damaged.outbox"
+            assert place in notify.log()
+            assert "docs/recovery.md" in notify.log()
+            assert "Traceback" not in notify.log()
+        assert hook.begun == [], "nothing is delivered from half of an outbox"
+
+        await keep(deployment, "notice/desk/W1", None)
+        wanted = [warning(number) for number in range(3)]
+        await publish(deployment, wanted)
+        notify = deployment.started("notify", config)
+        await until(lambda: len(hook.ids()) >= len(wanted), "deliveries", notify)
+
+        wish = Resend("delivery/desk/none")
+        await keep(deployment, key_of(wish), encode(deployment.codec, wish)[:-1])
+        assert await asyncio.to_thread(notify.wait) == Exit.RESTORE, notify.log()
     assert hook.ids() == [found.warning_id for found in wanted]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
@@ -13,16 +12,14 @@ import pytest
 from tests.services.test_audit import (
     PARTITIONS,
     audited,
-    client_of,
-    deployment,
     journalled,
+    own_client,  # noqa: F401 - the fixture
+    own_settings,  # noqa: F401 - the fixture
     send,
     until,
 )
 from tocsin.agents import reconcile as reconciling
 from tocsin.agents.clickhouse import ClickHouse
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.reconcile import count_gaps, reconcile
 from tocsin.agents.settings import Settings
 from tocsin.schemas.catalog import COMPLAINTS, DEAD_LETTERS, ENGAGEMENTS, INVOICES, PAYMENTS, Topic
@@ -31,18 +28,6 @@ from tocsin.streams.convention import MS_PER_DAY
 AGES = [10, 200, 800]  # days
 KEEP = "invoices=400, payments=60, complaints=36500"
 KEPT = {INVOICES: AGES[:2], PAYMENTS: AGES[:1], COMPLAINTS: AGES, ENGAGEMENTS: AGES}
-
-
-@pytest.fixture
-async def settings(broker: EmbeddedKafka, engine: EmbeddedEngine) -> Settings:
-    return await deployment(broker, engine)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[ClickHouse]:
-    found = client_of(settings)
-    yield found
-    found.close()
 
 
 def ages(client: ClickHouse, topic: Topic, now_ms: int) -> list[int]:
