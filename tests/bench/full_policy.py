@@ -82,7 +82,8 @@ def reference_rest(
 
     Decode and fold are measured alone, in the same form over the same records in time order.
     """
-    step = own_job.stepper(form, {}, {})
+    make, _ = own_job.FORMS[form]
+    step = make().step
     fold_s = 0.0
     values: list[bytes] = []
 

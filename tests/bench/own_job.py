@@ -7,9 +7,10 @@ The peers on the JVM have classes of their own for it too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, cast
 
 import job
+from compiling import compiled_job
 from msgspec import Struct
 
 from tocsin.schemas.decoders import compile_decoder
@@ -121,33 +122,64 @@ def fold(state: State, event: Event) -> list[tuple[str, int, int]]:
     ]
 
 
-Step = Callable[[bytes], list[tuple[str, int, int]]]
-STATES: dict[str, Any] = {"structs": State, "dicts": dict}
-"""Types of a customer's state, by the form that the job is done in."""
+class Job(Protocol):
+    """The job in one form: customers by id, those that changed, how their states are kept."""
+
+    states: dict[str, Any]
+    dirty: dict[str, None]
+
+    def step(self, value: bytes) -> list[tuple[str, int, int]]:
+        """Take a record's value to the state of its customer; what began to hold."""
+
+    def plain(self, customer_id: str) -> Any:
+        """A state in types that MessagePack knows."""
+
+    def load(self, customer_id: str, plain: Any) -> None:
+        """Have a state again."""
 
 
-def stepper(form: str, states: dict[str, Any], dirty: dict[str, None]) -> Step:
-    """What takes a record's value to the state of its customer and returns what began to hold.
+class Dicts:
+    """By the very code of the Python peers."""
 
-    `structs` is decoded and folded as above, `dicts` by the very code of the Python peers.
-    """
+    def __init__(self) -> None:
+        self.states: dict[str, Any] = {}
+        self.dirty: dict[str, None] = {}
 
-    def structs(value: bytes) -> list[tuple[str, int, int]]:
-        event = DECODERS[value[:5]](value)
-        customer_id = event.customer_id
-        state = states.get(customer_id)
-        if state is None:
-            state = states[customer_id] = new_state()
-        dirty[customer_id] = None
-        return fold(state, event)
-
-    def dicts(value: bytes) -> list[tuple[str, int, int]]:
+    def step(self, value: bytes) -> list[tuple[str, int, int]]:
         kind, event = job.decode(value)
         customer_id = event["customer_id"]
-        state = states.get(customer_id)
+        state = self.states.get(customer_id)
         if state is None:
-            state = states[customer_id] = job.new_state()
-        dirty[customer_id] = None
+            state = self.states[customer_id] = job.new_state()
+        self.dirty[customer_id] = None
         return job.fold(state, kind, event)
 
-    return structs if form == "structs" else dicts
+    def plain(self, customer_id: str) -> Any:
+        return self.states[customer_id]
+
+    def load(self, customer_id: str, plain: Any) -> None:
+        self.states[customer_id] = plain
+
+
+class Structs(Dicts):
+    """Decoded and folded as above."""
+
+    def step(self, value: bytes) -> list[tuple[str, int, int]]:
+        event = DECODERS[value[:5]](value)
+        customer_id = event.customer_id
+        state = self.states.get(customer_id)
+        if state is None:
+            state = self.states[customer_id] = new_state()
+        self.dirty[customer_id] = None
+        return fold(state, event)
+
+
+FORMS: dict[str, tuple[Callable[[], Job], Any]] = {
+    "dicts": (Dicts, dict),
+    "structs": (Structs, State),
+    "compiled": (
+        lambda: cast("Job", compiled_job().Job()),
+        tuple[dict[str, tuple[int, int]], int, list[int], int],
+    ),
+}
+"""How the job is made, by its form, and of which type its states are as MessagePack."""

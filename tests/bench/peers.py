@@ -76,6 +76,8 @@ FLINK = jvm("flink", "FlinkJob")
 PASSES = str(JVM_PASSES)
 RUNNERS = (
     Runner("tocsin", "tocsin", "exactly once, journal", OWN, ("structs",)),
+    Runner("tocsin-compiled", "tocsin, compiled job", "exactly once, journal", OWN,
+           ("compiled",)),
     Runner("tocsin-dicts", "tocsin, peers' decode and fold", "exactly once, journal", OWN,
            ("dicts",)),
     Runner("faust", "plain Faust, memory", "at least once", own("run_faust.py")),
@@ -104,7 +106,7 @@ RUNNERS = (
         foreign("pathway.lock", "run_pathway.py"),
     ),
 )  # fmt: skip
-FORMS = {"tocsin": "structs", "tocsin-dicts": "dicts"}
+FORMS = {"tocsin": "structs", "tocsin-compiled": "compiled", "tocsin-dicts": "dicts"}
 """How tocsin does the job, by the name of the runner."""
 
 

@@ -1,8 +1,8 @@
 """The reference job on tocsin's runtime: journal, digests and exactly-once as in production.
 
 run_tocsin.py RUN SERVERS EVENTS PREFIX FORM: ends when so many records are committed. FORM is
-`structs`, decoded and folded as tocsin does such things, or `dicts`, by the very code of the
-Python peers.
+`compiled` to C, `structs`, decoded and folded as tocsin does such things, or `dicts`, by the very
+code of the Python peers.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class ReferenceStore:
     """Per-customer states, in the changelog in MessagePack as the product's are."""
 
     def __init__(self, form: str) -> None:
-        self.states: dict[str, Any] = {}
-        self._dirty: dict[str, None] = {}
-        self._decode = msgspec.msgpack.Decoder(own_job.STATES[form]).decode
-        self.step = own_job.stepper(form, self.states, self._dirty)
+        made, kept = own_job.FORMS[form]
+        self._job = made()
+        self._decode = msgspec.msgpack.Decoder(kept).decode
+        self.states, self.step = self._job.states, self._job.step
 
     def load(self, key: bytes, value: bytes | None) -> None:
         if value is not None:
-            self.states[key.decode()] = self._decode(value)
+            self._job.load(key.decode(), self._decode(value))
 
     def finish(self, journal: Journal, *, is_new: bool) -> None:
         """Nothing to set up."""
 
     def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
-        encode, states = msgspec.msgpack.encode, self.states
-        lines = [line(key.encode(), encode(states[key])) for key in self._dirty]
-        self._dirty.clear()
+        encode, plain, dirty = msgspec.msgpack.encode, self._job.plain, self._job.dirty
+        lines = [line(key.encode(), encode(plain(key))) for key in dirty]
+        dirty.clear()
         return lines
 
     def stand(self) -> Stand:

@@ -5,18 +5,25 @@ The first run fetches the peers: their Python packages and their jars.
 
 from __future__ import annotations
 
+import importlib
 import json
+import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 BENCH = Path(__file__).parents[1] / "bench"
 # Every program once, not in each of its settings; without Pathway, whose environment takes 1.6 GB.
-PEERS = ("tocsin", "tocsin-dicts", "faust", "quix", "kafka-streams", "flink", "bytewax")
-IN_ORDER = ("tocsin", "tocsin-dicts", "quix", "kafka-streams", "flink")
+OWN = ("tocsin", "tocsin-compiled", "tocsin-dicts")
+PEERS = (*OWN, "faust", "quix", "kafka-streams", "flink", "bytewax")
+IN_ORDER = (*OWN, "quix", "kafka-streams", "flink")
 LEDGERS = 400
 SMALL = ("--rounds=1", "--events=600", "--faust-events=600", "--customers=20",
          "--policy-customers=40", "--policy-days=40", "--latency-seconds=2",
@@ -78,3 +85,46 @@ def test_sink_replay_and_two_workers_are_measured(tmp_path: Path) -> None:
     assert found["sink"]["rows"] > found["replay"]["events"]
     assert found["replay"]["differing"] == 0
     assert len(found["pair"]["two"]["cpu_seconds_each"]) == 2
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Import the benchmark's modules as its programs do, for one test."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def outcome(job: Any, value: bytes) -> Any:
+    try:
+        return job.step(value)
+    except (IndexError, ValueError):
+        return "refused"
+
+
+def test_the_compiled_job_does_what_the_others_do(modules: Callable[[str], Any]) -> None:
+    records, job, own_job = map(modules, ("records", "job", "own_job"))
+    plain = modules("compiled_job").Job()
+    del sys.modules["compiled_job"]
+    compiled, structs = (own_job.FORMS[form][0]() for form in ("compiled", "structs"))
+    if shutil.which("cc") and Path(sysconfig.get_path("include"), "Python.h").exists():
+        assert type(compiled).step.__class__ is not type(plain).step.__class__, "it stayed Python"
+
+    chance, found = Random(5), 0
+    for record in records.generate(5_000, 40):
+        value = job.encode(record.kind, record.event)
+        crossings = structs.step(value)
+        assert plain.step(value) == compiled.step(value) == crossings
+        found += len(crossings)
+        cut = value[: chance.randrange(len(value))]
+        assert outcome(plain, cut) == outcome(compiled, cut) == "refused"
+
+    assert found > 100
+    encode = msgspec.msgpack.encode
+    assert sorted(plain.states) == sorted(compiled.states) == sorted(structs.states)
+    for customer_id in plain.states:
+        states = [encode(made.plain(customer_id)) for made in (plain, compiled, structs)]
+        assert len(set(states)) == 1
+    assert plain.dirty == compiled.dirty == structs.dirty
