@@ -41,12 +41,13 @@ class Program:
     def __init__(self, name: str, environ: dict[str, str], log_path: Path, *more: str) -> None:
         self.name, self._environ, self._log_path, self._more = name, environ, log_path, more
         self.program: tuple[str, ...] = ("-m", "tocsin.agents.cli")
+        self.before: tuple[str, ...] = ()  # what it is started by
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *self.program, self.name, *self._more],
+                [*self.before, sys.executable, *self.program, self.name, *self._more],
                 env=self._environ,
                 stdout=log,
                 stderr=log,
