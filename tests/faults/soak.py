@@ -59,7 +59,7 @@ EVENTS_PER_CUSTOMER_DAY = 0.38
 CUSTOMERS_MIN = 20
 GROWTH_MAX = 0.05  # of the median, over the time looked at
 SLACK = {"rss_mb": 15.0, "files": 4.0, "sockets": 4.0, "lag": 2_000.0, "latency_ms": 50.0}
-# Segments, and parts of seven years in half an hour: they grow as what is kept does, and are told.
+# Segments, and parts of years in half an hour: they grow as what is kept does, and are told.
 KEPT = {"broker.files", "engine.files", "engine.rss_mb"}
 
 
