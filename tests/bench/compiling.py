@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import shutil
 import subprocess
@@ -43,6 +42,9 @@ def _compile(source: Path, folder: Path) -> bool:
         if done.returncode:
             tell(f"it stays Python: {(done.stderr or done.stdout).strip()[-300:]}")
             return False
-        with contextlib.suppress(OSError):  # another process was first
+        try:
             Path(made).rename(folder)
-    return folder.exists()
+        except OSError:
+            if not folder.exists():  # else another process was first
+                raise
+    return True

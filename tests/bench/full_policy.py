@@ -82,8 +82,8 @@ def reference_rest(
 
     Decode and fold are measured alone, in the same form over the same records in time order.
     """
-    make, _ = own_job.FORMS[form]
-    step = make().step
+    own_form, _ = own_job.FORMS[form]()
+    step = own_form.step
     fold_s = 0.0
     values: list[bytes] = []
 

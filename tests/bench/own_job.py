@@ -7,7 +7,7 @@ The peers on the JVM have classes of their own for it too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import job
 from compiling import compiled_job
@@ -174,12 +174,14 @@ class Structs(Dicts):
         return fold(state, event)
 
 
-FORMS: dict[str, tuple[Callable[[], Job], Any]] = {
-    "dicts": (Dicts, dict),
-    "structs": (Structs, State),
-    "compiled": (
-        lambda: cast("Job", compiled_job().Job()),
-        tuple[dict[str, tuple[int, int]], int, list[int], int],
-    ),
+def _compiled() -> tuple[Job, Any]:
+    module = compiled_job()
+    return module.Job(), module.Plain
+
+
+FORMS: dict[str, Callable[[], tuple[Job, Any]]] = {
+    "dicts": lambda: (Dicts(), dict),
+    "structs": lambda: (Structs(), State),
+    "compiled": _compiled,
 }
-"""How the job is made, by its form, and of which type its states are as MessagePack."""
+"""Make the job, by its form, and tell of which type its states are as MessagePack."""

@@ -39,8 +39,7 @@ class ReferenceStore:
     """Per-customer states, in the changelog in MessagePack as the product's are."""
 
     def __init__(self, form: str) -> None:
-        made, kept = own_job.FORMS[form]
-        self._job = made()
+        self._job, kept = own_job.FORMS[form]()
         self._decode = msgspec.msgpack.Decoder(kept).decode
         self.states, self.step = self._job.states, self._job.step
 

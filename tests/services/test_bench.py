@@ -108,7 +108,7 @@ def test_the_compiled_job_does_what_the_others_do(modules: Callable[[str], Any])
     records, job, own_job = map(modules, ("records", "job", "own_job"))
     plain = modules("compiled_job").Job()
     del sys.modules["compiled_job"]
-    compiled, structs = (own_job.FORMS[form][0]() for form in ("compiled", "structs"))
+    compiled, structs = (own_job.FORMS[form]()[0] for form in ("compiled", "structs"))
     if shutil.which("cc") and Path(sysconfig.get_path("include"), "Python.h").exists():
         assert type(compiled).step.__class__ is not type(plain).step.__class__, "it stayed Python"
 
