@@ -14,13 +14,13 @@ import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tocsin.agents.cards import View
-from tocsin.agents.commands_warnings import as_json
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
 from tocsin.agents.options import connected, run
 from tocsin.agents.policies import first_event
 from tocsin.agents.portfolio import DEFAULT_UNTIL, Request
+from tocsin.agents.query_warnings import as_json
 from tocsin.agents.reconcile import Reconciliation, reconcile
 from tocsin.agents.replay import Decided, Report, decide
 from tocsin.agents.replay_cores import replay_all

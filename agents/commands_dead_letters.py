@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -11,24 +10,20 @@ from tocsin.agents.dead_letters import (
     Outgoing,
     as_it_was,
     mended,
-    parse_place,
     release,
     resend,
 )
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
-from tocsin.agents.lookup import Lookup, Refused, looking, place_of
+from tocsin.agents.lookup import looking, place_of
 from tocsin.agents.options import connected, run
-from tocsin.agents.privacy import opening
+from tocsin.agents.query_dead_letters import event_line, find, refused_json
 from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
-from tocsin.agents.wire import open_codec
-from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import BY_ID, BY_NAME, SOURCES
 from tocsin.schemas.records import DeadLetter
-from tocsin.schemas.refused import Refused as Unreadable
 
 TOPIC = click.Choice([topic.name for topic in SOURCES])
 BYTES_SHOWN = 256
@@ -82,9 +77,9 @@ def dead_letters_list(
 def dead_letters_show(settings: Settings, terminal: Terminal, *, record: str) -> None:
     """Show one refused record whole: why, its headers, its bytes, and the event if readable."""
     with looking(settings) as lookup:
-        refused = _find(lookup, record)
+        refused = find(lookup, record)
     letter = refused.letter
-    event = _event_line(settings, letter)
+    event = event_line(settings, letter)
     terminal.result({**refused_json(refused), "event": event})
     terminal.facts(
         [
@@ -139,7 +134,7 @@ def dead_letters_resend(
     if event is not None and len(records) != 1:
         raise click.UsageError("--event corrects one record: name exactly one")
     with looking(settings) as lookup:
-        found = [_find(lookup, record) for record in records]
+        found = [find(lookup, record) for record in records]
         found += lookup.letters_to_send(code, RESEND_MAX, again=again) if code else []
     chosen = [refused.letter for refused in found if again or not refused.is_resent]
     if records and len(chosen) < len(records):
@@ -175,17 +170,6 @@ def dead_letters_release(
     return Exit.OK
 
 
-def _find(lookup: Lookup, record: str) -> Refused:
-    place = parse_place(record)
-    refused = lookup.dead_letter(place.topic.topic_id, place.partition, place.offset)
-    if refused is None:
-        raise ConfigurationError(
-            f"no refused record {record} in the history",
-            mend="`tocsin dead-letters list` shows those that there are",
-        )
-    return refused
-
-
 def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outgoing:
     """What is sent for a refused record. A letter that was cut cannot go as it is."""
     if letter.topic_id not in BY_ID:
@@ -204,34 +188,6 @@ def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outg
     if len(lines) != 1:
         raise click.UsageError(f"{event} has {len(lines)} lines: it must be one event")
     return mended(letter, lines[0], settings)
-
-
-def _event_line(settings: Settings, letter: DeadLetter) -> str | None:
-    """The refused record as an event line, if its bytes can be read at all."""
-    if letter.topic_id not in BY_ID:
-        return None
-    try:
-        codec = open_codec(settings, opening(settings))
-        event = codec.reveal(letter.topic_id, codec.decode(letter.topic_id, letter.value))
-    except Unreadable:
-        return None
-    return jsonlines.format(event, instant=letter.timestamp)
-
-
-def refused_json(refused: Refused) -> dict[str, Any]:
-    """A refused record as programs get it; bytes in base64."""
-    letter = refused.letter
-    return {
-        "record": place_of(letter),
-        "at": instant(letter.timestamp).replace(" ", "T"),
-        "key": letter.key,
-        "value": letter.value,
-        "headers": letter.headers,
-        "code": letter.code,
-        "detail": letter.detail,
-        "stage": letter.stage,
-        "is_resent": refused.is_resent,
-    }
 
 
 def _text(content: bytes | None) -> str:

@@ -8,11 +8,11 @@ import click
 import msgspec
 
 from tocsin.agents.cards import Language, View, text_of, threshold_of, value_of
-from tocsin.agents.commands_warnings import as_json, language_option
 from tocsin.agents.dossier import Dossier, Process, dossier_of, notice_of
 from tocsin.agents.formats import day, instant, money
 from tocsin.agents.lookup import Lookup, Wanted, looking
-from tocsin.agents.options import connected
+from tocsin.agents.options import connected, language_option
+from tocsin.agents.query_warnings import as_json
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.streams.retirement import RETIREMENT, STEPS

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import click
-from msgspec import Struct
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
-from tocsin.agents.commands_customer import event_json, place
-from tocsin.agents.commands_warnings import as_json, language_option, view_of
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant
-from tocsin.agents.lookup import EventSeen, Lookup, Placed, looking
-from tocsin.agents.options import connected, run
-from tocsin.agents.policies import clause
-from tocsin.agents.privacy import opening
-from tocsin.agents.reading import read_positions
+from tocsin.agents.lookup import EventSeen, looking
+from tocsin.agents.options import connected, language_option
+from tocsin.agents.query_events import place
+from tocsin.agents.query_explanation import Explanation, explanation_json, read_explanation
+from tocsin.agents.query_warnings import view_of
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
-from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import BY_ID, JOURNAL, WARNINGS
 from tocsin.streams.decisions import Evidence
-
-
-class Explanation(Struct, frozen=True):
-    """A warning with all that stands behind it."""
-
-    placed: Placed
-    episode: Sequence[Placed]
-    evidence: Mapping[Evidence, EventSeen]
-    clause: Sequence[tuple[int, str]]  # numbered lines of the policy's source
-    journal: tuple[int, int] | None  # sequence and offset
 
 
 @click.command("explain")
@@ -51,41 +36,6 @@ def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language
     terminal.result(explanation_json(found, view))
     if not terminal.as_json:
         _show(terminal, found, view)
-
-
-def read_explanation(settings: Settings, lookup: Lookup, placed: Placed) -> Explanation:
-    """Gather what stands behind a warning."""
-    warning = placed.warning
-    policy = lookup.policy(warning.policy_hash)
-    return Explanation(
-        placed,
-        lookup.episode(warning.episode_id),
-        completed(settings, lookup.evidence(warning.evidence), warning.evidence),
-        clause(policy[1], warning.rule) if policy else (),
-        lookup.journal_place(placed),
-    )
-
-
-def completed(
-    settings: Settings, found: Mapping[Evidence, EventSeen], wanted: Sequence[Evidence]
-) -> dict[Evidence, EventSeen]:
-    """The records behind a warning, those that the history still lacks from the topics."""
-    places = {
-        (settings.topic(BY_ID[evidence.topic_id]), evidence.partition, evidence.offset): evidence
-        for evidence in wanted
-        if evidence not in found
-    }
-    fetched: dict[Evidence, EventSeen] = {}
-    if places and settings.bootstrap_servers:
-        codec = open_codec(settings, opening(settings))
-        for place, record in run(read_positions(settings, places)).items():
-            evidence = places[place]
-            event = codec.decode(evidence.topic_id, record.value)
-            event = codec.reveal(evidence.topic_id, event)
-            fetched[evidence] = EventSeen(
-                evidence.topic_id, record.partition, record.offset, record.timestamp, event
-            )
-    return {**found, **fetched}
 
 
 def _show(terminal: Terminal, found: Explanation, view: View) -> None:
@@ -168,15 +118,3 @@ def _show_course(terminal: Terminal, found: Explanation, view: View) -> None:
         for step in found.episode
     ]
     terminal.table(columns, rows)
-
-
-def explanation_json(found: Explanation, view: View) -> dict[str, Any]:
-    """An explanation as programs get it."""
-    return {
-        "warning": as_json(found.placed.warning, view),
-        "record": f"{WARNINGS.name}/{found.placed.partition}/{found.placed.offset}",
-        "journal_sequence": found.journal[0] if found.journal else None,
-        "evidence": [event_json(seen) for seen in found.evidence.values()],
-        "clause": [line for _, line in found.clause],
-        "episode": [step.warning.warning_id for step in found.episode],
-    }

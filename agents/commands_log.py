@@ -9,17 +9,15 @@ import click
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
-from tocsin.agents.commands_customer import event_json
-from tocsin.agents.commands_warnings import as_json, language_option
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.events_told import tell
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
-from tocsin.agents.log_entry import Entered, enter, known_at, make_event
+from tocsin.agents.log_entry import Entered, enter, entered_json, known_at, make_event
 from tocsin.agents.log_kinds import KINDS, Kind
 from tocsin.agents.log_values import Instant
-from tocsin.agents.lookup import EventSeen, Lookup, looking
-from tocsin.agents.options import connected, run
+from tocsin.agents.lookup import Lookup, looking
+from tocsin.agents.options import connected, language_option, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 
@@ -162,23 +160,6 @@ def _stands(entered: Entered, language: Language) -> str:
     if words is None:
         return "not begun: its beginning is not known yet" if language == "en" else "尚未开始"
     return words.zh if language == "zh" else words.en
-
-
-def entered_json(entered: Entered, view: View) -> dict[str, Any]:
-    """An entry and what became of it, as programs get it."""
-    event = entered.event
-    seen = EventSeen(
-        entered.topic.topic_id, entered.partition, entered.offset, entered.timestamp, event
-    )
-    refused = entered.refused
-    return {
-        **event_json(seen),
-        "is_taken": entered.is_taken,
-        "refused": refused and {"code": refused.code, "detail": refused.detail},
-        "process": entered.machine and entered.machine.name,
-        "state": entered.state,
-        "warnings": [as_json(warning, view) for warning in entered.warnings],
-    }
 
 
 for _name, _kind in KINDS.items():

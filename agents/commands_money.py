@@ -11,12 +11,11 @@ from typing import Any
 import click
 
 from tocsin.agents.cards import Language
-from tocsin.agents.commands_warnings import language_option
 from tocsin.agents.demand_told import demand_json, tell_demand
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.formats import EPOCH, day, money
 from tocsin.agents.lookup import Lookup, looking
-from tocsin.agents.options import connected
+from tocsin.agents.options import connected, language_option
 from tocsin.agents.provision_told import provision_json, show_provision
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import Any
 
 import click
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
-from tocsin.agents.formats import day, instant, parse_instant
-from tocsin.agents.lookup import Lookup, Wanted, looking
-from tocsin.agents.options import connected, run
+from tocsin.agents.formats import parse_instant
+from tocsin.agents.lookup import Wanted, looking
+from tocsin.agents.options import connected, language_option, run
 from tocsin.agents.privacy import opening
+from tocsin.agents.query_warnings import as_json, matches, view_of
 from tocsin.agents.reading import follow
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import WARNINGS
 from tocsin.streams.checks import MS_PER_DAY
-from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.severity import SEVERITIES
-
-language_option = click.option(
-    "--lang", "language", type=click.Choice(["en", "zh"]), default="en", help="Language of texts."
-)
 
 
 @click.command("warnings")
@@ -90,21 +84,6 @@ def warnings(
         terminal.note(f"the first {limit}; --limit shows more")
 
 
-def view_of(lookup: Lookup, warnings: Iterable[RiskWarning], language: Language) -> View:
-    """What is needed to show these warnings to people."""
-    names = lookup.names({warning.customer_id for warning in warnings})
-    return View(language, names, lookup.reporting_currency())
-
-
-def as_json(warning: RiskWarning, view: View) -> dict[str, Any]:
-    """A warning as programs get it: fields of the schema, instants and dates in ISO 8601."""
-    fields = {name: getattr(warning, name) for name in warning.__struct_fields__}
-    fields["as_of"] = day(warning.as_of)
-    fields["occurred_at"] = instant(warning.occurred_at).replace(" ", "T")
-    fields["customer_name"] = view.names.get(warning.customer_id)
-    return fields
-
-
 async def _follow(
     settings: Settings, terminal: Terminal, wanted: Wanted, language: Language
 ) -> None:
@@ -114,17 +93,7 @@ async def _follow(
     with looking(settings) if settings.clickhouse_url else nullcontext() as lookup:
         async for record in follow(settings, settings.topic(WARNINGS)):
             warning = codec.decode_warning(record.value)
-            if _matches(warning, wanted):
+            if matches(warning, wanted):
                 view = view_of(lookup, [warning], language) if lookup else View(language)
                 terminal.result(as_json(warning, view))
                 cards.card(terminal, warning, view)
-
-
-def _matches(warning: RiskWarning, wanted: Wanted) -> bool:
-    return (
-        wanted.customer_id in ("", warning.customer_id)
-        and wanted.rule in ("", warning.rule)
-        and wanted.phase in ("", warning.phase)
-        and SEVERITIES.get(warning.severity, 0) >= SEVERITIES[wanted.severity]
-        and warning.as_of >= wanted.since
-    )

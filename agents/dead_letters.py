@@ -6,8 +6,6 @@ where it was refused. Nothing of the past is changed.
 
 from __future__ import annotations
 
-import re
-
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 
@@ -20,7 +18,7 @@ from tocsin.agents.privacy import sealing
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas import jsonlines
-from tocsin.schemas.catalog import BY_ID, BY_NAME, CLOCK, Topic
+from tocsin.schemas.catalog import BY_ID, CLOCK, Topic
 from tocsin.schemas.records import DeadLetter
 from tocsin.schemas.refused import Refused
 from tocsin.streams.events import HoldReleased
@@ -28,15 +26,6 @@ from tocsin.streams.sources import HOLDABLE
 
 CODE_HEADER = "tocsin_refused_code"
 SENDER_HEADER = "tocsin_resent_by"
-_PLACE = re.compile(r"([a-z-]+)/(\d+)/(\d+)")
-
-
-class Place(Struct, frozen=True):
-    """Where a record was refused."""
-
-    topic: Topic
-    partition: int
-    offset: int
 
 
 class Outgoing(Struct, frozen=True):
@@ -55,18 +44,6 @@ class Sent(Struct, frozen=True):
 
     refused_at: str
     sent_to: str
-
-
-def parse_place(text: str) -> Place:
-    """Read topic/partition/offset. Raises ConfigurationError."""
-    match = _PLACE.fullmatch(text)
-    topic = BY_NAME.get(match[1]) if match else None
-    if match is None or topic is None or not topic.is_source:
-        raise ConfigurationError(
-            f"{text!r} names no refused record",
-            mend="write TOPIC/PARTITION/OFFSET as `tocsin dead-letters list` shows it",
-        )
-    return Place(topic, int(match[2]), int(match[3]))
 
 
 def as_it_was(letter: DeadLetter) -> Outgoing:

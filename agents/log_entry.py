@@ -17,11 +17,15 @@ from aiokafka import AIOKafkaProducer
 from msgspec import Struct, structs
 
 from tocsin.agents.brokers import Brokers, connect, reaching
+from tocsin.agents.cards import View
 from tocsin.agents.control import author, present_ms
 from tocsin.agents.log_kinds import Kind
 from tocsin.agents.log_values import Amount, Part, as_option
+from tocsin.agents.lookup import EventSeen
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.privacy import sealing
+from tocsin.agents.query_events import event_json
+from tocsin.agents.query_warnings import as_json
 from tocsin.agents.reading import read_since
 from tocsin.agents.settings import Settings
 from tocsin.agents.standings import read_case
@@ -256,3 +260,20 @@ def _case_key(event: CustomerEvent) -> bytes | None:
         return None
     machine, field = PROCESSES_OF[type(event)]
     return f"{event.customer_id}\0{machine.letter}{getattr(event, field)}".encode()
+
+
+def entered_json(entered: Entered, view: View) -> dict[str, Any]:
+    """An entry and what became of it, as programs get it."""
+    event = entered.event
+    seen = EventSeen(
+        entered.topic.topic_id, entered.partition, entered.offset, entered.timestamp, event
+    )
+    refused = entered.refused
+    return {
+        **event_json(seen),
+        "is_taken": entered.is_taken,
+        "refused": refused and {"code": refused.code, "detail": refused.detail},
+        "process": entered.machine and entered.machine.name,
+        "state": entered.state,
+        "warnings": [as_json(warning, view) for warning in entered.warnings],
+    }

@@ -79,3 +79,8 @@ def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
+
+
+language_option = click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), default="en", help="Language of texts."
+)

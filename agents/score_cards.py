@@ -2,64 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from msgspec import Struct, to_builtins
-
 from tocsin.agents.cards import Language
 from tocsin.agents.formats import measure
+from tocsin.agents.query_score import Score
 from tocsin.agents.rule_cards import described
 from tocsin.agents.terminal import Column, Terminal
-from tocsin.streams.score import GRADES, NOT_JUDGED, Component, Scorecard, Strategy
-from tocsin.streams.texts import Text
-
-
-class Part(Struct, frozen=True):
-    """What one component gives; `points` None where it can't be judged."""
-
-    component: str
-    label: Text
-    points: int | None
-    most: int
-
-
-class Score(Struct, frozen=True):
-    """A customer's score, or what is lacking for one; components of the policy in force."""
-
-    score: int | None
-    grade: str
-    parts: tuple[Part, ...]
-    lacking: tuple[str, ...]
-    strategy: Strategy | None
-    abc: str
-    rfm: str
-    rfa: str
-
-
-def score_of(row: Mapping[str, Any], card: Scorecard, as_of: int | None) -> Score:
-    """Put together a row of v_scores, the policy's scorecard and the business date."""
-    points = dict(zip(row["components"], row["points"], strict=True))
-    known_days = 0 if as_of is None else as_of - row["known_since"]
-    return Score(
-        score=row["score"],
-        grade=row["grade"],
-        parts=tuple(
-            Part(
-                part.name,
-                part.label,
-                None if points[part.name] == NOT_JUDGED else points[part.name],
-                part.most,
-            )
-            for part in card.components
-            if part.name in points
-        ),
-        lacking=tuple(card.lacking(row["settled_items"], known_days)),
-        strategy=card.strategies.get(row["grade"]),
-        abc=row["abc"],
-        rfm=row["rfm"],
-        rfa=row["rfa"],
-    )
+from tocsin.streams.score import GRADES, Component, Scorecard, Strategy
 
 
 def show_score(terminal: Terminal, score: Score, language: Language) -> None:
@@ -110,12 +58,6 @@ def _steps(part: Component, subject: str) -> str:
         f"{measure(value, unit, subject or None)}: {points}"
         for value, points in zip(steps.values, steps.points, strict=True)
     )
-
-
-def score_json(score: Score) -> dict[str, Any]:
-    """A score as programs get it."""
-    found: dict[str, Any] = to_builtins(score)
-    return found
 
 
 def _told(strategy: Strategy, language: Language) -> list[tuple[str, str]]:

@@ -13,15 +13,16 @@ from msgspec import Meta, Struct
 
 from tocsin.agents import rule_cards
 from tocsin.agents.cards import View
-from tocsin.agents.commands_contacts import contacts_json, latest
-from tocsin.agents.commands_customer import event_json, file_json, read_file
-from tocsin.agents.commands_dead_letters import refused_json
-from tocsin.agents.commands_explain import explanation_json, read_explanation
-from tocsin.agents.commands_warnings import as_json, view_of
-from tocsin.agents.commands_worklist import policy_of, read_worklist, worklist_json
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.formats import EPOCH, day
 from tocsin.agents.lookup import Lookup, Placed, Wanted
+from tocsin.agents.query_contacts import contacts_json, latest
+from tocsin.agents.query_customer import file_json, read_file
+from tocsin.agents.query_dead_letters import refused_json
+from tocsin.agents.query_events import event_json
+from tocsin.agents.query_explanation import explanation_json, read_explanation
+from tocsin.agents.query_warnings import as_json, view_of
+from tocsin.agents.query_worklist import policy_of, read_worklist, worklist_json
 from tocsin.agents.settings import Settings
 from tocsin.agents.web_guard import Refusal
 from tocsin.schemas.catalog import BY_NAME

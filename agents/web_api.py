@@ -15,8 +15,7 @@ from msgspec import Struct
 from tocsin.agents import web_actions as actions
 from tocsin.agents import web_answers as answers
 from tocsin.agents.cards import View
-from tocsin.agents.commands_log import entered_json
-from tocsin.agents.log_entry import Entered
+from tocsin.agents.log_entry import Entered, entered_json
 from tocsin.agents.settings import Settings
 from tocsin.agents.web_answers import Asked, Nothing
 from tocsin.agents.web_guard import Guard, Refusal, Visitor

@@ -14,12 +14,12 @@ from msgspec import Struct
 from tocsin.agents import web_actions as actions
 from tocsin.agents import web_answers as answers
 from tocsin.agents.cards import Language
-from tocsin.agents.commands_contacts import latest
-from tocsin.agents.commands_customer import AGES, CreditFile, aging, read_file
-from tocsin.agents.commands_explain import read_explanation
-from tocsin.agents.commands_worklist import left_because, policy_of, read_worklist, why_of
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.lookup import Lookup
+from tocsin.agents.query_contacts import latest
+from tocsin.agents.query_customer import AGES, CreditFile, aging, read_file
+from tocsin.agents.query_explanation import read_explanation
+from tocsin.agents.query_worklist import left_because, policy_of, read_worklist, why_of
 from tocsin.agents.rule_cards import lines
 from tocsin.agents.web_answers import Asked
 from tocsin.agents.web_api import GUARD, POSTS, VISITOR, asked, enter, query_of

@@ -14,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
-from tocsin.agents.commands_customer import place
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, money
+from tocsin.agents.query_events import place
 from tocsin.agents.web_words import kind_word, label_word, measure_word, value_word, word
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.plans_agreed import PLAN

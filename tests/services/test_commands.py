@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import Deployment, Program, deployed
 from tocsin.agents.cli import run_command
-from tocsin.agents.commands_explain import completed
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import looking
 from tocsin.agents.policies import published
 from tocsin.agents.produce import produce
+from tocsin.agents.query_explanation import completed
 from tocsin.agents.reconcile import reconcile
 from tocsin.agents.replay import KafkaLog, Replay
 from tocsin.schemas.catalog import COMPLAINTS, ENGAGEMENTS, INVOICES, PAYMENTS

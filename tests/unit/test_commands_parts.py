@@ -8,15 +8,16 @@ import click
 import pytest
 from msgspec.structs import replace
 
-from tocsin.agents.commands_customer import LAST_BUCKET, aging
 from tocsin.agents.commands_dead_letters import outgoing
 from tocsin.agents.commands_sql import refusal
-from tocsin.agents.dead_letters import CODE_HEADER, as_it_was, mended, parse_place
+from tocsin.agents.dead_letters import CODE_HEADER, as_it_was, mended
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import clean, day, duration, instant, measure, money, parse_instant
 from tocsin.agents.lookup import ORIGIN_HEADER, place_of
 from tocsin.agents.policies import clause
+from tocsin.agents.query_customer import LAST_BUCKET, aging
+from tocsin.agents.query_dead_letters import parse_place
 from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal

@@ -10,11 +10,11 @@ from typing import Any
 import click
 import pytest
 
-from tocsin.agents.commands_contacts import count
 from tocsin.agents.commands_log import log
 from tocsin.agents.log_entry import instants, make_event
 from tocsin.agents.log_kinds import KINDS
 from tocsin.agents.log_values import Amount, Day, Fingerprint, Instalment, Money, Part, Share, Word
+from tocsin.agents.query_contacts import count
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams import events
 from tocsin.streams.checks import check

@@ -7,25 +7,12 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
-from tocsin.agents.cards import Language
-from tocsin.agents.commands_worklist import candidate_json, candidates_of, why_of
-from tocsin.agents.formats import day, instant, measure, money
+from tocsin.agents.formats import day, instant
 from tocsin.agents.lookup import Decision, Lookup
-from tocsin.agents.terminal import Column, Terminal
+from tocsin.agents.query_worklist import candidate_json, candidates_of
 from tocsin.agents.worklist import Candidate
 from tocsin.streams.credit import proposed_limit
 from tocsin.streams.policy import Policy
-
-COLUMNS = (
-    Column("when"),
-    Column("decision"),
-    Column("kind"),
-    Column("outcome"),
-    Column("what", right=True),
-    Column("until"),
-    Column("by"),
-    Column("reason", wraps=True),
-)
 
 
 class CustomerCredit(Struct, frozen=True):
@@ -69,53 +56,6 @@ def read_credit(
     )
 
 
-def facts_of(credit: CustomerCredit, language: Language) -> list[tuple[str, str]]:
-    """What is worth a line at the head of the file."""
-    found, force = [], credit.in_force
-    action = credit.action
-    if action is not None:
-        what = action.action.zh if language == "zh" else action.action.en
-        since = f", due on {day(action.due_on)}" if action.step and not action.is_blocked else ""
-        amount = money(action.stake_minor, action.currency)
-        found.append(("next step", f"{what}: {amount}{since}; {why_of(action, language)}"))
-    if force.get("is_held"):
-        found.append(("on hold", f"since {day(force['held_since'])}"))
-    elif force.get("released_until") is not None:
-        found.append(("on hold", f"released until {day(force['released_until'])}, then again"))
-    if force.get("is_limit_decided"):
-        until = force["limit_until"]
-        found.append(("limit is", "decided" if until is None else f"decided until {day(until)}"))
-    if credit.proposed_minor is not None:
-        proposed = money(credit.proposed_minor, credit.proposed_currency)
-        found.append(("proposed", f"{proposed}, by the strategy of the grade"))
-    if force.get("screening"):
-        found.append(("screening", force["screening"].lower()))
-    if force.get("reviewed_on") is not None:
-        found.append(("reviewed", day(force["reviewed_on"])))
-    return found
-
-
-def show_decisions(terminal: Terminal, decisions: Sequence[Decision]) -> None:
-    """Print decisions with their authors and reasons, if there are any."""
-    if not decisions:
-        return
-    terminal.heading("Credit decisions")
-    rows = [
-        (
-            instant(decision.occurred_at),
-            decision.decision_id,
-            decision.kind,
-            decision.outcome or "-",
-            _what(decision),
-            day(decision.until),
-            decision.author,
-            decision.reason,
-        )
-        for decision in decisions
-    ]
-    terminal.table(COLUMNS, rows)
-
-
 def credit_json(credit: CustomerCredit) -> dict[str, Any]:
     """It as programs get it; dates in ISO 8601."""
     days = ("limit_until", "held_since", "released_until", "reviewed_on")
@@ -136,11 +76,3 @@ def credit_json(credit: CustomerCredit) -> dict[str, Any]:
             for decision in credit.decisions
         ],
     }
-
-
-def _what(decision: Decision) -> str:
-    if decision.kind == "PREPAYMENT":
-        return measure(decision.prepayment_basis_points or 0, "BASIS_POINTS")
-    if decision.limit_minor is not None:
-        return money(decision.limit_minor, decision.currency)
-    return "no limit" if decision.kind == "LIMIT" and decision.outcome != "REJECTED" else "-"
