@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.notify_outbox import Notice
-from tocsin.agents.settings import NO_SECRET, Secret, read_secret
+from tocsin.agents.secret import NO_SECRET, Secret, read_secret
 
 
 @unique

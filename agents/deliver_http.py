@@ -27,7 +27,7 @@ from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.formats import clean, instant
 from tocsin.agents.notify_config import Alertmanager, Endpoint, url_problems
 from tocsin.agents.notify_outbox import Notice
-from tocsin.agents.settings import Secret
+from tocsin.agents.secret import Secret
 
 ANSWER_BYTES_MAX: Final = 16_384
 DETAIL_CHARS_MAX: Final = 200

@@ -10,6 +10,7 @@ import asyncio
 import shutil
 from collections.abc import Iterable
 
+from tocsin.agents.data_folder import discover
 from tocsin.agents.doctor_findings import (
     Finding,
     Health,
@@ -54,8 +55,6 @@ def _folder(settings: Settings) -> Finding:
     note = settings.data_path / "services.json"
     if not note.exists():
         return fine("embedded services", f"none run over {settings.data_path}")
-    from tocsin.agents.embedded import discover
-
     if discover(settings.data_path) is not None:
         return fine("embedded services", f"they run over {settings.data_path}")
     what = f"{note} was left by a run that was killed"

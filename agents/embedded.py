@@ -17,7 +17,6 @@ import fcntl
 import os
 import secrets
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,6 +30,13 @@ import click
 import msgspec
 
 from tocsin.agents.clickhouse import answers
+from tocsin.agents.data_folder import (
+    Files,
+    Running,
+    Services,
+    process_start,
+    read_services,
+)
 from tocsin.agents.embedded_jars import (
     Progress,
     cache_folder,
@@ -39,16 +45,10 @@ from tocsin.agents.embedded_jars import (
     maven_fetch,
     show_progress,
 )
-from tocsin.agents.embedded_kafka import (
-    HOST,
-    EmbeddedKafka,
-    KafkaOptions,
-    find_java,
-    kept_ports,
-    write_atomically,
-)
+from tocsin.agents.embedded_kafka import HOST, EmbeddedKafka, KafkaOptions, find_java, kept_ports
 from tocsin.agents.errors import ConfigurationError, FolderBusyError
 from tocsin.agents.exits import Exit
+from tocsin.agents.files import write_atomically
 from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
 from tocsin.agents.supervisor import Process, Program, Service, Supervisor, stop_on_signals
 
@@ -59,45 +59,6 @@ ORPHANS_END_WITHIN_S: Final = 10.0
 PRIVATE: Final = 0o600
 
 Tell = Callable[[str], None]
-
-
-class Running(msgspec.Struct, frozen=True):
-    """A process: its id, and when it started, since ids are given again."""
-
-    pid: int
-    started: str
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether this very process still runs."""
-        return bool(self.started) and process_start(self.pid) == self.started
-
-
-class Services(msgspec.Struct, frozen=True):
-    """Where the services of a data folder are, as other commands see them."""
-
-    bootstrap_servers: str
-    clickhouse_url: str
-    clickhouse_user: str
-    token_path: str
-    owner: Running
-    children: dict[str, Running]
-    registry_url: str = ""  # empty where none runs
-
-
-class Files:
-    """The paths of a data folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.lock = folder / "lock"
-        self.services = folder / "services.json"
-        self.token = folder / "engine.token"
-        self.kafka = folder / "kafka"
-        self.clickhouse = folder / "clickhouse"
-        self.registry = folder / "registry"
-        self.engine_ports = folder / "engine-ports.json"
-        self.logs = folder / "logs"
 
 
 class EmbeddedEngine(Service):
@@ -313,36 +274,8 @@ async def up(data_folder: Path, *, with_registry: bool = False, tell: Tell = cli
     return Exit.OK
 
 
-def discover(data_folder: Path) -> Services | None:
-    """The services that run over the folder now; None if none do."""
-    services = _read_services(Files(data_folder.expanduser()).services)
-    return services if services is not None and services.owner.is_alive else None
-
-
-def process_start(pid: int) -> str:
-    """When the process started, in a form that only serves for comparison; empty if it is gone."""
-    if sys.platform == "linux":
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-        fields = stat.rpartition(")")[2].split()  # a program's name may hold blanks and brackets
-        return "" if fields[0] == "Z" else fields[19]
-    told = subprocess.run(  # noqa: S603 - fixed argv
-        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return told.stdout.strip()
-
-
 def _running(pid: int) -> Running:
     return Running(pid, process_start(pid))
-
-
-def _read_services(path: Path) -> Services | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Services)
-    except (OSError, msgspec.DecodeError):
-        return None  # not there, or of another version: nothing that one could rely on
 
 
 async def _end_orphans(path: Path) -> None:
@@ -350,7 +283,7 @@ async def _end_orphans(path: Path) -> None:
 
     We hold the lock, so nobody else needs them.
     """
-    left = _read_services(path)
+    left = read_services(path)
     children = list(left.children.values()) if left is not None else []
     for child in children:
         if child.is_alive:

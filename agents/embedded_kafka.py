@@ -28,6 +28,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.files import write_atomically
 from tocsin.agents.supervisor import Program, Service, log_tail
 
 NODE_ID: Final = 1
@@ -146,18 +147,6 @@ def kept_ports(path: Path, names: Sequence[str]) -> dict[str, int]:
     if ports != known:
         write_atomically(path, json.dumps(ports))
     return ports
-
-
-def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old or the new content, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def server_properties(folder: Path, ports: Ports, options: KafkaOptions) -> str:

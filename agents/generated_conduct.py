@@ -14,7 +14,6 @@ from tocsin.agents.assumptions import Assumptions
 from tocsin.agents.portfolio import Customer, WorkCalendar, minor_units, to_date
 from tocsin.schemas import catalog
 from tocsin.streams.convention import MS_PER_DAY
-from tocsin.streams.episodes import derived_id
 from tocsin.streams.events import (
     AlertLifted,
     AlertRaised,
@@ -35,6 +34,7 @@ from tocsin.streams.events import (
     VerdictGiven,
     WarningAcknowledged,
 )
+from tocsin.streams.ids import derived_id
 
 CUSTOMERS = catalog.CUSTOMERS.topic_id
 INVOICES = catalog.INVOICES.topic_id

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.settings import MASK, Settings
+from tocsin.agents.secret import MASK
+
+if TYPE_CHECKING:
+    from tocsin.agents.settings import Settings
 
 
 class Masked(str):

@@ -38,8 +38,8 @@ from tocsin.streams import events
 from tocsin.streams.checks import check, check_id
 from tocsin.streams.credit import CREDIT
 from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.episodes import derived_id
 from tocsin.streams.events import CustomerEvent, Instalment
+from tocsin.streams.ids import derived_id
 from tocsin.streams.machines import Machine
 from tocsin.streams.plans_agreed import PLAN
 from tocsin.streams.promises import PROMISE

@@ -50,7 +50,7 @@ from tocsin.agents.notify_sending import Words, sender_of
 from tocsin.agents.probes import Probe, serve_probes
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require_topic
-from tocsin.agents.tracing import open_tracer, traces_of
+from tocsin.agents.tracing import Attempt, Tracer, open_tracer, traces_of
 from tocsin.agents.transactions import Chunk, Committer, Producers, Route, Transaction
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import CUSTOMERS, OUTBOX, WARNINGS
@@ -287,7 +287,7 @@ class Notifier:
 
     async def _deliver(self, delivery: Delivery, receiver: Receiver, sender: Sender) -> None:
         await self._write(())  # it may have been made this moment: its id must be durable first
-        attempt = None if self._tracer is None else self._tracer.delivering(delivery)
+        attempt = None if self._tracer is None else span_of(self._tracer, delivery)
         trace = _trace_of(delivery) if attempt is None else attempt.traceparent
         message = self._words.message(delivery, receiver, trace)
         begun = time.monotonic()
@@ -391,6 +391,12 @@ async def _all_of(work: Sequence[asyncio.Task[None]], listening: asyncio.Task[No
 def _outcome(delivery: Delivery, result: Result) -> str:
     """How an attempt ended, as the values of a label say it; `delivery` is as it is after it."""
     return "given_up" if delivery.state == DEAD else result.outcome.value
+
+
+def span_of(tracer: Tracer, delivery: Delivery) -> Attempt:
+    """Begin the span of an attempt at a delivery."""
+    warnings = [(notice.warning.warning_id, notice.trace) for notice in delivery.notices]
+    return tracer.delivering(delivery.receiver, delivery.id, delivery.attempts + 1, warnings)
 
 
 def _trace_of(delivery: Delivery) -> str:

@@ -20,7 +20,7 @@ from tocsin.agents.notify_config import Config, Match, Quiet, Receiver
 from tocsin.agents.notify_customers import Customer
 from tocsin.agents.notify_outbox import DEAD, Delivery, Notice, Spent
 from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.episodes import derived_id
+from tocsin.streams.ids import derived_id
 from tocsin.streams.money import MINOR_DIGITS
 from tocsin.streams.severity import SEVERITIES
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from tocsin.agents.embedded_kafka import write_atomically
 from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.files import write_atomically
 from tocsin.schemas.registry import Registered
 
 logger = logging.getLogger(__name__)

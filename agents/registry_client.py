@@ -23,7 +23,8 @@ import requests
 
 from tocsin.agents.errors import ConfigurationError, TocsinError, UnavailableError
 from tocsin.agents.registry_cache import RegistryCache
-from tocsin.agents.settings import Secret, Settings
+from tocsin.agents.secret import Secret
+from tocsin.agents.settings import Settings
 from tocsin.schemas.registry import Registered, Schema
 
 logger = logging.getLogger(__name__)

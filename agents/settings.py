@@ -21,14 +21,15 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from tocsin.agents.data_folder import discover
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import is_text
+from tocsin.agents.secret import MASK, NO_SECRET, Secret, read_secret
 from tocsin.schemas.catalog import APPEND_ONLY, CLOCK, JOURNAL, POLICIES, Topic
 from tocsin.streams.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
 
 PREFIX = "TOCSIN_"
-MASK = "***"
 # Variables with the prefix that steer programs around the settings and are no settings themselves.
 OTHER_VARIABLES = frozenset(
     {
@@ -71,39 +72,6 @@ class SettingsError(ConfigurationError):
     """The settings as given cannot be used."""
 
     exit_code = Exit.USAGE
-
-
-class Secret:
-    """A text that no repr, str, format or log shows. `reveal()` is the only way to it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text itself, for the client that must send it."""
-        return self._text
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-    def __repr__(self) -> str:
-        return MASK if self._text else "(none)"
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-
-NO_SECRET = Secret("")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,11 +263,6 @@ def load(
     return settings
 
 
-def read_secret(path: str | Path) -> Secret:
-    """The secret that a file holds, without the line end. Raises OSError, UnicodeDecodeError."""
-    return Secret(Path(path).expanduser().read_text("utf-8").rstrip("\r\n"))
-
-
 def without_login(url: str) -> str:
     """The address with a user and password in it masked."""
     return re.sub(r"//[^/@]*@", f"//{MASK}@", url)
@@ -358,10 +321,6 @@ def _embedded(sources: list[Source]) -> Source:
     chosen = next((s.values["data_dir"] for s in sources if "data_dir" in s.values), None)
     folder = Path(str(chosen or DEFAULTS["data_dir"])).expanduser()
     name = f"the embedded services of {folder}"
-    if not (folder / "services.json").exists():
-        return Source(name, {})  # spares most commands a slow import
-    from tocsin.agents.embedded import discover
-
     found = discover(folder)
     if found is None:
         return Source(name, {})

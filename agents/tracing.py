@@ -13,7 +13,7 @@ Spans go out in the background; if the collector is away they are dropped, never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tocsin.agents.errors import ConfigurationError
@@ -23,8 +23,6 @@ from tocsin.streams.decisions import RiskWarning
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span
-
-    from tocsin.agents.notify_outbox import Delivery
 
 TRACEPARENT: Final = "traceparent"
 SPAN: Final = "tocsin decide"
@@ -74,13 +72,18 @@ class Tracer:
         span.set_status(StatusCode.ERROR, code)
         span.end()
 
-    def delivering(self, delivery: Delivery) -> Attempt:
-        """Begin the span of an attempt: in its warnings' trace; of several, linked to each."""
+    def delivering(
+        self, receiver: str, delivery_id: str, attempt: int, warnings: Sequence[tuple[str, str]]
+    ) -> Attempt:
+        """Begin the span of an attempt: in its warnings' trace; of several, linked to each.
+
+        `warnings` are the ids of those delivered, and their traces, empty where there is none.
+        """
         from opentelemetry.trace import Link, SpanKind, get_current_span
 
         found = [
             self._contexts.extract({TRACEPARENT: trace})
-            for trace in traces_of(notice.trace for notice in delivery.notices)
+            for trace in traces_of(trace for _, trace in warnings)
         ]
         span = self._tracer.start_span(
             DELIVERY_SPAN,
@@ -88,10 +91,10 @@ class Tracer:
             kind=SpanKind.CLIENT,
             links=[Link(get_current_span(one).get_span_context()) for one in found[1:] and found],
             attributes={
-                "tocsin.receiver": delivery.receiver,
-                "tocsin.delivery.id": delivery.id,
-                "tocsin.delivery.attempt": delivery.attempts + 1,
-                "tocsin.warning.ids": [notice.warning.warning_id for notice in delivery.notices],
+                "tocsin.receiver": receiver,
+                "tocsin.delivery.id": delivery_id,
+                "tocsin.delivery.attempt": attempt,
+                "tocsin.warning.ids": [warning_id for warning_id, _ in warnings],
             },
         )
         return Attempt(span, self._told(span))

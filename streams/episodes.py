@@ -16,6 +16,7 @@ from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import Evidence, RiskWarning
 from tocsin.streams.documents import Episode
 from tocsin.streams.evidence import EVIDENCE_MAX, Proof, prove
+from tocsin.streams.ids import derived_id
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Unit
 from tocsin.streams.money import format_minor
@@ -42,12 +43,6 @@ class Moment(Struct, frozen=True):
     clear_reason: str = "FELL_BELOW_CLEAR_AT"
     cause: Evidence | None = None
     is_policy_change: bool = False
-
-
-def derived_id(*parts: object) -> str:
-    """An identifier that depends on nothing but its parts: 32 hexadecimal digits."""
-    text = "\0".join(str(part) for part in parts)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def advance(ledger: Ledger, finding: Finding, moment: Moment) -> RiskWarning:

@@ -13,8 +13,8 @@ from typing import Any
 from tocsin.streams import events
 from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.documents import Entry, Silence
-from tocsin.streams.episodes import derived_id
 from tocsin.streams.folding import UNCHANGED, Today, fold_in_aggregate
+from tocsin.streams.ids import derived_id
 from tocsin.streams.ledger import Ledger
 
 SILENCES_MAX = 200

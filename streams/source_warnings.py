@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.documents import Episode
-from tocsin.streams.episodes import NO_PROOF, Moment, blank, derived_id, fill
+from tocsin.streams.episodes import NO_PROOF, Moment, blank, fill
+from tocsin.streams.ids import derived_id
 from tocsin.streams.measure import Unit
 from tocsin.streams.policy import SOURCE_HELD, SOURCE_INCOMPLETE
 from tocsin.streams.severity import HIGH, SEVERITY_NAMES

@@ -26,7 +26,8 @@ from tocsin.agents.audit_progress import read_progress, resume_at
 from tocsin.agents.brokers import connect
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.clickhouse import connect as connect_clickhouse
-from tocsin.agents.embedded import EmbeddedEngine, Files
+from tocsin.agents.data_folder import Files
+from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.produce import produce
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import APPEND_ONLY, COMPLAINTS, INVOICES, LEDGERS, PAYMENTS

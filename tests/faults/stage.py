@@ -19,7 +19,8 @@ import yaml
 
 from tests.faults.proxy import HOST, Proxy
 from tocsin.agents import topics
-from tocsin.agents.embedded import EmbeddedEngine, Files
+from tocsin.agents.data_folder import Files
+from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_jars import (
     cache_folder,
     ensure_jars,

@@ -13,7 +13,8 @@ import pytest
 
 from tests.services.secured import PASSWORDS, SecuredKafka
 from tocsin.agents.cli import run_command
-from tocsin.agents.embedded import EmbeddedEngine, Files
+from tocsin.agents.data_folder import Files
+from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_jars import (
     cache_folder,
     ensure_jars,

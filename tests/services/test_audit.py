@@ -21,15 +21,17 @@ from tocsin.agents.audit import SinkMetrics, run_sink
 from tocsin.agents.audit_blocks import Limits
 from tocsin.agents.brokers import connect as brokers
 from tocsin.agents.clickhouse import ClickHouse, connect
+from tocsin.agents.data_folder import Files
 from tocsin.agents.digests import input_digest, output_digest
-from tocsin.agents.embedded import WRITER, EmbeddedEngine, Files
+from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.history import HistoryRecord, evidence, read_range
 from tocsin.agents.merger import head_merge
 from tocsin.agents.migrate import migrate
 from tocsin.agents.reading import read_topic
 from tocsin.agents.reconcile import Reconciliation, reconcile
-from tocsin.agents.settings import Secret, Settings
+from tocsin.agents.secret import Secret
+from tocsin.agents.settings import Settings
 from tocsin.schemas.catalog import (
     CLOCK,
     DEAD_LETTERS,

@@ -10,7 +10,8 @@ import pytest
 
 from tests.services.test_audit import WITHIN_S, batches, deployment, send, sinking
 from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.embedded import WRITER, EmbeddedEngine, Files
+from tocsin.agents.data_folder import Files
+from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.reconcile import reconcile
 from tocsin.agents.supervisor import Program

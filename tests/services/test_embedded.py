@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tocsin.agents.clickhouse import connect
-from tocsin.agents.embedded import Running, Services, discover
+from tocsin.agents.data_folder import Running, Services, discover
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.exits import Exit
 

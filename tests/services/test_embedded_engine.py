@@ -19,7 +19,8 @@ import clickhouse_connect
 import pytest
 
 from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.embedded import WRITER, EmbeddedEngine, Files
+from tocsin.agents.data_folder import Files
+from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.errors import ClickHouseRefusedError, UnavailableError
 from tocsin.agents.exits import Exit
 

@@ -19,7 +19,7 @@ from tocsin.streams.convention import Convention, epoch_day_text
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import Desk, Step
 from tocsin.streams.documents import Account, Invoice
-from tocsin.streams.episodes import derived_id
+from tocsin.streams.ids import derived_id
 from tocsin.streams.ledger import ALL, Ledger
 from tocsin.streams.ledgers import Ledgers
 from tocsin.streams.money import format_minor, parse_major

@@ -11,15 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tocsin.agents.embedded import (
-    Embedded,
-    EmbeddedEngine,
-    Files,
-    Running,
-    Services,
-    discover,
-    process_start,
-)
+from tocsin.agents.data_folder import Files, Running, Services, discover, process_start
+from tocsin.agents.embedded import Embedded, EmbeddedEngine
 from tocsin.agents.embedded_kafka import (
     EmbeddedKafka,
     KafkaOptions,

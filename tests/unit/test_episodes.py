@@ -7,7 +7,7 @@ import pytest
 from tests.unit.conftest import Book, instant, tell
 from tocsin.schemas.catalog import SOURCES
 from tocsin.streams import sources
-from tocsin.streams.episodes import derived_id
+from tocsin.streams.ids import derived_id
 
 INVOICE = "2025-01-10 invoice A 300,000 CNY due 2025-02-09"
 

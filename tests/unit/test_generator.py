@@ -24,7 +24,6 @@ from tocsin.schemas import jsonlines
 from tocsin.schemas.jsonlines import Fact
 from tocsin.streams.checks import check
 from tocsin.streams.convention import Convention
-from tocsin.streams.episodes import derived_id
 from tocsin.streams.events import (
     ContactLogged,
     CreditNoteIssued,
@@ -40,6 +39,7 @@ from tocsin.streams.events import (
     VerdictGiven,
     WarningAcknowledged,
 )
+from tocsin.streams.ids import derived_id
 
 BERLIN = Convention(zone="Europe/Berlin")
 REQUEST = Request(customers=400, days=365, seed=7)

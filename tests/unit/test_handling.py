@@ -10,8 +10,8 @@ from tocsin.streams import events
 from tocsin.streams.checks import Code, Refusal
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.desk import Step
-from tocsin.streams.episodes import derived_id
 from tocsin.streams.handling import SILENCES_MAX
+from tocsin.streams.ids import derived_id
 
 INVOICE = "2025-01-10 invoice A 300,000 CNY due 2025-02-09"
 AGE = ("overdue-age", "CNY")

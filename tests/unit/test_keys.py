@@ -19,7 +19,8 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.keys import QUARANTINE, TOKENS, Erasure, Keyring, is_token
 from tocsin.agents.keys_master import MasterFile, Wrapper
 from tocsin.agents.keys_vault import open_vault
-from tocsin.agents.settings import Secret, Settings
+from tocsin.agents.secret import Secret
+from tocsin.agents.settings import Settings
 
 ERASURE = Erasure("2025-01-31T08:00:00Z", "Ann", "request 17")
 PLACE = [b"customers-value", b"name"]

@@ -19,7 +19,7 @@ from tocsin.streams import desk, events
 from tocsin.streams.assess import assess
 from tocsin.streams.convention import Convention
 from tocsin.streams.desk import Desk, Step
-from tocsin.streams.episodes import derived_id
+from tocsin.streams.ids import derived_id
 from tocsin.streams.ledger import ALL, Ledger
 from tocsin.streams.plans import Plans
 from tocsin.streams.policy import canonical

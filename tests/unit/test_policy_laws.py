@@ -24,7 +24,7 @@ from tocsin.streams.checks import Refusal
 from tocsin.streams.convention import Convention
 from tocsin.streams.desk import Step
 from tocsin.streams.documents import Summary
-from tocsin.streams.episodes import derived_id
+from tocsin.streams.ids import derived_id
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.sources import CUSTOMERS, ENGAGEMENTS
 

@@ -34,7 +34,8 @@ from tocsin.agents.privacy import (
 )
 from tocsin.agents.refusing import LETTER_BYTES_MAX, letter_of
 from tocsin.agents.replay import decide
-from tocsin.agents.settings import Secret, Settings, SettingsError, load
+from tocsin.agents.secret import Secret
+from tocsin.agents.settings import Settings, SettingsError, load
 from tocsin.schemas.catalog import CUSTOMERS, ENGAGEMENTS, POLICIES
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.jsonlines import Fact, with_closings

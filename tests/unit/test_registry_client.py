@@ -18,7 +18,8 @@ from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.registry_cache import RegistryCache
 from tocsin.agents.registry_client import HttpRegistry, open_http_registry
-from tocsin.agents.settings import Secret, Settings
+from tocsin.agents.secret import Secret
+from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
 from tocsin.schemas import catalog
 from tocsin.schemas.refused import Code, Refused

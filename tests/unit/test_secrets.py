@@ -11,8 +11,9 @@ import pytest
 from tocsin.agents.app import build_worker
 from tocsin.agents.cli import run_command
 from tocsin.agents.exits import Exit
+from tocsin.agents.secret import Secret
 from tocsin.agents.secret_files import KEY_FILES, exposed
-from tocsin.agents.settings import NAMES, PREFIX, SECRET_FILES, TYPES, Secret, Settings, load
+from tocsin.agents.settings import NAMES, PREFIX, SECRET_FILES, TYPES, Settings, load
 
 CANARY = "canary-4711"
 

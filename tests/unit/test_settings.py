@@ -15,17 +15,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tocsin.agents.embedded import Running, Services, process_start
+from tocsin.agents.data_folder import Running, Services, process_start
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.settings import (
-    DEFAULTS,
-    NAMES,
-    OTHER_VARIABLES,
-    Secret,
-    Settings,
-    SettingsError,
-    load,
-)
+from tocsin.agents.secret import Secret
+from tocsin.agents.settings import DEFAULTS, NAMES, OTHER_VARIABLES, Settings, SettingsError, load
 from tocsin.schemas.catalog import WARNINGS
 
 

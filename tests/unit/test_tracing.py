@@ -16,6 +16,7 @@ from tests.unit.conftest import Book
 from tests.unit.notices import notice
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.history import HistoryRecord
+from tocsin.agents.notify import span_of
 from tocsin.agents.notify_outbox import Delivery
 from tocsin.agents.settings import SettingsError, load
 from tocsin.agents.tracing import Tracer, open_tracer
@@ -133,7 +134,7 @@ def delivery(*traces: str) -> Delivery:
 def test_a_delivery_continues_the_trace_of_its_warning(
     tracer: Tracer, spans: InMemorySpanExporter
 ) -> None:
-    attempt = tracer.delivering(delivery(PARENT.decode(), PARENT.decode()))
+    attempt = span_of(tracer, delivery(PARENT.decode(), PARENT.decode()))
     attempt.end("failed", is_delivered=False)
 
     (span,) = spans.get_finished_spans()
@@ -154,8 +155,8 @@ def test_a_delivery_of_several_traces_links_to_each_and_one_of_none_begins_its_o
     tracer: Tracer, spans: InMemorySpanExporter
 ) -> None:
     other = f"00-{'a' * 32}-{'b' * 16}-01"
-    tracer.delivering(delivery(PARENT.decode(), "", other)).end("delivered", is_delivered=True)
-    tracer.delivering(delivery("")).end("delivered", is_delivered=True)
+    span_of(tracer, delivery(PARENT.decode(), "", other)).end("delivered", is_delivered=True)
+    span_of(tracer, delivery("")).end("delivered", is_delivered=True)
 
     several, none = spans.get_finished_spans()
     assert (several.parent, none.parent, none.links) == (None, None, ())
@@ -168,7 +169,7 @@ def test_an_sdk_that_does_nothing_gives_a_delivery_no_trace(
 ) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
 
-    attempt = Tracer(TracerProvider()).delivering(delivery(""))
+    attempt = span_of(Tracer(TracerProvider()), delivery(""))
 
     attempt.end("delivered", is_delivered=True)
     assert attempt.traceparent == ""
