@@ -16,8 +16,8 @@ from tocsin.agents.notify_outbox import Delivery
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
-from tocsin.schemas.policy_file import POLICY_BYTES_MAX
 from tocsin.schemas.text_files import read_text
+from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 
 COLUMNS = (
     Column("delivery"),

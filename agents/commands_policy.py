@@ -28,13 +28,13 @@ from tocsin.schemas.policy_diff import compare
 from tocsin.schemas.policy_file import (
     DEFAULT,
     EXAMPLES,
-    POLICY_BYTES_MAX,
     default_policy_text,
     packaged_policy_text,
     written_out,
 )
 from tocsin.schemas.signals import read_signals
 from tocsin.schemas.text_files import read_text
+from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.policy import Policy
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -19,14 +19,14 @@ from tocsin.agents.deliver_texts import unknown_names
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.settings import nearest
-from tocsin.schemas.policy_file import (
+from tocsin.schemas.text_files import read_text
+from tocsin.schemas.yaml_files import (
     POLICY_BYTES_MAX,
     BrokenYamlError,
     FileProblem,
     Reader,
     read_yaml,
 )
-from tocsin.schemas.text_files import read_text
 from tocsin.streams.money import MINOR_DIGITS
 
 Path_ = tuple[str, ...]

@@ -19,13 +19,9 @@ from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import POLICIES
-from tocsin.schemas.policy_file import (
-    POLICY_BYTES_MAX,
-    default_policy_text,
-    read_policy,
-    written_out,
-)
+from tocsin.schemas.policy_file import default_policy_text, read_policy, written_out
 from tocsin.schemas.text_files import read_text
+from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.events import PolicyPublished
 from tocsin.streams.policy import Policy, hash_of
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 from tocsin.agents.replay import decide
 from tocsin.schemas.catalog import POLICIES
 from tocsin.schemas.jsonlines import Fact
-from tocsin.schemas.policy_file import FileProblem, lines_of, read_policy
+from tocsin.schemas.policy_file import read_policy
+from tocsin.schemas.yaml_files import FileProblem, lines_of
 from tocsin.streams.convention import Convention
 from tocsin.streams.events import CustomerUpdated, PolicyPublished
 from tocsin.streams.lint import Fired, doubts

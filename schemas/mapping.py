@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.schemas.jsonlines import Fact, LineRefused, iso_date, iso_instant, parse
-from tocsin.schemas.policy_file import POLICY_BYTES_MAX, BrokenYamlError, read_yaml
 from tocsin.schemas.refused import Refused
 from tocsin.schemas.text_files import read_text
+from tocsin.schemas.yaml_files import POLICY_BYTES_MAX, BrokenYamlError, read_yaml
 from tocsin.streams.convention import MS_PER_DAY, Convention
 from tocsin.streams.refusals import UNREADABLE
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from tests.unit.conftest import Book, instant
-from tocsin.schemas.policy_file import _DEPTH_MAX, _NODES_MAX, default_policy_text, read_policy
+from tocsin.schemas.policy_file import default_policy_text, read_policy
+from tocsin.schemas.yaml_files import _DEPTH_MAX, _NODES_MAX
 from tocsin.streams import conduct, evolve, refusals
 from tocsin.streams.checks import TERMS_DAYS_MAX, check
 from tocsin.streams.checks_engagements import INSTALMENTS_MAX, PROMISED_INVOICES_MAX

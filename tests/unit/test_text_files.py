@@ -14,8 +14,8 @@ from tocsin.agents.policies import PolicyError, first_event
 from tocsin.agents.settings import load
 from tocsin.agents.web_users import TOKENS_BYTES_MAX, TokenFile
 from tocsin.schemas.mapping import MappingError, load_mapping
-from tocsin.schemas.policy_file import POLICY_BYTES_MAX
 from tocsin.schemas.text_files import read_text
+from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.convention import Convention
 
 
