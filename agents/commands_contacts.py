@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tocsin.agents.formats import instant, parse_instant
-from tocsin.agents.log_values import as_option
+from tocsin.agents.log_kinds import as_option
 from tocsin.agents.lookup import EventSeen, looking
 from tocsin.agents.options import connected
 from tocsin.agents.query_contacts import contact_of, contacts_json, count, latest

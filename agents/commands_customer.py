@@ -9,14 +9,13 @@ import click
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
-from tocsin.agents.customer_cards import facts_of, show_commitments, show_decisions
+from tocsin.agents.customer_cards import facts_of, show_commitments, show_decisions, show_score
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, measure, money
 from tocsin.agents.lookup import EventSeen, looking
 from tocsin.agents.options import connected, language_option
 from tocsin.agents.query_customer import CreditFile, aging, file_json, read_file
 from tocsin.agents.query_events import place
-from tocsin.agents.score_cards import show_score
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 

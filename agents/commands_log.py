@@ -15,6 +15,7 @@ from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
 from tocsin.agents.log_entry import Entered, enter, entered_json, known_at, make_event
 from tocsin.agents.log_kinds import KINDS, Kind
+from tocsin.agents.log_options import OPTIONS
 from tocsin.agents.log_values import Instant
 from tocsin.agents.lookup import Lookup, looking
 from tocsin.agents.options import connected, language_option, run
@@ -37,7 +38,7 @@ def _subcommand(name: str, kind: Kind) -> click.Command:
     def callback(settings: Settings, terminal: Terminal, /, **values: Any) -> Exit:
         return _log(settings, terminal, name, kind, values)
 
-    for decorate in reversed([_subject(kind), *kind.options, *_common(kind)]):
+    for decorate in reversed([_subject(kind), *OPTIONS.get(name, ()), *_common(kind)]):
         callback = decorate(callback)
     return click.command(name, help=kind.about)(callback)
 

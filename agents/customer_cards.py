@@ -1,4 +1,4 @@
-"""A customer's credit decisions, promises and plans in the terminal."""
+"""A customer's score, credit decisions, promises and plans in the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from tocsin.agents.formats import day, instant, measure, money
 from tocsin.agents.lookup import Decision
 from tocsin.agents.query_commitments import Commitments, Planned, Promised
 from tocsin.agents.query_credit import CustomerCredit
+from tocsin.agents.query_score import Score
 from tocsin.agents.query_worklist import why_of
+from tocsin.agents.score_cards import strategy_facts
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.streams.plans_agreed import PLAN
 from tocsin.streams.promises import PROMISE
@@ -134,3 +136,26 @@ def _what(decision: Decision) -> str:
     if decision.limit_minor is not None:
         return money(decision.limit_minor, decision.currency)
     return "no limit" if decision.kind == "LIMIT" and decision.outcome != "REJECTED" else "-"
+
+
+def show_score(terminal: Terminal, score: Score, language: Language) -> None:
+    """Print a score for people."""
+    if score.score is None:
+        terminal.heading("Score: insufficient evidence")
+        terminal.facts(("lacks", text) for text in score.lacking)
+    else:
+        terminal.heading(f"Score {score.score} of 100, grade {score.grade}")
+        columns = [Column("component"), Column("points", right=True), Column("of", right=True)]
+        rows = [
+            (
+                part.label.zh if language == "zh" else part.label.en,
+                "not judged" if part.points is None else str(part.points),
+                str(part.most),
+            )
+            for part in sorted(score.parts, key=lambda part: (-(part.points or 0), part.component))
+        ]
+        terminal.table(columns, rows)
+    if score.strategy is not None:
+        terminal.facts(strategy_facts(score.strategy, language))
+    classes = (("ABC", score.abc), ("RFM", score.rfm), ("RFA", score.rfa))
+    terminal.facts([(name, found) for name, found in classes if found])

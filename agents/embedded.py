@@ -26,7 +26,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import click
 import msgspec
 
 from tocsin.agents.clickhouse import answers
@@ -257,7 +256,7 @@ class Embedded:
             write_atomically(self._files.services, text + "\n", mode=PRIVATE)
 
 
-async def up(data_folder: Path, *, with_registry: bool = False, tell: Tell = click.echo) -> int:
+async def up(data_folder: Path, *, with_registry: bool = False, tell: Tell) -> int:
     """Run the services until Ctrl-C or SIGTERM; returns the exit code."""
     stop = asyncio.Event()
     stop_on_signals(stop)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from click import UsageError
-
+from tocsin.agents.errors import InputError
 from tocsin.schemas.jsonlines import iso_date, iso_instant
 from tocsin.streams.money import MINOR_DIGITS, format_minor
 from tocsin.streams.score import GRADES
@@ -76,12 +75,12 @@ def clean(text: str) -> str:
 def parse_instant(text: str) -> int:
     """Epoch milliseconds of an ISO 8601 date or instant; without a zone it is UTC.
 
-    Raises UsageError, which the command line shows.
+    Raises InputError, which the command line shows.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(
+        raise InputError(
             f"{text!r} is no instant; write it 2025-01-31 or 2025-01-31T08:00:00Z"
         ) from error
     if moment.tzinfo is None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.secret import MASK
-
-if TYPE_CHECKING:
-    from tocsin.agents.settings import Settings
+from tocsin.agents.secret import MASK, Secret
 
 
 class Masked(str):
@@ -23,7 +20,32 @@ class Masked(str):
         return repr(MASK)
 
 
-def client_options(settings: Settings) -> dict[str, Any]:
+class Connection(Protocol):
+    """The settings that say where the brokers are and how to log in to them."""
+
+    @property
+    def bootstrap_servers(self) -> str: ...
+    @property
+    def data_path(self) -> Path: ...
+    @property
+    def security_protocol(self) -> str: ...
+    @property
+    def ssl_cafile(self) -> str: ...
+    @property
+    def ssl_certfile(self) -> str: ...
+    @property
+    def ssl_keyfile(self) -> str: ...
+    @property
+    def ssl_check_hostname(self) -> bool: ...
+    @property
+    def sasl_mechanism(self) -> str | None: ...
+    @property
+    def sasl_username(self) -> str: ...
+    @property
+    def sasl_password(self) -> Secret: ...
+
+
+def client_options(settings: Connection) -> dict[str, Any]:
     """Keyword arguments that aiokafka's consumer, producer and admin client have in common.
 
     Raises ConfigurationError if no broker is known or a certificate file does not do.
@@ -53,7 +75,7 @@ def _tells_no_requests(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
 
 
-def _ssl_context(settings: Settings) -> ssl.SSLContext:
+def _ssl_context(settings: Connection) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=_path(settings.ssl_cafile))
         if settings.ssl_certfile:

@@ -12,15 +12,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import click
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct, structs
 
 from tocsin.agents.brokers import Brokers, connect, reaching
 from tocsin.agents.cards import View
 from tocsin.agents.control import author, present_ms
-from tocsin.agents.log_kinds import Kind
-from tocsin.agents.log_values import Amount, Part, as_option
+from tocsin.agents.errors import InputError
+from tocsin.agents.log_kinds import Amount, Kind, Part, as_option
 from tocsin.agents.lookup import EventSeen
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.privacy import sealing
@@ -98,7 +97,7 @@ async def known_at(settings: Settings, at: int | None) -> tuple[int, int | None]
 def instants(at: int | None, present: int, *, is_simulated: bool) -> tuple[int, int | None]:
     """The instants that an event bears that was at `at`, now if None, and is entered now.
 
-    Raises UsageError for one that has not come: its record would close the days before it. Where
+    Raises InputError for one that has not come: its record would close the days before it. Where
     days are simulated, that is just what moves them.
     """
     if at is None or at == present:
@@ -106,7 +105,7 @@ def instants(at: int | None, present: int, *, is_simulated: bool) -> tuple[int, 
     if at < present:
         return at, present
     if not is_simulated:
-        raise click.UsageError("--at has not come yet: give the instant at which it happened")
+        raise InputError("--at has not come yet: give the instant at which it happened")
     return at, None
 
 
@@ -118,7 +117,7 @@ def make_event(
     occurred_at: int,
     recorded_at: int | None,
 ) -> CustomerEvent:
-    """Build the event of a subcommand. Raises UsageError if the product's checks refuse it."""
+    """Build the event of a subcommand. Raises InputError if the product's checks refuse it."""
     fields: dict[str, Any] = {"customer_id": customer_id, "occurred_at": occurred_at, **kind.fixed}
     for field, value in values.items():
         fields |= _spread(field, value)
@@ -132,7 +131,7 @@ def make_event(
     timestamp = occurred_at if recorded_at is None else recorded_at
     refusal = check_id("CUSTOMER", customer_id) or check(event, timestamp)
     if refusal is not None:
-        raise click.UsageError(f"refused, {refusal.code}: {refusal.detail}")
+        raise InputError(f"refused, {refusal.code}: {refusal.detail}")
     return event
 
 
@@ -143,7 +142,7 @@ def _require_beginning(kind: Kind, fields: Mapping[str, Any]) -> None:
     field, word = kind.begins_with
     if fields[field] != word:
         first = as_option(word)
-        raise click.UsageError(f"--id is missing: name what began with {first}, or log {first}")
+        raise InputError(f"--id is missing: name what began with {first}, or log {first}")
 
 
 def _spread(field: str, value: Any) -> dict[str, Any]:
@@ -158,12 +157,10 @@ def _spread(field: str, value: Any) -> dict[str, Any]:
 
 
 def _instalments(parts: tuple[Part, ...]) -> tuple[Instalment, ...]:
-    """Instalments by their days. Raises UsageError if they are of several currencies."""
+    """Instalments by their days. Raises InputError if they are of several currencies."""
     currencies = sorted({part.amount.currency for part in parts})
     if len(currencies) > 1:
-        raise click.UsageError(
-            f"--instalment in {' and '.join(currencies)}: a plan has one currency"
-        )
+        raise InputError(f"--instalment in {' and '.join(currencies)}: a plan has one currency")
     return tuple(
         Instalment(part.due_date, part.amount.minor)
         for part in sorted(parts, key=lambda part: part.due_date)

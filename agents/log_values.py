@@ -14,28 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import Struct
 
+from tocsin.agents.errors import InputError
 from tocsin.agents.formats import EPOCH, parse_instant
+from tocsin.agents.log_kinds import Amount, Part, as_option
 from tocsin.streams.money import MINOR_DIGITS, parse_major
 
 PERCENT_BASIS_POINTS = 100
 _AMOUNT = re.compile(r"([\d.,_]+)\s*([A-Za-z]{3})")
 _SHARE = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))?\s*%?")
-
-
-class Amount(Struct, frozen=True):
-    """Minor units of a currency."""
-
-    minor: int
-    currency: str
-
-
-class Part(Struct, frozen=True):
-    """One instalment: when it is due (epoch day) and how much."""
-
-    due_date: int
-    amount: Amount
 
 
 class Money(click.ParamType):
@@ -81,7 +68,12 @@ class Instant(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read an instant."""
-        return value if isinstance(value, int) else parse_instant(value)
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_instant(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Share(click.ParamType):
@@ -136,8 +128,3 @@ class Fingerprint(click.Path):
         """Return the digest of the file in hexadecimal digits."""
         with Path(str(super().convert(value, param, ctx))).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def as_option(word: str) -> str:
-    """A word of an event as the command line writes it."""
-    return word.lower().replace("_", "-")

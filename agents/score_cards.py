@@ -1,36 +1,12 @@
-"""A customer's score as people read it: every component's points, grade, strategy, classes."""
+"""A policy's score as people read it: what gives how many points, the grades, the strategies."""
 
 from __future__ import annotations
 
 from tocsin.agents.cards import Language
 from tocsin.agents.formats import measure
-from tocsin.agents.query_score import Score
 from tocsin.agents.rule_cards import described
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.streams.score import GRADES, Component, Scorecard, Strategy
-
-
-def show_score(terminal: Terminal, score: Score, language: Language) -> None:
-    """Print a score for people."""
-    if score.score is None:
-        terminal.heading("Score: insufficient evidence")
-        terminal.facts(("lacks", text) for text in score.lacking)
-    else:
-        terminal.heading(f"Score {score.score} of 100, grade {score.grade}")
-        columns = [Column("component"), Column("points", right=True), Column("of", right=True)]
-        rows = [
-            (
-                part.label.zh if language == "zh" else part.label.en,
-                "not judged" if part.points is None else str(part.points),
-                str(part.most),
-            )
-            for part in sorted(score.parts, key=lambda part: (-(part.points or 0), part.component))
-        ]
-        terminal.table(columns, rows)
-    if score.strategy is not None:
-        terminal.facts(_told(score.strategy, language))
-    classes = (("ABC", score.abc), ("RFM", score.rfm), ("RFA", score.rfa))
-    terminal.facts([(name, found) for name, found in classes if found])
 
 
 def show_scorecard(terminal: Terminal, card: Scorecard) -> None:
@@ -49,7 +25,7 @@ def show_scorecard(terminal: Terminal, card: Scorecard) -> None:
         began = "" if rung is None else f", from {rung.raise_at}, left below {rung.hold_at}"
         terminal.say(f"{grade}{began}")
         if strategy is not None:
-            terminal.facts((f"  {name}", text) for name, text in _told(strategy, "en"))
+            terminal.facts((f"  {name}", text) for name, text in strategy_facts(strategy, "en"))
 
 
 def _steps(part: Component, subject: str) -> str:
@@ -60,7 +36,8 @@ def _steps(part: Component, subject: str) -> str:
     )
 
 
-def _told(strategy: Strategy, language: Language) -> list[tuple[str, str]]:
+def strategy_facts(strategy: Strategy, language: Language) -> list[tuple[str, str]]:
+    """What a strategy says to do with customers of a grade, line by line."""
     return [
         ("strategy", strategy.text.zh if language == "zh" else strategy.text.en),
         ("limit", strategy.limit.lower()),

@@ -25,6 +25,7 @@ from tocsin.agents.data_folder import discover
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import is_text
+from tocsin.agents.kafka_options import client_options
 from tocsin.agents.secret import MASK, NO_SECRET, Secret, read_secret
 from tocsin.schemas.catalog import APPEND_ONLY, CLOCK, JOURNAL, POLICIES, Topic
 from tocsin.streams.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
@@ -200,8 +201,6 @@ class Settings:
 
         Reads the certificate files. Raises ConfigurationError if no broker is known.
         """
-        from tocsin.agents.kafka_options import client_options
-
         return client_options(self)
 
     def describe(self) -> dict[str, Any]:

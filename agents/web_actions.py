@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
-import click
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
+from tocsin.agents.errors import InputError
 from tocsin.agents.formats import EPOCH
 from tocsin.agents.log_entry import Entered, enter, known_at, make_event
-from tocsin.agents.log_kinds import KINDS
-from tocsin.agents.log_values import Amount
+from tocsin.agents.log_kinds import KINDS, Amount
 from tocsin.agents.settings import Settings
 from tocsin.agents.web_answers import IsoDate
 from tocsin.agents.web_guard import Refusal
@@ -119,8 +118,8 @@ async def act(
     occurred_at, recorded_at = await known_at(settings, None)
     try:
         event = make_event(kind, name, customer_id, values, occurred_at, recorded_at)
-    except click.UsageError as error:
-        raise Refusal(422, error.message) from error
+    except InputError as error:
+        raise Refusal(422, str(error)) from error
     return await enter(settings, event, WAIT_S)
 
 

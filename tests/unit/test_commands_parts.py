@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 
-import click
 import pytest
 from msgspec.structs import replace
 
 from tocsin.agents.commands_dead_letters import outgoing
 from tocsin.agents.commands_sql import refusal
 from tocsin.agents.dead_letters import CODE_HEADER, as_it_was, mended
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, InputError
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import clean, day, duration, instant, measure, money, parse_instant
 from tocsin.agents.lookup import ORIGIN_HEADER, place_of
@@ -55,7 +54,7 @@ def test_dates_instants_and_durations_read_and_are_read() -> None:
     assert parse_instant("1970-01-02") == 86_400_000
     assert duration(3725) == "1 h 2 min"
     assert duration(0) == "0 s"
-    with pytest.raises(click.UsageError):
+    with pytest.raises(InputError):
         parse_instant("soon")
 
 

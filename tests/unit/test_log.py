@@ -11,9 +11,10 @@ import click
 import pytest
 
 from tocsin.agents.commands_log import log
+from tocsin.agents.errors import InputError
 from tocsin.agents.log_entry import instants, make_event
-from tocsin.agents.log_kinds import KINDS
-from tocsin.agents.log_values import Amount, Day, Fingerprint, Instalment, Money, Part, Share, Word
+from tocsin.agents.log_kinds import KINDS, Amount, Part
+from tocsin.agents.log_values import Day, Fingerprint, Instalment, Money, Share, Word
 from tocsin.agents.query_contacts import count
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams import events
@@ -129,21 +130,21 @@ def test_what_has_not_come_is_not_entered_unless_days_are_simulated() -> None:
     assert instants(AT, AT, is_simulated=False) == (AT, None)
     assert instants(AT - 1, AT, is_simulated=False) == (AT - 1, AT)
     assert instants(AT + 1, AT, is_simulated=True) == (AT + 1, None)
-    with pytest.raises(click.UsageError, match="has not come"):
+    with pytest.raises(InputError, match="has not come"):
         instants(AT + 1, AT, is_simulated=False)
 
 
 def test_what_the_product_would_refuse_is_told_before_it_is_sent(made: Make) -> None:
-    with pytest.raises(click.UsageError, match="AMOUNT_NOT_POSITIVE"):
+    with pytest.raises(InputError, match="AMOUNT_NOT_POSITIVE"):
         made("promise", "--amount", "0 EUR", "--due", "2025-01-31")
-    with pytest.raises(click.UsageError, match="TEXT_EMPTY"):
+    with pytest.raises(InputError, match="TEXT_EMPTY"):
         made("hold", "--reason", " ")
-    with pytest.raises(click.UsageError, match="one currency"):
+    with pytest.raises(InputError, match="one currency"):
         made("plan", "--instalment", "2025-01-31=5 EUR", "--instalment", "2025-02-28=5 USD")
 
 
 def test_a_further_step_of_a_retirement_names_it(made: Make) -> None:
-    with pytest.raises(click.UsageError, match="--id is missing"):
+    with pytest.raises(InputError, match="--id is missing"):
         made("retire", "--step", "settled", "--reason", "paid")
 
     assert made("retire", "--step", "settled", "--reason", "paid", "--id", "R").step == "SETTLED"

@@ -8,9 +8,9 @@ import pytest
 
 from tests.unit.conftest import day, default_document
 from tocsin.agents.cli import run_command
+from tocsin.agents.customer_cards import show_score
 from tocsin.agents.exits import Exit
 from tocsin.agents.query_score import Score, score_of
-from tocsin.agents.score_cards import show_score
 from tocsin.agents.terminal import Terminal
 from tocsin.streams.policy_reading import load_policy
 from tocsin.streams.score import NOT_JUDGED, Scorecard
