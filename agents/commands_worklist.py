@@ -7,15 +7,13 @@ from collections import Counter
 import click
 
 from tocsin.agents.cards import Language
-from tocsin.agents.formats import day, money
+from tocsin.agents.formats import day
 from tocsin.agents.lookup import looking
 from tocsin.agents.options import connected, language_option
 from tocsin.agents.query_worklist import left_because, read_worklist, why_of, worklist_json
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
-from tocsin.agents.worklist import (
-    Worklist,
-)
+from tocsin.agents.worklist import Worklist, stakes_of
 from tocsin.streams.severity import SEVERITY_NAMES
 
 COLUMNS = (
@@ -61,7 +59,7 @@ def _show(terminal: Terminal, found: Worklist, names: dict[str, str], language: 
             str(place),
             f"{one.customer_id} {names.get(one.customer_id, '')}".rstrip(),
             SEVERITY_NAMES.get(one.severity, "-"),
-            money(one.stake_minor, one.currency),
+            stakes_of(one),
             one.action.zh if language == "zh" else one.action.en,
             day(one.due_on) if one.step else "-",
             why_of(one, language),

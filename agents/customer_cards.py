@@ -13,6 +13,7 @@ from tocsin.agents.query_score import Score
 from tocsin.agents.query_worklist import why_of
 from tocsin.agents.score_cards import strategy_facts
 from tocsin.agents.terminal import Column, Terminal
+from tocsin.agents.worklist import stakes_of
 from tocsin.streams.plans_agreed import PLAN
 from tocsin.streams.promises import PROMISE
 
@@ -90,8 +91,9 @@ def facts_of(credit: CustomerCredit, language: Language) -> list[tuple[str, str]
     if action is not None:
         what = action.action.zh if language == "zh" else action.action.en
         since = f", due on {day(action.due_on)}" if action.step and not action.is_blocked else ""
-        amount = money(action.stake_minor, action.currency)
-        found.append(("next step", f"{what}: {amount}{since}; {why_of(action, language)}"))
+        found.append(
+            ("next step", f"{what}: {stakes_of(action)}{since}; {why_of(action, language)}")
+        )
     if force.get("is_held"):
         found.append(("on hold", f"since {day(force['held_since'])}"))
     elif force.get("released_until") is not None:
