@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
-import msgspec
 
-from tocsin.agents.cards import Language, View, text_of, threshold_of, value_of
-from tocsin.agents.dossier import Dossier, Process, dossier_of, notice_of
+from tocsin.agents.cards import Language, text_of, threshold_of, value_of
+from tocsin.agents.dossier import Dossier, notice_of
 from tocsin.agents.formats import day, instant, money
-from tocsin.agents.lookup import Lookup, Wanted, looking
+from tocsin.agents.lookup import looking
 from tocsin.agents.options import connected, language_option
-from tocsin.agents.query_warnings import as_json
+from tocsin.agents.query_dossier import dossier_json, read_dossier
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.streams.retirement import RETIREMENT, STEPS
 from tocsin.streams.texts import Text
 
-STANDARDS_MAX = 200
 STATUS = {
     "DONE": Text("done", "已完成"),
     "OPEN": Text("open", "未完成"),
@@ -41,23 +37,9 @@ def dossier(
     authors, what keeps it from being completed, and a notice with reasons in both languages.
     """
     with looking(settings) as lookup:
-        found = _read(lookup, customer_id)
-    terminal.result(_as_json(found))
+        found = read_dossier(lookup, customer_id)
+    terminal.result(dossier_json(found))
     _show(terminal, found, language)
-
-
-def _read(lookup: Lookup, customer_id: str) -> Dossier:
-    customer_id = lookup.customer(customer_id)
-    standing = lookup.standing(customer_id)
-    if standing is None:
-        raise lookup.stranger(customer_id)
-    wanted = Wanted(is_open=True, customer_id=customer_id, limit=STANDARDS_MAX)
-    return dossier_of(
-        standing,
-        [placed.warning for placed in lookup.warnings(wanted)],
-        lookup.engagements(customer_id),
-        [Process(*row) for row in lookup.processes(customer_id)],
-    )
 
 
 def _show(terminal: Terminal, found: Dossier, language: Language) -> None:
@@ -159,15 +141,3 @@ def _states(states: dict[str, int]) -> str:
 
 def _in(text: Text, language: Language) -> str:
     return text.zh if language == "zh" else text.en
-
-
-def _as_json(found: Dossier) -> dict[str, Any]:
-    view = View("en", {found.customer_id: found.name})
-    plain: dict[str, Any] = msgspec.to_builtins(found)
-    return {
-        **plain,
-        "as_of": day(found.as_of),
-        "standards": [as_json(warning, view) for warning in found.standards],
-        "blocks": msgspec.to_builtins(found.blocks),
-        "notice": msgspec.to_builtins(notice_of(found)),
-    }

@@ -192,6 +192,83 @@ def test_commands_and_api_tell_the_same(site: Site, command: Callable[..., Any])
     assert sum(row["open_minor"] for row in site.json("/aging")["items"]) == 9_000_000 * 15
 
 
+@pytest.fixture
+def printed(site: Site, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[list[str]]]:
+    """The lines that a command prints for people, each as its columns."""
+
+    def run(*arguments: str) -> list[list[str]]:
+        capsys.readouterr()
+        assert run_command(arguments) == Exit.OK
+        lines = capsys.readouterr().out.splitlines()
+        return [re.split(r"\s{2,}", line.strip()) for line in lines]
+
+    return run
+
+
+def after(lines: list[list[str]], heading: str, count: int) -> list[list[str]]:
+    """So many rows under the table of a heading, whose columns have a line of their own."""
+    start = next(n for n, line in enumerate(lines) if line[0].startswith(heading))
+    return lines[start + 2 : start + 2 + count]
+
+
+def text_in(markup: str) -> str:
+    """What a reader sees of a piece of a page."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split())
+
+
+def tables_in(page: str) -> list[list[list[str]]]:
+    """The texts of the cells of each table's rows, in the order of the page."""
+    return [
+        [
+            [text_in(cell) for cell in re.findall(r"<td.*?</td>", row, re.S)]
+            for row in re.findall(r"<tr.*?</tr>", table, re.S)
+            if "<td" in row
+        ]
+        for table in re.findall(r"<table.*?</table>", page, re.S)
+    ]
+
+
+def facts_in(page: str) -> dict[str, str]:
+    """The named values at the head of a page."""
+    pairs = re.findall(r"<dt>(.*?)</dt>\s*<dd.*?>(.*?)</dd>", page, re.S)
+    return {text_in(name): text_in(value) for name, value in pairs}
+
+
+def test_pages_show_the_figures_that_commands_print(
+    site: Site, printed: Callable[..., list[list[str]]]
+) -> None:
+    browser = site.logged_in()
+
+    def page(path: str) -> str:
+        answer = browser.get(site.url + path, timeout=60, headers={"Accept-Language": "en"})
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    file, customer_page = printed("customer", "C3"), page("/customers/C3")
+    accounts, aging = tables_in(customer_page)[:2]
+    (standing,) = after(file, "Standing", 1)
+    assert accounts[0][:5] == [standing[n] for n in (0, 1, 2, 3, 4)]
+    assert "270,000.00 EUR" in standing
+    ages = after(file, "Aging", 5)
+    assert [row[1:3] for row in aging] == [row[1:3] for row in ages]
+    assert ["270,000.00 EUR", "1"] in [row[1:3] for row in ages]
+    warnings = next(line[0] for line in file if line[0].startswith("Open warnings: "))
+    assert f"Open warnings {warnings.split()[-1]}" in text_in(customer_page)
+
+    warning_id = site.json("/warnings", open="true", customer="C3")["items"][0]["warning_id"]
+    explained = {line[0]: line[1] for line in printed("explain", warning_id) if len(line) == 2}
+    shown = facts_in(page(f"/warnings/{warning_id}"))
+    names = ("measured", "threshold", "owes")
+    assert [shown[name.title()] for name in names] == [explained[name] for name in names]
+
+    listed = [line for line in printed("worklist", "--budget", "3") if line[0].isdigit()]
+    rows = tables_in(page("/?budget=3"))[0]
+    assert len(rows) == 3
+    for row, line in zip(rows, listed, strict=True):
+        assert {*row[1].split()} == {*line[1].split()}
+        assert (row[2].upper(), *row[3:]) == (line[2], *line[3:])
+
+
 @pytest.mark.parametrize("is_open", ["true", "false"])
 def test_pages_together_are_the_whole(site: Site, is_open: str) -> None:
     whole = site.json("/warnings", open=is_open, limit=200)
