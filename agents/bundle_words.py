@@ -30,21 +30,21 @@ What is known of one customer, as evidence
 warnings.csv     every warning: value, threshold, policy, and the records behind it
 policies/*.yaml  every version of the policy, as its author wrote it; policies.csv says since when
 raw/*.jsonl      the records themselves, byte by byte (base64), each with its SHA-256
-manifest.json    the SHA-256 of every file here, one digest over all records, and up to where it goes
+manifest.json    the SHA-256 of every file here, one digest over all records, how far it goes
 
-How far it goes: raw/journal.jsonl holds one record of the journal. All that the journal covers up to
-there is in it, and nothing later. Records that cannot be read, or that were sent to a partition that
-is not the customer's, are nobody's: the dead letters have them.
+How far it goes: raw/journal.jsonl holds one record of the journal. All that the journal covers up
+to there is in it, and nothing later. Records that cannot be read, or that were sent to a partition
+that is not the customer's, are nobody's: the dead letters have them.
 
 How to check it
 
 1. `tocsin bundle --verify FILE` makes every table again from the raw records and compares. Then it
    follows the journal in the topics from its beginning, and compares: each record, that none is
    missing and none too many, and what was refused.
-2. With --offline, or without tocsin, nobody can tell whether the records are genuine and whether any
-   is missing: a file of invented records can agree with itself. What can be seen: `sha256sum` of
-   each file equals the one in manifest.json. The `sha256` of a line in raw/ is that of its decoded
-   `value_base64`. `record_digest` is the SHA-256 of these lines, in the order of
+2. With --offline, or without tocsin, nobody can tell whether the records are genuine and whether
+   any is missing: a file of invented records can agree with itself. What can be seen: `sha256sum`
+   of each file equals the one in manifest.json. The `sha256` of a line in raw/ is that of its
+   decoded `value_base64`. `record_digest` is the SHA-256 of these lines, in the order of
    raw/records.jsonl, raw/warnings.jsonl, raw/policies.jsonl, raw/journal.jsonl:
        RECORD TIMESTAMP_MS KEY_BASE64 SHA256
    with a single space between and a line feed after each. So keep the SHA-256 of this file apart
