@@ -1,8 +1,9 @@
-"""A customer's history as evidence in one file: what it holds, and how it is checked.
+"""A customer's history as evidence in one file: what it holds, and how its files are made.
 
-A bundle is a function of the records in it. So one that was not changed can be made again from its
-own raw records, byte by byte, and its records can be compared with the topics that they came from.
-Nothing in it depends on when or where it was made: the same records give the same bytes.
+A bundle is a function of the records in it, so it can be made again from them, byte by byte. One of
+them is a record of the journal: the bundle has all that this record and those before it cover, and
+nothing later. So it can be compared with the topics, for what it has and for what it lacks
+(`tocsin.agents.bundle_topics`); what can be seen without them is in `tocsin.agents.bundle_checks`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,7 @@ import base64
 import csv
 import hashlib
 import io
-import lzma
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final
@@ -25,27 +22,24 @@ from msgspec import Struct
 
 from tocsin.agents import cards
 from tocsin.agents.bundle_words import README, SECTIONS
+from tocsin.agents.bundle_zip import MANIFEST, BundleError
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import clean, day
 from tocsin.agents.history import HistoryRecord
 from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import BY_ID, BY_NAME, POLICIES
 from tocsin.schemas.codec import Codec
-from tocsin.schemas.refused import Refused
 from tocsin.streams.decisions import Evidence, RiskWarning
-from tocsin.streams.events import PolicyPublished
+from tocsin.streams.events import CustomerEvent, Event, PolicyPublished
 from tocsin.streams.refusals import UNREADABLE
-from tocsin.streams.sealed import SEALED
 
-FORMAT: Final = 1
-MANIFEST: Final = "manifest.json"
+FORMAT: Final = 2
 RECORDS: Final = "raw/records.jsonl"
 WARNINGS_RAW: Final = "raw/warnings.jsonl"
 POLICIES_RAW: Final = "raw/policies.jsonl"
-RAW: Final = (RECORDS, WARNINGS_RAW, POLICIES_RAW)
-BYTES_MAX: Final = 1 << 30
+JOURNAL_RAW: Final = "raw/journal.jsonl"
+RAW: Final = (RECORDS, WARNINGS_RAW, POLICIES_RAW, JOURNAL_RAW)
 NO_EVENT: Final = msgspec.Raw(b"null")
-ENTRY_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can tell: it tells nothing
 COLUMNS: Final = ("when", "event", "id", "what", "refused", "record", "sha256")
 POLICY_COLUMNS: Final = (*COLUMNS[:5], "file", *COLUMNS[5:])
 WARNING_COLUMNS: Final = (
@@ -70,17 +64,18 @@ WARNING_COLUMNS: Final = (
 _PLACE: Final = re.compile(r"([a-z-]+)/(\d{1,9})/(\d{1,18})")
 
 
-class BundleError(Exception):
-    """A file that is no bundle, or one that cannot be read."""
-
-
 class Manifest(Struct, frozen=True, kw_only=True):
-    """What a bundle holds; `until` is the instant of its last record."""
+    """What a bundle holds: all up to a record of the journal, and the business date then open.
+
+    `until` is the instant of its last record.
+    """
 
     format: int
     made_by: str
     customer_id: str
     episode_id: str
+    journal: str
+    business_date: str
     until: str
     records: int
     warnings: int
@@ -102,120 +97,56 @@ class Line(Struct, frozen=True, omit_defaults=True):
 
 
 class Contents(Struct, frozen=True):
-    """What a bundle is made of: records in order, those refused with their codes by place."""
+    """What a bundle is made of: records in order, those refused with their codes by place.
+
+    `journal` is the last record of the partition's journal that the bundle covers.
+    """
 
     customer_id: str
     episode_id: str
     records: Sequence[HistoryRecord]
     warnings: Sequence[HistoryRecord]
     policies: Sequence[HistoryRecord]
+    journal: HistoryRecord
     refused: Mapping[str, str]
+
+    @property
+    def every(self) -> list[HistoryRecord]:
+        """All records, in the order of the files that hold them."""
+        return [*self.records, *self.warnings, *self.policies, self.journal]
 
 
 def files_of(contents: Contents, codec: Codec) -> dict[str, bytes]:
-    """Every file of a bundle by its name, the manifest last."""
+    """Every file of a bundle by its name, the manifest last. Raises Refused."""
+    files = body_of(contents, codec)
+    return {**files, MANIFEST: manifest_of(contents, codec, files, made_by())}
+
+
+def body_of(contents: Contents, codec: Codec, *, is_revealed: bool = True) -> dict[str, bytes]:
+    """Every file but the manifest; not `is_revealed`, with what is encrypted as it is stored."""
     files = {"README.txt": README.encode()}
-    files |= _tables(contents, codec)
+    files |= _tables(contents, codec, is_revealed=is_revealed)
     files |= _policies(contents, codec)
     files["warnings.csv"] = _warning_table(contents.warnings, codec)
-    records = (contents.records, contents.warnings, contents.policies)
+    records = (contents.records, contents.warnings, contents.policies, [contents.journal])
     for name, found in zip(RAW, records, strict=True):
         files[name] = _raw(found, codec, contents.refused)
-    files[MANIFEST] = _manifest(contents, files)
     return files
-
-
-def packed(files: Mapping[str, bytes]) -> bytes:
-    """A zip of files, by name. Not compressed: other versions of zlib would give other bytes."""
-    whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, ENTRY_TIME)
-            entry.create_system = 3  # as on Unix, wherever it is made
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, files[name])
-    return whole.getvalue()
-
-
-def unpacked(content: bytes) -> dict[str, bytes]:
-    """The files of a zip by name. Raises BundleError if it is none or has no manifest."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            if sum(entry.file_size for entry in entries) > BYTES_MAX:
-                raise BundleError(f"no bundle: it unpacks to more than {BYTES_MAX:,} bytes")
-            files = {entry.filename: _entry(archive, entry) for entry in entries}
-    except _NO_ZIP as error:
-        raise BundleError(f"no bundle: {error}") from error
-    if MANIFEST not in files:
-        raise BundleError(f"no bundle: it holds no {MANIFEST}")
-    if len(files) < len(entries):
-        raise BundleError("no bundle: it holds a file twice")
-    return files
-
-
-# What zipfile and what it unpacks with raise for bytes that are no zip, or a damaged one.
-_NO_ZIP = (
-    zipfile.BadZipFile,
-    NotImplementedError,
-    RuntimeError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-)
-
-
-def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """What is in a file of a zip, never more than the size that the zip says."""
-    with archive.open(entry) as content:
-        return content.read(entry.file_size)
 
 
 def contents_of(files: Mapping[str, bytes]) -> Contents:
     """The records that a bundle holds. Raises BundleError if they cannot be read."""
-    manifest = _manifest_of(files)
+    manifest = read_manifest(files)
     lines = {name: _lines(files, name) for name in RAW}
     refused = {
         line.record: line.refused for found in lines.values() for line in found if line.refused
     }
-    records, warnings, policies = ([_record(line) for line in lines[name]] for name in RAW)
-    return Contents(manifest.customer_id, manifest.episode_id, records, warnings, policies, refused)
-
-
-def problems(files: Mapping[str, bytes], codec: Codec) -> list[str]:
-    """What in a bundle contradicts itself; nothing if it is as it was made.
-
-    Raises BundleError if it cannot be read at all.
-    """
-    manifest = _manifest_of(files)
-    listed = manifest.files
-    found = [f"{name} is missing" for name in sorted(listed.keys() - files.keys())]
-    found += [f"{name} was added" for name in sorted(files.keys() - listed.keys() - {MANIFEST})]
-    found += [
-        f"{name} was changed"
-        for name, digest in sorted(listed.items())
-        if name in files and _sha256(files[name]) != digest
-    ]
-    if found:
-        return found
-    contents = contents_of(files)
-    if record_digest(_every(contents)) != manifest.record_digest:
-        return [f"{MANIFEST} has another digest than the records"]
-    try:
-        again = files_of(contents, codec)
-    except Refused as error:
-        return [f"a record cannot be decoded: {error.detail}"]
-    # Other words for the same records are no fault, nor is what only a holder of keys can read.
-    if manifest.made_by != _made_by() or _is_sealed(contents):
-        again = {name: again[name] for name in RAW}
-    return [
-        f"{name} does not say what its records say"
-        for name, content in sorted(again.items())
-        if files.get(name) != content
-    ]
+    records, warnings, policies, last = ([_record(line) for line in lines[name]] for name in RAW)
+    if len(last) != 1:
+        raise BundleError(f"{JOURNAL_RAW} holds {len(last)} records of the journal, not one")
+    return Contents(
+        manifest.customer_id, manifest.episode_id, records, warnings, policies, last[0], refused
+    )
 
 
 def record_digest(records: Iterable[HistoryRecord]) -> str:
@@ -223,7 +154,7 @@ def record_digest(records: Iterable[HistoryRecord]) -> str:
     lines = hashlib.sha256()
     for record in records:
         key = base64.b64encode(record.key or b"").decode()
-        text = f"{place(record)} {record.timestamp} {key} {_sha256(record.value or b'')}\n"
+        text = f"{place(record)} {record.timestamp} {key} {sha256(record.value or b'')}\n"
         lines.update(text.encode())
     return lines.hexdigest()
 
@@ -244,7 +175,7 @@ def chosen(
     records: Sequence[HistoryRecord], warnings: Sequence[RiskWarning]
 ) -> list[HistoryRecord]:
     """Those records that concern warnings: their evidence, and all that is no document."""
-    wanted = {_place_of(evidence) for warning in warnings for evidence in warning.evidence}
+    wanted = {evidence_place(evidence) for warning in warnings for evidence in warning.evidence}
     return [
         record
         for record in records
@@ -252,12 +183,20 @@ def chosen(
     ]
 
 
-def _tables(contents: Contents, codec: Codec) -> dict[str, bytes]:
+def customer_of(record: HistoryRecord, codec: Codec) -> str:
+    """Whom a record of events is about. Raises Refused."""
+    event: CustomerEvent = codec.decode(BY_NAME[record.topic].topic_id, record.value)  # type: ignore[assignment]  # all of its topic have a customer
+    return event.customer_id
+
+
+def _tables(contents: Contents, codec: Codec, *, is_revealed: bool) -> dict[str, bytes]:
     """One table per kind of event, for people; kinds without events have none."""
     rows: dict[str, list[tuple[str, ...]]] = {}
     for record in contents.records:
         topic_id = BY_NAME[record.topic].topic_id
-        event = codec.reveal(topic_id, codec.decode(topic_id, record.value))
+        event: Event = codec.decode(topic_id, record.value)
+        if is_revealed:
+            event = codec.reveal(topic_id, event)
         section = SECTIONS.get(type(event).__name__, record.topic)
         rows.setdefault(section, []).append(
             (
@@ -265,10 +204,10 @@ def _tables(contents: Contents, codec: Codec) -> dict[str, bytes]:
                 *tell(event),
                 contents.refused.get(place(record), ""),
                 place(record),
-                _sha256(record.value or b""),
+                sha256(record.value or b""),
             )
         )
-    return {f"{name}.csv": _csv(COLUMNS, found) for name, found in sorted(rows.items())}
+    return {f"{name}.csv": csv_of(COLUMNS, found) for name, found in sorted(rows.items())}
 
 
 def _warning_table(records: Iterable[HistoryRecord], codec: Codec) -> bytes:
@@ -289,20 +228,16 @@ def _warning_table(records: Iterable[HistoryRecord], codec: Codec) -> bytes:
                 warning.text_zh,
                 warning.muted_by or "",
                 f"{warning.policy_name} {warning.policy_version} {warning.policy_hash}",
-                " ".join(_place_of(evidence) for evidence in warning.evidence),
+                " ".join(evidence_place(evidence) for evidence in warning.evidence),
                 place(record),
-                _sha256(record.value or b""),
+                sha256(record.value or b""),
             )
         )
-    return _csv(WARNING_COLUMNS, rows)
+    return csv_of(WARNING_COLUMNS, rows)
 
 
-def _is_sealed(contents: Contents) -> bool:
-    """Whether the records hold what is encrypted: tables tell what their maker could read."""
-    return any(SEALED.encode() in (record.value or b"") for record in contents.records)
-
-
-def _place_of(evidence: Evidence) -> str:
+def evidence_place(evidence: Evidence) -> str:
+    """How people name the record that a piece of evidence points to."""
     return f"{BY_ID[evidence.topic_id].name}/{evidence.partition}/{evidence.offset}"
 
 
@@ -315,9 +250,9 @@ def _policies(contents: Contents, codec: Codec) -> dict[str, bytes]:
             name = f"policies/{record.offset}.yaml"
             files[name] = event.source.encode()
             refused = contents.refused.get(place(record), "")
-            told = (*tell(event), refused, name, place(record), _sha256(record.value or b""))
+            told = (*tell(event), refused, name, place(record), sha256(record.value or b""))
             rows.append((jsonlines.iso_instant(record.timestamp), *told))
-    return {**files, "policies.csv": _csv(POLICY_COLUMNS, rows)}
+    return {**files, "policies.csv": csv_of(POLICY_COLUMNS, rows)}
 
 
 def _raw(records: Iterable[HistoryRecord], codec: Codec, refused: Mapping[str, str]) -> bytes:
@@ -327,7 +262,7 @@ def _raw(records: Iterable[HistoryRecord], codec: Codec, refused: Mapping[str, s
         if BY_NAME[record.topic].is_source:
             decoded = codec.decode(BY_NAME[record.topic].topic_id, record.value)
             event = msgspec.Raw(jsonlines.format(decoded, instant=record.timestamp).encode())
-        name, digest = place(record), _sha256(record.value or b"")
+        name, digest = place(record), sha256(record.value or b"")
         line = Line(
             name, record.timestamp, record.key, record.value, digest, refused.get(name), event
         )
@@ -352,11 +287,8 @@ def _record(line: Line) -> HistoryRecord:
     return HistoryRecord(match[1], int(match[2]), int(match[3]), line.timestamp_ms, key, value)
 
 
-def _every(contents: Contents) -> list[HistoryRecord]:
-    return [*contents.records, *contents.warnings, *contents.policies]
-
-
-def _manifest_of(files: Mapping[str, bytes]) -> Manifest:
+def read_manifest(files: Mapping[str, bytes]) -> Manifest:
+    """The manifest of a bundle. Raises BundleError."""
     try:
         manifest = msgspec.json.decode(files[MANIFEST], type=Manifest)
     except UNREADABLE as error:
@@ -366,24 +298,29 @@ def _manifest_of(files: Mapping[str, bytes]) -> Manifest:
     return manifest
 
 
-def _manifest(contents: Contents, files: Mapping[str, bytes]) -> bytes:
-    every = _every(contents)
+def manifest_of(contents: Contents, codec: Codec, files: Mapping[str, bytes], maker: str) -> bytes:
+    """The manifest that `maker` writes for contents and the other files. Raises Refused."""
+    every = contents.every
+    entry = codec.decode_journal(contents.journal.value)
     told = Manifest(
         format=FORMAT,
-        made_by=_made_by(),
+        made_by=maker,
         customer_id=contents.customer_id,
         episode_id=contents.episode_id,
-        until=jsonlines.iso_instant(max((r.timestamp for r in every), default=0)),
+        journal=place(contents.journal),
+        business_date=day(entry.business_date),
+        until=jsonlines.iso_instant(max(r.timestamp for r in every[:-1] or every)),
         records=len(contents.records),
         warnings=len(contents.warnings),
         policies=len(contents.policies),
         record_digest=record_digest(every),
-        files={name: _sha256(content) for name, content in sorted(files.items())},
+        files={name: sha256(content) for name, content in sorted(files.items())},
     )
     return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+def csv_of(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """A table as a file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -396,9 +333,11 @@ def _cell(value: str) -> str:
     return f"'{clean(value)}" if value[:1] in ("=", "+", "-", "@") else clean(value)
 
 
-def _sha256(content: bytes) -> str:
+def sha256(content: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
-def _made_by() -> str:
+def made_by() -> str:
+    """What makes bundles here: the program and its version."""
     return f"tocsin {version('tocsin')}"

@@ -7,24 +7,21 @@ from pathlib import Path
 
 import click
 
-from tocsin.agents.bundle import (
-    BundleError,
-    Contents,
-    contents_of,
-    files_of,
-    packed,
-    problems,
-    unpacked,
-)
-from tocsin.agents.bundle_reading import differences, gather
+from tocsin.agents.brokers import connect, reaching
+from tocsin.agents.bundle import Contents, files_of, place
+from tocsin.agents.bundle_reading import gather
+from tocsin.agents.bundle_verdict import Verdict, judge
+from tocsin.agents.bundle_zip import BundleError, packed
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import history
 from tocsin.agents.options import connected, run
 from tocsin.agents.privacy import opening
+from tocsin.agents.replay import KafkaLog
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.wire import open_codec
+from tocsin.schemas.catalog import APPEND_ONLY, JOURNAL
 
 SHOWN_MAX = 20
 
@@ -54,9 +51,10 @@ def bundle(
     """Write a customer's history as evidence, or check such a file.
 
     Facts, money, contacts, promises, disputes, warnings with what they rest on, silences and every
-    policy: as tables, and as the raw records with their hashes. The same records give the same
-    bytes. A check looks whether the file says what its records say, and whether those are the
-    topics'; exit code 1 if not.
+    policy: as tables, and as the raw records with their hashes, up to a record of the journal. A
+    check looks whether the file says what its records say, and whether those are the topics', all
+    of them; exit code 1 if not. With --offline it can only tell whether a file contradicts itself,
+    and names what stays unproven.
     """
     if checked is not None:
         if customer_id or out or episode:
@@ -97,6 +95,7 @@ def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) ->
             "records": len(contents.records),
             "warnings": len(contents.warnings),
             "policies": len(contents.policies),
+            "journal": place(contents.journal),
         }
     )
     terminal.say(
@@ -107,29 +106,57 @@ def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) ->
 
 
 def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -> Exit:
+    if not (offline or settings.bootstrap_servers):
+        raise ConfigurationError(
+            "no Kafka is known to compare the bundle with",
+            mend="set bootstrap_servers, or give --offline to see whether it agrees with itself",
+        )
     try:
-        files = unpacked(path.read_bytes())
-        found = problems(files, open_codec(settings, opening(settings)))
-        contents = contents_of(files)
+        verdict = run(_judged(settings, path.read_bytes(), offline))
     except BundleError as error:
         raise ConfigurationError(f"{path}: {error}", mend="make it anew") from error
-    is_compared = bool(settings.bootstrap_servers) and not offline and not found
-    if is_compared:
-        found += run(differences(settings, contents))
     terminal.result(
         {
             "file": str(path),
-            "customer_id": contents.customer_id,
-            "is_sound": not found,
-            "compared_with_topics": is_compared,
-            "problems": found,
+            "customer_id": verdict.contents.customer_id,
+            "journal": verdict.manifest.journal,
+            "business_date": verdict.manifest.business_date,
+            "is_sound": verdict.is_sound,
+            "compared_with_topics": verdict.is_compared,
+            "problems": verdict.problems,
+            "unproven": verdict.unproven,
         }
     )
-    for problem in found[:SHOWN_MAX]:
+    _tell_verdict(terminal, path, verdict)
+    return Exit.DIFFERENCE if verdict.problems else Exit.OK
+
+
+async def _judged(settings: Settings, content: bytes, offline: bool) -> Verdict:
+    codec = open_codec(settings, opening(settings))
+    if offline:
+        return await judge(content, codec, None, settings.partitions)
+    async with connect(settings) as brokers:
+        topics = await brokers.partitions()
+    missing = sorted({settings.topic(topic) for topic in APPEND_ONLY} - topics.keys())
+    if missing:
+        raise ConfigurationError(
+            f"there is no topic {missing[0]} to compare the bundle with",
+            mend="check bootstrap_servers and topic_prefix, or give --offline",
+        )
+    async with reaching(settings):
+        partitions = topics[settings.topic(JOURNAL)]
+        return await judge(content, codec, KafkaLog(settings), partitions)
+
+
+def _tell_verdict(terminal: Terminal, path: Path, verdict: Verdict) -> None:
+    for problem in verdict.problems[:SHOWN_MAX]:
         terminal.say(problem, style="red")
-    if len(found) > SHOWN_MAX:
-        terminal.say(f"and {len(found) - SHOWN_MAX} more; --json has all")
-    if not found:
-        how = "its records are those of the topics" if is_compared else "not compared with topics"
-        terminal.say(f"{path} is sound: every table says what its records say; {how}")
-    return Exit.DIFFERENCE if found else Exit.OK
+    if len(verdict.problems) > SHOWN_MAX:
+        terminal.say(f"and {len(verdict.problems) - SHOWN_MAX} more; --json has all")
+    until = f"up to {verdict.manifest.journal}, business date {verdict.manifest.business_date}"
+    if verdict.is_sound:
+        terminal.say(f"{path} is sound: the topics have these records, and no others, {until}")
+    elif not verdict.problems:
+        terminal.say(f"{path} agrees with itself, {until}. Only the topics can tell")
+        for question in verdict.unproven:
+            terminal.say(f"- {question}")

@@ -147,7 +147,9 @@ def replay(
 @connected
 def verify(settings: Settings, terminal: Terminal, wait_s: float) -> Exit:
     """Compare Kafka, ClickHouse and the journal, record by record; exit code 1 if they differ."""
-    open_clickhouse(settings).close()  # tells what is missing before anything is read
+    open_clickhouse(
+        settings, is_reader=True
+    ).close()  # tells what is missing before anything is read
     found = run(reconcile(settings, wait_s=wait_s))
     terminal.result({**msgspec.to_builtins(found), "is_equal": found.is_equal})
     _show_reconciliation(terminal, found)

@@ -338,7 +338,7 @@ class Demo:
     def _audited(self) -> Counter[str]:
         """Warning ids in ClickHouse, with how often each is there."""
         codec, found = open_codec(self.settings), Counter[str]()
-        client = open_clickhouse(self.settings)
+        client = open_clickhouse(self.settings, is_reader=True)
         try:
             for partition in range(self.settings.partitions):
                 for record in read_range(client, WARNINGS.topic_id, partition):

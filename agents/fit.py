@@ -54,7 +54,7 @@ async def fit(
 
     Raises ConfigurationError for unknown rules or an empty history, UnavailableError.
     """
-    client = open_clickhouse(settings)
+    client = open_clickhouse(settings, is_reader=True)
     seen = 0
     found: Population | None = None
 

@@ -17,10 +17,11 @@ from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import JournalRecord
 
 PAGE_OFFSETS: Final = 50_000
+DOUBLED_PAGE_OFFSETS: Final = 1_000_000  # of two numbers each
 OFFSET_LAST: Final = 2**63 - 1
 
-# Table names come from the catalog, never from outside. Rows of one record have one timestamp, so
-# FINAL need not look across the months.
+# Table names come from the catalog, never from outside. No statement sets a setting: ClickHouse
+# refuses that to a login that may only read.
 _COLUMNS: Final = """
 SELECT
     partition,
@@ -35,15 +36,19 @@ FROM {table} FINAL
 _RANGE: Final = """
 WHERE partition = {{partition:Int32}} AND offset >= {{first:Int64}} AND offset < {{next:Int64}}
 ORDER BY offset
-SETTINGS do_not_merge_across_partitions_select_final = 1
 """
 _CUSTOMER: Final = """
 WHERE is_decoded AND customer_id = {{customer:String}}
 ORDER BY partition, offset
-SETTINGS do_not_merge_across_partitions_select_final = 1
 """
 _PAGE: Final = _COLUMNS + _RANGE
 _OF_CUSTOMER: Final = _COLUMNS + _CUSTOMER
+_DOUBLED: Final = """
+SELECT offset FROM {table}
+WHERE partition = {{partition:Int32}} AND offset >= {{first:Int64}} AND offset < {{next:Int64}}
+    AND toUnixTimestamp64Milli(timestamp) >= {{since:Int64}}
+GROUP BY offset HAVING min(timestamp) != max(timestamp)
+"""
 _END: Final = """
 SELECT if(count() = 0, 0, max(offset) + 1) FROM {table} WHERE partition = {{partition:Int32}}
 """
@@ -97,6 +102,22 @@ def read_pages(
         page = _records(client, topic, statement, asked)
         if page:
             yield page
+
+
+def doubled_offsets(
+    client: ClickHouse, topic: Topic, partition: int, span: tuple[int, int], since: int
+) -> set[int]:
+    """Offsets that rows of several instants have, from `since` (epoch ms) on.
+
+    A record has one: whoever reads such rows with FINAL gets the one that was inserted last.
+    """
+    statement, (first, end) = _DOUBLED.format(table=topic.table), span
+    found: set[int] = set()
+    for start in range(first, end, DOUBLED_PAGE_OFFSETS):
+        asked = {"first": start, "next": min(start + DOUBLED_PAGE_OFFSETS, end)}
+        rows = client.rows(statement, {"partition": partition, "since": since, **asked})
+        found.update(offset for (offset,) in rows)
+    return found
 
 
 def next_offset(client: ClickHouse, topic: Topic, partition: int) -> int:

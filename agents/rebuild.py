@@ -126,7 +126,7 @@ def _decide(settings: Settings, partition: int, *, folder: Path) -> Found:
 
 
 async def _partition(settings: Settings, partition: int, folder: Path) -> Found:
-    client = open_clickhouse(settings) if settings.clickhouse_url else None
+    client = open_clickhouse(settings, is_reader=True) if settings.clickhouse_url else None
     changelog = Changelog()
     try:
         work = Replay(

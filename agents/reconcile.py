@@ -28,7 +28,7 @@ from tocsin.agents.brokers import consuming
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.digests import RecordDigest, input_bytes, input_digest, output_digest
 from tocsin.agents.errors import UnavailableError
-from tocsin.agents.history import HistoryRecord, journal, read_pages
+from tocsin.agents.history import HistoryRecord, doubled_offsets, journal, read_pages
 from tocsin.agents.merger import head_merge
 from tocsin.agents.retention import kept_since
 from tocsin.agents.settings import Settings
@@ -68,7 +68,7 @@ class Difference(Struct, frozen=True):
     in_history: int
     missing: int = 0  # in Kafka, not in ClickHouse
     surplus: int = 0  # in ClickHouse, not in Kafka
-    doubled: int = 0  # more than once in ClickHouse, though read with FINAL
+    doubled: int = 0  # more than once in ClickHouse, under several instants
     differing: int = 0  # in both, with other bytes
     examples: tuple[int, ...] = ()  # some of the offsets concerned
 
@@ -120,7 +120,7 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
 
     Raises UnavailableError, ConfigurationError; Refused if a journal record is not one.
     """
-    client = open_clickhouse(settings)
+    client = open_clickhouse(settings, is_reader=True)
     codec = open_codec(settings)
     names = {settings.topic(topic): topic for topic in APPEND_ONLY}
     since = kept_since(settings)
@@ -137,11 +137,17 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
             topic = BY_ID[topic_id]
             first = since.get(topic_id, 0)
             found = await asyncio.to_thread(_read_history, client, topic, partition, span, first)
+            doubled = await asyncio.to_thread(
+                doubled_offsets, client, topic, partition, span, first
+            )
             expected = kafka[topic_id, partition]
-            if (found.count, found.digest()) == (expected.count, expected.digest()):
+            is_same = (found.count, found.digest()) == (expected.count, expected.digest())
+            if is_same and not doubled:
                 difference = Difference(topic.name, partition, expected.count, found.count)
             else:
-                difference = await _diagnose(settings, client, topic, partition, span, first)
+                difference = await _diagnose(
+                    settings, client, topic, partition, span, first, doubled
+                )
             differences.append(difference)
         bounds = {place: end for place, end in ends.items() if place[0] == JOURNAL.topic_id}
         journals = [
@@ -361,9 +367,15 @@ _TOPIC_ID: Final = {topic.name: topic.topic_id for topic in APPEND_ONLY}
 
 
 async def _diagnose(
-    settings: Settings, client: ClickHouse, topic: Topic, partition: int, span: Span, since: int
+    settings: Settings,
+    client: ClickHouse,
+    topic: Topic,
+    partition: int,
+    span: Span,
+    since: int,
+    doubled: set[int],
 ) -> Difference:
-    """Compare one topic partition offset by offset."""
+    """Compare one topic partition offset by offset; `doubled` are known."""
     place = topic.topic_id, partition
     names = {settings.topic(topic): topic}
     expected: dict[int, bytes] = {}
@@ -376,11 +388,9 @@ async def _diagnose(
                 if record.timestamp >= since
             )
     rows = await asyncio.to_thread(_fingerprints, client, topic, partition, span, since)
-    counts = Counter(offset for offset, _ in rows)
     found = dict(rows)
     missing = expected.keys() - found.keys()
     surplus = found.keys() - expected.keys()
-    doubled = {offset for offset, count in counts.items() if count > 1}
     differing = {offset for offset, mark in expected.items() if found.get(offset, mark) != mark}
     return Difference(
         topic.name,

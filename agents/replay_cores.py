@@ -53,7 +53,7 @@ async def sizes_in_topics(settings: Settings) -> Counter[int]:
 
 
 def _sizes_in_history(settings: Settings) -> Counter[int]:
-    sizes, client = Counter[int](), open_clickhouse(settings)
+    sizes, client = Counter[int](), open_clickhouse(settings, is_reader=True)
     try:
         for topic in SOURCES:
             sizes.update(counts_of(client, topic))
@@ -72,7 +72,7 @@ async def over_cores(
 
     The largest comes first: begun last, it would be waited for on one core.
     """
-    portable = replace(settings, origins={})  # as it is, it can't be sent to another process
+    portable = replace(settings, origins=dict(settings.origins))  # a view of one cannot be sent
     processes = min(len(os.sched_getaffinity(0)), settings.partitions)
     loop = asyncio.get_running_loop()
     whole, decisions = Report(), DecisionDigest()
@@ -100,7 +100,7 @@ def _replay(settings: Settings, partition: int, *, history: bool) -> Found:
 
 
 async def _partition(settings: Settings, partition: int, *, history: bool) -> Found:
-    client = open_clickhouse(settings) if history else None
+    client = open_clickhouse(settings, is_reader=True) if history else None
     log: Log = KafkaLog(settings) if client is None else ClickHouseLog(client)
     codec, convention = open_codec(settings), convention_of(settings)
     work = Replay(settings.app_id, settings.partitions, codec, convention, log)

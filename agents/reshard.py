@@ -147,7 +147,8 @@ async def compare(old: Settings, new: Settings, *, history: bool = False) -> Com
 @asynccontextmanager
 async def _old_log(settings: Settings, *, history: bool) -> AsyncIterator[Log]:
     """The topics and what ClickHouse has from before, or ClickHouse alone."""
-    client = open_clickhouse(settings) if history or settings.clickhouse_url else None
+    is_asked = history or bool(settings.clickhouse_url)
+    client = open_clickhouse(settings, is_reader=True) if is_asked else None
     try:
         if history and client is not None:
             yield ClickHouseLog(client)

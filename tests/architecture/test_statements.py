@@ -17,6 +17,7 @@ STATEMENT = re.compile(
     r"\b(?:SELECT|INSERT INTO|ALTER TABLE|TRUNCATE|DROP|CREATE|EXISTS TABLE|DELETE|OPTIMIZE|WHERE"
     r"|ORDER BY|LIMIT|SETTINGS|MODIFY|SYSTEM|SET|USE|FROM [a-z_{]+)\b"
 )
+SETS_SETTINGS = re.compile(r"\bSETTINGS\s+\w+\s*=")
 # Module: what it may put into statements. All are names of tables, numbers of topics and statements
 # of the catalog; `embedded_chdb` checks a setting's name by a pattern and quotes all else itself;
 # `days` are a number by then.
@@ -86,6 +87,15 @@ def test_only_names_of_the_catalog_are_put_into_statements() -> None:
     assert {name: put_in for name, put_in in found.items() if put_in} == KNOWN, (
         "give values as parameters, {name:Type} in the text; what cannot be one is listed in KNOWN"
     )
+
+
+def test_no_statement_that_reads_sets_a_setting() -> None:
+    """A login that may only read (`readonly=1`) may not: the command would fail for its users."""
+    setting = {
+        path.stem for path in AGENTS.glob("*.py") if SETS_SETTINGS.search(path.read_text("utf-8"))
+    }
+
+    assert setting == {"standstill"}, "it deletes rows; others ask, and set nothing"
 
 
 def test_every_way_to_put_a_value_in_is_seen() -> None:

@@ -19,7 +19,7 @@ from tests.unit.conftest import ZONE, Book, audit
 from tests.unit.test_bundle import contents
 from tests.unit.test_desk_laws import SHORT
 from tests.unit.test_policy_laws import rich_lines
-from tocsin.agents import bundle
+from tocsin.agents import bundle, bundle_checks, bundle_zip
 from tocsin.agents.assumptions import read_assumptions
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.notify_config import NotifyConfigError, load_notify
@@ -272,10 +272,13 @@ def bundles(run: Run) -> None:
     """Evidence as it came back from somebody, its lists anew after a change of a record."""
     codec = Codec(FileRegistry())
     files = bundle.files_of(contents(), codec)
-    whole = bundle.packed(files)
-    small = bundle.packed({name: files[name] for name in (bundle.MANIFEST, *bundle.RAW)})
-    _read(run, lambda value: bundle.problems(bundle.unpacked(value), codec), [whole, small],
-          bundle.BundleError)  # fmt: skip
+    whole = bundle_zip.packed(files)
+    small = bundle_zip.packed({name: files[name] for name in (bundle_zip.MANIFEST, *bundle.RAW)})
+
+    def checked(mutant: bytes) -> None:
+        bundle_checks.problems(bundle_zip.unpacked(mutant), codec)
+
+    _read(run, checked, [whole, small], bundle_zip.BundleError)
 
 
 def bundle_records(run: Run) -> None:
@@ -286,7 +289,7 @@ def bundle_records(run: Run) -> None:
     def told(mutant: bytes) -> None:
         bundle.files_of(bundle.contents_of({**files, bundle.RECORDS: mutant}), codec)
 
-    _read(run, told, [files[bundle.RECORDS]], bundle.BundleError)
+    _read(run, told, [files[bundle.RECORDS]], bundle_zip.BundleError)
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -15,9 +15,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tocsin.agents.brokers import connect
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
+from tocsin.agents.clickhouse import connect as connect_clickhouse
+from tocsin.agents.embedded import (
+    PRIVATE,
+    WRITER,
+    EmbeddedEngine,
+    Files,
+    Running,
+    Services,
+    process_start,
+)
+from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port, write_atomically
 from tocsin.agents.generator import Portfolio
 from tocsin.agents.policies import first_event
 from tocsin.agents.portfolio import Request
@@ -85,7 +96,11 @@ class Program:
 
 
 class Deployment:
-    """Settings, topics, database and programs of one test."""
+    """Settings, topics, database and programs of one test.
+
+    Programs and commands find the services as users of `tocsin up` do: by the file in the data
+    folder. So who writes logs in with the token, and who reads does not log in.
+    """
 
     def __init__(
         self, name: str, broker: EmbeddedKafka, engine: EmbeddedEngine, folder: Path, **more: Any
@@ -94,13 +109,16 @@ class Deployment:
         self._database = name.replace("-", "_")
         self._engine = engine
         self._programs: list[Program] = []
+        services = published(folder / name, engine, self._database, broker.bootstrap_servers)
+        self.logins = {  # for programs that do not see the data folder
+            "TOCSIN_BOOTSTRAP_SERVERS": services.bootstrap_servers,
+            "TOCSIN_CLICKHOUSE_URL": services.clickhouse_url,
+            "TOCSIN_CLICKHOUSE_USER": services.clickhouse_user,
+            "TOCSIN_CLICKHOUSE_PASSWORD_FILE": services.token_path,
+        }
         self.environ = {
             **os.environ,
-            "TOCSIN_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-            "TOCSIN_CLICKHOUSE_URL": f"{engine.url}/{self._database}",
-            "TOCSIN_CLICKHOUSE_USER": "tocsin",
-            "TOCSIN_CLICKHOUSE_PASSWORD": engine.token,
-            "TOCSIN_DATA_DIR": str(folder),
+            "TOCSIN_DATA_DIR": str(folder / name),
             "TOCSIN_APP_ID": name,
             "TOCSIN_TOPIC_PREFIX": f"{name}.",
             "TOCSIN_CLOCK": "feed",
@@ -108,7 +126,7 @@ class Deployment:
             "TOCSIN_SESSION_TIMEOUT_S": "3",
             **{f"TOCSIN_{key.upper()}": str(value) for key, value in more.items()},
         }
-        self.settings: Settings = load(environ=self.environ, discover=False)
+        self.settings: Settings = load(environ=self.environ)
         self.convention = convention_of(self.settings)
 
     @cached_property
@@ -117,11 +135,7 @@ class Deployment:
         return open_codec(self.settings)
 
     async def prepare(self) -> None:
-        client = open_clickhouse(
-            load(
-                environ={**self.environ, "TOCSIN_CLICKHOUSE_URL": self._engine.url}, discover=False
-            )
-        )
+        client = connect_clickhouse(self._engine.url, user=WRITER, password=self._engine.token)
         client.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
         client.close()
         await apply(self.settings)
@@ -191,6 +205,25 @@ class Deployment:
         """What one desk decides over the same events, without Kafka."""
         policy = Fact(0, POLICIES.topic_id, first_event(self.settings, None))
         return decide(chain([policy], facts), self.convention)
+
+
+def published(
+    data_folder: Path, engine: EmbeddedEngine, database: str, bootstrap_servers: str = ""
+) -> Services:
+    """Say in a data folder that the services run, as `tocsin up` does; they end with the tests."""
+    files = Files(data_folder)
+    data_folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(files.token, engine.token, mode=PRIVATE)
+    services = Services(
+        bootstrap_servers=bootstrap_servers,
+        clickhouse_url=f"{engine.url}/{database}",
+        clickhouse_user=WRITER,
+        token_path=str(files.token),
+        owner=Running(os.getpid(), process_start(os.getpid())),
+        children={},
+    )
+    write_atomically(files.services, msgspec.json.encode(services).decode(), mode=PRIVATE)
+    return services
 
 
 @asynccontextmanager

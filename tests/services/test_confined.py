@@ -65,7 +65,9 @@ def scratch(tmp_path: Path) -> Path:
 
 def started(deployment: Deployment, scratch: Path, name: str) -> Program:
     inside = {"SCRATCH": str(scratch), "TMPDIR": str(scratch), "HOME": str(scratch)}
-    program = deployment.program(name, **inside, TOCSIN_DATA_DIR=str(scratch / "tocsin"))
+    program = deployment.program(
+        name, **deployment.logins, **inside, TOCSIN_DATA_DIR=str(scratch / "tocsin")
+    )
     program.before = tuple(confined())
     program.start()
     return program

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.services.deployment import Deployment, deployed
+from tocsin.agents.bundle import contents_of, files_of, place
+from tocsin.agents.bundle_zip import packed, unpacked
 from tocsin.agents.cli import run_command
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
@@ -244,22 +247,59 @@ def test_a_bundle_is_evidence_that_the_topics_confirm(
         assert b"please pay" not in first.read_bytes()
     checked = tocsin("bundle", "--verify", str(first))
     assert (checked["is_sound"], checked["compared_with_topics"]) == (True, True)
+    assert (checked["journal"], checked["unproven"]) == (told["journal"], [])
     assert tocsin("bundle", "--verify", str(one))["is_sound"]
 
 
-def test_a_bundle_whose_record_is_not_the_topics_is_found_out(
+def test_a_forged_bundle_is_found_out_by_the_topics_and_never_called_sound(
     desk: Desk, tocsin: Run, tmp_path: Path
 ) -> None:
-    path = tmp_path / "a.zip"
+    path, forged = tmp_path / "a.zip", tmp_path / "forged.zip"
     tocsin("bundle", "C1", "--out", str(path))
+    contents = contents_of(unpacked(path.read_bytes()))
+    fewer = structs.replace(contents, warnings=contents.warnings[:-1])
+    forged.write_bytes(packed(files_of(fewer, desk.deployment.codec)))
 
-    alone = tocsin("bundle", "--verify", str(path), "--offline")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("TOCSIN_TOPIC_PREFIX", "elsewhere.")
-        found = tocsin("bundle", "--verify", str(path), code=Exit.DIFFERENCE)
+    alone = tocsin("bundle", "--verify", str(forged), "--offline")
+    found = tocsin("bundle", "--verify", str(forged), code=Exit.DIFFERENCE)
 
-    assert (alone["is_sound"], alone["compared_with_topics"]) == (True, False)
-    assert any("is not in the topic" in problem for problem in found["problems"])
+    assert (alone["is_sound"], alone["compared_with_topics"]) == (None, False)
+    assert "whether any of them is missing" in alone["unproven"]
+    missing = place(contents.warnings[-1])
+    assert found["problems"] == [f"{missing} is missing: the topic has it"]
+    assert found["is_sound"] is False
+
+
+def test_people_are_told_what_a_check_could_not_prove(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "a.zip")
+    assert run_command(["bundle", "C1", "--out", path]) == Exit.OK
+    capsys.readouterr()
+
+    assert run_command(["bundle", "--verify", path, "--offline"]) == Exit.OK
+    alone = capsys.readouterr().out
+    assert run_command(["bundle", "--verify", path]) == Exit.OK
+    compared = capsys.readouterr().out
+
+    assert "sound" not in alone
+    assert "Only the topics can tell" in alone
+    assert "is sound" in compared
+
+
+def test_a_bundle_is_not_compared_with_topics_that_are_not_there(
+    desk: Desk, tocsin: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "a.zip")
+    tocsin("bundle", "C1", "--out", path)
+
+    monkeypatch.setenv("TOCSIN_TOPIC_PREFIX", "elsewhere.")
+    elsewhere = tocsin("bundle", "--verify", path, code=Exit.CONFIGURATION)
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
+    nowhere = tocsin("bundle", "--verify", path, code=Exit.CONFIGURATION)
+
+    assert "there is no topic elsewhere." in elsewhere
+    assert "--offline" in nowhere
 
 
 def test_what_the_worker_refuses_is_told_with_its_code(desk: Desk, tocsin: Run) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.services import test_views
+from tests.services.deployment import published
 from tests.services.test_views import History, day, invoice, noon, payment
 from tocsin.agents.cli import run_command
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
+from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.exits import Exit
 from tocsin.schemas.catalog import CUSTOMERS, DEAD_LETTERS, INVOICES, PAYMENTS
 from tocsin.streams.documents import Account, Due, Summary
@@ -26,14 +28,14 @@ Run = Callable[..., str]
 def run(
     history: History,
     engine: EmbeddedEngine,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
     """Runs a command over the history and returns what it printed."""
     ((name,),) = history.rows("SELECT currentDatabase()")
-    monkeypatch.setenv("TOCSIN_CLICKHOUSE_URL", f"{engine.url}/{name}")
-    monkeypatch.setenv("TOCSIN_CLICKHOUSE_USER", WRITER)
-    monkeypatch.setenv("TOCSIN_CLICKHOUSE_PASSWORD", engine.token)
+    published(tmp_path, engine, name)
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
     history.known_at = noon("2023-08-30")
     history.business_date("2023-08-30")
 

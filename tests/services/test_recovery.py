@@ -16,8 +16,9 @@ from aiokafka.structs import TopicPartition
 from tests.services.deployment import Deployment, Program, deployed
 from tocsin.agents.brokers import connect
 from tocsin.agents.clickhouse import ClickHouse
+from tocsin.agents.clickhouse import connect as connect_clickhouse
 from tocsin.agents.control import announcing
-from tocsin.agents.embedded import EmbeddedEngine
+from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.errors import ConfigurationError, UnavailableError
 from tocsin.agents.exits import Exit
@@ -26,7 +27,6 @@ from tocsin.agents.produce import produce
 from tocsin.agents.rebuild import rebuild
 from tocsin.agents.reconcile import reconcile
 from tocsin.agents.reshard import compare, copy, generation
-from tocsin.agents.settings import load
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import (
     CLOCK,
@@ -125,7 +125,7 @@ async def test_a_lost_clickhouse_comes_back_from_the_topics_and_lost_topics_from
     async with deployed("lost", broker, engine, tmp_path, **SMALL) as deployment:
         settings = deployment.settings
         first, second = halves(deployment.portfolio(customers=30, days=120))
-        root = root_of(deployment, engine)
+        root = root_of(engine)
         migrate(client_of(deployment))
         audit, worker = deployment.started("audit"), deployment.started("worker")
         await produce(first[:500], settings)
@@ -196,10 +196,9 @@ def told(deployment: Deployment) -> list[tuple[Any, ...]]:
         client.close()
 
 
-def root_of(deployment: Deployment, engine: EmbeddedEngine) -> ClickHouse:
-    """The engine beside the deployment's database."""
-    environ = {**deployment.environ, "TOCSIN_CLICKHOUSE_URL": engine.url}
-    return open_clickhouse(load(environ=environ, discover=False))
+def root_of(engine: EmbeddedEngine) -> ClickHouse:
+    """The engine beside a deployment's database."""
+    return connect_clickhouse(engine.url, user=WRITER, password=engine.token)
 
 
 @pytest.mark.timeout(600)

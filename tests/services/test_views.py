@@ -86,14 +86,14 @@ def noon(text: str) -> int:
 
 
 class History:
-    """Puts records into ClickHouse as the sink does, one block each call."""
+    """Puts records into ClickHouse as the sink does, one block each call; asks as readers do."""
 
-    def __init__(self, client: ClickHouse) -> None:
-        self._writer = Writer(client, CODEC, TOPIC_IDS)
+    def __init__(self, writer: ClickHouse, reader: ClickHouse) -> None:
+        self._writer = Writer(writer, CODEC, TOPIC_IDS)
         self._next: Counter[Topic] = Counter()
         self._lanes: dict[Topic, Lane] = {}
-        self.client = client
-        self.rows = client.rows
+        self.reader = reader
+        self.rows = reader.rows
         self.known_at = noon("2025-06-30")
 
     def add(
@@ -197,7 +197,9 @@ def history(engine: EmbeddedEngine) -> Iterator[History]:
     first.close()
     client = connect(f"{engine.url}/{name}", user=WRITER, password=engine.token)
     migrate(client)
-    yield History(client)
+    reader = connect(f"{engine.url}/{name}")
+    yield History(client, reader)
+    reader.close()
     client.close()
 
 
@@ -268,7 +270,7 @@ def test_refused_records_are_sent_again_from_the_oldest_on_until_none_is_left(
     history: History,
 ) -> None:
     history.add(DEAD_LETTERS, *[letter(PAYMENTS, offset) for offset in range(5)])
-    lookup, sent = Lookup(history.client, CODEC), []
+    lookup, sent = Lookup(history.reader, CODEC), []
 
     for _ in range(4):
         found = lookup.letters_to_send("CODE", 2, again=False)
@@ -525,7 +527,7 @@ def test_a_plan_stands_beside_what_the_customer_paid_before_it(history: History)
     history.case("C1", "lL1", plan)
     history.case("C2", "lL1", structs.replace(plan, state="ENDED", kind="CANCELLED"))
     history.case("C1", "qQ1", Case("KEPT", amount_minor=9, currency="EUR", author="Li"))
-    lookup = Lookup(history.client, CODEC)
+    lookup = Lookup(history.reader, CODEC)
 
     last = day("2025-08-30")
     assert lookup.plans("C1") == [("L1", "RUNNING", last, 300, 50, "EUR", 100, 120)]

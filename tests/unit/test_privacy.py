@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterator
 from itertools import chain
@@ -14,7 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tocsin.agents.bundle import Contents, files_of, problems
+from tests.unit.partition import Partition
+from tocsin.agents.bundle import Contents, body_of, files_of, manifest_of
+from tocsin.agents.bundle_checks import problems
+from tocsin.agents.bundle_topics import read_contents
+from tocsin.agents.bundle_zip import MANIFEST
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.generator import Portfolio
 from tocsin.agents.history import HistoryRecord
@@ -332,23 +337,56 @@ def in_order(told: dict[str, Any]) -> tuple[str, int, str, str, str]:
     )  # fmt: skip
 
 
-def test_a_bundle_tells_what_its_maker_may_read_and_stays_sound_for_who_may_not(
+def private_bundle(guard: Guard, codec: Codec, customer_id: str) -> Contents:
+    """All that a private deployment has of a customer whose name is a canary."""
+    event = CustomerUpdated(customer_id, 1, "CANARY", "A", "DE", 650_000_00, "EUR")
+    event = guard.tokenised(event)
+    policy = Fact(0, POLICIES.topic_id, first_event(Settings(), None))
+    told = Partition([policy, Fact(1, CUSTOMERS.topic_id, event)], codec=codec)
+    work = read_contents(told, codec, event.customer_id, "", told.journal[-1])
+    return asyncio.run(work)
+
+
+def test_a_bundle_tells_what_its_maker_may_read_and_agrees_with_itself_for_who_may_not(
     guard: Guard, codec: Codec, keyring: Keyring
 ) -> None:
-    event = guard.tokenised(CustomerUpdated("C-bundle", 1, name="CANARY"))
-    value = codec.encode(CUSTOMERS.topic_id, event)
-    record = HistoryRecord("customers", 0, 0, 1, event.customer_id.encode(), value)
-    contents = Contents(event.customer_id, "", [record], [], [], {})
+    contents = private_bundle(guard, codec, "C-bundle")
     closed = Codec(FileRegistry(), Guard(is_on=True))
 
     opened, hidden = files_of(contents, codec), files_of(contents, closed)
 
     assert any(b"CANARY" in content for content in opened.values())
     assert not any(b"CANARY" in content for content in hidden.values())
-    keyring.erase(event.customer_id, ERASURE)
+    for files in (opened, hidden):
+        assert problems(files, codec) == problems(files, closed) == []
+    keyring.erase(contents.customer_id, ERASURE)
     assert not any(b"CANARY" in content for content in files_of(contents, codec).values())
     for files in (opened, hidden):
         assert problems(files, codec) == problems(files, closed) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_found_by"),
+    [
+        (b"650,000.00 EUR", b"1.00 EUR", ("keys", "none")),
+        (b"CANARY, A", b"CANARY, B", ("keys", "none")),
+        (b"CANARY", b"ANOTHER", ("keys",)),  # what it said, only the keys can tell
+        (b"CANARY, A, DE", b"[encrypted]", ("keys", "none")),
+    ],
+)
+def test_a_table_of_encrypted_records_is_compared_as_far_as_can_be_read(
+    guard: Guard, codec: Codec, old: bytes, new: bytes, is_found_by: tuple[str, ...]
+) -> None:
+    contents = private_bundle(guard, codec, "C-forged")
+    readers = {"keys": codec, "none": Codec(FileRegistry(), Guard(is_on=True))}
+    body = body_of(contents, codec)
+    assert old in body["customers.csv"]
+    body["customers.csv"] = body["customers.csv"].replace(old, new)
+    files = {**body, MANIFEST: manifest_of(contents, codec, body, "tocsin 0.0.9")}
+
+    found = {name for name, reader in readers.items() if problems(files, reader)}
+
+    assert found == set(is_found_by)
 
 
 def test_a_private_deployment_without_keys_writes_nothing(tmp_path: Path) -> None:
