@@ -39,7 +39,7 @@ from tocsin.agents.privacy import ENCRYPTED, ERASED, UNREADABLE
 from tocsin.schemas.catalog import BY_NAME, JOURNAL, POLICIES, WARNINGS, Topic
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.refused import Refused
-from tocsin.streams.episodes import derived_id
+from tocsin.streams.ids import derived_id
 from tocsin.streams.sealed import SEALED
 
 _TOPICS: Final[Mapping[str, Sequence[Topic]]] = {
