@@ -5,7 +5,7 @@ from __future__ import annotations
 from tocsin.agents import bundle
 from tocsin.agents.bundle import Contents
 from tocsin.agents.clickhouse import ClickHouse
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.history import HistoryRecord, of_customer, read_range
 from tocsin.agents.lookup import EVENT_SOURCES
 from tocsin.agents.partitioning import partition_of
@@ -27,13 +27,13 @@ def gather(
     """Everything that the history has of a customer, or what concerns one episode of it.
 
     `episode` is the id of an episode or of one of its warnings, or the beginning of either.
-    Raises ConfigurationError if there is nothing.
+    Raises InputError if there is nothing.
     """
     partition = partition_of(customer_id.encode(), settings.partitions)
     records = [r for topic in EVENT_SOURCES for r in of_customer(client, topic, customer_id)]
     warnings = bundle.in_order(of_customer(client, WARNINGS, customer_id))
     if not records:
-        raise ConfigurationError(
+        raise InputError(
             f"no record of a customer {customer_id!r} in the history",
             mend="`tocsin customer ID` tells which are near",
         )
@@ -43,7 +43,7 @@ def gather(
         ids = {w.episode_id for w in told.values() if _begins(episode, w.episode_id, w.warning_id)}
         if len(ids) != 1:
             what = "several episodes begin" if ids else "no episode begins"
-            raise ConfigurationError(
+            raise InputError(
                 f"{what} with {episode!r} of {customer_id}",
                 mend=f"`tocsin warnings --customer {customer_id}` lists their warnings",
             )

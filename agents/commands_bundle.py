@@ -17,10 +17,10 @@ from tocsin.agents.bundle import (
     unpacked,
 )
 from tocsin.agents.bundle_reading import differences, gather
-from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.errors import InputError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import history
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import GivenPath, Named, connected, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
@@ -30,13 +30,13 @@ SHOWN_MAX = 20
 
 
 @click.command("bundle")
-@click.argument("customer_id", metavar="[CUSTOMER]", required=False)
+@click.argument("customer_id", metavar="[CUSTOMER]", required=False, type=Named())
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The zip to write.")
 @click.option("--episode", default="", metavar="ID", help="Only what concerns this episode.")
 @click.option(
     "--verify",
     "checked",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=GivenPath(),
     help="Check a bundle instead of making one.",
 )
 @click.option("--offline", is_flag=True, help="Check it by itself, without the topics.")
@@ -112,7 +112,7 @@ def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -
         found = problems(files, open_codec(settings, opening(settings)))
         contents = contents_of(files)
     except BundleError as error:
-        raise ConfigurationError(f"{path}: {error}", mend="make it anew") from error
+        raise InputError(f"{path}: {error}", mend="make it anew") from error
     is_compared = bool(settings.bootstrap_servers) and not offline and not found
     if is_compared:
         found += run(differences(settings, contents))

@@ -22,7 +22,7 @@ from tocsin.agents.customer_credit import (
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, measure, money
 from tocsin.agents.lookup import EventSeen, Lookup, Wanted, looking
-from tocsin.agents.options import connected
+from tocsin.agents.options import ROWS_MAX, Named, connected
 from tocsin.agents.promise_cards import (
     Commitments,
     commitments_json,
@@ -61,8 +61,15 @@ class CreditFile(Struct, frozen=True):
 
 
 @click.command("customer")
-@click.argument("customer_id", metavar="ID")
-@click.option("--events", "event_limit", default=10, show_default=True, help="Latest events shown.")
+@click.argument("customer_id", metavar="ID", type=Named())
+@click.option(
+    "--events",
+    "event_limit",
+    type=click.IntRange(0, ROWS_MAX),
+    default=10,
+    show_default=True,
+    help="Latest events shown.",
+)
 @language_option
 @connected
 def customer(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tocsin.agents.exits import Exit
-from tocsin.agents.options import connected
+from tocsin.agents.options import GivenPath, connected
 from tocsin.agents.settings import Settings
 from tocsin.agents.supervisor import stop_on_signals
 from tocsin.agents.terminal import Terminal
@@ -20,7 +20,7 @@ from tocsin.agents.terminal import Terminal
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same portfolio.")
 @click.option(
     "--events",
-    type=click.Path(exists=True, path_type=Path),
+    type=GivenPath(is_folder_too=True),
     help="Your own events as JSON Lines instead of a portfolio.",
 )
 @click.option("--exit", "is_exit", is_flag=True, help="End after the summary, without pauses.")

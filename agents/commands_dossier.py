@@ -12,7 +12,7 @@ from tocsin.agents.commands_warnings import as_json, language_option
 from tocsin.agents.dossier import Dossier, Process, dossier_of, notice_of
 from tocsin.agents.formats import day, instant, money
 from tocsin.agents.lookup import Lookup, Wanted, looking
-from tocsin.agents.options import connected
+from tocsin.agents.options import Named, connected
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.streams.retirement import RETIREMENT, STEPS
@@ -29,7 +29,7 @@ NOT_BEGUN = Text("no retirement was begun", "尚未启动清退")
 
 
 @click.command("dossier")
-@click.argument("customer_id", metavar="CUSTOMER")
+@click.argument("customer_id", metavar="CUSTOMER", type=Named())
 @language_option
 @connected
 def dossier(

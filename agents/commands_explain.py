@@ -15,7 +15,7 @@ from tocsin.agents.commands_warnings import as_json, language_option, view_of
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant
 from tocsin.agents.lookup import EventSeen, Lookup, Placed, looking
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import Named, connected, run
 from tocsin.agents.policies import clause
 from tocsin.agents.privacy import opening
 from tocsin.agents.reading import read_positions
@@ -37,7 +37,7 @@ class Explanation(Struct, frozen=True):
 
 
 @click.command("explain")
-@click.argument("warning_id", metavar="WARNING")
+@click.argument("warning_id", metavar="WARNING", type=Named())
 @language_option
 @connected
 def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language: Language) -> None:

@@ -10,16 +10,16 @@ import click
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
-from tocsin.agents.formats import day, instant, parse_instant
+from tocsin.agents.formats import day, instant
+from tocsin.agents.log_values import Day
 from tocsin.agents.lookup import Lookup, Wanted, looking
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import COUNT, connected, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.reading import follow
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import WARNINGS
-from tocsin.streams.checks import MS_PER_DAY
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.severity import SEVERITIES
 
@@ -40,8 +40,8 @@ language_option = click.option(
     help="The least severity shown.",
 )
 @click.option("--live", is_flag=True, help="Leave out those raised while history was loaded.")
-@click.option("--since", default="", metavar="DATE", help="From this business date on.")
-@click.option("--limit", default=50, show_default=True, help="How many at most.")
+@click.option("--since", type=Day(), default=0, help="From this business date on.")
+@click.option("--limit", type=COUNT, default=50, show_default=True, help="How many at most.")
 @click.option("--long", "is_long", is_flag=True, help="Several lines each: why, and what ends it.")
 @language_option
 @connected
@@ -55,7 +55,7 @@ def warnings(
     rule: str,
     severity: str,
     live: bool,
-    since: str,
+    since: int,
     limit: int,
     is_long: bool,
     language: Language,
@@ -71,7 +71,7 @@ def warnings(
         rule=rule,
         severity=severity.upper(),
         phase="LIVE" if live else "",
-        since=parse_instant(since) // MS_PER_DAY if since else 0,
+        since=since,
         limit=limit,
     )
     if is_followed:

@@ -2,7 +2,8 @@
 
     TocsinError                  what, where and how to mend it; never a secret in it
     ├── ConfigurationError       settings, topics or policy do not fit: retrying cannot help
-    │   └── FolderBusyError      another tocsin runs over this data folder
+    │   ├── FolderBusyError      another tocsin runs over this data folder
+    │   └── InputError           what was given is wrong: arguments, settings, a file's content
     ├── UnavailableError         a broker, an engine or a file could not be reached in time
     │   └── ProgramFailedError   a supervised program ended too often, or must not be retried
     └── ClickHouseRefusedError   ClickHouse answered, and the answer was no
@@ -34,6 +35,12 @@ class ConfigurationError(TocsinError):
 
 class FolderBusyError(ConfigurationError):
     """Another tocsin runs over this data folder."""
+
+
+class InputError(ConfigurationError):
+    """What was given is wrong: an argument, a setting, what a file says. Retrying cannot help."""
+
+    exit_code: int = Exit.USAGE
 
 
 class UnavailableError(TocsinError):
