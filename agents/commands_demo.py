@@ -40,7 +40,8 @@ def demo(
 ) -> Exit:
     """Load the history of a portfolio, go live, warn, and prove that nothing was lost or doubled.
 
-    Starts Kafka, ClickHouse, worker and audit under the data folder. Exit code 1 if the warnings
+    Starts Kafka, ClickHouse, worker and audit over the data folder, or over a folder of its own in
+    the usual one if none is given, and begins there without records. Exit code 1 if the warnings
     topic, ClickHouse and a replay do not agree.
     """
     from tocsin.agents.demo import Wish, run_demo
@@ -58,6 +59,6 @@ def demo(
     async def show() -> Exit:
         stop = asyncio.Event()
         stop_on_signals(stop)
-        return await run_demo(wish, settings.data_path, terminal, stop)
+        return await run_demo(wish, settings, terminal, stop)
 
     return asyncio.run(show())

@@ -16,6 +16,7 @@ import asyncio
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,7 @@ class Files:
         self.clickhouse = folder / "clickhouse"
         self.registry = folder / "registry"
         self.engine_ports = folder / "engine-ports.json"
+        self.fresh = folder / "fresh"  # there as long as the records are those of one fresh run
         self.logs = folder / "logs"
 
 
@@ -139,7 +141,8 @@ class Embedded:
     """`async with Embedded(folder) as services:` brings them up, keeps them up, takes them down.
 
     `with_registry` adds a schema registry to a new folder, which then keeps it: records that were
-    written with the ids of a registry cannot be read without it, nor the reverse.
+    written with the ids of a registry cannot be read without it, nor the reverse. `is_fresh` throws
+    away the records that are in the folder, once it is ours; ask `holds_records` before.
     """
 
     def __init__(
@@ -147,6 +150,7 @@ class Embedded:
         data_folder: Path,
         *,
         with_registry: bool = False,
+        is_fresh: bool = False,
         kafka_options: KafkaOptions | None = None,
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = show_progress,
@@ -154,6 +158,7 @@ class Embedded:
     ) -> None:
         self._files = Files(data_folder.expanduser())
         self._with_registry = with_registry
+        self._is_fresh = is_fresh
         self._kafka_options = kafka_options
         self._environ = environ
         self._progress = progress
@@ -204,6 +209,7 @@ class Embedded:
         self._lock = _lock(self._files)
         try:
             await _end_orphans(self._files.services)
+            await asyncio.to_thread(_begin, self._files, is_fresh=self._is_fresh)
             await self._start()
         except BaseException:
             await self._stop()
@@ -313,6 +319,12 @@ async def up(data_folder: Path, *, with_registry: bool = False, tell: Tell = cli
     return Exit.OK
 
 
+def holds_records(data_folder: Path) -> bool:
+    """Whether the folder holds records that somebody may want: not only those of a fresh run."""
+    files = Files(data_folder.expanduser())
+    return not files.fresh.exists() and (files.kafka.exists() or files.clickhouse.exists())
+
+
 def discover(data_folder: Path) -> Services | None:
     """The services that run over the folder now; None if none do."""
     services = _read_services(Files(data_folder.expanduser()).services)
@@ -361,6 +373,16 @@ async def _end_orphans(path: Path) -> None:
             while any(child.is_alive for child in children):  # noqa: ASYNC110 - not our children
                 await asyncio.sleep(0.05)
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local file, at once
+
+
+def _begin(files: Files, *, is_fresh: bool) -> None:
+    """Throw away what is there, or keep it, and from now on for good."""
+    if not is_fresh:
+        files.fresh.unlink(missing_ok=True)
+        return
+    files.fresh.touch()
+    shutil.rmtree(files.kafka, ignore_errors=True)
+    shutil.rmtree(files.clickhouse, ignore_errors=True)
 
 
 def _lock(files: Files) -> TextIOWrapper:
