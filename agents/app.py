@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tocsin.agents.chunk_watch import watch
-from tocsin.agents.errors import ConfigurationError, TocsinError
+from tocsin.agents.errors import InputError, TocsinError
 from tocsin.agents.exits import Exit, die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.ledger import Keeper, LedgerStore, Routes
@@ -31,7 +31,7 @@ def build_worker(settings: Settings) -> App:
     """
     codec, convention = open_codec(settings), convention_of(settings)
     if settings.state_version > states.STATE_VERSION:
-        raise ConfigurationError(
+        raise InputError(
             f"state_version is {settings.state_version}, but this tocsin writes "
             f"{states.STATE_VERSION} at most",
             mend="set it to that, or run a newer tocsin",

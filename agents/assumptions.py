@@ -12,7 +12,7 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError, UnavailableError
 
 
 class Payer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,15 +178,15 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_assumptions(path: Path) -> Assumptions:
-    """Read a YAML file of assumptions that differ. Raises ConfigurationError."""
+    """Read a YAML file of assumptions that differ. Raises InputError, UnavailableError."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return msgspec.convert(content or {}, Assumptions)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}; mend the path") from error
+        raise UnavailableError(f"cannot read {path}: {error.strerror}; mend the path") from error
     except RecursionError as error:
-        raise ConfigurationError(f"{path}: is nested too deeply") from error
+        raise InputError(f"{path}: is nested too deeply") from error
     except (yaml.YAMLError, msgspec.ValidationError, ValueError) as error:
-        raise ConfigurationError(
+        raise InputError(
             f"{path}: {error}; the names are those of tocsin.agents.assumptions.Assumptions"
         ) from error

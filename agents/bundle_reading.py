@@ -12,7 +12,7 @@ from tocsin.agents.audit_progress import read_progress, resume_at
 from tocsin.agents.bundle import Contents
 from tocsin.agents.bundle_topics import is_readable
 from tocsin.agents.clickhouse import ClickHouse
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, InputError
 from tocsin.agents.history import OFFSET_LAST, HistoryRecord, of_customer, read_range
 from tocsin.agents.lookup import EVENT_SOURCES
 from tocsin.agents.partitioning import partition_of
@@ -81,7 +81,7 @@ def gather(
 
     It ends with a record of the journal, whose input and output the history has whole. `episode` is
     the id of an episode or of one of its warnings, or the beginning of either. Raises
-    ConfigurationError if there is nothing.
+    InputError if there is nothing.
     """
     partition = partition_of(customer_id.encode(), settings.partitions)
     cut = _cut(settings, client, codec, partition)
@@ -91,7 +91,7 @@ def gather(
         for record in cut.before(topic, of_customer(client, topic, customer_id))
     ]
     if not records:
-        raise ConfigurationError(
+        raise InputError(
             f"no record of a customer {customer_id!r} in the history",
             mend="`tocsin customer ID` tells which are near",
         )
@@ -145,7 +145,7 @@ def _cut(settings: Settings, client: ClickHouse, codec: Codec, partition: int) -
 
 
 def _only_episode(customer_id: str, begun: str, warnings: Iterable[RiskWarning]) -> str:
-    """The episode that is meant by the beginning of an id. Raises ConfigurationError."""
+    """The episode that is meant by the beginning of an id. Raises InputError."""
     ids = {
         warning.episode_id
         for warning in warnings
@@ -153,7 +153,7 @@ def _only_episode(customer_id: str, begun: str, warnings: Iterable[RiskWarning])
     }
     if len(ids) != 1:
         what = "several episodes begin" if ids else "no episode begins"
-        raise ConfigurationError(
+        raise InputError(
             f"{what} with {begun!r} of {customer_id}",
             mend=f"`tocsin warnings --customer {customer_id}` lists their warnings",
         )

@@ -103,7 +103,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown name is answered with the nearest known one."""
-        from tocsin.agents.settings import nearest
+        from tocsin.schemas.near import nearest
 
         name = args[0] if args else ""
         if args and name not in COMMANDS and not name.startswith("-"):

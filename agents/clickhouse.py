@@ -32,6 +32,7 @@ from tocsin.agents.errors import (
     ClickHouseLoginError,
     ClickHouseRefusedError,
     ConfigurationError,
+    InputError,
     UnavailableError,
 )
 
@@ -177,7 +178,7 @@ def connect(
         with translated(where):
             return ClickHouse(clickhouse_connect.get_client(interface="chdb", path=path), where)
     if cafile and not Path(cafile).is_file():
-        raise ConfigurationError(f"clickhouse_cafile: there is no file {cafile}")
+        raise InputError(f"clickhouse_cafile: there is no file {cafile}")
     port = parts.port or PORTS[parts.scheme]
     where = f"{parts.scheme}://{parts.hostname}:{port}"
     with translated(where):
@@ -268,7 +269,7 @@ def _split(url: str) -> SplitResult:
         is_right = False
     if not is_right:
         shown = re.sub(r"//[^/@]*@", "//***@", url)
-        raise ConfigurationError(
+        raise InputError(
             f"clickhouse_url {shown!r} is not an address",
             mend="write chdb:///path or http(s)://host:port/database",
         )

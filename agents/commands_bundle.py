@@ -12,10 +12,10 @@ from tocsin.agents.bundle import Contents, files_of, place
 from tocsin.agents.bundle_reading import gather
 from tocsin.agents.bundle_verdict import Verdict, judge
 from tocsin.agents.bundle_zip import BundleError, packed
-from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.errors import InputError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import history
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import GivenPath, Named, connected, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.replay import KafkaLog
 from tocsin.agents.settings import Settings
@@ -27,13 +27,13 @@ SHOWN_MAX = 20
 
 
 @click.command("bundle")
-@click.argument("customer_id", metavar="[CUSTOMER]", required=False)
+@click.argument("customer_id", metavar="[CUSTOMER]", required=False, type=Named())
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The zip to write.")
 @click.option("--episode", default="", metavar="ID", help="Only what concerns this episode.")
 @click.option(
     "--verify",
     "checked",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=GivenPath(),
     help="Check a bundle instead of making one.",
 )
 @click.option("--offline", is_flag=True, help="Check it by itself, without the topics.")
@@ -107,14 +107,14 @@ def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) ->
 
 def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -> Exit:
     if not (offline or settings.bootstrap_servers):
-        raise ConfigurationError(
+        raise InputError(
             "no Kafka is known to compare the bundle with",
             mend="set bootstrap_servers, or give --offline to see whether it agrees with itself",
         )
     try:
         verdict = run(_judged(settings, path.read_bytes(), offline))
     except BundleError as error:
-        raise ConfigurationError(f"{path}: {error}", mend="make it anew") from error
+        raise InputError(f"{path}: {error}", mend="make it anew") from error
     terminal.result(
         {
             "file": str(path),
@@ -139,7 +139,7 @@ async def _judged(settings: Settings, content: bytes, offline: bool) -> Verdict:
         topics = await brokers.partitions()
     missing = sorted({settings.topic(topic) for topic in APPEND_ONLY} - topics.keys())
     if missing:
-        raise ConfigurationError(
+        raise InputError(
             f"there is no topic {missing[0]} to compare the bundle with",
             mend="check bootstrap_servers and topic_prefix, or give --offline",
         )

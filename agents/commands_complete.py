@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import click
 
 from tocsin.agents.control import announcing, author, present_ms
-from tocsin.agents.formats import EPOCH, day, instant, parse_instant
+from tocsin.agents.formats import day, instant
+from tocsin.agents.log_values import Day, Instant
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
@@ -19,23 +18,19 @@ from tocsin.streams.events import SourceCompleted
 
 @click.command("complete")
 @click.argument("topic", type=click.Choice(sorted(MARKABLE)))
-@click.argument("date", type=click.DateTime(["%Y-%m-%d"]))
-@click.option("--at", metavar="INSTANT", help="When it became known, ISO 8601; now if not given.")
+@click.argument("date", type=Day(), metavar="YYYY-MM-DD")
+@click.option("--at", type=Instant(), help="When it became known, ISO 8601; now if not given.")
 @connected
-def complete(
-    settings: Settings, terminal: Terminal, topic: str, date: datetime, at: str | None
-) -> None:
-    """Mark a source topic as complete up to and with DATE, in all partitions at once.
+def complete(settings: Settings, terminal: Terminal, topic: str, date: int, at: int | None) -> None:
+    """Mark a source topic as complete up to and with a date, in all partitions at once.
 
     Where the topic is among `required_marks`, the day closes with the last mark that it waits for;
     a mark that comes after the latest hour lets the rules be judged that waited for it.
     """
-    date_day = (date.date() - EPOCH).days
-    moment = parse_instant(at) if at else None
-    timestamp = run(_complete(settings, BY_NAME[topic].topic_id, date_day, moment))
-    terminal.result({"topic": topic, "date": day(date_day), "marked_at": timestamp})
+    timestamp = run(_complete(settings, BY_NAME[topic].topic_id, date, at))
+    terminal.result({"topic": topic, "date": day(date), "marked_at": timestamp})
     terminal.say(
-        f"{topic} is complete through {day(date_day)}, said at {instant(timestamp)} "
+        f"{topic} is complete through {day(date)}, said at {instant(timestamp)} "
         f"in all {settings.partitions} partitions"
     )
     if topic not in settings.marks:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from tocsin.agents.formats import instant, parse_instant
+from tocsin.agents.formats import instant
 from tocsin.agents.log_kinds import as_option
+from tocsin.agents.log_values import Instant
 from tocsin.agents.lookup import EventSeen, looking
-from tocsin.agents.options import connected
+from tocsin.agents.options import Named, connected
 from tocsin.agents.query_contacts import contact_of, contacts_json, count, latest
 from tocsin.agents.query_events import place
 from tocsin.agents.settings import Settings
@@ -17,10 +18,10 @@ DIGEST_DIGITS = 12
 
 
 @click.command("contacts")
-@click.argument("customer_id", metavar="CUSTOMER")
-@click.option("--since", default="", metavar="DATE", help="From this date or instant on.")
+@click.argument("customer_id", metavar="CUSTOMER", type=Named())
+@click.option("--since", type=Instant(), default=0, help="From this date or instant on.")
 @connected
-def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since: str) -> None:
+def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since: int) -> None:
     """Show every contact with a customer, oldest first, with the record that proves it.
 
     What was corrected is shown as it was corrected last. An attachment is told by the beginning of
@@ -28,7 +29,7 @@ def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since:
     """
     with looking(settings) as lookup:
         customer_id = lookup.customer(customer_id)
-        found = latest(lookup.contacts(customer_id, parse_instant(since) if since else 0))
+        found = latest(lookup.contacts(customer_id, since))
     terminal.result(contacts_json(found))
     columns = [
         Column("when"),

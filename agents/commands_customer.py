@@ -13,7 +13,7 @@ from tocsin.agents.customer_cards import facts_of, show_commitments, show_decisi
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, measure, money
 from tocsin.agents.lookup import EventSeen, looking
-from tocsin.agents.options import connected, language_option
+from tocsin.agents.options import ROWS_MAX, Named, connected, language_option
 from tocsin.agents.query_customer import CreditFile, aging, file_json, read_file
 from tocsin.agents.query_events import place
 from tocsin.agents.settings import Settings
@@ -23,8 +23,15 @@ BAR_WIDTH = 24
 
 
 @click.command("customer")
-@click.argument("customer_id", metavar="ID")
-@click.option("--events", "event_limit", default=10, show_default=True, help="Latest events shown.")
+@click.argument("customer_id", metavar="ID", type=Named())
+@click.option(
+    "--events",
+    "event_limit",
+    type=click.IntRange(0, ROWS_MAX),
+    default=10,
+    show_default=True,
+    help="Latest events shown.",
+)
 @language_option
 @connected
 def customer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -17,7 +17,9 @@ from tocsin.agents.cards import View
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
-from tocsin.agents.options import connected, run
+from tocsin.agents.formats import EPOCH
+from tocsin.agents.log_values import Day
+from tocsin.agents.options import GivenPath, Number, connected, run
 from tocsin.agents.policies import first_event
 from tocsin.agents.portfolio import DEFAULT_UNTIL, Request
 from tocsin.agents.query_warnings import as_json
@@ -35,7 +37,8 @@ from tocsin.streams.events import DayClosed
 
 Progressed = Callable[[int], None]
 
-WHERE = click.Path(exists=True, path_type=Path)
+FILE = GivenPath()
+WHERE = GivenPath(is_folder_too=True)
 TARGET = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -43,7 +46,7 @@ TARGET = click.Path(dir_okay=False, path_type=Path)
 @click.option("--customers", default=1_000, show_default=True)
 @click.option("--days", default=365, show_default=True)
 @click.option("--seed", default=1, show_default=True, help="Same seed, same events.")
-@click.option("--until", default=DEFAULT_UNTIL.isoformat(), show_default=True, metavar="DATE")
+@click.option("--until", type=Day(), default=DEFAULT_UNTIL.isoformat(), show_default=True)
 @click.option("--currency", default="EUR", show_default=True)
 @click.option("--out", type=TARGET, default=Path("events.jsonl"), show_default=True)
 @click.option("--truth", type=TARGET, help="Who turns bad, and when; beside the events if not.")
@@ -55,7 +58,7 @@ def generate(
     customers: int,
     days: int,
     seed: int,
-    until: str,
+    until: int,
     currency: str,
     out: Path,
     truth: Path | None,
@@ -67,10 +70,7 @@ def generate(
     """
     from tocsin.agents import generator
 
-    try:
-        last = datetime.fromisoformat(until).date()
-    except ValueError as error:
-        raise click.UsageError(f"--until {until}: write a date such as 2025-06-30") from error
+    last = EPOCH + timedelta(days=until)
     request = Request(customers=customers, days=days, seed=seed, until=last, currency=currency)
     if problems := request.problems():
         raise click.UsageError("; ".join(problems))
@@ -85,7 +85,7 @@ def generate(
 
 @click.command("produce")
 @click.argument("paths", metavar="FILE_OR_FOLDER...", nargs=-1, required=True, type=WHERE)
-@click.option("--rate", type=float, metavar="N", help="Events a second at most.")
+@click.option("--rate", type=Number(0, min_open=True), metavar="N", help="Events a second at most.")
 @connected
 def produce(
     settings: Settings, terminal: Terminal, paths: tuple[Path, ...], rate: float | None
@@ -110,7 +110,7 @@ def produce(
 
 @click.command("replay")
 @click.option("--events", "paths", multiple=True, type=WHERE, help="Decide these; needs no Kafka.")
-@click.option("--policy", type=WHERE, help="By this policy; the packaged one if not given.")
+@click.option("--policy", type=FILE, help="By this policy; the packaged one if not given.")
 @click.option("--out", type=TARGET, help="Write the warnings as JSON Lines.")
 @click.option("--history", is_flag=True, help="Read from ClickHouse, not from the topics.")
 @connected
@@ -143,7 +143,14 @@ def replay(
 
 
 @click.command("verify")
-@click.option("--wait", "wait_s", default=30.0, show_default=True, help="Seconds for the audit.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Number(0),
+    default=30.0,
+    show_default=True,
+    help="Seconds for the audit.",
+)
 @connected
 def verify(settings: Settings, terminal: Terminal, wait_s: float) -> Exit:
     """Compare Kafka, ClickHouse and the journal, record by record; exit code 1 if they differ."""

@@ -13,15 +13,17 @@ from tocsin.agents.dead_letters import (
     release,
     resend,
 )
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
+from tocsin.agents.given_files import read_given
 from tocsin.agents.lookup import looking, place_of
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import COUNT, GivenPath, connected, run
 from tocsin.agents.query_dead_letters import event_line, find, refused_json
 from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
+from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import BY_ID, BY_NAME, SOURCES
 from tocsin.schemas.records import DeadLetter
 
@@ -38,7 +40,7 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @click.option("--topic", type=TOPIC, help="Only records of this topic.")
 @click.option("--code", default="", help="Only those refused for this reason.")
-@click.option("--limit", default=50, show_default=True, help="How many at most.")
+@click.option("--limit", type=COUNT, default=50, show_default=True, help="How many at most.")
 @connected
 def dead_letters_list(
     settings: Settings, terminal: Terminal, *, topic: str | None, code: str, limit: int
@@ -111,7 +113,7 @@ def dead_letters_show(settings: Settings, terminal: Terminal, *, record: str) ->
 @click.option("--code", default="", help="All that were refused for this reason, not yet sent.")
 @click.option(
     "--event",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=GivenPath(),
     help="A file with the corrected event, one JSON line; for one record.",
 )
 @click.option("--again", is_flag=True, help="Also what was sent again before.")
@@ -138,7 +140,7 @@ def dead_letters_resend(
         found += lookup.letters_to_send(code, RESEND_MAX, again=again) if code else []
     chosen = [refused.letter for refused in found if again or not refused.is_resent]
     if records and len(chosen) < len(records):
-        raise ConfigurationError("a record was sent again before", mend="--again sends it twice")
+        raise InputError("a record was sent again before", mend="--again sends it twice")
     chosen_records = [(letter, outgoing(letter, event, settings)) for letter in chosen]
     sent = run(resend(settings, chosen_records))
     terminal.result(sent)
@@ -173,18 +175,20 @@ def dead_letters_release(
 def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outgoing:
     """What is sent for a refused record. A letter that was cut cannot go as it is."""
     if letter.topic_id not in BY_ID:
-        raise ConfigurationError(
+        raise InputError(
             f"{place_of(letter)} was refused by the intake, and stands in its own topic",
             mend="mend the mapping or its source, and send it there again",
         )
     if event is None and letter.detail.endswith(CUT):
-        raise ConfigurationError(
+        raise InputError(
             f"{place_of(letter)} was too large for dead letters and is not kept whole there",
             mend="send the corrected event with --event",
         )
     if event is None:
         return as_it_was(letter)
-    lines = event.read_text("utf-8").splitlines()
+    lines = [
+        line for line in read_given(event, jsonlines.LINE_BYTES_MAX).splitlines() if line.strip()
+    ]
     if len(lines) != 1:
         raise click.UsageError(f"{event} has {len(lines)} lines: it must be one event")
     return mended(letter, lines[0], settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tocsin.agents.exits import Exit
-from tocsin.agents.options import connected
+from tocsin.agents.options import GivenPath, connected
 from tocsin.agents.settings import Settings
 from tocsin.agents.supervisor import stop_on_signals
 from tocsin.agents.terminal import Terminal
@@ -20,7 +20,7 @@ from tocsin.agents.terminal import Terminal
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same portfolio.")
 @click.option(
     "--events",
-    type=click.Path(exists=True, path_type=Path),
+    type=GivenPath(is_folder_too=True),
     help="Your own events as JSON Lines instead of a portfolio.",
 )
 @click.option("--exit", "is_exit", is_flag=True, help="End after the summary, without pauses.")
@@ -40,7 +40,8 @@ def demo(
 ) -> Exit:
     """Load the history of a portfolio, go live, warn, and prove that nothing was lost or doubled.
 
-    Starts Kafka, ClickHouse, worker and audit under the data folder. Exit code 1 if the warnings
+    Starts Kafka, ClickHouse, worker and audit over the data folder, or over a folder of its own in
+    the usual one if none is given, and begins there without records. Exit code 1 if the warnings
     topic, ClickHouse and a replay do not agree.
     """
     from tocsin.agents.demo import Wish, run_demo
@@ -58,6 +59,6 @@ def demo(
     async def show() -> Exit:
         stop = asyncio.Event()
         stop_on_signals(stop)
-        return await run_demo(wish, settings.data_path, terminal, stop)
+        return await run_demo(wish, settings, terminal, stop)
 
     return asyncio.run(show())

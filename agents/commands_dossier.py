@@ -8,7 +8,7 @@ from tocsin.agents.cards import Language, text_of, threshold_of, value_of
 from tocsin.agents.dossier import Dossier, notice_of
 from tocsin.agents.formats import day, instant, money
 from tocsin.agents.lookup import looking
-from tocsin.agents.options import connected, language_option
+from tocsin.agents.options import Named, connected, language_option
 from tocsin.agents.query_dossier import dossier_json, read_dossier
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
@@ -25,7 +25,7 @@ NOT_BEGUN = Text("no retirement was begun", "尚未启动清退")
 
 
 @click.command("dossier")
-@click.argument("customer_id", metavar="CUSTOMER")
+@click.argument("customer_id", metavar="CUSTOMER", type=Named())
 @language_option
 @connected
 def dossier(

@@ -11,7 +11,7 @@ from tocsin.agents.cards import Language, View
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant
 from tocsin.agents.lookup import EventSeen, looking
-from tocsin.agents.options import connected, language_option
+from tocsin.agents.options import Named, connected, language_option
 from tocsin.agents.query_events import place
 from tocsin.agents.query_explanation import Explanation, explanation_json, read_explanation
 from tocsin.agents.query_warnings import view_of
@@ -22,7 +22,7 @@ from tocsin.streams.decisions import Evidence
 
 
 @click.command("explain")
-@click.argument("warning_id", metavar="WARNING")
+@click.argument("warning_id", metavar="WARNING", type=Named())
 @language_option
 @connected
 def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language: Language) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from tocsin.agents.commands_data import counting
 from tocsin.agents.fit import SHARES, fit
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import Number, connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 
@@ -22,7 +22,7 @@ PERCENT = 100
     "--share",
     "shares",
     multiple=True,
-    type=click.FloatRange(0.01, 99.99),
+    type=Number(0.01, 99.99),
     metavar="PERCENT",
     help="How many customers shall reach a severity, the mildest first [10, 5, 2, 0.5].",
 )

@@ -9,10 +9,10 @@ import click
 from msgspec import to_builtins
 
 from tocsin.agents.control import announcing, author, present_ms
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.keys import QUARANTINE, SHARED, Erasure, Keyring
 from tocsin.agents.keys_master import MasterFile
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import Named, connected, run
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.privacy import Guard, master_of, open_keys
 from tocsin.agents.settings import Settings
@@ -98,7 +98,7 @@ def keys_list(settings: Settings, terminal: Terminal) -> None:
 
 
 @keys.command("token")
-@click.argument("customer_id", metavar="CUSTOMER")
+@click.argument("customer_id", metavar="CUSTOMER", type=Named())
 @connected
 def keys_token(settings: Settings, terminal: Terminal, customer_id: str) -> None:
     """Tell the token of a customer, as a policy's overrides and other systems need it."""
@@ -131,13 +131,13 @@ def erase(
     if bool(customer_id) == quarantine:
         raise click.UsageError("name a CUSTOMER, or give --quarantine")
     if not settings.privacy:
-        raise ConfigurationError(
+        raise InputError(
             "this deployment encrypts nothing", mend="set privacy to true before data are written"
         )
     keyring = open_keys(settings)
     owner = QUARANTINE if quarantine else _token(keyring, customer_id)
     if keyring.entry(owner) is None:
-        raise ConfigurationError(
+        raise InputError(
             f"there is no key of {customer_id}", mend="`tocsin customer ID` tells who is known"
         )
     done = run(_erase(settings, keyring, owner, by_whom or author(), reason))

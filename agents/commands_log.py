@@ -9,7 +9,7 @@ import click
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
-from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.errors import InputError, UnavailableError
 from tocsin.agents.events_told import tell
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
@@ -18,7 +18,7 @@ from tocsin.agents.log_kinds import KINDS, Kind
 from tocsin.agents.log_options import OPTIONS
 from tocsin.agents.log_values import Instant
 from tocsin.agents.lookup import Lookup, looking
-from tocsin.agents.options import connected, language_option, run
+from tocsin.agents.options import Named, Number, connected, language_option, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 
@@ -45,8 +45,8 @@ def _subcommand(name: str, kind: Kind) -> click.Command:
 
 def _subject(kind: Kind) -> Callable[..., Any]:
     if kind.names_warning:
-        return click.argument("warning_id", metavar="WARNING")
-    return click.argument("customer_id", metavar="CUSTOMER")
+        return click.argument("warning_id", metavar="WARNING", type=Named())
+    return click.argument("customer_id", metavar="CUSTOMER", type=Named())
 
 
 def _common(kind: Kind) -> list[Callable[..., Any]]:
@@ -55,7 +55,7 @@ def _common(kind: Kind) -> list[Callable[..., Any]]:
         click.option(
             "--wait",
             "wait_s",
-            type=click.FloatRange(min=0),
+            type=Number(0),
             default=WAIT_S,
             show_default=True,
             metavar="SECONDS",
@@ -119,7 +119,7 @@ def _refuse_stranger(lookup: Lookup, customer_id: str) -> None:
     if lookup.standing(lookup.customer(customer_id)) is None:
         near = ", ".join(lookup.similar(customer_id))
         meant = f"did you mean one of {near}? " if near else ""
-        raise ConfigurationError(
+        raise InputError(
             f"no customer {customer_id!r} in the history",
             mend=f"{meant}--new enters it for one that is new",
         )

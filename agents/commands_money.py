@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,18 @@ import click
 
 from tocsin.agents.cards import Language
 from tocsin.agents.demand_told import demand_json, tell_demand
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.formats import EPOCH, day, money
+from tocsin.agents.errors import ConfigurationError, InputError
+from tocsin.agents.formats import day, money
+from tocsin.agents.given_files import read_given
+from tocsin.agents.log_values import Day
 from tocsin.agents.lookup import Lookup, looking
-from tocsin.agents.options import connected, language_option
+from tocsin.agents.options import GivenPath, Named, connected, language_option
 from tocsin.agents.provision_told import provision_json, show_provision
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.wire import convention_of
 from tocsin.schemas.reference_rates import ReferenceRatesError, packaged_rates, read_rates
+from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.checks import SIZES
 from tocsin.streams.demand import Conditions, demand_of
 from tocsin.streams.interest import MILLION, DayCount, Order, Rate
@@ -59,14 +61,13 @@ class Percent(click.ParamType):
 
 as_of_option = click.option(
     "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    metavar="DATE",
+    type=Day(),
     help="As of the end of this day; the latest business date if not given.",
 )
 
 
 @click.command("demand")
-@click.argument("customer_id", metavar="CUSTOMER")
+@click.argument("customer_id", metavar="CUSTOMER", type=Named())
 @as_of_option
 @click.option("--seller-country", metavar="CC", help="Where the seller is, ISO 3166.")
 @click.option("--seller-size", type=click.Choice(sorted(SIZES)), help="How large the seller is.")
@@ -85,7 +86,7 @@ as_of_option = click.option(
     help="What a partial payment pays first.",
 )
 @click.option("--open-only", is_flag=True, help="Leave out invoices that were paid late.")
-@click.option("--rates", metavar="FILE", help="Reference rates in place of the packaged ones.")
+@click.option("--rates", type=GivenPath(), help="Reference rates in place of the packaged ones.")
 @language_option
 @connected
 def demand(
@@ -177,7 +178,7 @@ def provision(
     settings: Settings,
     terminal: Terminal,
     *,
-    as_of: datetime | None,
+    as_of: int | None,
     window_days: int,
     loss_days: int,
     items_min: int,
@@ -206,10 +207,10 @@ def provision(
     _compare(terminal, open_minor, known)
 
 
-def _as_of(lookup: Lookup, given: datetime | None) -> int:
+def _as_of(lookup: Lookup, given: int | None) -> int:
     """The day asked for, or the latest business date (epoch day)."""
     if given is not None:
-        return (given.date() - EPOCH).days
+        return given
     latest = lookup.business_date()
     if latest is None:
         raise ConfigurationError(
@@ -218,16 +219,12 @@ def _as_of(lookup: Lookup, given: datetime | None) -> int:
     return latest
 
 
-def _reference(path: str | None) -> Reference:
+def _reference(path: Path | None) -> Reference:
+    text = packaged_rates() if path is None else read_given(path, POLICY_BYTES_MAX, "--rates")
     try:
-        text = Path(path).expanduser().read_text("utf-8") if path else packaged_rates()
         return read_rates(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"the reference rates {path} cannot be read", mend="give the right path with --rates"
-        ) from error
     except ReferenceRatesError as error:
-        raise ConfigurationError(str(error), mend="mend the file given with --rates") from error
+        raise InputError(str(error), mend="mend the file given with --rates") from error
 
 
 def _agreed(yearly: int | None, daily: int | None) -> Rate | None:
@@ -237,7 +234,7 @@ def _agreed(yearly: int | None, daily: int | None) -> Rate | None:
 
 
 def _outside(error: OutsideSeriesError) -> ConfigurationError:
-    return ConfigurationError(
+    return InputError(
         f"the reference rate {error.series} is not known for {day(error.day)}, only from "
         f"{day(error.first)} to {day(error.until)}",
         mend="give a file with later rates (--rates), or an earlier --as-of",

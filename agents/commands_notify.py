@@ -11,12 +11,12 @@ import click
 from tocsin.agents import logs
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
+from tocsin.agents.given_files import read_given
 from tocsin.agents.notify_config import Config, load_notify, read_notify
 from tocsin.agents.notify_outbox import Delivery
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import GivenPath, connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
-from tocsin.schemas.text_files import read_text
 from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 
 COLUMNS = (
@@ -29,9 +29,7 @@ COLUMNS = (
 
 
 @click.command("notify")
-@click.argument(
-    "file", metavar="CONFIG", required=False, type=click.Path(dir_okay=False, path_type=Path)
-)
+@click.argument("file", metavar="CONFIG", required=False, type=GivenPath())
 @click.option("--check", "is_check", is_flag=True, help="Only look whether CONFIG is right.")
 @click.option("--dead", "is_dead", is_flag=True, help="List what could not be delivered.")
 @click.option("--resend", "keys", multiple=True, metavar="ID", help="Try such a one again.")
@@ -67,11 +65,7 @@ def notify(
 
 def _check(terminal: Terminal, path: Path) -> Exit:
     """Tell what is wrong with a file, as the policy's linter does."""
-    try:
-        text = read_text(path, POLICY_BYTES_MAX)
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    config, problems = read_notify(text)
+    config, problems = read_notify(read_given(path, POLICY_BYTES_MAX))
     terminal.result([{"file": str(path), "line": p.line, "problem": str(p)} for p in problems])
     for problem in problems:
         terminal.say(f"{path}:{problem.line}: {problem.path}: {problem.message}")

@@ -12,12 +12,14 @@ import msgspec
 from tocsin.agents import rule_cards
 from tocsin.agents.collection_cards import show_collection
 from tocsin.agents.commands_fit import policy_fit
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
-from tocsin.agents.formats import instant, parse_instant
+from tocsin.agents.formats import instant
+from tocsin.agents.given_files import read_given
+from tocsin.agents.log_values import Instant
 from tocsin.agents.lookup import looking
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import GivenPath, connected, run
 from tocsin.agents.policies import Published, checked, publish, published
 from tocsin.agents.policy_lint import History, lint
 from tocsin.agents.score_cards import show_scorecard
@@ -33,12 +35,11 @@ from tocsin.schemas.policy_file import (
     written_out,
 )
 from tocsin.schemas.signals import read_signals
-from tocsin.schemas.text_files import read_text
 from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.policy import Policy
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-EVENTS = click.Path(exists=True, path_type=Path)
+FILE = GivenPath()
+EVENTS = GivenPath(is_folder_too=True)
 PACKAGED = "packaged"
 
 
@@ -177,17 +178,17 @@ def policy_signals(settings: Settings, terminal: Terminal) -> None:
 @policy.command("publish")
 @click.argument("file", type=FILE)
 @click.option(
-    "--effective-from", metavar="INSTANT", help="When it comes into force, ISO 8601; now if not."
+    "--effective-from", type=Instant(), help="When it comes into force, ISO 8601; now if not."
 )
 @connected
 def policy_publish(
-    settings: Settings, terminal: Terminal, file: Path, effective_from: str | None
+    settings: Settings, terminal: Terminal, file: Path, effective_from: int | None
 ) -> None:
     """Publish a policy version: one copy per partition, in one transaction.
 
     When it comes into force every customer is assessed by it, and warnings say so.
     """
-    moment = parse_instant(effective_from) if effective_from else time.time_ns() // 1_000_000
+    moment = time.time_ns() // 1_000_000 if effective_from is None else effective_from
     done = run(publish(settings, _text(file), str(file), moment))
     terminal.result(done)
     terminal.say(
@@ -212,9 +213,7 @@ def _named(settings: Settings, name: str) -> str:
         for found in run(published(settings)):
             if found.version == int(name):
                 return found.source
-        raise ConfigurationError(
-            f"no policy version {name} was published", mend="see `tocsin policy show`"
-        )
+        raise InputError(f"no policy version {name} was published", mend="see `tocsin policy show`")
     path = Path(name)
     if not path.is_file():
         names = ", ".join((PACKAGED, *EXAMPLES))
@@ -244,7 +243,7 @@ def _overrides_of(settings: Settings, policy: Policy, customer: str) -> int:
         customer = lookup.customer(customer)
         standing = lookup.standing(customer)
     if standing is None:
-        raise ConfigurationError(
+        raise InputError(
             f"customer {customer} is not known", mend="see `tocsin customer` for those that are"
         )
     return policy.overrides_of(
@@ -256,12 +255,7 @@ def _overrides_of(settings: Settings, policy: Policy, customer: str) -> int:
 
 
 def _text(file: Path) -> str:
-    try:
-        return read_text(file, POLICY_BYTES_MAX)
-    except OSError as error:
-        raise click.UsageError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"{file} is not UTF-8 text: {error}") from error
+    return read_given(file, POLICY_BYTES_MAX)
 
 
 def _list(terminal: Terminal, versions: list[Published]) -> None:

@@ -9,7 +9,7 @@ import click
 
 from tocsin.agents import logs
 from tocsin.agents.exits import Exit
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import GivenPath, connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 
@@ -60,7 +60,7 @@ def audit(settings: Settings, terminal: Terminal) -> Exit:
 
 
 @click.command("intake")
-@click.argument("mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("mapping", type=GivenPath())
 @connected
 def intake(settings: Settings, terminal: Terminal, mapping: Path) -> None:
     """Bring foreign topics in: any key, any partition count, JSON or Avro, mapped field by field.

@@ -9,7 +9,8 @@ import click
 from tocsin.agents.brokers import connect
 from tocsin.agents.control import announcing, author, present_ms
 from tocsin.agents.exits import Exit
-from tocsin.agents.formats import instant, parse_instant
+from tocsin.agents.formats import instant
+from tocsin.agents.log_values import Instant
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.standstill import forget_history, require_idle
@@ -94,15 +95,15 @@ def topics_manifest(settings: Settings, terminal: Terminal, form: str, cluster: 
 
 
 @click.command("go-live")
-@click.option("--at", metavar="INSTANT", help="Instant from which, ISO 8601; now if not given.")
+@click.option("--at", type=Instant(), help="Instant from which, ISO 8601; now if not given.")
 @connected
-def go_live(settings: Settings, terminal: Terminal, at: str | None) -> None:
+def go_live(settings: Settings, terminal: Terminal, at: int | None) -> None:
     """End the loading of history: warnings that follow concern the present.
 
     Writes one control record to every partition of the clock topic, in one transaction. The
     worker goes live when it has read all records that are older.
     """
-    timestamp = run(_go_live(settings, parse_instant(at) if at else None))
+    timestamp = run(_go_live(settings, at))
     terminal.result({"went_live_at": timestamp, "partitions": settings.partitions})
     terminal.say(f"live from {instant(timestamp)} in all {settings.partitions} partitions")
 

@@ -8,9 +8,9 @@ import click
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
-from tocsin.agents.formats import parse_instant
+from tocsin.agents.log_values import Day
 from tocsin.agents.lookup import Wanted, looking
-from tocsin.agents.options import connected, language_option, run
+from tocsin.agents.options import COUNT, connected, language_option, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.query_warnings import as_json, matches, view_of
 from tocsin.agents.reading import follow
@@ -18,7 +18,6 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import WARNINGS
-from tocsin.streams.checks import MS_PER_DAY
 from tocsin.streams.severity import SEVERITIES
 
 
@@ -34,8 +33,8 @@ from tocsin.streams.severity import SEVERITIES
     help="The least severity shown.",
 )
 @click.option("--live", is_flag=True, help="Leave out those raised while history was loaded.")
-@click.option("--since", default="", metavar="DATE", help="From this business date on.")
-@click.option("--limit", default=50, show_default=True, help="How many at most.")
+@click.option("--since", type=Day(), default=0, help="From this business date on.")
+@click.option("--limit", type=COUNT, default=50, show_default=True, help="How many at most.")
 @click.option("--long", "is_long", is_flag=True, help="Several lines each: why, and what ends it.")
 @language_option
 @connected
@@ -49,7 +48,7 @@ def warnings(
     rule: str,
     severity: str,
     live: bool,
-    since: str,
+    since: int,
     limit: int,
     is_long: bool,
     language: Language,
@@ -65,7 +64,7 @@ def warnings(
         rule=rule,
         severity=severity.upper(),
         phase="LIVE" if live else "",
-        since=parse_instant(since) // MS_PER_DAY if since else 0,
+        since=since,
         limit=limit,
     )
     if is_followed:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tocsin.agents import logs
-from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.errors import InputError, UnavailableError
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.supervisor import stop_on_signals
@@ -69,7 +69,7 @@ def _new_token(settings: Settings, terminal: Terminal, name: str, role: str) -> 
     from tocsin.agents.web_users import OPERATOR, READER, TokenFile
 
     if not settings.web_tokens_file:
-        raise ConfigurationError(
+        raise InputError(
             "web_tokens_file is not set", mend="name the file: --set web_tokens_file=FILE"
         )
     path = Path(settings.web_tokens_file).expanduser()

@@ -45,7 +45,14 @@ class Files:
         self.clickhouse = folder / "clickhouse"
         self.registry = folder / "registry"
         self.engine_ports = folder / "engine-ports.json"
+        self.fresh = folder / "fresh"  # there as long as the records are those of one fresh run
         self.logs = folder / "logs"
+
+
+def holds_records(data_folder: Path) -> bool:
+    """Whether the folder holds records that somebody may want: not only those of a fresh run."""
+    files = Files(data_folder.expanduser())
+    return not files.fresh.exists() and (files.kafka.exists() or files.clickhouse.exists())
 
 
 def discover(data_folder: Path) -> Services | None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from tocsin.agents.brokers import connect, reaching
 from tocsin.agents.changelog import last_record
 from tocsin.agents.control import announcing, author, present_ms
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.lookup import ORIGIN_HEADER, place_of
 from tocsin.agents.privacy import sealing
 from tocsin.agents.settings import Settings
@@ -62,18 +62,18 @@ def as_it_was(letter: DeadLetter) -> Outgoing:
 def mended(letter: DeadLetter, line: str, settings: Settings) -> Outgoing:
     """A corrected event, as a JSON line, in the record's place.
 
-    Raises ConfigurationError if the line is no event of the topic.
+    Raises InputError if the line is no event of the topic.
     """
     try:
         fact = jsonlines.parse(line, 1, convention_of(settings))
     except Refused as error:
-        raise ConfigurationError(
+        raise InputError(
             f"the mended event cannot be read: {error.detail}",
             mend="`tocsin generate` writes lines of every type to compare with",
         ) from error
     topic = BY_ID[letter.topic_id]
     if fact.topic_id != letter.topic_id:
-        raise ConfigurationError(
+        raise InputError(
             f"the mended event is of topic {BY_ID[fact.topic_id].name}, the refused record of "
             f"{topic.name}",
             mend="send events of another topic with `tocsin produce`",
@@ -120,12 +120,12 @@ async def release(
     """End the hold of a source topic in one partition; what is there now is its backlog."""
     if topic.topic_id not in HOLDABLE:
         names = ", ".join(BY_ID[topic_id].name for topic_id in sorted(HOLDABLE))
-        raise ConfigurationError(f"topic {topic.name} is never held", mend=f"name one of {names}")
+        raise InputError(f"topic {topic.name} is never held", mend=f"name one of {names}")
     name = settings.topic(topic)
     async with connect(settings) as brokers:
         count = (await brokers.partitions()).get(name, 0)
     if not 0 <= partition < count:
-        raise ConfigurationError(
+        raise InputError(
             f"topic {name} has no partition {partition}",
             mend="`tocsin doctor` shows which partitions are held",
         )

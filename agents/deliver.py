@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.notify_outbox import Notice
 from tocsin.agents.secret import NO_SECRET, Secret, read_secret
 
@@ -66,7 +66,7 @@ class Sender(Protocol):
 def secret_of(file: str, variable: str, what: str) -> Secret:
     """A secret of a receiver, from its file or its environment variable; none if neither is told.
 
-    Raises ConfigurationError.
+    Raises InputError.
     """
     try:
         if file:
@@ -77,8 +77,8 @@ def secret_of(file: str, variable: str, what: str) -> Secret:
             return NO_SECRET
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigurationError(f"{what}: cannot read {file}: {reason}") from error
+        raise InputError(f"{what}: cannot read {file}: {reason}") from error
     if not found:
         where = file or f"variable {variable}"
-        raise ConfigurationError(f"{what}: {where} is empty or not set")
+        raise InputError(f"{what}: {where} is empty or not set")
     return found

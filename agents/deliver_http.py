@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.agents.deliver import DELIVERED, Message, Outcome, Result, secret_of
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, InputError
 from tocsin.agents.formats import clean, instant
 from tocsin.agents.notify_config import Alertmanager, Endpoint, url_problems
 from tocsin.agents.notify_outbox import Notice
@@ -63,7 +63,7 @@ class Answer(Struct, frozen=True):
 
 
 class Poster:
-    """Posts JSON to one address. Raises ConfigurationError for what can't be used."""
+    """Posts JSON to one address. Raises InputError for what can't be used."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, what: str) -> None:
         self.secret: Secret = secret_of(endpoint.secret_file, endpoint.secret_env, what)
@@ -71,7 +71,7 @@ class Poster:
         if not self._url:
             self._url = secret_of(endpoint.url_file, endpoint.url_env, what).reveal().strip()
             for problem in url_problems(self._url):
-                raise ConfigurationError(f"{what}: the address {problem}")
+                raise InputError(f"{what}: the address {problem}")
         self._tls = tls_context(endpoint.ca_file, what)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
@@ -131,14 +131,14 @@ def reason_of(error: aiohttp.ClientError) -> str:
 
 
 def tls_context(ca_file: str, what: str) -> ssl.SSLContext:
-    """A context that checks certificates and names. Raises ConfigurationError."""
+    """A context that checks certificates and names. Raises InputError."""
     try:
         return ssl.create_default_context(
             cafile=str(Path(ca_file).expanduser()) if ca_file else None
         )
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or str(error)
-        raise ConfigurationError(f"{what}: cannot read {ca_file}: {reason}") from error
+        raise InputError(f"{what}: cannot read {ca_file}: {reason}") from error
 
 
 def _retry_after_s(text: str) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from heapq import merge
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from msgspec import Struct
@@ -27,12 +27,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from tocsin.agents import cards
 from tocsin.agents.brokers import Brokers, connect, consuming
 from tocsin.agents.cards import View
+from tocsin.agents.data_folder import holds_records
 from tocsin.agents.demo_stories import SPAN_DAYS, STORIES, story_facts
 from tocsin.agents.demo_telling import tell_stories
 from tocsin.agents.digests import PROCESSED_AT, RecordDigest
 from tocsin.agents.embedded import Embedded
 from tocsin.agents.embedded_kafka import free_port
-from tocsin.agents.errors import UnavailableError
+from tocsin.agents.errors import InputError, UnavailableError
 from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import address_of
@@ -111,23 +112,50 @@ class Outcome(Struct, frozen=True, kw_only=True):
         )
 
 
-async def run_demo(wish: Wish, data_dir: Path, terminal: Terminal, stop: asyncio.Event) -> Exit:
+def folder_of(settings: Settings) -> Path:
+    """Where the demo runs: over the data folder if one is given, else beside everything else's.
+
+    Raises InputError if a folder is given that holds records of another kind: each run begins anew.
+    """
+    if "data_dir" not in settings.origins:
+        return settings.data_path / FOLDER
+    if holds_records(settings.data_path):
+        raise InputError(
+            f"{settings.data_path} holds records that no demo made, and a demo begins without any",
+            mend=f"give it a new folder by {settings.origins['data_dir']}, or delete this one",
+        )
+    return settings.data_path
+
+
+async def run_demo(wish: Wish, settings: Settings, terminal: Terminal, stop: asyncio.Event) -> Exit:
     """Show the main job; returns the exit code. Raises the tree's errors."""
-    folder = data_dir / FOLDER
-    shutil.rmtree(folder / "kafka", ignore_errors=True)
-    shutil.rmtree(folder / "clickhouse", ignore_errors=True)
-    terminal.note("starting Kafka and the ClickHouse engine")
-    async with Embedded(folder, tell=terminal.note) as services:
+    _require_sound(wish, settings)
+    folder = folder_of(settings)
+    terminal.note(f"starting Kafka and the ClickHouse engine over {folder}")
+    async with Embedded(folder, is_fresh=True, tell=terminal.note) as services:
         demo = Demo(wish, services, terminal)
         outcome = await _unless_stopped(demo.run(), services, stop)
         if outcome is None:
             return Exit.INTERRUPTED
         demo.tell(outcome)
         if wish.stays and not stop.is_set():
+            terminal.note(f"in another terminal: export TOCSIN_DATA_DIR={quote(str(folder))}")
             terminal.note("services stay up; stop with Ctrl-C")
             await services.watch(stop)
     terminal.result(outcome)
     return Exit.OK if outcome.is_sound else Exit.DIFFERENCE
+
+
+def _require_sound(wish: Wish, settings: Settings) -> None:
+    """Raise InputError for a wish that cannot be met, before anything is started for it."""
+    if wish.events is not None:
+        read_facts(settings, [wish.events])
+    elif problems := _request(wish).problems():
+        raise InputError("; ".join(problems))
+
+
+def _request(wish: Wish) -> Request:
+    return Request(customers=wish.customers, days=wish.days, seed=wish.seed)
 
 
 async def _unless_stopped(work: Any, services: Embedded, stop: asyncio.Event) -> Outcome | None:
@@ -390,7 +418,7 @@ class Demo:
 
 def portfolio_facts(wish: Wish, convention: Convention) -> Iterator[Fact]:
     """The made-up portfolio, and where it is long enough the customers that are told of."""
-    request = Request(customers=wish.customers, days=wish.days, seed=wish.seed)
+    request = _request(wish)
     drawn = Portfolio(request, convention).facts()
     written = story_facts(request.last, convention) if wish.days >= SPAN_DAYS else []
     return merge(drawn, written, key=itemgetter(0, 1))

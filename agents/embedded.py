@@ -16,6 +16,7 @@ import asyncio
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -44,8 +45,14 @@ from tocsin.agents.embedded_jars import (
     maven_fetch,
     show_progress,
 )
-from tocsin.agents.embedded_kafka import HOST, EmbeddedKafka, KafkaOptions, find_java, kept_ports
-from tocsin.agents.errors import ConfigurationError, FolderBusyError
+from tocsin.agents.embedded_kafka import (
+    HOST,
+    EmbeddedKafka,
+    KafkaOptions,
+    find_java,
+    kept_ports,
+)
+from tocsin.agents.errors import ConfigurationError, FolderBusyError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.files import write_atomically
 from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
@@ -99,7 +106,8 @@ class Embedded:
     """`async with Embedded(folder) as services:` brings them up, keeps them up, takes them down.
 
     `with_registry` adds a schema registry to a new folder, which then keeps it: records that were
-    written with the ids of a registry cannot be read without it, nor the reverse.
+    written with the ids of a registry cannot be read without it, nor the reverse. `is_fresh` throws
+    away the records that are in the folder, once it is ours; ask `holds_records` before.
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class Embedded:
         data_folder: Path,
         *,
         with_registry: bool = False,
+        is_fresh: bool = False,
         kafka_options: KafkaOptions | None = None,
         environ: Mapping[str, str] = os.environ,
         progress: Progress | None = show_progress,
@@ -114,6 +123,7 @@ class Embedded:
     ) -> None:
         self._files = Files(data_folder.expanduser())
         self._with_registry = with_registry
+        self._is_fresh = is_fresh
         self._kafka_options = kafka_options
         self._environ = environ
         self._progress = progress
@@ -164,6 +174,7 @@ class Embedded:
         self._lock = _lock(self._files)
         try:
             await _end_orphans(self._files.services)
+            await asyncio.to_thread(_begin, self._files, is_fresh=self._is_fresh)
             await self._start()
         except BaseException:
             await self._stop()
@@ -295,13 +306,23 @@ async def _end_orphans(path: Path) -> None:
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local file, at once
 
 
+def _begin(files: Files, *, is_fresh: bool) -> None:
+    """Throw away what is there, or keep it, and from now on for good."""
+    if not is_fresh:
+        files.fresh.unlink(missing_ok=True)
+        return
+    files.fresh.touch()
+    shutil.rmtree(files.kafka, ignore_errors=True)
+    shutil.rmtree(files.clickhouse, ignore_errors=True)
+
+
 def _lock(files: Files) -> TextIOWrapper:
     """Take the data folder. The kernel frees the lock when its holder dies: never stale."""
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
         lock = files.lock.open("a+")
     except OSError as error:
-        raise ConfigurationError(
+        raise UnavailableError(
             f"data folder {files.folder} cannot be used: {error.strerror}",
             mend="give another with --data-dir or TOCSIN_DATA_DIR",
         ) from error

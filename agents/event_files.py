@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of
 from tocsin.schemas import jsonlines
@@ -15,10 +15,10 @@ from tocsin.schemas.jsonlines import Fact, LinesError
 def read_facts(settings: Settings, paths: Iterable[Path]) -> Iterator[Fact]:
     """Events of files, with the closing of every day, so that all partitions close it.
 
-    Raises ConfigurationError that tells the lines that are no events, before any is yielded.
+    Raises InputError that tells every line that is no event, before any is yielded.
     """
     convention = convention_of(settings)
     try:
         return jsonlines.with_closings(jsonlines.read(paths, convention), convention)
     except LinesError as error:
-        raise ConfigurationError(f"lines that are no events:\n{error}") from error
+        raise InputError(f"the events cannot be taken:\n{error}") from error

@@ -13,14 +13,14 @@ class Exit(IntEnum):
 
     OK = 0
     DIFFERENCE = 1  # the command worked and found a difference or an unhealthy thing
-    USAGE = 2  # arguments, settings or a policy are wrong: retrying cannot help
-    UNAVAILABLE = 3  # a broker, an engine or a file could not be reached in time
+    USAGE = 2  # arguments, settings or what a file says are wrong: retrying cannot help
+    UNAVAILABLE = 3  # a broker, an engine or a file could not be reached
     INTERRUPTED = 4  # stopped by the user before the work was done
     LOGIC_VERSION = 5  # replayed under another version of the domain logic than recorded
     TRANSACTION = 70  # a Kafka transaction failed or was fenced: restart is safe
     RESTORE = 71  # state could not be restored or contradicts the journal
     AGENT = 72  # an agent failed with a defect: the record was not processed
-    CONFIGURATION = 73  # topics, partitions, policy or conventions do not fit: mend, then start
+    CONFIGURATION = 73  # topics, partitions, history, login or rights do not fit: mend, then start
     SINK = 74  # the audit sink could not go on
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, InputError
 from tocsin.agents.replay import ClickHouseLog, Replay
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
@@ -52,7 +52,7 @@ async def fit(
 ) -> Fit:
     """Propose cut points for the classes of the policy in force, and thresholds for its `rules`.
 
-    Raises ConfigurationError for unknown rules or an empty history, UnavailableError.
+    Raises InputError for unknown rules, ConfigurationError for an empty history, UnavailableError.
     """
     client = open_clickhouse(settings, is_reader=True)
     seen = 0
@@ -93,7 +93,7 @@ class Population:
         by_name = {rule.name: rule for rule in policy.rules}
         unknown = [name for name in rules if name not in by_name]
         if unknown:
-            raise ConfigurationError(
+            raise InputError(
                 f"policy {policy.name} has no rule {', '.join(unknown)}",
                 mend=f"use {', '.join(by_name)}",
             )
@@ -102,7 +102,7 @@ class Population:
         for rule in self._rules:
             severities = max(len(ladder.rungs) for ladder in rule.ladders.values())
             if severities > len(shares):
-                raise ConfigurationError(
+                raise InputError(
                     f"rule {rule.name} has {severities} severities, and {len(shares)} shares are "
                     "given",
                     mend="give a share for each severity",

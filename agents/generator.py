@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.agents.assumptions import Assumptions
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.generated_conduct import Conduct
 from tocsin.agents.generated_promises import Promises
 from tocsin.agents.portfolio import (
@@ -112,10 +112,10 @@ class Portfolio:
     def __init__(
         self, request: Request, convention: Convention, assumptions: Assumptions | None = None
     ) -> None:
-        """Draw the customers. Raises ConfigurationError if the request cannot be met."""
+        """Draw the customers. Raises InputError if the request cannot be met."""
         problems = request.problems()
         if problems:
-            raise ConfigurationError("generate: " + "; ".join(problems))
+            raise InputError("generate: " + "; ".join(problems))
         self._assumptions = assumptions or Assumptions()
         self._random = Random(request.seed)  # noqa: S311 - repeatable by design, protects nothing
         self._calendar = WorkCalendar(request, convention, self._assumptions)

@@ -17,7 +17,7 @@ import uvloop
 
 from tocsin.agents import faust_contract
 from tocsin.agents.chunk_watch import watch
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.exits import die
 from tocsin.agents.faust_runtime import App, Wiring, transactions
 from tocsin.agents.metrics import Metrics, Program
@@ -129,10 +129,10 @@ def build_intake(settings: Settings, mapping: Path) -> App:
     try:
         mappers = load_mapping(mapping, convention_of(settings))
     except MappingError as error:
-        raise ConfigurationError(f"mapping: {error}") from error
+        raise InputError(f"mapping: {error}") from error
     own = {settings.topic(topic) for topic in BY_ID.values()} & set(mappers)
     if own:
-        raise ConfigurationError(
+        raise InputError(
             f"mapping: {', '.join(sorted(own))} is tocsin's own topic; map foreign ones"
         )
     intake = Intake(mappers, codec, guard, settings)

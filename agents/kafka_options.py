@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Any, Protocol
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.secret import MASK, Secret
 
 
@@ -48,10 +48,10 @@ class Connection(Protocol):
 def client_options(settings: Connection) -> dict[str, Any]:
     """Keyword arguments that aiokafka's consumer, producer and admin client have in common.
 
-    Raises ConfigurationError if no broker is known or a certificate file does not do.
+    Raises InputError if no broker is known or a certificate file does not do.
     """
     if not settings.bootstrap_servers:
-        raise ConfigurationError(
+        raise InputError(
             f"no Kafka broker is known: none is set and no embedded services run over "
             f"{settings.data_path}",
             mend="start them with `tocsin up`, or set bootstrap_servers",
@@ -82,7 +82,7 @@ def _ssl_context(settings: Connection) -> ssl.SSLContext:
             context.load_cert_chain(_path(settings.ssl_certfile) or "", _path(settings.ssl_keyfile))
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or str(error)
-        raise ConfigurationError(
+        raise InputError(
             f"certificates: {reason}",
             mend=f"check ssl_cafile ({settings.ssl_cafile or 'the system'}), "
             f"ssl_certfile ({settings.ssl_certfile or 'none'}) and ssl_keyfile",

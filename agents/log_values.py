@@ -18,6 +18,7 @@ import click
 from tocsin.agents.errors import InputError
 from tocsin.agents.formats import EPOCH, parse_instant
 from tocsin.agents.log_kinds import Amount, Part, as_option
+from tocsin.agents.options import GivenPath
 from tocsin.streams.money import MINOR_DIGITS, parse_major
 
 PERCENT_BASIS_POINTS = 100
@@ -49,7 +50,7 @@ class Money(click.ParamType):
 class Day(click.ParamType):
     """An ISO date as epoch day."""
 
-    name = "date"
+    name = "yyyy-mm-dd"  # as help shows it, in capitals
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read a date."""
@@ -64,7 +65,7 @@ class Day(click.ParamType):
 class Instant(click.ParamType):
     """An ISO instant as epoch milliseconds; without a zone it is UTC."""
 
-    name = "instant"
+    name = "yyyy-mm-ddThh:mmZ"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read an instant."""
@@ -106,7 +107,7 @@ class Word(click.Choice[str]):
 class Instalment(click.ParamType):
     """`2025-03-31=500.00 EUR` as a part of a plan."""
 
-    name = "date=amount"
+    name = "yyyy-mm-dd=amount"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Part:
         """Read a date and an amount."""
@@ -118,11 +119,8 @@ class Instalment(click.ParamType):
         return Part(Day().convert(due, param, ctx), Money().convert(amount, param, ctx))
 
 
-class Fingerprint(click.Path):
+class Fingerprint(GivenPath):
     """A file, of which only the SHA-256 is taken: the file stays with its owner."""
-
-    def __init__(self) -> None:
-        super().__init__(exists=True, dir_okay=False, readable=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the digest of the file in hexadecimal digits."""

@@ -18,13 +18,14 @@ from msgspec.structs import replace
 
 from tocsin.agents import lookup_sql as sql
 from tocsin.agents.clickhouse import ANSWER_WITHIN_S, ClickHouse
-from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
+from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError, InputError
 from tocsin.agents.privacy import NO_GUARD, Guard, opening
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse, open_codec
 from tocsin.schemas.catalog import BY_ID, CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS, SOURCES
 from tocsin.schemas.channels import subject_of
 from tocsin.schemas.codec import Codec
+from tocsin.schemas.near import slips_allowed
 from tocsin.schemas.records import DeadLetter
 from tocsin.streams.decisions import Evidence, Exposure, RiskWarning
 from tocsin.streams.events import CustomerEvent, Event
@@ -142,13 +143,13 @@ class Lookup:
         return self._placed(sql.WARNING_BY_ID, {"id": warning_id})
 
     def one_warning(self, warning_id: str) -> Placed:
-        """The only warning whose id begins so. Raises ConfigurationError if there is not one."""
+        """The only warning whose id begins so. Raises InputError if there is not one."""
         matches = self.warnings_with_id(warning_id)
         if len(matches) != 1:
             what = (
                 "several warnings begin with" if matches else "no warning in the history has the id"
             )
-            raise ConfigurationError(
+            raise InputError(
                 f"{what} {warning_id!r}", mend="`tocsin warnings` lists them with their ids"
             )
         return matches[0]
@@ -173,12 +174,12 @@ class Lookup:
         return {customer_id: name for customer_id, name in found.items() if name}
 
     def owned_by(self, owner: str) -> frozenset[str]:
-        """Customers of an owner. Raises ConfigurationError if nobody is answerable by that name."""
+        """Customers of an owner. Raises InputError if nobody is answerable by that name."""
         owned = frozenset(name for (name,) in self._client.rows(sql.OWNED, {"owner": owner}))
         if not owned:
             owners = ", ".join(name for (name,) in self._client.rows(sql.OWNERS))
             known = owners or "`owner` in the customers' data"
-            raise ConfigurationError(f"no customer has the owner {owner!r}", mend=f"use {known}")
+            raise InputError(f"no customer has the owner {owner!r}", mend=f"use {known}")
         return owned
 
     def policy(self, policy_hash: str) -> tuple[str, str] | None:
@@ -350,21 +351,22 @@ class Lookup:
         return [fact for _, fact in sorted(placed, key=itemgetter(0))]
 
     def similar(self, customer_id: str) -> list[str]:
-        """Known customer ids that are nearest to one that is not known."""
-        rows = self._client.rows(sql.SIMILAR_CUSTOMERS, {"customer": customer_id})
+        """Known customer ids, three at most, that are a slip or two from one that is not known."""
+        values = {"customer": customer_id, "slips": slips_allowed(customer_id)}
+        rows = self._client.rows(sql.SIMILAR_CUSTOMERS, values)
         return [found for (found,) in rows]
 
-    def stranger(self, customer_id: str) -> ConfigurationError:
+    def stranger(self, customer_id: str) -> InputError:
         """What to raise where a customer is not known."""
         if self._guard.is_on and not self._guard.is_open:
-            return ConfigurationError(
+            return InputError(
                 f"no customer {customer_id!r} in the history, where customers are known by tokens",
                 mend="give its token, or set keys_dir and master_key_file or kms_url",
             )
         near = ", ".join(self.similar(customer_id))
-        return ConfigurationError(
+        return InputError(
             f"no customer {customer_id!r} in the history",
-            mend=f"did you mean one of {near}?" if near else "load some events first",
+            mend=f"did you mean one of {near}?" if near else "write its id as the events have it",
         )
 
     def dead_letters(

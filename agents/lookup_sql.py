@@ -298,8 +298,15 @@ WHERE customer_id = {customer:String} ORDER BY currency, due_date
 """
 
 SIMILAR_CUSTOMERS: Final = """
-SELECT customer_id FROM standings
-ORDER BY editDistanceUTF8(customer_id, {customer:String}), customer_id LIMIT 3
+SELECT customer_id
+FROM (
+    SELECT
+        customer_id,
+        editDistanceUTF8(lowerUTF8(customer_id), lowerUTF8({customer:String})) AS slips
+    FROM standings
+)
+WHERE slips <= {slips:UInt32}
+ORDER BY slips, customer_id LIMIT 3
 """
 
 DEAD_LETTERS_WANTED: Final = """

@@ -16,10 +16,9 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from tocsin.agents.deliver_texts import unknown_names
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.exits import Exit
-from tocsin.agents.settings import nearest
-from tocsin.schemas.text_files import read_text
+from tocsin.agents.errors import InputError
+from tocsin.agents.given_files import read_given
+from tocsin.schemas.near import nearest
 from tocsin.schemas.yaml_files import (
     POLICY_BYTES_MAX,
     BrokenYamlError,
@@ -161,22 +160,13 @@ class Config(Struct, frozen=True, kw_only=True):
         return next((found for found in self.receivers if found.name == name), None)
 
 
-class NotifyConfigError(ConfigurationError):
+class NotifyConfigError(InputError):
     """The file can't be used; all that is wrong with it, by line."""
-
-    exit_code = Exit.USAGE
 
 
 def load_notify(path: Path) -> Config:
-    """Read a file. Raises NotifyConfigError."""
-    try:
-        text = read_text(path, POLICY_BYTES_MAX)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise NotifyConfigError(
-            f"{path}: {reason}", mend="give the file with the routes"
-        ) from error
-    config, problems = read_notify(text)
+    """Read a file. Raises NotifyConfigError, InputError, UnavailableError."""
+    config, problems = read_notify(read_given(path, POLICY_BYTES_MAX))
     if config is None:
         listed = "".join(f"\n  - {problem}" for problem in problems)
         raise NotifyConfigError(f"{path}:{listed}")

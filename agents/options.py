@@ -1,28 +1,81 @@
 """What every command shares: where the settings come from, how it prints, how it runs.
 
-`@connected` gives a command the settings and a terminal as its first two arguments.
+`@connected` gives a command the settings and a terminal as its first two arguments; `GivenPath` is
+a file that must be there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from tocsin.agents.given_files import require_readable
 from tocsin.agents.logs import quiet
 from tocsin.agents.secret_files import exposed
-from tocsin.agents.settings import ABOUT, NAMES, SECRET_FILES, Settings, load, nearest
+from tocsin.agents.settings import ABOUT, NAMES, SECRET_FILES, Settings, load
 from tocsin.agents.terminal import Terminal
+from tocsin.schemas.near import nearest
 
 # Settings that most people give by hand have flags of their own; `--set` takes all others.
 FLAGS = ("bootstrap_servers", "clickhouse_url", "data_dir", "app_id", "topic_prefix")
 
+ROWS_MAX = 1_000_000
+COUNT = click.IntRange(1, ROWS_MAX)  # of rows to show
+
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class GivenPath(click.Path):
+    """A file to read, or a folder of them. One that isn't there is no mistake of the line."""
+
+    def __init__(self, *, is_folder_too: bool = False) -> None:
+        super().__init__(dir_okay=is_folder_too, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path. Raises UnavailableError if nothing that may be read is there."""
+        hint = "" if param is None or ctx is None else param.get_error_hint(ctx).strip("'")
+        if not os.fspath(value):
+            self.fail("an empty path names no file", param, ctx)
+        require_readable(os.fspath(value), hint)
+        return super().convert(value, param, ctx)
+
+
+class Named(click.ParamType):
+    """What names something. An empty text, as of a variable that is not set, names nothing."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name as it is."""
+        if not str(value).strip():
+            self.fail("it is empty, and names nothing", param, ctx)
+        return str(value)
+
+
+class Number(click.FloatRange):
+    """A finite number in a range."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number to count with", param, ctx)
+        return number
 
 
 def connected(

@@ -13,14 +13,13 @@ import yaml
 from msgspec import Struct
 
 from tocsin.agents.control import OvertakenError, announcing
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.exits import Exit
+from tocsin.agents.errors import ConfigurationError, InputError
+from tocsin.agents.given_files import read_given
 from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import POLICIES
 from tocsin.schemas.policy_file import default_policy_text, read_policy, written_out
-from tocsin.schemas.text_files import read_text
 from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.events import PolicyPublished
 from tocsin.streams.policy import Policy, hash_of
@@ -31,10 +30,8 @@ OVERTAKEN_PAUSE_S = 1.0
 BEFORE_ANY_EVENT = 0  # epoch ms: the packaged policy precedes whatever history is loaded
 
 
-class PolicyError(ConfigurationError):
+class PolicyError(InputError):
     """A policy text has problems; they are listed with their lines."""
-
-    exit_code = Exit.USAGE
 
 
 class Published(Struct, frozen=True):
@@ -164,12 +161,9 @@ async def _publish_first(settings: Settings) -> Published | None:
 def first_event(settings: Settings, path: Path | None) -> PolicyPublished:
     """The record that puts a policy file, or the packaged policy, in force before any event.
 
-    Raises PolicyError for its problems.
+    Raises PolicyError for its problems, InputError, UnavailableError.
     """
-    try:
-        text = default_policy_text() if path is None else read_text(path, POLICY_BYTES_MAX)
-    except (OSError, UnicodeDecodeError) as error:
-        raise PolicyError(f"policy {path}: {getattr(error, 'strerror', None) or error}") from error
+    text = default_policy_text() if path is None else read_given(path, POLICY_BYTES_MAX, "policy")
     where = "packaged with tocsin" if path is None else str(path)
     policy, document = checked(text, where, settings.horizon_days)
     return _event(policy, document, text, BEFORE_ANY_EVENT)

@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.keys import DEPLOYMENT, QUARANTINE, Entry, Keyring, is_owner, is_token
 from tocsin.agents.keys_master import MasterFile, Wrapper
 from tocsin.agents.settings import Settings
@@ -144,7 +144,7 @@ class Guard:
 
     def _keys(self) -> Keyring:
         if self._keyring is None:
-            raise ConfigurationError(
+            raise InputError(
                 "privacy is on, and there are no keys here",
                 mend="give customers by their tokens, or set keys_dir and master_key_file or "
                 "kms_url; `tocsin keys init` makes keys",
@@ -225,14 +225,14 @@ def open_keys(settings: Settings) -> Keyring:
 
 
 def master_of(settings: Settings) -> Wrapper:
-    """What wraps the keys. Raises ConfigurationError if nothing is set."""
+    """What wraps the keys. Raises InputError if nothing is set."""
     if settings.kms_url:
         # Most deployments have none, and a client of HTTP takes its time to import.
         from tocsin.agents.keys_vault import open_vault
 
         return open_vault(settings)
     if not settings.master_key_file:
-        raise ConfigurationError(
+        raise InputError(
             "there is no master key",
             mend="set master_key_file to a file of its own, or kms_url to a key service",
         )

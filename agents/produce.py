@@ -18,7 +18,7 @@ from aiokafka.errors import ProducerFenced
 from msgspec import Struct
 
 from tocsin.agents.brokers import connect, reaching
-from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.errors import ConfigurationError, InputError, UnavailableError
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.privacy import Guard, sealing
 from tocsin.agents.settings import Settings
@@ -174,7 +174,7 @@ class _Packer:
             event = tokenised(plain)
             value = encode(topic_id, event)
             if len(value) > RECORD_BYTES_MAX:
-                raise ConfigurationError(
+                raise InputError(
                     f"{type(event).__name__} at {iso_instant(instant)} takes {len(value)} bytes; "
                     f"{names[topic_id]} takes {RECORD_BYTES_MAX}"
                 )

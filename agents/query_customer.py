@@ -56,7 +56,7 @@ def aging(due: Due, as_of: int) -> dict[str, list[tuple[str, int, int]]]:
 
 
 def read_file(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: int) -> CreditFile:
-    """Gather a customer's credit file. Raises ConfigurationError for a stranger."""
+    """Gather a customer's credit file. Raises InputError for a stranger."""
     customer_id = lookup.customer(customer_id)
     standing = lookup.standing(customer_id)
     if standing is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.formats import instant
 from tocsin.agents.lookup import Lookup, Refused, place_of
 from tocsin.agents.privacy import opening
@@ -20,11 +20,11 @@ from tocsin.schemas.refused import Refused as Unreadable
 
 
 def find(lookup: Lookup, record: str) -> Refused:
-    """The refused record at a place, as people name it. Raises ConfigurationError."""
+    """The refused record at a place, as people name it. Raises InputError."""
     place = parse_place(record)
     refused = lookup.dead_letter(place.topic.topic_id, place.partition, place.offset)
     if refused is None:
-        raise ConfigurationError(
+        raise InputError(
             f"no refused record {record} in the history",
             mend="`tocsin dead-letters list` shows those that there are",
         )
@@ -71,11 +71,11 @@ class Place(Struct, frozen=True):
 
 
 def parse_place(text: str) -> Place:
-    """Read topic/partition/offset. Raises ConfigurationError."""
+    """Read topic/partition/offset. Raises InputError."""
     match = _PLACE.fullmatch(text)
     topic = BY_NAME.get(match[1]) if match else None
     if match is None or topic is None or not topic.is_source:
-        raise ConfigurationError(
+        raise InputError(
             f"{text!r} names no refused record",
             mend="write TOPIC/PARTITION/OFFSET as `tocsin dead-letters list` shows it",
         )

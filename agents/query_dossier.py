@@ -16,7 +16,7 @@ STANDARDS_MAX = 200
 
 
 def read_dossier(lookup: Lookup, customer_id: str) -> Dossier:
-    """Gather a customer's dossier. Raises ConfigurationError for a stranger."""
+    """Gather a customer's dossier. Raises InputError for a stranger."""
     customer_id = lookup.customer(customer_id)
     standing = lookup.standing(customer_id)
     if standing is None:

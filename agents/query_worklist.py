@@ -47,7 +47,7 @@ class Found(Struct, frozen=True):
 def read_worklist(lookup: Lookup, horizon_days: int, budget: int, owner: str | None) -> Found:
     """Rank who has something to do, of an owner or of all.
 
-    Raises ConfigurationError where nothing was decided yet, or if nobody has that owner.
+    Raises ConfigurationError where nothing was decided yet, InputError if nobody has that owner.
     """
     policy = policy_of(lookup, horizon_days)
     as_of = lookup.business_date()

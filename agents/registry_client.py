@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import requests
 
-from tocsin.agents.errors import ConfigurationError, TocsinError, UnavailableError
+from tocsin.agents.errors import ConfigurationError, InputError, TocsinError, UnavailableError
 from tocsin.agents.registry_cache import RegistryCache
 from tocsin.agents.secret import Secret
 from tocsin.agents.settings import Settings
@@ -161,7 +161,7 @@ class HttpRegistry:
             except (requests.ConnectionError, requests.Timeout) as error:
                 cause = type(error).__name__
             except requests.RequestException as error:
-                raise ConfigurationError(
+                raise InputError(
                     f"schema registry: registry_url cannot be used: {type(error).__name__}",
                     mend="write it http(s)://host:port/path",
                 ) from error

@@ -24,7 +24,7 @@ from msgspec import Struct, structs
 
 from tocsin.agents.batches import BATCH_BYTES_MAX
 from tocsin.agents.brokers import connect, reaching
-from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.errors import ConfigurationError, InputError, UnavailableError
 from tocsin.agents.journal import Output
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.produce import PURPOSE
@@ -282,7 +282,7 @@ async def _send(producer: AIOKafkaProducer, outputs: list[Output]) -> None:
 
 async def _require_empty(old: Settings, new: Settings) -> None:
     if old.app_id == new.app_id or old.topic_prefix == new.topic_prefix:
-        raise ConfigurationError(
+        raise InputError(
             f"the new generation cannot be called {new.app_id}: that is the old one's name"
         )
     names = [new.topic(topic) for topic in TOPICS]

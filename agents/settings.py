@@ -8,7 +8,6 @@ What the values mean to a Kafka client is decided in `tocsin.agents.kafka_option
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -22,12 +21,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tocsin.agents.data_folder import discover
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.exits import Exit
+from tocsin.agents.errors import InputError
 from tocsin.agents.formats import is_text
 from tocsin.agents.kafka_options import client_options
 from tocsin.agents.secret import MASK, NO_SECRET, Secret, read_secret
 from tocsin.schemas.catalog import APPEND_ONLY, CLOCK, JOURNAL, POLICIES, Topic
+from tocsin.schemas.near import nearest
 from tocsin.streams.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
 
 PREFIX = "TOCSIN_"
@@ -69,10 +68,8 @@ Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 T = TypeVar("T")
 
 
-class SettingsError(ConfigurationError):
+class SettingsError(InputError):
     """The settings as given cannot be used."""
-
-    exit_code = Exit.USAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +196,7 @@ class Settings:
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments for aiokafka's consumer, producer and admin client.
 
-        Reads the certificate files. Raises ConfigurationError if no broker is known.
+        Reads the certificate files. Raises InputError if no broker is known.
         """
         return client_options(self)
 
@@ -265,12 +262,6 @@ def load(
 def without_login(url: str) -> str:
     """The address with a user and password in it masked."""
     return re.sub(r"//[^/@]*@", f"//{MASK}@", url)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean x?)` if a known name is near, else nothing."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def _environment(environ: Mapping[str, str]) -> Source:

@@ -17,7 +17,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from tocsin.agents.control import author
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.agents.settings import Settings
 from tocsin.agents.web_users import (
     OPERATOR,
@@ -81,14 +81,14 @@ class Guard:
         self._proxies = networks_of(settings.web_trusted_proxies)
         self._operators = names_of(settings.web_operators)
         if bool(self._header) != bool(self._proxies):
-            raise ConfigurationError(
+            raise InputError(
                 "web_user_header and web_trusted_proxies belong together",
                 mend="set both: who may name the user, and in which header",
             )
         is_loopback = settings.web_host in LOOPBACK_NAMES
         self._is_open = not (self._tokens or self._header)
         if self._is_open and not is_loopback:
-            raise ConfigurationError(
+            raise InputError(
                 f"the console would be open to everybody at {settings.web_host}",
                 mend="set web_tokens_file (`tocsin web --new-token NAME` makes it), or "
                 "web_user_header and web_trusted_proxies, or web_host to 127.0.0.1",
@@ -224,10 +224,10 @@ def names_of(text: str) -> frozenset[str]:
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
-    """Addresses or networks of a comma separated list. Raises ConfigurationError."""
+    """Addresses or networks of a comma separated list. Raises InputError."""
     try:
         return tuple(ipaddress.ip_network(name) for name in sorted(names_of(text)))
     except ValueError as error:
-        raise ConfigurationError(
+        raise InputError(
             f"web_trusted_proxies: {error}", mend="write addresses such as 10.0.0.5 or 10.0.0.0/24"
         ) from error

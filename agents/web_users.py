@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import InputError
 from tocsin.schemas.text_files import read_text
 
 Role = Literal["reader", "operator"]
@@ -56,20 +56,20 @@ class TokenFile:
         self._users: dict[str, User] = {}
 
     def user_of(self, digest: str) -> User | None:
-        """Whose token has this digest; None for nobody's. Raises ConfigurationError."""
+        """Whose token has this digest; None for nobody's. Raises InputError."""
         self._refresh()
         return self._users.get(digest)
 
     def add(self, name: str, role: Role) -> str:
         """Make a token, keep its hash, return it: it cannot be shown again."""
         if not _NAME.fullmatch(name):
-            raise ConfigurationError(
+            raise InputError(
                 f"{name!r} is no name for a token", mend="use letters, digits and . _ @ -"
             )
         if self._path.exists():
             self._refresh()
         if any(user.name == name for user in self._users.values()):
-            raise ConfigurationError(
+            raise InputError(
                 f"{name} has a token in {self._path}", mend="remove its line to revoke it"
             )
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -98,7 +98,7 @@ class TokenFile:
                 role: Role = OPERATOR if match[2] == OPERATOR else READER
                 users[match[1]] = User(match[3], role)
             elif line.strip() and not line.startswith("#"):
-                raise ConfigurationError(
+                raise InputError(
                     f"{self._path}:{number} is no token",
                     mend="`tocsin web --new-token NAME` writes such lines",
                 )
@@ -181,9 +181,9 @@ class Failures:
             self._by_address.popitem(last=False)
 
 
-def _unreadable(path: Path, error: Exception) -> ConfigurationError:
+def _unreadable(path: Path, error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-    return ConfigurationError(
+    return InputError(
         f"web_tokens_file {path} cannot be used: {reason}",
         mend="`tocsin web --new-token NAME` makes it",
     )

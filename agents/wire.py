@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tocsin.agents.clickhouse import ANSWER_WITHIN_S, ClickHouse, connect
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, InputError
 from tocsin.agents.settings import Settings
 from tocsin.schemas.channels import Protector
 from tocsin.schemas.codec import Codec
@@ -37,9 +37,9 @@ def convention_of(settings: Settings) -> Convention:
 
 
 def require_clickhouse(settings: Settings) -> None:
-    """Raise ConfigurationError if no ClickHouse is known."""
+    """Raise InputError if no ClickHouse is known."""
     if not settings.clickhouse_url:
-        raise ConfigurationError(
+        raise InputError(
             f"no ClickHouse is known: none is set and no embedded services run over "
             f"{settings.data_path}",
             mend="start them with `tocsin up`, or set clickhouse_url",

@@ -24,6 +24,7 @@ from msgspec import Meta, Struct
 from tocsin.schemas import catalog
 from tocsin.schemas.channels import STRUCTS
 from tocsin.schemas.decoders import Json
+from tocsin.schemas.line_problems import problems_of
 from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import packaged_schema
 from tocsin.streams.convention import Convention
@@ -40,6 +41,7 @@ from tocsin.streams.refusals import UNREADABLE
 
 LINE_BYTES_MAX: Final = 4 << 20  # no record of Kafka holds more; a policy is its longest
 PROBLEMS_MAX: Final = 20
+_HINT: Final = "write one JSON object a line"
 MS_PER_DAY: Final = 86_400_000
 MS_PER_SECOND: Final = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,11 +58,12 @@ class Fact(NamedTuple):
 
 
 class LineRefused(Refused):
-    """A line that is no event; `number` counts from 1."""
+    """A line that is no event; `number` counts from 1. `problems` are all that is wrong with it."""
 
-    def __init__(self, number: int, code: Code, detail: str) -> None:
-        super().__init__(code, f"line {number}: {detail}")
+    def __init__(self, number: int, code: Code, *problems: str) -> None:
+        super().__init__(code, f"line {number}: {'; also '.join(problems)}")
         self.number = number
+        self.problems = problems
 
 
 class LinesError(Exception):
@@ -75,15 +78,16 @@ class LinesError(Exception):
 def parse(line: bytes | str, number: int, convention: Convention) -> Fact:
     """Read one line; raise `LineRefused` if it is no event."""
     if len(line) > LINE_BYTES_MAX:
-        detail = f"is longer than {LINE_BYTES_MAX} bytes; {_hint(Code.NOT_JSON)}"
+        detail = f"is longer than {LINE_BYTES_MAX} bytes; {_HINT}"
         raise LineRefused(number, Code.NOT_JSON, detail)
     try:
         read = _DECODER.decode(line)
     except msgspec.ValidationError as error:
         code = Code.TYPE_UNKNOWN if "`$.type`" in str(error) else Code.FIELD_INVALID
-        raise LineRefused(number, code, f"{error}; {_hint(code)}") from error
+        problems = problems_of(line, _KINDS) or [f"{error}; {_HINT}"]
+        raise LineRefused(number, code, *problems) from error
     except UNREADABLE as error:
-        raise LineRefused(number, Code.NOT_JSON, f"{error}; {_hint(Code.NOT_JSON)}") from error
+        raise LineRefused(number, Code.NOT_JSON, f"{error}; {_HINT}") from error
     form = _FORMS[type(read)]
     fields = [
         content if convert is None or content is None else convert(content)
@@ -95,7 +99,9 @@ def parse(line: bytes | str, number: int, convention: Convention) -> Fact:
     try:
         instant = sequence_time(event, convention)
     except (OverflowError, ValueError) as error:  # a day beyond the calendar's end
-        raise LineRefused(number, Code.FIELD_INVALID, f"no such business day: {error}") from error
+        raise LineRefused(
+            number, Code.FIELD_INVALID, f"date: no such business day: {error}"
+        ) from error
     return Fact(instant, form.topic_id, event)
 
 
@@ -138,16 +144,21 @@ def read(paths: Iterable[Path], convention: Convention) -> Iterator[Fact]:
     Every line is looked at before the first event is yielded; `LinesError` tells what is wrong.
     Files may be larger than memory: only the order is kept, at 16 bytes a line.
     """
-    files = [file for path in paths for file in _files(path)]
     problems: list[str] = []
-    orders = []
-    for file in files:
-        orders.append(_order(file, convention, problems))
-        if len(problems) >= PROBLEMS_MAX:
-            break
+    found = []
+    for path in paths:
+        events, before = 0, len(problems)
+        for file in _files(path):
+            order, count = _order(file, convention, problems)
+            found.append((file, order))
+            events += count
+            if len(problems) >= PROBLEMS_MAX:
+                raise LinesError(problems[:PROBLEMS_MAX])
+        if not events and len(problems) == before:
+            problems.append(f"{path}: is empty, there is no event in it; {_HINT}")
     if problems:
         raise LinesError(problems[:PROBLEMS_MAX])
-    sources = [_facts(f, order, convention) for f, order in zip(files, orders, strict=True)]
+    sources = [_facts(file, order, convention) for file, order in found]
     if len(sources) == 1:
         return sources[0]
     return heapq.merge(*sources, key=lambda fact: fact[:2])
@@ -204,8 +215,16 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _order(file: Path, convention: Convention, problems: list[str]) -> array[int] | None:
-    """Return where the file's lines begin, in the order of their facts; None if they are in it."""
+def _order(
+    file: Path, convention: Convention, problems: list[str]
+) -> tuple[array[int] | None, int]:
+    """Return where the file's lines begin, in the order of their facts, and how many there are.
+
+    None in place of the order if they are in it.
+    """
+    if file.exists() and not file.is_file():
+        problems.append(f"{file}: is read twice, which a pipe is not; write the lines to a file")
+        return None, 0
     starts, instants, ranks = array("q"), array("q"), array("b")
     before, is_sorted = (0, 0), True
     try:
@@ -215,9 +234,10 @@ def _order(file: Path, convention: Convention, problems: list[str]) -> array[int
                     try:
                         fact = parse(line, number, convention)
                     except LineRefused as refused:
-                        problems.append(f"{file}, {refused.detail}")
+                        where = f"{file}, line {number}"
+                        problems += [f"{where}: {problem}" for problem in refused.problems]
                         if len(problems) >= PROBLEMS_MAX:
-                            return None
+                            return None, 0
                     else:
                         key = fact[:2]
                         is_sorted = is_sorted and (before <= key or not starts)
@@ -228,9 +248,9 @@ def _order(file: Path, convention: Convention, problems: list[str]) -> array[int
     except OSError as error:
         problems.append(f"{file}: {error.strerror}; mend the path or the file's rights")
     if is_sorted:
-        return None
+        return None, len(starts)
     places = sorted(range(len(starts)), key=lambda place: (instants[place], ranks[place]))
-    return array("q", (starts[place] for place in places))
+    return array("q", (starts[place] for place in places)), len(starts)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -368,15 +388,6 @@ def _line_struct(schema: Json, topic_id: int) -> tuple[type[Struct], _Form]:
     return line, _Form(topic_id, make_event, is_stamped, tuple(converts), tuple(shows))
 
 
-def _hint(code: Code) -> str:
-    match code:
-        case Code.NOT_JSON:
-            return "write one JSON object a line"
-        case Code.TYPE_UNKNOWN:
-            return f"use one of {', '.join(sorted(kind.__name__ for kind in _FORMS_OF))}"
-    return "fields are those of the Avro record; instants like 2025-01-31T08:00:00.000Z"
-
-
 _FORMS: Final[dict[type[Struct], _Form]] = dict(
     _line_struct(branch, topic.topic_id)
     for topic in catalog.SOURCES
@@ -385,4 +396,5 @@ _FORMS: Final[dict[type[Struct], _Form]] = dict(
 _FORMS_OF: Final[dict[type[Struct], _Form]] = {
     cast(type[Struct], form.make): form for form in _FORMS.values()
 }
+_KINDS: Final = {line.__name__: line for line in _FORMS}
 _DECODER: Final = msgspec.json.Decoder(functools.reduce(operator.or_, _FORMS))

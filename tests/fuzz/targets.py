@@ -21,8 +21,8 @@ from tests.unit.test_desk_laws import SHORT
 from tests.unit.test_policy_laws import rich_lines
 from tocsin.agents import bundle, bundle_checks, bundle_zip
 from tocsin.agents.assumptions import read_assumptions
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.notify_config import NotifyConfigError, load_notify
+from tocsin.agents.errors import InputError
+from tocsin.agents.notify_config import load_notify
 from tocsin.agents.notify_outbox import Position, Resend, decode, encode
 from tocsin.agents.refusing import letter_of
 from tocsin.schemas import catalog, jsonlines
@@ -201,13 +201,13 @@ def notify_files(run: Run) -> None:
     """The notifier's routes."""
     parts = (ROOT / "deploy" / "examples" / "notify.yaml").read_bytes()
     small = b"receivers: [{name: a, webhook: {url: 'http://h/'}, group: {by: owner, wait_s: 5}}]\n"
-    _read_file(run, load_notify, [parts, small + b"routes: [{to: [a]}]"] * 2, NotifyConfigError)
+    _read_file(run, load_notify, [parts, small + b"routes: [{to: [a]}]"] * 2, InputError)
 
 
 def assumption_files(run: Run) -> None:
     """A generator's assumptions."""
     seeds = [b"late_share: 0.5\nholidays: ['01-01']\n", b"group_size: 3.5\njudged_rule: a\n"]
-    _read_file(run, read_assumptions, seeds, ConfigurationError)
+    _read_file(run, read_assumptions, seeds, InputError)
 
 
 def rate_files(run: Run) -> None:

@@ -169,8 +169,8 @@ def test_what_is_wrong_is_told_and_not_sent(desk: Desk, tocsin: Run) -> None:
     assert "AMOUNT_NOT_POSITIVE" in tocsin(*promise, "--amount", "0 EUR", code=Exit.USAGE)
     assert "like" in tocsin(*promise, "--amount", "5", code=Exit.USAGE)
     hold = ("log", "hold", "C2", "--reason", "owes")
-    assert "did you mean one of C1" in tocsin(*hold, code=Exit.CONFIGURATION)
-    assert "no warning" in tocsin("log", "acknowledge", "zzz", code=Exit.CONFIGURATION)
+    assert "did you mean one of C1" in tocsin(*hold, code=Exit.USAGE)
+    assert "no warning" in tocsin("log", "acknowledge", "zzz", code=Exit.USAGE)
 
 
 def test_a_wrong_number_of_partitions_is_told_and_nothing_is_sent(desk: Desk, tocsin: Run) -> None:
@@ -215,7 +215,7 @@ def test_the_dossier_tells_steps_standards_and_what_is_in_the_way(
     assert "Nordwind" in found["notice"]["zh"]
     assert run_command(["dossier", "C1", "--lang", "zh"]) == Exit.OK
     assert "提出清退" in capsys.readouterr().out
-    assert "no customer" in tocsin("dossier", "nobody", code=Exit.CONFIGURATION)
+    assert "no customer" in tocsin("dossier", "nobody", code=Exit.USAGE)
 
 
 def test_a_bundle_is_evidence_that_the_topics_confirm(

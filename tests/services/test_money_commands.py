@@ -146,14 +146,14 @@ def test_what_cannot_be_reckoned_is_refused_with_a_way_out(history: History, run
     told(history)
     seller = ("--seller-country", "DE")
 
-    late = run("demand", "C1", *seller, "--as-of", "2099-01-01", code=Exit.CONFIGURATION)
-    stranger = run("demand", "C9", *seller, code=Exit.CONFIGURATION)
-    no_file = run("demand", "C1", "--rates", "none.yaml", code=Exit.CONFIGURATION)
+    late = run("demand", "C1", *seller, "--as-of", "2099-01-01", code=Exit.USAGE)
+    stranger = run("demand", "C9", *seller, code=Exit.USAGE)
+    no_file = run("demand", "C1", "--rates", "none.yaml", code=Exit.UNAVAILABLE)
     no_rate = run("demand", "C1", "--agreed-rate", "lots", code=Exit.USAGE)
 
     assert "ecb-main-refinancing is not known for 2099-01-01, only from 2013-01-01" in late
     assert "did you mean one of C1?" in stranger
-    assert "give the right path with --rates" in no_file
+    assert "--rates: none.yaml: No such file" in no_file
     assert "is no rate" in no_rate
 
 

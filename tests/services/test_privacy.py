@@ -246,7 +246,7 @@ def test_who_has_none_reads_that_it_is_encrypted(
     assert {letter["detail"] for letter in tocsin("dead-letters", "list")} == {"[encrypted]"}
     assert tocsin("verify")["is_equal"]
     assert tocsin("replay")["is_equal"]
-    tocsin("customer", "CANARY-2", code=Exit.CONFIGURATION)
+    tocsin("customer", "CANARY-2", code=Exit.USAGE)
     tocsin(
         "log",
         "contact",
@@ -256,7 +256,7 @@ def test_who_has_none_reads_that_it_is_encrypted(
         "--outcome",
         "answered",
         "--new",
-        code=Exit.CONFIGURATION,
+        code=Exit.USAGE,
     )
 
 

@@ -75,17 +75,17 @@ def test_mistakes_of_the_caller_are_told_and_end_with_the_usage_code(
     # Without a ClickHouse `sql` says so first: both are mistakes of the caller.
     shown = capsys.readouterr().err
     assert said in shown or "no ClickHouse is known" in shown
-    assert code in (Exit.USAGE, Exit.CONFIGURATION)
+    assert code == Exit.USAGE
     assert "Traceback" not in shown
 
 
 def test_without_services_a_command_says_how_to_get_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run_command(["warnings"]) == Exit.CONFIGURATION
+    assert run_command(["warnings"]) == Exit.USAGE
     assert "tocsin up" in capsys.readouterr().err
 
-    assert run_command(["topics", "check"]) == Exit.CONFIGURATION
+    assert run_command(["topics", "check"]) == Exit.USAGE
     assert "tocsin up" in capsys.readouterr().err
 
 
@@ -166,7 +166,7 @@ def test_a_file_with_lines_that_are_no_events_is_refused_whole(
     events = tmp_path / "events.jsonl"
     events.write_text('{"type": "InvoiceIssued"}\nnot json\n')
 
-    assert run_command(["replay", "--events", str(events)]) == Exit.CONFIGURATION
+    assert run_command(["replay", "--events", str(events)]) == Exit.USAGE
 
     shown = capsys.readouterr().err
     assert "line 1" in shown

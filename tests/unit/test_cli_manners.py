@@ -120,7 +120,7 @@ def on_a_terminal(environ: dict[str, str]) -> bytes:
     os.close(theirs)
     shown = os.read(ours, 1 << 16)
     os.close(ours)
-    assert done.returncode == Exit.CONFIGURATION
+    assert done.returncode == Exit.USAGE
     return shown
 
 

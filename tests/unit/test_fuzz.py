@@ -21,7 +21,7 @@ MUTANTS = 2_000
 PEAK_GROWTH_MAX_KB = 400 << 10  # of this process's memory, by all mutants of a target
 CODES = {code.value for code in (*Code, *FormCode, *MappingCode)} | {code.name for code in Exit}
 EXCEPTIONS = {
-    "BundleError", "ConfigurationError", "MappingError", "NotifyConfigError", "ReferenceRatesError",
+    "BundleError", "InputError", "MappingError", "NotifyConfigError", "ReferenceRatesError",
     "StateError",
 }  # fmt: skip
 """Of files that commands are given, and of state: what is refused as a whole, in words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from tocsin.agents.formats import day, instant
 from tocsin.schemas import catalog, jsonlines
 from tocsin.schemas.jsonlines import Fact, LineRefused, LinesError
 from tocsin.schemas.refused import Code
+from tocsin.schemas.registry import packaged_schema
 from tocsin.streams.convention import Convention
 from tocsin.streams.events import (
     ComplaintOpened,
@@ -105,11 +107,20 @@ def test_control_records_without_an_instant_take_it_from_their_line(event: Event
     with pytest.raises(ValueError, match="no instant of its own"):
         jsonlines.format(event)
     unstamped = line[: line.index(',"recorded_at"')] + "}"
-    with pytest.raises(LineRefused, match="missing required field `recorded_at`"):
+    with pytest.raises(LineRefused, match="recorded_at: is missing; write it like 2025-01-31T08"):
         jsonlines.parse(unstamped, 1, BERLIN)
 
 
 LINE = jsonlines.format(INVOICE)
+STAMPED = ("WentLive", "HoldReleased", "SourceCompleted", "CustomerErased")
+REQUIRED = {
+    branch["name"]: [
+        *(field["name"] for field in branch["fields"] if "default" not in field),
+        *(["recorded_at"] if branch["name"] in STAMPED else []),
+    ]
+    for topic in catalog.SOURCES
+    for branch in packaged_schema(topic.name)
+}
 
 
 @pytest.mark.parametrize(
@@ -117,14 +128,18 @@ LINE = jsonlines.format(INVOICE)
     [
         ("{", Code.NOT_JSON, "one JSON object a line"),
         ("[]", Code.FIELD_INVALID, "Expected `object`"),
-        ("{}", Code.FIELD_INVALID, "missing required field `type`"),
+        ("{}", Code.FIELD_INVALID, "type: is missing; use one of AlertLifted, "),
         (LINE.replace("Issued", "Mailed"), Code.TYPE_UNKNOWN, "use one of AlertLifted, "),
-        (LINE.replace("currency", "coin"), Code.FIELD_INVALID, "`coin`"),
-        (LINE.replace("12345", "123.45"), Code.FIELD_INVALID, r"\$\.amount_minor"),
-        (LINE.replace("12345", "1" * 20), Code.FIELD_INVALID, r"\$\.amount_minor"),
-        (LINE.replace("12345", "null"), Code.FIELD_INVALID, r"\$\.amount_minor"),
+        (
+            LINE.replace("currency", "coin"),
+            Code.FIELD_INVALID,
+            "coin: is no field of InvoiceIssued",
+        ),
+        (LINE.replace("12345", "123.45"), Code.FIELD_INVALID, "amount_minor: expected `int`"),
+        (LINE.replace("12345", "1" * 20), Code.FIELD_INVALID, "amount_minor: "),
+        (LINE.replace("12345", "null"), Code.FIELD_INVALID, "amount_minor: expected `int`"),
         (LINE.replace(".000Z", ""), Code.FIELD_INVALID, "timezone"),
-        (LINE.replace("03-02", "02-30"), Code.FIELD_INVALID, r"\$\.due_date"),
+        (LINE.replace("03-02", "02-30"), Code.FIELD_INVALID, "due_date: .*; write it like 2025"),
         (
             '{"type":"DayClosed","date":"9999-12-31","source":"feed"}',
             Code.FIELD_INVALID,
@@ -140,6 +155,53 @@ def test_a_line_that_is_no_event_is_refused_with_its_number(
 
     assert (refused.value.code, refused.value.number) == (code, 17)
     assert refused.value.detail.startswith("line 17: ")
+
+
+def test_all_that_is_wrong_with_a_line_is_told_at_once() -> None:
+    line = json.dumps(
+        {
+            "type": "PlanAgreed",
+            "customer_id": 5,
+            "plan": "P-1",
+            "occurred_at": "2025-03-01T08:00:00",
+            "curency": "EUR",
+            "instalments": [
+                {"due_date": "2025-02-30", "amount_minor": 100},
+                {"due_date": "2025-03-31", "amount_minor": "5.00", "note": "x"},
+            ],
+        }
+    )
+
+    with pytest.raises(LineRefused) as refused:
+        jsonlines.parse(line, 3, BERLIN)
+
+    told = {problem.split(":")[0]: problem for problem in refused.value.problems}
+    assert told.keys() == {
+        "customer_id", "plan", "plan_id", "occurred_at", "curency", "currency", "author",
+        "instalments[0].due_date", "instalments[1].amount_minor", "instalments[1].note",
+    }  # fmt: skip
+    assert told["curency"].endswith("(did you mean currency?)")
+    assert told["instalments[1].amount_minor"].endswith("such as 12345 for 123.45")
+    assert all(problem in refused.value.detail for problem in refused.value.problems)
+
+
+def test_a_line_with_very_many_faults_tells_the_first_of_them() -> None:
+    line = json.dumps({"type": "WentLive", **{f"x{number}" * 99: 1 for number in range(999)}})
+
+    with pytest.raises(LineRefused) as refused:
+        jsonlines.parse(line, 1, BERLIN)
+
+    assert len(refused.value.problems) == 20
+    assert len(refused.value.detail) < 5000
+
+
+@pytest.mark.parametrize("schema", sorted(REQUIRED))
+def test_every_type_tells_every_field_that_is_missing(schema: str) -> None:
+    with pytest.raises(LineRefused) as refused:
+        jsonlines.parse(json.dumps({"type": schema}), 1, BERLIN)
+
+    told = [problem.split(": is missing; write ")[0] for problem in refused.value.problems]
+    assert told == REQUIRED[schema]
 
 
 def facts() -> list[Fact]:
@@ -206,6 +268,35 @@ def test_a_flood_of_problems_is_cut(tmp_path: Path) -> None:
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(LinesError, match=r"no \*\.jsonl file"):
         jsonlines.read([tmp_path], BERLIN)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "  \n\n"])
+def test_a_file_without_an_event_says_so(content: str, tmp_path: Path) -> None:
+    good, empty = write(tmp_path / "good.jsonl", facts()), tmp_path / "empty.jsonl"
+    empty.write_text(content)
+
+    with pytest.raises(LinesError) as error:
+        jsonlines.read([good, empty], BERLIN)
+
+    assert error.value.problems == (
+        f"{empty}: is empty, there is no event in it; write one JSON object a line",
+    )
+    assert list(jsonlines.read([tmp_path], BERLIN)) == list(jsonlines.read([good], BERLIN))
+
+
+def test_a_folder_of_empty_files_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    (tmp_path / "b.jsonl").touch()
+
+    with pytest.raises(LinesError, match=f"{tmp_path}: is empty"):
+        jsonlines.read([tmp_path], BERLIN)
+
+
+def test_a_pipe_is_refused_since_it_is_read_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(LinesError, match="which a pipe is not"):
+        jsonlines.read([tmp_path / "pipe"], BERLIN)
 
 
 def at(instant: int) -> Fact:

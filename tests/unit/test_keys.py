@@ -324,10 +324,10 @@ def test_the_commands_make_rotate_and_list_keys(
     assert run("keys", "list") == {"customers": 1, "erased": 0, "keys": 5, "erasures": []}
 
     assert run_command(["keys", "init"]) == Exit.CONFIGURATION
-    assert run_command(["erase", "C-1", "--reason", "request 17"]) == Exit.CONFIGURATION
+    assert run_command(["erase", "C-1", "--reason", "request 17"]) == Exit.USAGE
     assert "encrypts nothing" in capsys.readouterr().err
     assert run_command(["erase", "--reason", "request 17"]) == Exit.USAGE
     monkeypatch.setenv("TOCSIN_PRIVACY", "true")
-    assert run_command(["erase", "C-2", "--reason", "request 17"]) == Exit.CONFIGURATION
+    assert run_command(["erase", "C-2", "--reason", "request 17"]) == Exit.USAGE
     assert "no key of C-2" in capsys.readouterr().err
     assert run("keys", "list")["keys"] == 5

@@ -239,7 +239,7 @@ def test_a_file_that_is_wrong_ends_the_command(
     assert f"{path}:3: receivers.0.webhok" in capsys.readouterr().out
     assert run_command(["notify", str(path)]) == Exit.USAGE
     assert run_command(["notify"]) == Exit.USAGE
-    assert run_command(["notify", "--check", str(tmp_path / "none.yaml")]) == Exit.USAGE
+    assert run_command(["notify", "--check", str(tmp_path / "none.yaml")]) == Exit.UNAVAILABLE
 
 
 PIECES: list[Piece] = [

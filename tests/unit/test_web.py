@@ -202,12 +202,12 @@ def test_a_new_token_is_shown_once_and_kept_as_a_hash(
 
     told = json.loads(capsys.readouterr().out)
     assert path.read_text() == f"{digest_of(told['token'])} operator anna\n"
-    assert run_command(line) == Exit.CONFIGURATION
+    assert run_command(line) == Exit.USAGE
     assert "anna has a token" in capsys.readouterr().err
 
 
 def test_a_token_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["web", "--new-token", "anna"]) == Exit.CONFIGURATION
+    assert run_command(["web", "--new-token", "anna"]) == Exit.USAGE
 
     assert "--set web_tokens_file=FILE" in capsys.readouterr().err
 
