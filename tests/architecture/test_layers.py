@@ -74,6 +74,45 @@ def test_the_domain_needs_nothing_but_the_standard_library_and_msgspec() -> None
     assert wrong == []
 
 
+def is_command(module: str) -> bool:
+    """Whether a module of agents/ is of the command line."""
+    return module in {"cli", "options", "customer_cards"} or module.startswith(
+        ("commands_", "log_options", "log_values")
+    )
+
+
+def test_nothing_but_commands_knows_the_command_line() -> None:
+    wrong = [
+        f"{path.name} imports {name}"
+        for path in modules("agents")
+        if not is_command(path.stem)
+        for name in imported(path)
+        if name == "click" or (name.startswith("tocsin.agents.") and is_command(name.split(".")[2]))
+    ]
+
+    assert wrong == []
+
+
+def test_nothing_but_the_command_that_starts_it_knows_the_console() -> None:
+    wrong = [
+        f"{path.name} imports {name}"
+        for path in modules("agents")
+        if not path.stem.startswith("web") and path.stem != "commands_web"
+        for name in imported(path)
+        if name.startswith("tocsin.agents.web")
+    ]
+
+    assert wrong == []
+
+
+def test_what_is_asked_of_the_history_needs_no_web_server() -> None:
+    asked = [path for path in modules("agents") if path.stem.startswith(("query_", "lookup"))]
+    wrong = [path.name for path in asked if "aiohttp" in imported(path)]
+
+    assert asked
+    assert wrong == []
+
+
 def test_the_packages_are_flat() -> None:
     folders = [
         str(child.relative_to(ROOT))
