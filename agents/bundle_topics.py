@@ -7,7 +7,7 @@ read, of the warnings as many as were written. What came later is no fault.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import aclosing
 from hashlib import sha256
 from typing import Any
@@ -29,7 +29,6 @@ from tocsin.schemas.catalog import (
     Topic,
 )
 from tocsin.schemas.codec import Codec
-from tocsin.schemas.records import JournalRecord
 from tocsin.schemas.refused import Refused
 
 
@@ -51,8 +50,7 @@ class JournalError(Exception):
 async def differences(log: Log, codec: Codec, given: Contents, partitions: int) -> list[str]:
     """What a bundle has or lacks otherwise than the topics, of a deployment of so many partitions.
 
-    The bundle has no `problems` by itself. Raises Refused if a record of the journal, a warning or
-    a dead letter in the topics is none.
+    The bundle has no `problems` by itself.
     """
     home = partition_of(given.customer_id.encode(), partitions)
     if home != given.journal.partition:
@@ -64,6 +62,8 @@ async def differences(log: Log, codec: Codec, given: Contents, partitions: int) 
         kept = await read_contents(log, codec, given.customer_id, given.episode_id, given.journal)
     except JournalError as error:
         return [str(error)]
+    except Refused as error:
+        return [f"a record of the topics cannot be decoded: {error.detail}"]
     return [*_compared(given, kept), *_refusals_compared(given.refused, kept.refused)]
 
 
@@ -96,27 +96,24 @@ async def read_contents(
 
 async def _covered(log: Log, codec: Codec, last: HistoryRecord) -> Covered:
     """Follow the journal from its first record to `last`. Raises JournalError."""
-    before, warnings = b"", 0
-    async for record in _read(log, JOURNAL, last.partition, last.offset + 1):
-        entry = codec.decode_journal(record.value)
-        if not before and entry.sequence:
-            raise JournalError(
-                f"the journal begins with record {entry.sequence}: what was before is no longer "
-                "in the topics, so nothing can be proven"
-            )
-        if entry.previous_hash != before:
-            raise JournalError(f"the journal's chain breaks at record {entry.sequence}")
-        before = sha256(record.value or b"").digest()
-        warnings += entry.output_count - len(entry.refusals)
-        if record.offset == last.offset:
-            if not _is_same(record, last):
-                raise JournalError(f"{place(last)} differs from the topic's")
-            return Covered(last.partition, _ends(entry), warnings)
-    raise JournalError(f"{place(last)} is not in the topic")
-
-
-def _ends(entry: JournalRecord) -> dict[int, int]:
-    return {read.topic_id: read.next for read in entry.ranges}
+    before, warnings, record = b"", 0, None
+    async with aclosing(_read(log, JOURNAL, last.partition, last.offset + 1)) as records:
+        async for record in records:
+            entry = codec.decode_journal(record.value)
+            if not before and entry.sequence:
+                raise JournalError(
+                    f"the journal begins with record {entry.sequence}: what was before is no "
+                    "longer in the topics, so nothing can be proven"
+                )
+            if entry.previous_hash != before:
+                raise JournalError(f"the journal's chain breaks at record {entry.sequence}")
+            before = sha256(record.value or b"").digest()
+            warnings += entry.output_count - len(entry.refusals)
+    if record is None or record.offset != last.offset:
+        raise JournalError(f"{place(last)} is not in the topic")
+    if not _is_same(record, last):
+        raise JournalError(f"{place(last)} differs from the topic's")
+    return Covered(last.partition, {read.topic_id: read.next for read in entry.ranges}, warnings)
 
 
 async def _records(
@@ -144,12 +141,13 @@ async def _warnings(
 ) -> list[HistoryRecord]:
     """The customer's warnings among as many as the journal counts. Raises JournalError."""
     count, found = 0, []
-    async for record in _read(log, WARNINGS, covered.partition):
-        if count == covered.warnings:
-            break
-        count += 1
-        if record.key == customer_id.encode():
-            found.append(record)
+    async with aclosing(_read(log, WARNINGS, covered.partition)) as records:
+        async for record in records:
+            if count == covered.warnings:
+                break
+            count += 1
+            if record.key == customer_id.encode():
+                found.append(record)
     if count < covered.warnings:
         raise JournalError(
             f"the topic has {count} of the {covered.warnings} warnings that the journal counts, so "
@@ -189,7 +187,7 @@ async def _refused(
 
 async def _read(
     log: Log, topic: Topic, partition: int, end: int | None = None
-) -> AsyncIterator[HistoryRecord]:
+) -> AsyncGenerator[HistoryRecord, None]:
     """A partition's records with the catalog's name of the topic, those before offset `end`."""
     async with aclosing(log.read(topic, partition)) as pages:
         async for page in pages:
