@@ -12,7 +12,7 @@ from tocsin.agents.bundle import Contents, files_of, place
 from tocsin.agents.bundle_reading import gather
 from tocsin.agents.bundle_verdict import Verdict, judge
 from tocsin.agents.bundle_zip import BundleError, packed
-from tocsin.agents.errors import InputError, UnavailableError
+from tocsin.agents.errors import InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import history
 from tocsin.agents.options import GivenPath, Named, connected, run
@@ -20,6 +20,7 @@ from tocsin.agents.privacy import opening
 from tocsin.agents.replay import KafkaLog
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
+from tocsin.agents.whole_files import writing_whole
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import APPEND_ONLY, JOURNAL
 
@@ -67,21 +68,10 @@ def bundle(
     with history(settings) as client:
         contents = gather(settings, client, codec, guard.customer(customer_id), episode)
     content = packed(files_of(contents, codec))
-    _write(out, content)
+    with writing_whole(out) as file:
+        file.write(content)
     _tell(terminal, out, contents, content)
     return Exit.OK
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name when it is whole."""
-    half = path.with_name(f"{path.name}.part")
-    try:
-        half.write_bytes(content)
-        half.replace(path)
-    except OSError as error:
-        raise UnavailableError(
-            f"{path} cannot be written: {error.strerror}", mend="give another --out"
-        ) from error
 
 
 def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) -> None:

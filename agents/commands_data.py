@@ -28,6 +28,7 @@ from tocsin.agents.replay import Decided, Report, decide
 from tocsin.agents.replay_cores import replay_all
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
+from tocsin.agents.whole_files import writing_whole
 from tocsin.agents.wire import convention_of, open_clickhouse
 from tocsin.schemas.catalog import POLICIES
 from tocsin.schemas.jsonlines import Fact
@@ -186,10 +187,8 @@ def _writing(out: Path | None) -> Iterator[IO[bytes] | None]:
     if out is None:
         yield None
         return
-    half = out.with_name(f"{out.name}.part")
-    with half.open("wb") as file:
+    with writing_whole(out) as file:
         yield file
-    half.replace(out)
 
 
 def _decide(

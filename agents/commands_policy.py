@@ -26,6 +26,7 @@ from tocsin.agents.score_cards import show_scorecard
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import convention_of
+from tocsin.schemas.near import nearest
 from tocsin.schemas.policy_diff import compare
 from tocsin.schemas.policy_file import (
     DEFAULT,
@@ -37,6 +38,7 @@ from tocsin.schemas.policy_file import (
 from tocsin.schemas.signals import read_signals
 from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.policy import Policy
+from tocsin.streams.reading import NAME as RULE_NAME
 
 FILE = GivenPath()
 EVENTS = GivenPath(is_folder_too=True)
@@ -117,6 +119,7 @@ def policy_show(
     elif packaged or example:
         chosen = [(example or PACKAGED, packaged_policy_text(example or DEFAULT))]
     else:
+        _require_rules(settings, rules)
         versions = run(published(settings))
         if not customer and not rules:
             terminal.result(versions)
@@ -126,8 +129,10 @@ def policy_show(
             for found in versions
             if version in (None, found.version)
         ]
+        if not chosen and version is not None:
+            raise _no_version(version)
         if not chosen:
-            terminal.note("no such policy was published; `tocsin topics apply` publishes one")
+            terminal.note("no policy was published; `tocsin topics apply` publishes one")
             return Exit.DIFFERENCE
     where, text = chosen[-1]
     if source:
@@ -153,6 +158,7 @@ def policy_diff(settings: Settings, terminal: Terminal, old: str, new: str) -> E
     OLD and NEW are files, the numbers of published versions, `packaged`, or an example's name.
     """
     documents: list[Any] = []
+    _require_policies(old, new)
     for name in (old, new):
         _, document = checked(_named(settings, name), name, settings.horizon_days)
         documents.append(msgspec.json.decode(document))
@@ -213,12 +219,49 @@ def _named(settings: Settings, name: str) -> str:
         for found in run(published(settings)):
             if found.version == int(name):
                 return found.source
-        raise InputError(f"no policy version {name} was published", mend="see `tocsin policy show`")
-    path = Path(name)
-    if not path.is_file():
-        names = ", ".join((PACKAGED, *EXAMPLES))
-        raise click.UsageError(f"{name} is no file, no version's number, and none of {names}")
-    return _text(path)
+        raise _no_version(int(name))
+    return _text(Path(name))
+
+
+def _no_version(version: int) -> InputError:
+    return InputError(f"no policy version {version} was published", mend="see `tocsin policy show`")
+
+
+def _require_policies(*names: str) -> None:
+    """Refuse what can name no policy, before anything is asked for one."""
+    known = (PACKAGED, *EXAMPLES)
+    for name in names:
+        if name not in known and not name.isdigit() and not Path(name).is_file():
+            raise click.UsageError(
+                f"{name} is no file, no version's number, and none of {', '.join(known)}"
+                f"{nearest(name, known)}"
+            )
+
+
+def _require_rules(settings: Settings, names: tuple[str, ...]) -> None:
+    """Refuse what can name no published rule, before Kafka is asked for those that are.
+
+    Where no broker is known, rules of the packaged policies are all that a name can mean.
+    """
+    for name in names:
+        if name in (PACKAGED, *EXAMPLES):
+            flag = "--packaged" if name == PACKAGED else f"--example {name}"
+            raise click.UsageError(f"{name} is a policy, no rule: give {flag}")
+        if Path(name).is_file():
+            raise click.UsageError(f"{name} is a file, no rule: give --file {name}")
+        if not RULE_NAME.fullmatch(name):
+            raise click.UsageError(f"{name!r} is no rule's name: those are like overdue-amount")
+        if not settings.bootstrap_servers and name not in (known := _packaged_rules(settings)):
+            raise click.UsageError(
+                f"{name} is no rule of the packaged policies{nearest(name, known)}, and no Kafka "
+                "broker is known to ask for others"
+            )
+
+
+def _packaged_rules(settings: Settings) -> list[str]:
+    texts = [packaged_policy_text(name) for name in (DEFAULT, *EXAMPLES)]
+    policies = [checked(text, PACKAGED, settings.horizon_days)[0] for text in texts]
+    return list(dict.fromkeys(rule.name for policy in policies for rule in policy.rules))
 
 
 def _show_cards(
@@ -227,7 +270,8 @@ def _show_cards(
     known = {rule.name: rule for rule in policy.rules}
     for name in names:
         if name not in known:
-            raise click.UsageError(f"{name} is no rule of this policy: {', '.join(known)}")
+            listed = nearest(name, known) or f": {', '.join(known)}"
+            raise click.UsageError(f"{name} is no rule of this policy{listed}")
     met = _overrides_of(settings, policy, customer) if customer else 0
     shown = [rule for rule in policy.rules_under(met) if not names or rule.name in names]
     if terminal.as_json and (customer or names):

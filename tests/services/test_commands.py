@@ -399,8 +399,35 @@ def test_sql_answers_and_changes_nothing(desk: Desk, tocsin: Run) -> None:
     assert row["n"] == len(all_warnings(desk))
 
     # Past our own check, the engine itself refuses those who do not log in.
-    refused = tocsin("sql", "SELECT * FROM nowhere", code=Exit.SINK)
+    refused = tocsin("sql", "SELECT * FROM nowhere", code=Exit.USAGE)
     assert "nowhere" in refused
+
+
+SEEN = "SELECT customer_id, count() AS n FROM warnings FINAL GROUP BY 1 ORDER BY 1"
+
+
+def test_sql_answers_in_the_format_that_is_asked_for(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    rows = tocsin("sql", SEEN)
+
+    def shown(*arguments: str) -> bytes:
+        line = [sys.executable, "-m", "tocsin.agents.cli", "sql", *arguments]
+        return subprocess.run(line, capture_output=True, check=True).stdout
+
+    lines = shown(SEEN, "--format", "csv").decode().splitlines()
+    assert lines == ['"customer_id","n"', *(f'"{row["customer_id"]}",{row["n"]}' for row in rows)]
+    assert shown(f"{SEEN} FORMAT CSV;").decode().splitlines() == lines[1:]
+    assert [json.loads(line) for line in shown(SEEN, "--format", "jsonl").splitlines()] == rows
+    whole = shown(f"{SEEN} FORMAT Parquet")
+    assert (whole[:4], whole[-4:]) == (b"PAR1", b"PAR1")
+
+    file = tmp_path / "seen.parquet"
+    assert shown(SEEN, "--out", str(file)) == b""
+    assert file.read_bytes()[:4] == b"PAR1"
+    assert run_command(["sql", "SELECT * FROM nowhere", "--out", str(file)]) == Exit.USAGE
+    assert file.read_bytes()[:4] == b"PAR1"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_verify_and_replay_find_nothing_while_nothing_is_wrong(desk: Desk, tocsin: Run) -> None:

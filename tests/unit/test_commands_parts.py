@@ -8,7 +8,6 @@ import pytest
 from msgspec.structs import replace
 
 from tocsin.agents.commands_dead_letters import outgoing
-from tocsin.agents.commands_sql import refusal
 from tocsin.agents.dead_letters import CODE_HEADER, as_it_was, mended
 from tocsin.agents.errors import ConfigurationError, InputError
 from tocsin.agents.events_told import tell
@@ -19,6 +18,7 @@ from tocsin.agents.query_customer import LAST_BUCKET, aging
 from tocsin.agents.query_dead_letters import parse_place
 from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
+from tocsin.agents.sql_statements import own_format, refusal
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import PAYMENTS
@@ -142,6 +142,30 @@ def test_statements_that_change_something_are_not_asked(statement: str) -> None:
 )
 def test_statements_that_read_are_asked(statement: str) -> None:
     assert refusal(statement) is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "form"),
+    [
+        ("SELECT 1 FORMAT CSV", "CSV"),
+        ("select 1 format JSONEachRow ; ", "JSONEachRow"),
+        ("SELECT 1 FORMAT Parquet SETTINGS max_threads = 1", "Parquet"),
+        ("SELECT 1 FORMAT CSV -- for the sheet", "CSV"),
+        ("SELECT 1", ""),
+        ("SELECT 'FORMAT CSV'", ""),
+        ("SELECT 1 -- FORMAT CSV", ""),
+        ("SELECT format FROM system.formats", ""),
+        ("SELECT 1 AS format ORDER BY format DESC", ""),
+        ("SELECT `a FORMAT b`", ""),
+    ],
+)
+def test_the_format_that_a_statement_names_is_seen(statement: str, form: str) -> None:
+    assert own_format(statement) == form
+
+
+def test_what_stands_in_quotes_is_no_comment() -> None:
+    assert refusal("SELECT 'a -- b', 'INSERT INTO x'") is None
+    assert refusal("-- SELECT\nDROP TABLE x")
 
 
 def test_every_event_can_be_told() -> None:
