@@ -24,6 +24,7 @@ check: $(READY)
 # Writes what docs/ tells from the code; tests compare.
 docs: $(READY)
 	$(VENV)/bin/python -m tocsin.agents.asyncapi
+	$(VENV)/bin/python -m tocsin.agents.data_dictionary
 	$(VENV)/bin/python -m tocsin.agents.diagrams
 	$(VENV)/bin/python -m tocsin.agents.manifests
 	$(VENV)/bin/python -m tocsin.agents.policy_docs

@@ -78,11 +78,13 @@ def intake(settings: Settings, terminal: Terminal, mapping: Path) -> None:
 def migrate(settings: Settings, terminal: Terminal) -> None:
     """Bring ClickHouse to the tables and views that this version needs."""
     from tocsin.agents import migrate as migrations
+    from tocsin.agents.views import compare_views
     from tocsin.agents.wire import open_clickhouse
 
     client = open_clickhouse(settings)
     try:
         done = migrations.migrate(client)
+        is_newer = compare_views(client).is_newer
     finally:
         client.close()
     terminal.result(done)
@@ -90,6 +92,8 @@ def migrate(settings: Settings, terminal: Terminal) -> None:
         terminal.say(f"applied {name}")
     if not done:
         terminal.say("nothing to apply", style="green")
+    if is_newer:
+        terminal.say("the views are those of a newer tocsin and were left as they are")
 
 
 async def _audit(settings: Settings) -> None:

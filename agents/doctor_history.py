@@ -14,6 +14,7 @@ from tocsin.agents.formats import duration
 from tocsin.agents.migrate import packaged_migrations
 from tocsin.agents.reconcile import count_gaps
 from tocsin.agents.settings import Settings
+from tocsin.agents.views import VERSION, compare_views
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import APPEND_ONLY
 
@@ -101,6 +102,7 @@ def _content(client: ClickHouse, settings: Settings, spans: Spans | None) -> lis
     try:
         return [
             _tables(client),
+            _views(client),
             *_sink(client, settings, spans),
             _reconciliation(client, settings),
             _letters(client),
@@ -120,6 +122,18 @@ def _tables(client: ClickHouse) -> Finding:
         what = f"{len(missing)} migration(s) are missing, the first is {missing[0].name}"
         return wrong("tables", what, "tocsin migrate, or restart `tocsin audit`")
     return fine("tables", f"{len(applied)} migrations applied")
+
+
+def _views(client: ClickHouse) -> Finding:
+    found = compare_views(client)
+    if found.is_newer:
+        what = f"a newer tocsin made them (version {found.newest}, this one has {VERSION})"
+        return caution("views", what, "use that version, or ask only what both have")
+    if found.stale:
+        count, first = len(found.stale), found.stale[0].name
+        what = f"missing or older than this program: {count}, the first is {first}"
+        return wrong("views", what, "tocsin migrate, or restart `tocsin audit`")
+    return fine("views", "as this version has them")
 
 
 def _sink(client: ClickHouse, settings: Settings, spans: Spans | None) -> list[Finding]:

@@ -2,7 +2,8 @@
 
 A migration is a packaged file `clickhouse_NNNN_name.sql` of statements that may be run again, so
 one that was cut short is simply repeated. What was applied is recorded with its checksum; a file
-that changed afterwards is refused, since the databases out there would differ from it.
+that changed afterwards is refused, since the databases out there would differ from it. The views
+come after the migrations (`views`): up to 0020 those made views, too, which the layer replaces.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from tocsin.agents.clickhouse import ClickHouse
 from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.views import replace_views
 
 _NAME: Final = re.compile(r"clickhouse_(\d{4})_(\w+)\.sql")
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
@@ -65,13 +67,18 @@ def packaged_migrations() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.number)
 
 
-def migrate(client: ClickHouse, migrations: Sequence[Migration] | None = None) -> list[str]:
-    """Apply what is missing and return the names of what was applied; again: nothing.
+def migrate(client: ClickHouse) -> list[str]:
+    """Apply what is missing of migrations and views and return the names of it; again: nothing.
 
-    Raises ConfigurationError if the database had another migration under one of the numbers,
-    UnavailableError if it cannot be reached.
+    May run in several programs at once. Raises ConfigurationError if the database had another
+    migration under one of the numbers, ClickHouseRefusedError, UnavailableError.
     """
-    migrations = packaged_migrations() if migrations is None else migrations
+    done = apply_migrations(client, packaged_migrations())
+    return [*done, *(f"view {name}" for name in replace_views(client))]
+
+
+def apply_migrations(client: ClickHouse, migrations: Sequence[Migration]) -> list[str]:
+    """Apply those that the database has not had yet, and return their names."""
     client.command(_CREATE)
     applied = {number: (name, checksum) for number, name, checksum in client.rows(_LIST)}
     _check(migrations, applied)

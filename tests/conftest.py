@@ -13,7 +13,14 @@ BARE = ("streams", "schemas", "agents")
 REAL_PARTS = ("tests/services/", "tests/faults/")
 ENGINE_ALONE = tuple(  # of these, what needs no Kafka
     f"tests/services/test_{name}.py"
-    for name in ("embedded_engine", "migrate", "money_commands", "security_clickhouse", "views")
+    for name in (
+        "embedded_engine",
+        "migrate",
+        "money_commands",
+        "security_clickhouse",
+        "view_layer",
+        "views",
+    )
 )
 
 

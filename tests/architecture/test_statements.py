@@ -20,7 +20,7 @@ STATEMENT = re.compile(
 SETS_SETTINGS = re.compile(r"\bSETTINGS\s+\w+\s*=")
 # Module: what it may put into statements. All are names of tables, numbers of topics and statements
 # of the catalog; `embedded_chdb` checks a setting's name by a pattern and quotes all else itself;
-# `days` are a number by then.
+# `days` are a number by then; `views` puts together what its packaged files say.
 KNOWN = {
     "embedded_chdb": {"name", "_quoted(value)", "_quoted(statement.database, '`')", "text"},
     "history": {"topic.table"},
@@ -34,6 +34,7 @@ KNOWN = {
     },
     "retention": {"topic.table", "days"},
     "standstill": {"PROGRESS", "ids", "name", "forget"},
+    "views": {"self.name", "shape", "self.query", "comment"},
 }
 
 

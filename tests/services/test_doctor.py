@@ -36,6 +36,7 @@ from tocsin.agents.registry_embedded import EmbeddedRegistry
 from tocsin.agents.rights import lacking
 from tocsin.agents.settings import Settings, load
 from tocsin.agents.topics import apply
+from tocsin.agents.views import VERSION, packaged_views, replace_views
 from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas.catalog import INVOICES, JOURNAL, PAYMENTS, POLICIES, WARNINGS, Topic
 from tocsin.schemas.channels import subject_of
@@ -305,6 +306,25 @@ async def test_tables_that_were_never_made(given: dict[str, Any], engine: Embedd
     found = await examine(ill(given, clickhouse_url=f"{engine.url}/default"))
 
     diagnosed(found, "tables", "not as they should be", "tocsin audit")
+
+
+async def test_views_of_an_older_version_and_of_a_newer_one(
+    given: dict[str, Any], engine: EmbeddedEngine
+) -> None:
+    clickhouse = connect_clickhouse(engine.url, user=WRITER, password=engine.token)
+    clickhouse.command("CREATE DATABASE doctor_views")
+    clickhouse.close()
+    settings = ill(given, clickhouse_url=f"{engine.url}/doctor_views")
+    tables = connect_clickhouse(settings.clickhouse_url, user=WRITER, password=engine.token)
+    migrate(tables)
+    tables.command("DROP VIEW v_precision")
+    older = await examine(settings)
+    replace_views(tables, packaged_views(), VERSION + 1)
+    newer = await examine(settings)
+    tables.close()
+
+    diagnosed(older, "views", "older than this program: 1, the first is v_precision", "migrate")
+    diagnosed(newer, "views", "a newer tocsin made them", "use that version")
 
 
 @pytest.mark.parametrize(

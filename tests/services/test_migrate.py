@@ -11,7 +11,7 @@ from tocsin.agents.clickhouse import ClickHouse, connect
 from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
 from tocsin.agents.history_tables import history_table
-from tocsin.agents.migrate import Migration, migrate, packaged_migrations
+from tocsin.agents.migrate import Migration, apply_migrations, migrate, packaged_migrations
 from tocsin.agents.standings import CASE_COLUMNS, STANDING_COLUMNS
 from tocsin.schemas.catalog import APPEND_ONLY
 
@@ -80,8 +80,8 @@ def test_each_history_table_replaces_rows_of_one_offset(client: ClickHouse) -> N
 def test_migrations_apply_once(client: ClickHouse) -> None:
     names = [f"{migration.number:04} {migration.name}" for migration in packaged_migrations()]
 
-    assert migrate(client) == names
-    assert migrate(client) == []
+    assert apply_migrations(client, packaged_migrations()) == names
+    assert apply_migrations(client, packaged_migrations()) == []
     assert len(client.rows("SELECT number FROM migrations")) == len(names)
 
 
@@ -90,21 +90,21 @@ def test_a_migration_that_was_cut_short_is_repeated(client: ClickHouse) -> None:
     whole = Migration(1, "two", broken.text.replace("NO;", "DROP TABLE IF EXISTS b;"))
 
     with pytest.raises(ClickHouseRefusedError):
-        migrate(client, [broken])
+        apply_migrations(client, [broken])
 
-    assert migrate(client, [whole]) == ["0001 two"]
+    assert apply_migrations(client, [whole]) == ["0001 two"]
 
 
 def test_an_applied_migration_that_changed_is_refused(client: ClickHouse) -> None:
-    migrate(client, [FIRST])
+    apply_migrations(client, [FIRST])
     changed = Migration(1, "first", FIRST.text + "-- and more\n")
 
     with pytest.raises(ConfigurationError, match=r"0001 first is not the one.*new number"):
-        migrate(client, [changed])
+        apply_migrations(client, [changed])
 
 
 def test_a_database_of_a_newer_version_is_refused(client: ClickHouse) -> None:
-    migrate(client, [FIRST, Migration(2, "later", FIRST.text)])
+    apply_migrations(client, [FIRST, Migration(2, "later", FIRST.text)])
 
     with pytest.raises(ConfigurationError, match=r"0002 later, which this version"):
-        migrate(client, [FIRST])
+        apply_migrations(client, [FIRST])

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,9 @@ from tocsin.streams.state import STATE_VERSION, Kind
 DAY_MS = 86_400_000
 WIRE = Path(__file__).parent.parent / "golden" / "wire"
 CODEC = Codec(FileRegistry())
-_numbers = count()
+TABLES = """
+SELECT name FROM system.tables WHERE database = currentDatabase() AND total_rows > 0
+"""
 
 
 def day(text: str) -> int:
@@ -188,19 +189,26 @@ def step(**changes: Any) -> bytes:
     return CODEC.encode_warning(structs.replace(WARNING, **changes))
 
 
-@pytest.fixture
-def history(engine: EmbeddedEngine) -> Iterator[History]:
-    """A migrated, empty database of its own."""
-    name = f"views{next(_numbers)}"
+@pytest.fixture(scope="module")
+def migrated(engine: EmbeddedEngine) -> Iterator[ClickHouse]:
+    """A database of this module's own."""
     first = connect(engine.url, user=WRITER, password=engine.token)
-    first.command(f"CREATE DATABASE {name}")
+    first.command("CREATE DATABASE views")
     first.close()
-    client = connect(f"{engine.url}/{name}", user=WRITER, password=engine.token)
+    client = connect(f"{engine.url}/views", user=WRITER, password=engine.token)
     migrate(client)
-    reader = connect(f"{engine.url}/{name}")
-    yield History(client, reader)
-    reader.close()
+    yield client
     client.close()
+
+
+@pytest.fixture
+def history(migrated: ClickHouse, engine: EmbeddedEngine) -> Iterator[History]:
+    """The database without rows, and a reader of it."""
+    for (table,) in migrated.rows(TABLES):
+        migrated.command(f"TRUNCATE TABLE {table}")
+    reader = connect(f"{engine.url}/views")
+    yield History(migrated, reader)
+    reader.close()
 
 
 def test_an_open_warning_is_the_latest_step_of_an_episode_that_has_not_ended(

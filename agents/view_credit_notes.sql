@@ -1,0 +1,33 @@
+-- Credit notes as they stand: the last version of each. What the worker refused is left out; the
+-- same id again is a correction, as in the ledger. Days are those of the instant in UTC.
+
+CREATE OR REPLACE VIEW v_credit_notes
+(
+    `customer_id` String COMMENT 'The customer.',
+    `credit_note_id` String COMMENT 'Number of the credit note, unique for the customer.',
+    `invoice_id` Nullable(String) COMMENT 'The credited invoice; null: the credit is unapplied.',
+    `issued_on` Date32 COMMENT 'Day of issue.',
+    `credited_minor` Nullable(Int64) COMMENT 'Amount, in minor units.',
+    `credited_currency` LowCardinality(Nullable(String)) COMMENT 'ISO 4217 code of the amount.',
+    `reason` Nullable(String) COMMENT 'RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF or OTHER.'
+)
+AS
+SELECT
+    customer_id,
+    assumeNotNull(credit_note_id) AS credit_note_id,
+    invoice_id,
+    toDate32(occurred_at) AS issued_on,
+    amount_minor AS credited_minor,
+    toString(currency) AS credited_currency,
+    reason
+FROM invoices FINAL
+WHERE is_decoded
+    AND event_type = 'CreditNoteIssued'
+    AND (partition, offset) NOT IN
+    (
+        SELECT refused_partition, refused_offset
+        FROM dead_letters
+        WHERE is_decoded AND refused_topic_id = 3
+    )
+ORDER BY offset DESC
+LIMIT 1 BY customer_id, credit_note_id;

@@ -1,0 +1,41 @@
+-- Disputes as they stand: the last version of each. What the worker refused is left out. Days are
+-- those of the instant in UTC.
+
+CREATE OR REPLACE VIEW v_disputes
+(
+    `customer_id` String COMMENT 'The customer.',
+    `dispute` Nullable(String) COMMENT 'Number of the dispute, unique for the customer.',
+    `disputed_invoice` Nullable(String) COMMENT 'The disputed invoice.',
+    `opened_on` Date32 COMMENT 'Day on which it was opened.',
+    `disputed_minor` Nullable(Int64) COMMENT 'The disputed part, in minor units.',
+    `disputed_currency` Nullable(String) COMMENT 'ISO 4217 code of the amount.',
+    `disputed_for` Nullable(String) COMMENT 'PRICE, QUANTITY, QUALITY, DELIVERY, DUPLICATE or OTHER.',
+    `is_resolved` UInt8 COMMENT '1 if it is settled, else 0.',
+    `dispute_outcome` Nullable(String) COMMENT 'ACCEPTED, PARTLY_ACCEPTED, REJECTED or WITHDRAWN; empty while it is open.',
+    `resolved_on` Date32 COMMENT 'Day on which it was settled; 1970-01-01 while it is open.',
+    `is_ours` Nullable(Bool) COMMENT 'Whether the seller caused the delay, as found, else as admitted.'
+)
+AS
+SELECT
+    customer_id,
+    dispute_id AS dispute,
+    argMaxIf(invoice_id, offset, event_type = 'DisputeOpened') AS disputed_invoice,
+    argMaxIf(toDate32(occurred_at), offset, event_type = 'DisputeOpened') AS opened_on,
+    argMaxIf(amount_minor, offset, event_type = 'DisputeOpened') AS disputed_minor,
+    argMaxIf(toString(currency), offset, event_type = 'DisputeOpened') AS disputed_currency,
+    argMaxIf(reason, offset, event_type = 'DisputeOpened') AS disputed_for,
+    max(event_type = 'DisputeResolved') AS is_resolved,
+    argMaxIf(toString(outcome), offset, event_type = 'DisputeResolved') AS dispute_outcome,
+    argMaxIf(toDate32(occurred_at), offset, event_type = 'DisputeResolved') AS resolved_on,
+    argMax(is_own_fault, (event_type = 'DisputeResolved', offset)) AS is_ours
+FROM engagements FINAL
+WHERE is_decoded
+    AND event_type IN ('DisputeOpened', 'DisputeResolved')
+    AND (partition, offset) NOT IN
+    (
+        SELECT refused_partition, refused_offset
+        FROM dead_letters
+        WHERE is_decoded AND refused_topic_id = 6
+    )
+GROUP BY customer_id, dispute_id
+HAVING countIf(event_type = 'DisputeOpened') > 0;

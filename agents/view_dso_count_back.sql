@@ -1,0 +1,53 @@
+-- Days sales outstanding by counting back, at the end of each month: its sales, then those of the
+-- months before are taken off what is owed then, each for its days; of the last only its share.
+
+CREATE OR REPLACE VIEW v_dso_count_back
+(
+    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
+    `month` Date COMMENT 'First day of the month.',
+    `receivables_minor` Int64 COMMENT 'Receivables at its end, in minor units.',
+    `counted_minor` Int64 COMMENT 'What of those was counted back, in minor units.',
+    `uncounted_minor` Int64 COMMENT 'What was not, in minor units, since a month without sales, or the beginning, comes before.',
+    `months_counted` UInt64 COMMENT 'Months that were counted.',
+    `dso_days` Nullable(Decimal(76, 6)) COMMENT 'Days sales outstanding; null if not all was counted.'
+)
+AS
+SELECT
+    currency,
+    month,
+    any(owed) AS receivables_minor,
+    sumIf(least(sales, greatest(owed - counted_before, 0)), is_counted) AS counted_minor,
+    greatest(receivables_minor, 0) - counted_minor AS uncounted_minor,
+    countIf(is_counted AND counted_before < owed) AS months_counted,
+    if(
+        uncounted_minor > 0,
+        NULL,
+        round(
+            sum(multiIf(
+                NOT is_counted OR counted_before >= owed, toDecimal256(0, 6),
+                counted_before + sales <= owed, toDecimal256(days, 6),
+                divideDecimal(
+                    toDecimal256(greatest(owed - counted_before, 0), 0) * days,
+                    toDecimal256(greatest(sales, 1), 0),
+                    6
+                )
+            )),
+            2
+        )
+    ) AS dso_days
+FROM
+(
+    SELECT
+        at.currency AS currency,
+        at.month AS month,
+        at.receivables_minor AS owed,
+        back.days AS days,
+        back.total_sales_minor AS sales,
+        sum(sales) OVER latest_first - sales AS counted_before,
+        min(sales) OVER latest_first > 0 AS is_counted
+    FROM v_dso AS at
+    INNER JOIN v_dso AS back ON back.currency = at.currency
+    WHERE back.month <= at.month
+    WINDOW latest_first AS (PARTITION BY at.currency, at.month ORDER BY back.month DESC)
+)
+GROUP BY currency, month;

@@ -1,0 +1,33 @@
+-- Invoices as they stand: the last version of each. What the worker refused is left out; the same
+-- id again is a correction, as in the ledger. Days are those of the instant in UTC.
+
+CREATE OR REPLACE VIEW v_invoices
+(
+    `customer_id` String COMMENT 'The customer.',
+    `invoice_id` Nullable(String) COMMENT 'Number of the invoice, unique for the customer.',
+    `issued_on` Date32 COMMENT 'Day of issue.',
+    `due_on` Nullable(Date32) COMMENT 'Last day on which payment is in time.',
+    `invoiced_minor` Nullable(Int64) COMMENT 'Amount, in minor units.',
+    `invoiced_currency` Nullable(String) COMMENT 'ISO 4217 code of the amount.',
+    `is_cancelled` UInt8 COMMENT '1 if it was cancelled, else 0.'
+)
+AS
+SELECT
+    customer_id,
+    invoice_id,
+    toDate32(argMaxIf(occurred_at, offset, event_type = 'InvoiceIssued')) AS issued_on,
+    argMaxIf(due_date, offset, event_type = 'InvoiceIssued') AS due_on,
+    argMaxIf(amount_minor, offset, event_type = 'InvoiceIssued') AS invoiced_minor,
+    argMaxIf(toString(currency), offset, event_type = 'InvoiceIssued') AS invoiced_currency,
+    max(event_type = 'InvoiceCancelled') AS is_cancelled
+FROM invoices FINAL
+WHERE is_decoded
+    AND event_type IN ('InvoiceIssued', 'InvoiceCancelled')
+    AND (partition, offset) NOT IN
+    (
+        SELECT refused_partition, refused_offset
+        FROM dead_letters
+        WHERE is_decoded AND refused_topic_id = 3
+    )
+GROUP BY customer_id, invoice_id
+HAVING countIf(event_type = 'InvoiceIssued') > 0;

@@ -1,0 +1,30 @@
+-- What changed receivables, document by document. An invoice that was cancelled is void from the
+-- start; a credit note lowers receivables, not sales.
+
+CREATE OR REPLACE VIEW v_receivable_movements
+(
+    `customer_id` String COMMENT 'The customer.',
+    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
+    `day` Date32 COMMENT 'Day of the document in UTC.',
+    `kind` String COMMENT 'INVOICE, CREDIT_NOTE, PAYMENT or REVERSAL.',
+    `change_minor` Int64 COMMENT 'What it adds to receivables, in minor units; negative if it lowers them.',
+    `sales_minor` Int64 COMMENT 'What it adds to sales, in minor units.'
+)
+AS
+SELECT customer_id, invoiced_currency AS currency, issued_on AS day, 'INVOICE' AS kind,
+    assumeNotNull(invoiced_minor) AS change_minor, assumeNotNull(invoiced_minor) AS sales_minor
+FROM v_invoices
+WHERE NOT is_cancelled
+UNION ALL
+SELECT customer_id, credited_currency, issued_on, 'CREDIT_NOTE', -assumeNotNull(credited_minor),
+    toInt64(0)
+FROM v_credit_notes
+UNION ALL
+SELECT customer_id, paid_currency, toDate32(paid_at), 'PAYMENT', -assumeNotNull(paid_minor),
+    toInt64(0)
+FROM v_payments
+UNION ALL
+SELECT customer_id, paid_currency, toDate32(reversed_at), 'REVERSAL', assumeNotNull(paid_minor),
+    toInt64(0)
+FROM v_payments
+WHERE is_reversed;

@@ -1,0 +1,54 @@
+-- What was muted: by whom, why, from when to when. It is over from `ended_at` or `last_expires_on`
+-- on.
+
+CREATE OR REPLACE VIEW v_silences
+(
+    `customer_id` String COMMENT 'The customer.',
+    `silence` Nullable(String) COMMENT 'Number of the silence, unique for the customer.',
+    `muted` String COMMENT 'The rule muted, or: all rules.',
+    `began_at` DateTime64(3, 'UTC') COMMENT 'When it began.',
+    `last_expires_on` Nullable(Date32) COMMENT 'First day on which it no longer holds.',
+    `begun_by` Nullable(String) COMMENT 'Who began it.',
+    `begun_because` Nullable(String) COMMENT 'Why.',
+    `ended_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was lifted; null if it was not.',
+    `ended_by` Nullable(String) COMMENT 'Who lifted it.',
+    `ended_because` Nullable(String) COMMENT 'Why.',
+    `is_over` Nullable(UInt8) COMMENT '1 if it no longer holds on the latest open business date.'
+)
+AS
+SELECT
+    customer_id,
+    silence_id AS silence,
+    if(
+        argMaxIf(toString(coalesce(rule, '')), offset, event_type = 'SilenceBegan') = '',
+        'all rules',
+        argMaxIf(toString(coalesce(rule, '')), offset, event_type = 'SilenceBegan')
+    ) AS muted,
+    argMaxIf(occurred_at, offset, event_type = 'SilenceBegan') AS began_at,
+    argMaxIf(expires_on, offset, event_type = 'SilenceBegan') AS last_expires_on,
+    argMaxIf(author, offset, event_type = 'SilenceBegan') AS begun_by,
+    argMaxIf(reason, offset, event_type = 'SilenceBegan') AS begun_because,
+    if(
+        countIf(event_type = 'SilenceEnded') > 0,
+        argMaxIf(toNullable(occurred_at), offset, event_type = 'SilenceEnded'),
+        NULL
+    ) AS ended_at,
+    argMaxIf(author, offset, event_type = 'SilenceEnded') AS ended_by,
+    argMaxIf(reason, offset, event_type = 'SilenceEnded') AS ended_because,
+    ended_at IS NOT NULL OR last_expires_on <= any(latest.business_date) AS is_over
+FROM
+(
+    SELECT *
+    FROM engagements FINAL
+    WHERE is_decoded
+        AND event_type IN ('SilenceBegan', 'SilenceEnded')
+        AND (partition, offset) NOT IN
+        (
+            SELECT refused_partition, refused_offset
+            FROM dead_letters
+            WHERE is_decoded AND refused_topic_id = 6
+        )
+) AS said
+CROSS JOIN (SELECT max(business_date) AS business_date FROM journal) AS latest
+GROUP BY customer_id, silence_id
+HAVING countIf(event_type = 'SilenceBegan') > 0;
