@@ -12,6 +12,7 @@ import random
 import re
 import zipfile
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache
 from itertools import chain
 from random import Random
@@ -348,6 +349,35 @@ def test_forgeries_of_an_episode_are_found(forge: Forge) -> None:
             assert judged(bundle_of(forged)).is_sound is False
             found += 1
     assert found
+
+
+@pytest.mark.parametrize(
+    ("topic", "change", "says"),
+    [
+        ("journal", lambda kept: kept[3:], "the journal begins with record 3"),
+        ("journal", lambda kept: [*kept[:3], *kept[4:]], "chain breaks at record 4"),
+        ("journal", lambda kept: kept[:-1], "is not in the topic"),
+        ("warnings", lambda kept: kept[1:], "warnings that the journal counts"),
+        ("dead-letters", lambda kept: kept[1:], "no dead letter says so"),
+        ("payments", lambda kept: kept[1:], "is not in the topic"),
+    ],
+)
+def test_topics_that_cannot_prove_it_are_told_and_nothing_is_called_sound(
+    topic: str, change: Callable[[Any], Any], says: str
+) -> None:
+    kept = copy(topics())
+    kept.records = {**kept.records, topic: change(kept.records[topic])}
+
+    verdict = asyncio.run(judge(bundle_of(genuine()), CODEC, kept, 1))
+
+    assert verdict.is_sound is False
+    assert any(says in problem for problem in verdict.problems), verdict.problems
+
+
+def test_a_bundle_of_a_partition_that_is_not_the_customers_any_more_is_told() -> None:
+    verdict = asyncio.run(judge(bundle_of(genuine()), CODEC, topics(), 7))
+
+    assert "was it made before the topics were made anew?" in verdict.problems[0]
 
 
 # Forgeries of files, with a manifest that has their hashes.
