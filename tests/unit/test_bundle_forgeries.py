@@ -43,6 +43,7 @@ from tocsin.agents.portfolio import Request
 from tocsin.schemas.catalog import BY_NAME, PAYMENTS, POLICIES
 from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.streams.convention import Convention
+from tocsin.streams.decisions import Evidence
 from tocsin.streams.events import PaymentReceived, PolicyPublished
 
 SEEDS = range(4)
@@ -249,6 +250,14 @@ def a_milder_warning(contents: Contents, rng: Random) -> Contents:
     return changed(contents, record, new, "warnings")
 
 
+def a_warning_that_rests_on_nothing(contents: Contents, rng: Random) -> Contents:
+    record = rng.choice(contents.warnings)
+    invented = Evidence(rng.choice([-49, 0, 4, 19]), 0, 1_000_000, "X")
+    warning = structs.replace(CODEC.decode_warning(record.value), evidence=(invented,))
+    new = structs.replace(record, value=CODEC.encode_warning(warning))
+    return changed(contents, record, new, "warnings")
+
+
 def another_policy(contents: Contents, rng: Random) -> Contents:
     record = rng.choice(contents.policies)
     return changed(contents, record, encoded(record, source="milder"), "policies")
@@ -283,6 +292,7 @@ OFFLINE: Sequence[Forge] = (
     a_record_of_somebody_else,
     another_place,
     twenty_warnings_dropped,
+    a_warning_that_rests_on_nothing,
     an_earlier_journal_record,
     an_episode_claimed,
 )
