@@ -238,7 +238,9 @@ def _warning_table(records: Iterable[HistoryRecord], codec: Codec) -> bytes:
 
 def evidence_place(evidence: Evidence) -> str:
     """How people name the record that a piece of evidence points to."""
-    return f"{BY_ID[evidence.topic_id].name}/{evidence.partition}/{evidence.offset}"
+    topic = BY_ID.get(evidence.topic_id)  # none in a forged record
+    name = topic.name if topic else evidence.topic_id
+    return f"{name}/{evidence.partition}/{evidence.offset}"
 
 
 def _policies(contents: Contents, codec: Codec) -> dict[str, bytes]:

@@ -142,10 +142,9 @@ def _covered(contents: Contents, codec: Codec) -> Iterator[str]:
 def _backed(contents: Contents, codec: Codec) -> Iterator[str]:
     """Records behind a warning that are not there."""
     known = set(map(place, contents.records))
-    sources = {topic.topic_id for topic in EVENT_SOURCES}
     for record in contents.warnings:
         for evidence in codec.decode_warning(record.value).evidence:
-            if evidence.topic_id in sources and evidence_place(evidence) not in known:
+            if evidence_place(evidence) not in known:
                 yield f"{evidence_place(evidence)} is missing: {place(record)} rests on it"
 
 

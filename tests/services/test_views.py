@@ -90,7 +90,7 @@ class History:
     """Puts records into ClickHouse as the sink does, one block each call; asks as readers do."""
 
     def __init__(self, writer: ClickHouse, reader: ClickHouse) -> None:
-        self._writer = Writer(writer, CODEC, TOPIC_IDS)
+        self.write = Writer(writer, CODEC, TOPIC_IDS).write
         self._next: Counter[Topic] = Counter()
         self._lanes: dict[Topic, Lane] = {}
         self.reader = reader
@@ -111,7 +111,7 @@ class History:
             for offset, value in enumerate(values, first)
         ]
         self._next[topic] += len(values)
-        self._writer.write([Block(lane, first, first + len(values), records)])
+        self.write([Block(lane, first, first + len(values), records)])
 
     def facts(self, topic: Topic, *events: Any) -> None:
         for event in events:

@@ -12,6 +12,7 @@ import random
 import re
 import zipfile
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache
 from itertools import chain
 from random import Random
@@ -42,6 +43,7 @@ from tocsin.agents.portfolio import Request
 from tocsin.schemas.catalog import BY_NAME, PAYMENTS, POLICIES
 from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.streams.convention import Convention
+from tocsin.streams.decisions import Evidence
 from tocsin.streams.events import PaymentReceived, PolicyPublished
 
 SEEDS = range(4)
@@ -248,6 +250,14 @@ def a_milder_warning(contents: Contents, rng: Random) -> Contents:
     return changed(contents, record, new, "warnings")
 
 
+def a_warning_that_rests_on_nothing(contents: Contents, rng: Random) -> Contents:
+    record = rng.choice(contents.warnings)
+    invented = Evidence(rng.choice([-49, 0, 4, 19]), 0, 1_000_000, "X")
+    warning = structs.replace(CODEC.decode_warning(record.value), evidence=(invented,))
+    new = structs.replace(record, value=CODEC.encode_warning(warning))
+    return changed(contents, record, new, "warnings")
+
+
 def another_policy(contents: Contents, rng: Random) -> Contents:
     record = rng.choice(contents.policies)
     return changed(contents, record, encoded(record, source="milder"), "policies")
@@ -282,6 +292,7 @@ OFFLINE: Sequence[Forge] = (
     a_record_of_somebody_else,
     another_place,
     twenty_warnings_dropped,
+    a_warning_that_rests_on_nothing,
     an_earlier_journal_record,
     an_episode_claimed,
 )
@@ -348,6 +359,35 @@ def test_forgeries_of_an_episode_are_found(forge: Forge) -> None:
             assert judged(bundle_of(forged)).is_sound is False
             found += 1
     assert found
+
+
+@pytest.mark.parametrize(
+    ("topic", "change", "says"),
+    [
+        ("journal", lambda kept: kept[3:], "the journal begins with record 3"),
+        ("journal", lambda kept: [*kept[:3], *kept[4:]], "chain breaks at record 4"),
+        ("journal", lambda kept: kept[:-1], "is not in the topic"),
+        ("warnings", lambda kept: kept[1:], "warnings that the journal counts"),
+        ("dead-letters", lambda kept: kept[1:], "no dead letter says so"),
+        ("payments", lambda kept: kept[1:], "is not in the topic"),
+    ],
+)
+def test_topics_that_cannot_prove_it_are_told_and_nothing_is_called_sound(
+    topic: str, change: Callable[[Any], Any], says: str
+) -> None:
+    kept = copy(topics())
+    kept.records = {**kept.records, topic: change(kept.records[topic])}
+
+    verdict = asyncio.run(judge(bundle_of(genuine()), CODEC, kept, 1))
+
+    assert verdict.is_sound is False
+    assert any(says in problem for problem in verdict.problems), verdict.problems
+
+
+def test_a_bundle_of_a_partition_that_is_not_the_customers_any_more_is_told() -> None:
+    verdict = asyncio.run(judge(bundle_of(genuine()), CODEC, topics(), 7))
+
+    assert "was it made before the topics were made anew?" in verdict.problems[0]
 
 
 # Forgeries of files, with a manifest that has their hashes.
