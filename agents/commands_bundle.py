@@ -20,7 +20,7 @@ from tocsin.agents.bundle_reading import differences, gather
 from tocsin.agents.errors import InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import history
-from tocsin.agents.options import GivenPath, Named, connected, run
+from tocsin.agents.options import GivenPath, Named, TargetPath, connected, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
@@ -32,7 +32,7 @@ SHOWN_MAX = 20
 
 @click.command("bundle")
 @click.argument("customer_id", metavar="[CUSTOMER]", required=False, type=Named())
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The zip to write.")
+@click.option("--out", type=TargetPath(), help="The zip to write.")
 @click.option("--episode", default="", metavar="ID", help="Only what concerns this episode.")
 @click.option(
     "--verify",

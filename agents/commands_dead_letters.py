@@ -9,6 +9,7 @@ import click
 
 from tocsin.agents.dead_letters import (
     Outgoing,
+    Place,
     as_it_was,
     mended,
     parse_place,
@@ -19,6 +20,7 @@ from tocsin.agents.errors import InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
 from tocsin.agents.given_files import read_given
+from tocsin.agents.groups import Group
 from tocsin.agents.lookup import Lookup, Refused, looking, place_of
 from tocsin.agents.options import COUNT, GivenPath, connected, run
 from tocsin.agents.privacy import opening
@@ -36,7 +38,7 @@ BYTES_SHOWN = 256
 RESEND_MAX = 10_000
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=Group)
 def dead_letters() -> None:
     """Records that were refused: nothing of them is lost, and all can be sent again."""
 
@@ -82,8 +84,9 @@ def dead_letters_list(
 @connected
 def dead_letters_show(settings: Settings, terminal: Terminal, *, record: str) -> None:
     """Show one refused record whole: why, its headers, its bytes, and the event if readable."""
+    place = parse_place(record)
     with looking(settings) as lookup:
-        refused = _find(lookup, record)
+        refused = _find(lookup, place)
     letter = refused.letter
     event = _event_line(settings, letter)
     terminal.result({**refused_json(refused), "event": event})
@@ -139,8 +142,9 @@ def dead_letters_resend(
         raise click.UsageError("name records, or give --code")
     if event is not None and len(records) != 1:
         raise click.UsageError("--event corrects one record: name exactly one")
+    places = [parse_place(record) for record in records]
     with looking(settings) as lookup:
-        found = [_find(lookup, record) for record in records]
+        found = [_find(lookup, place) for place in places]
         found += lookup.letters_to_send(code, RESEND_MAX, again=again) if code else []
     chosen = [refused.letter for refused in found if again or not refused.is_resent]
     if records and len(chosen) < len(records):
@@ -176,12 +180,11 @@ def dead_letters_release(
     return Exit.OK
 
 
-def _find(lookup: Lookup, record: str) -> Refused:
-    place = parse_place(record)
+def _find(lookup: Lookup, place: Place) -> Refused:
     refused = lookup.dead_letter(place.topic.topic_id, place.partition, place.offset)
     if refused is None:
         raise InputError(
-            f"no refused record {record} in the history",
+            f"no refused record {place} in the history",
             mend="`tocsin dead-letters list` shows those that there are",
         )
     return refused

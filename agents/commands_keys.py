@@ -10,6 +10,7 @@ from msgspec import to_builtins
 
 from tocsin.agents.control import announcing, author, present_ms
 from tocsin.agents.errors import InputError
+from tocsin.agents.groups import Group
 from tocsin.agents.keys import QUARANTINE, SHARED, Erasure, Keyring
 from tocsin.agents.keys_master import MasterFile
 from tocsin.agents.options import Named, connected, run
@@ -25,7 +26,7 @@ from tocsin.streams.events import CustomerErased
 ENDS_SHOWN = 50
 
 
-@click.group("keys")
+@click.group("keys", cls=Group)
 def keys() -> None:
     """The keys by which personal data are encrypted, and customers known by tokens."""
 

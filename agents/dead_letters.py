@@ -38,6 +38,9 @@ class Place(Struct, frozen=True):
     partition: int
     offset: int
 
+    def __str__(self) -> str:
+        return f"{self.topic.name}/{self.partition}/{self.offset}"
+
 
 class Outgoing(Struct, frozen=True):
     """A record to be sent again; `partition` only where there is no key to choose it by."""

@@ -29,7 +29,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
         raise InputError(
             f"no Kafka broker is known: none is set and no embedded services run over "
             f"{settings.data_path}",
-            mend="start them with `tocsin up`, or set bootstrap_servers",
+            mend=f"{settings.services_mend}, or set bootstrap_servers",
         )
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,

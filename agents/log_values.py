@@ -82,7 +82,10 @@ class Instant(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read an instant."""
-        return value if isinstance(value, int) else parse_instant(value)
+        try:
+            return value if isinstance(value, int) else parse_instant(value)
+        except click.UsageError as error:
+            self.fail(error.message, param, ctx)
 
 
 class Share(click.ParamType):

@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from tocsin.agents.errors import UnavailableError
 from tocsin.agents.given_files import require_readable
 from tocsin.agents.logs import quiet
 from tocsin.agents.secret_files import exposed
@@ -50,6 +51,27 @@ class GivenPath(click.Path):
         if not os.fspath(value):
             self.fail("an empty path names no file", param, ctx)
         require_readable(os.fspath(value), hint)
+        return super().convert(value, param, ctx)
+
+
+class TargetPath(click.Path):
+    """A file to write, in a folder that is there: told before the work that is to fill it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path. Raises UnavailableError if its folder is not there."""
+        if not os.fspath(value):
+            self.fail("an empty path names no file", param, ctx)
+        folder = Path(value).parent
+        if not folder.is_dir():
+            raise UnavailableError(f"{value}: there is no folder {folder}", mend="make it first")
         return super().convert(value, param, ctx)
 
 

@@ -55,6 +55,7 @@ SERVER = re.compile(
     r"(?:[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DEMO_FOLDER = "demo"  # in the data folder, where the demo runs unless it is given one of its own
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -219,6 +220,14 @@ class Settings:
     def kept_days(self) -> dict[str, int]:
         """For how many days tables of history keep their rows; those not named do for ever."""
         return dict(_kept(part) for part in self.keep_days.split(",") if part.strip())
+
+    @property
+    def services_mend(self) -> str:
+        """What to do where none are known: name a demo's that run, or start some."""
+        demo = self.data_path / DEMO_FOLDER
+        if (demo / "services.json").exists():
+            return f"use the demo's, `export TOCSIN_DATA_DIR={demo}`, start others with `tocsin up`"
+        return "start them with `tocsin up`"
 
     def topic(self, topic: Topic) -> str:
         """The topic's name at this deployment's brokers."""
