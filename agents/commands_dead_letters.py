@@ -22,7 +22,7 @@ from tocsin.agents.formats import instant
 from tocsin.agents.given_files import read_given
 from tocsin.agents.groups import Group
 from tocsin.agents.lookup import Lookup, Refused, looking, place_of
-from tocsin.agents.options import COUNT, GivenPath, connected, run
+from tocsin.agents.options import COUNT, GivenPath, Named, connected, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
@@ -163,7 +163,9 @@ def dead_letters_resend(
 @dead_letters.command("release")
 @click.argument("topic", type=TOPIC)
 @click.option("--partition", type=int, required=True, help="The partition that is held.")
-@click.option("--reason", required=True, help="Why it may go on; kept with the record.")
+@click.option(
+    "--reason", type=Named(), required=True, help="Why it may go on; kept with the record."
+)
 @click.option("--drain", is_flag=True, help="Refusals in the backlog do not bring the hold back.")
 @connected
 def dead_letters_release(

@@ -111,7 +111,9 @@ def keys_token(settings: Settings, terminal: Terminal, customer_id: str) -> None
 @click.command("erase")
 @click.argument("customer_id", metavar="[CUSTOMER]", default="")
 @click.option("--quarantine", is_flag=True, help="Instead: refused records of unknown customers.")
-@click.option("--reason", required=True, help="Why; kept for ever, so name no person.")
+@click.option(
+    "--reason", type=Named(), required=True, help="Why; kept for ever, so name no person."
+)
 @click.option("--author", "by_whom", default="", help="Who; TOCSIN_AUTHOR or this user if not.")
 @connected
 def erase(

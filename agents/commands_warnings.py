@@ -13,7 +13,7 @@ from tocsin.agents.cards import Language, View
 from tocsin.agents.formats import day, instant
 from tocsin.agents.log_values import Day
 from tocsin.agents.lookup import Lookup, Wanted, looking
-from tocsin.agents.options import COUNT, connected, run
+from tocsin.agents.options import COUNT, Named, connected, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.reading import follow
 from tocsin.agents.settings import Settings
@@ -31,8 +31,8 @@ language_option = click.option(
 @click.command("warnings")
 @click.option("--open", "is_open", is_flag=True, help="Only episodes that have not ended.")
 @click.option("--follow", "is_followed", is_flag=True, help="Print warnings as they come.")
-@click.option("--customer", "customer_id", default="", help="Only this customer's.")
-@click.option("--rule", default="", help="Only this rule's.")
+@click.option("--customer", "customer_id", type=Named(), help="Only this customer's.")
+@click.option("--rule", type=Named(), help="Only this rule's.")
 @click.option(
     "--severity",
     type=click.Choice(list(SEVERITIES), case_sensitive=False),
@@ -51,8 +51,8 @@ def warnings(
     *,
     is_open: bool,
     is_followed: bool,
-    customer_id: str,
-    rule: str,
+    customer_id: str | None,
+    rule: str | None,
     severity: str,
     live: bool,
     since: int,
@@ -67,8 +67,8 @@ def warnings(
     """
     wanted = Wanted(
         is_open=is_open,
-        customer_id=opening(settings).customer(customer_id),
-        rule=rule,
+        customer_id=opening(settings).customer(customer_id or ""),
+        rule=rule or "",
         severity=severity.upper(),
         phase="LIVE" if live else "",
         since=since,

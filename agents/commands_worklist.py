@@ -13,7 +13,7 @@ from tocsin.agents.commands_warnings import language_option
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.formats import day, money
 from tocsin.agents.lookup import Lookup, looking
-from tocsin.agents.options import connected
+from tocsin.agents.options import Named, connected
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.agents.worklist import (
@@ -64,7 +64,7 @@ class Found(Struct, frozen=True):
     type=click.IntRange(min=0),
     help="How many customers at most.",
 )
-@click.option("--owner", help="Only customers of this owner, as their data say.")
+@click.option("--owner", type=Named(), help="Only customers of this owner, as their data say.")
 @language_option
 @connected
 def worklist(

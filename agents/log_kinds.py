@@ -13,6 +13,7 @@ import click
 from msgspec import Struct
 
 from tocsin.agents.log_values import Day, Fingerprint, Instalment, Money, Share, Word
+from tocsin.agents.options import Named
 from tocsin.streams import checks_engagements as words
 from tocsin.streams import events
 
@@ -47,7 +48,10 @@ def _word(field: str, among: Collection[str], about: str, *, required: bool = Tr
 
 
 def _text(field: str, about: str, *, required: bool = False, flag: str = "") -> Decorator:
-    return click.option(flag or _flag(field), field, required=required, help=about, metavar="TEXT")
+    kind = Named() if required else None
+    return click.option(
+        flag or _flag(field), field, type=kind, required=required, help=about, metavar="TEXT"
+    )
 
 
 def _money(field: str, about: str, *, required: bool = True, flag: str = "--amount") -> Decorator:

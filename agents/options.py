@@ -20,12 +20,9 @@ from tocsin.agents.errors import UnavailableError
 from tocsin.agents.given_files import require_readable
 from tocsin.agents.logs import quiet
 from tocsin.agents.secret_files import exposed
-from tocsin.agents.settings import ABOUT, NAMES, SECRET_FILES, Settings, load
+from tocsin.agents.settings import ABOUT, FLAGS, NAMES, SECRET_FILES, Settings, load
 from tocsin.agents.terminal import Terminal
 from tocsin.schemas.near import nearest
-
-# Settings that most people give by hand have flags of their own; `--set` takes all others.
-FLAGS = ("bootstrap_servers", "clickhouse_url", "data_dir", "app_id", "topic_prefix")
 
 ROWS_MAX = 1_000_000
 COUNT = click.IntRange(1, ROWS_MAX)  # of rows to show

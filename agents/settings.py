@@ -22,12 +22,16 @@ import msgspec
 
 from tocsin.agents.errors import InputError
 from tocsin.agents.formats import is_text
+from tocsin.agents.given_files import read_given
 from tocsin.schemas.catalog import APPEND_ONLY, CLOCK, JOURNAL, POLICIES, Topic
 from tocsin.schemas.near import nearest
 from tocsin.streams.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
 
 PREFIX = "TOCSIN_"
 MASK = "***"
+CONFIG_BYTES_MAX = 1 << 20
+# Settings that most people give by hand have flags of their own; `--set` takes all others.
+FLAGS = ("bootstrap_servers", "clickhouse_url", "data_dir", "app_id", "topic_prefix")
 # Variables with the prefix that steer programs around the settings and are no settings themselves.
 OTHER_VARIABLES = frozenset(
     {
@@ -266,7 +270,8 @@ class Source:
         """How a user finds the setting there."""
         match self.spelling:
             case "flag":
-                return f"--{setting.replace('_', '-')}"
+                flag = setting.replace("_", "-")
+                return f"--{flag}" if setting in FLAGS else f"--set {setting}"
             case "variable":
                 return f"{PREFIX}{setting.upper()}"
             case "key":
@@ -282,7 +287,7 @@ def load(
 ) -> Settings:
     """Gather, check and return the settings; `discover` also asks the embedded services.
 
-    Raises SettingsError that lists every problem found.
+    Raises SettingsError that lists every problem found, UnavailableError for a missing file.
     """
     environ = environ or {}
     problems: list[str] = []
@@ -321,14 +326,10 @@ def _environment(environ: Mapping[str, str]) -> Source:
 
 
 def _file(path: Path) -> Source:
+    text = read_given(path.expanduser(), CONFIG_BYTES_MAX, "configuration file")
     try:
-        values = tomllib.loads(path.expanduser().read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(
-            f"configuration file {path} cannot be read: {error.strerror}; "
-            "give its right path with --config or TOCSIN_CONFIG"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"configuration file {path} is not TOML: {error}; mend it there"
         ) from error
