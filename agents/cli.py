@@ -22,6 +22,8 @@ from tocsin.agents.errors import TocsinError
 from tocsin.agents.examples import epilog
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import is_text
+from tocsin.agents.groups import Group
+from tocsin.schemas.near import near
 
 DEBUG_VARIABLE = "TOCSIN_DEBUG"
 
@@ -73,7 +75,7 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Lists commands by section without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -98,17 +100,6 @@ class Commands(click.Group):
             if name.startswith(incomplete)
         ]
         return found + click.Command.shell_complete(self, ctx, incomplete)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown name is answered with the nearest known one."""
-        from tocsin.schemas.near import nearest
-
-        name = args[0] if args else ""
-        if args and name not in COMMANDS and not name.startswith("-"):
-            ctx.fail(f"no such command: {name}{nearest(name, COMMANDS)}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their sections."""
@@ -166,6 +157,8 @@ def run_command(arguments: Sequence[str]) -> int:
     except click.exceptions.Abort:
         return Exit.INTERRUPTED
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            error.possibilities = _near_options(error)
         error.show()
         return Exit.USAGE
     except TocsinError as error:
@@ -197,6 +190,13 @@ def main() -> None:
         )
         code = Exit.AGENT
     sys.exit(code)
+
+
+def _near_options(error: click.NoSuchOption) -> list[str]:
+    """The option that was meant; click itself proposes whatever shares some letters."""
+    known = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    found = near(error.option_name, (flag for option in known for flag in option.opts))
+    return [] if found is None else [found]
 
 
 def _let_go_of_output() -> None:

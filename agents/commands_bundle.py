@@ -15,7 +15,7 @@ from tocsin.agents.bundle_zip import BundleError, packed
 from tocsin.agents.errors import InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.lookup import history
-from tocsin.agents.options import GivenPath, Named, connected, run
+from tocsin.agents.options import GivenPath, Named, TargetPath, connected, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.replay import KafkaLog
 from tocsin.agents.settings import Settings
@@ -29,7 +29,7 @@ SHOWN_MAX = 20
 
 @click.command("bundle")
 @click.argument("customer_id", metavar="[CUSTOMER]", required=False, type=Named())
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The zip to write.")
+@click.option("--out", type=TargetPath(), help="The zip to write.")
 @click.option("--episode", default="", metavar="ID", help="Only what concerns this episode.")
 @click.option(
     "--verify",

@@ -19,7 +19,7 @@ from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import EPOCH
 from tocsin.agents.log_values import Day
-from tocsin.agents.options import GivenPath, Number, connected, run
+from tocsin.agents.options import GivenPath, Number, TargetPath, connected, run
 from tocsin.agents.policies import first_event
 from tocsin.agents.portfolio import DEFAULT_UNTIL, Request
 from tocsin.agents.query_warnings import as_json
@@ -40,7 +40,7 @@ Progressed = Callable[[int], None]
 
 FILE = GivenPath()
 WHERE = GivenPath(is_folder_too=True)
-TARGET = click.Path(dir_okay=False, path_type=Path)
+TARGET = TargetPath()
 
 
 @click.command("generate")
@@ -99,8 +99,8 @@ def produce(
     from tocsin.agents.produce import produce as send
     from tocsin.agents.rights import require_rights
 
-    run(require_rights(settings, "producer"))
     facts = read_facts(settings, paths)
+    run(require_rights(settings, "producer"))
     if settings.clock != "feed":  # a deployment has one clock
         facts = (fact for fact in facts if not isinstance(fact.event, DayClosed))
     with counting(terminal, "sending") as progress:

@@ -17,9 +17,10 @@ from tocsin.agents.errors import InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
 from tocsin.agents.given_files import read_given
+from tocsin.agents.groups import Group
 from tocsin.agents.lookup import looking, place_of
-from tocsin.agents.options import COUNT, GivenPath, connected, run
-from tocsin.agents.query_dead_letters import event_line, find, refused_json
+from tocsin.agents.options import COUNT, GivenPath, Named, connected, run
+from tocsin.agents.query_dead_letters import event_line, find, parse_place, refused_json
 from tocsin.agents.refusing import CUT
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
@@ -32,7 +33,7 @@ BYTES_SHOWN = 256
 RESEND_MAX = 10_000
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=Group)
 def dead_letters() -> None:
     """Records that were refused: nothing of them is lost, and all can be sent again."""
 
@@ -78,8 +79,9 @@ def dead_letters_list(
 @connected
 def dead_letters_show(settings: Settings, terminal: Terminal, *, record: str) -> None:
     """Show one refused record whole: why, its headers, its bytes, and the event if readable."""
+    place = parse_place(record)
     with looking(settings) as lookup:
-        refused = find(lookup, record)
+        refused = find(lookup, place)
     letter = refused.letter
     event = event_line(settings, letter)
     terminal.result({**refused_json(refused), "event": event})
@@ -135,8 +137,9 @@ def dead_letters_resend(
         raise click.UsageError("name records, or give --code")
     if event is not None and len(records) != 1:
         raise click.UsageError("--event corrects one record: name exactly one")
+    places = [parse_place(record) for record in records]
     with looking(settings) as lookup:
-        found = [find(lookup, record) for record in records]
+        found = [find(lookup, place) for place in places]
         found += lookup.letters_to_send(code, RESEND_MAX, again=again) if code else []
     chosen = [refused.letter for refused in found if again or not refused.is_resent]
     if records and len(chosen) < len(records):
@@ -155,7 +158,9 @@ def dead_letters_resend(
 @dead_letters.command("release")
 @click.argument("topic", type=TOPIC)
 @click.option("--partition", type=int, required=True, help="The partition that is held.")
-@click.option("--reason", required=True, help="Why it may go on; kept with the record.")
+@click.option(
+    "--reason", type=Named(), required=True, help="Why it may go on; kept with the record."
+)
 @click.option("--drain", is_flag=True, help="Refusals in the backlog do not bring the hold back.")
 @connected
 def dead_letters_release(

@@ -10,6 +10,7 @@ from msgspec import to_builtins
 
 from tocsin.agents.control import announcing, author, present_ms
 from tocsin.agents.errors import InputError
+from tocsin.agents.groups import Group
 from tocsin.agents.keys import QUARANTINE, SHARED, Erasure, Keyring
 from tocsin.agents.keys_master import MasterFile
 from tocsin.agents.options import Named, connected, run
@@ -25,7 +26,7 @@ from tocsin.streams.events import CustomerErased
 ENDS_SHOWN = 50
 
 
-@click.group("keys")
+@click.group("keys", cls=Group)
 def keys() -> None:
     """The keys by which personal data are encrypted, and customers known by tokens."""
 
@@ -110,7 +111,9 @@ def keys_token(settings: Settings, terminal: Terminal, customer_id: str) -> None
 @click.command("erase")
 @click.argument("customer_id", metavar="[CUSTOMER]", default="")
 @click.option("--quarantine", is_flag=True, help="Instead: refused records of unknown customers.")
-@click.option("--reason", required=True, help="Why; kept for ever, so name no person.")
+@click.option(
+    "--reason", type=Named(), required=True, help="Why; kept for ever, so name no person."
+)
 @click.option("--author", "by_whom", default="", help="Who; TOCSIN_AUTHOR or this user if not.")
 @connected
 def erase(

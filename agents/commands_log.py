@@ -13,6 +13,7 @@ from tocsin.agents.errors import InputError, UnavailableError
 from tocsin.agents.events_told import tell
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
+from tocsin.agents.groups import Group
 from tocsin.agents.log_entry import Entered, enter, entered_json, known_at, make_event
 from tocsin.agents.log_kinds import KINDS, Kind
 from tocsin.agents.log_options import OPTIONS
@@ -25,7 +26,7 @@ from tocsin.agents.terminal import Terminal
 WAIT_S = 10.0
 
 
-@click.group("log")
+@click.group("log", cls=Group)
 def log() -> None:
     """Enter an engagement by hand: it is checked, sent, and what came of it is shown.
 

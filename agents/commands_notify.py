@@ -68,7 +68,7 @@ def _check(terminal: Terminal, path: Path) -> Exit:
     config, problems = read_notify(read_given(path, POLICY_BYTES_MAX))
     terminal.result([{"file": str(path), "line": p.line, "problem": str(p)} for p in problems])
     for problem in problems:
-        terminal.say(f"{path}:{problem.line}: {problem.path}: {problem.message}")
+        terminal.say(problem.located(path))
     if config is None:
         return Exit.DIFFERENCE
     count = f"{len(config.receivers)} receiver(s), {len(config.routes)} route(s)"

@@ -17,6 +17,7 @@ from tocsin.agents.event_files import read_facts
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
 from tocsin.agents.given_files import read_given
+from tocsin.agents.groups import Group
 from tocsin.agents.log_values import Instant
 from tocsin.agents.lookup import looking
 from tocsin.agents.options import GivenPath, connected, run
@@ -45,7 +46,7 @@ EVENTS = GivenPath(is_folder_too=True)
 PACKAGED = "packaged"
 
 
-@click.group()
+@click.group(cls=Group)
 def policy() -> None:
     """Policies: which rules hold, from what threshold, with which words."""
 
@@ -80,7 +81,7 @@ def policy_lint(
         [{"file": str(file), **msgspec.to_builtins(problem)} for file, problem in problems]
     )
     for file, problem in problems:
-        terminal.say(f"{file}:{problem.line}: {problem.path}: {problem.message}")
+        terminal.say(problem.located(file))
     if not problems:
         terminal.say(f"{len(files)} file(s) without problems", style="green")
     return Exit.DIFFERENCE if problems else Exit.OK

@@ -11,6 +11,7 @@ import msgspec
 
 from tocsin.agents.commands_data import counting, show_report
 from tocsin.agents.exits import Exit
+from tocsin.agents.groups import Group
 from tocsin.agents.options import connected, run
 from tocsin.agents.rebuild import rebuild as build_again
 from tocsin.agents.reshard import compare, copy, generation
@@ -62,7 +63,7 @@ def _generations(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group()
+@click.group(cls=Group)
 def reshard() -> None:
     """Move to a new generation of topics with another number of partitions.
 

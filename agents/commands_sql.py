@@ -19,7 +19,7 @@ from tocsin.agents.errors import (
     InputError,
     TocsinError,
 )
-from tocsin.agents.options import connected
+from tocsin.agents.options import TargetPath, connected
 from tocsin.agents.settings import Settings
 from tocsin.agents.sql_statements import BINARY, bare, own_format, refusal
 from tocsin.agents.terminal import Column, Terminal
@@ -43,7 +43,7 @@ RIGHT_LACKING = 497  # ClickHouse: ACCESS_DENIED
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=TargetPath(),
     help="To this file; its ending says the format if nothing else does.",
 )
 @connected

@@ -10,6 +10,7 @@ from tocsin.agents.brokers import connect
 from tocsin.agents.control import announcing, author, present_ms
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
+from tocsin.agents.groups import Group
 from tocsin.agents.log_values import Instant
 from tocsin.agents.options import connected, run
 from tocsin.agents.settings import Settings
@@ -24,7 +25,7 @@ from tocsin.streams.events import WentLive
 DERIVED = (WARNINGS, JOURNAL, DEAD_LETTERS, LEDGERS, OUTBOX)
 
 
-@click.group()
+@click.group(cls=Group)
 def topics() -> None:
     """Create tocsin's topics, or check that they are fit for use."""
 
@@ -120,6 +121,7 @@ def reset(settings: Settings, terminal: Terminal, yes: bool) -> None:
     notifier first.
     """
     names = [settings.topic(topic) for topic in DERIVED]
+    settings.client_options()  # tells what is missing before anything is asked
     if not yes:
         terminal.note(f"this deletes {', '.join(names)} at {settings.bootstrap_servers}")
         click.confirm("forget all decisions and state?", abort=True, err=True)

@@ -10,7 +10,7 @@ from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
 from tocsin.agents.log_values import Day
 from tocsin.agents.lookup import Wanted, looking
-from tocsin.agents.options import COUNT, connected, language_option, run
+from tocsin.agents.options import COUNT, Named, connected, language_option, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.query_warnings import as_json, matches, view_of
 from tocsin.agents.reading import follow
@@ -24,8 +24,8 @@ from tocsin.streams.severity import SEVERITIES
 @click.command("warnings")
 @click.option("--open", "is_open", is_flag=True, help="Only episodes that have not ended.")
 @click.option("--follow", "is_followed", is_flag=True, help="Print warnings as they come.")
-@click.option("--customer", "customer_id", default="", help="Only this customer's.")
-@click.option("--rule", default="", help="Only this rule's.")
+@click.option("--customer", "customer_id", type=Named(), help="Only this customer's.")
+@click.option("--rule", type=Named(), help="Only this rule's.")
 @click.option(
     "--severity",
     type=click.Choice(list(SEVERITIES), case_sensitive=False),
@@ -44,8 +44,8 @@ def warnings(
     *,
     is_open: bool,
     is_followed: bool,
-    customer_id: str,
-    rule: str,
+    customer_id: str | None,
+    rule: str | None,
     severity: str,
     live: bool,
     since: int,
@@ -60,8 +60,8 @@ def warnings(
     """
     wanted = Wanted(
         is_open=is_open,
-        customer_id=opening(settings).customer(customer_id),
-        rule=rule,
+        customer_id=opening(settings).customer(customer_id or ""),
+        rule=rule or "",
         severity=severity.upper(),
         phase="LIVE" if live else "",
         since=since,

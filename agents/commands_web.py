@@ -10,7 +10,7 @@ import click
 
 from tocsin.agents import logs
 from tocsin.agents.errors import InputError, UnavailableError
-from tocsin.agents.options import connected, run
+from tocsin.agents.options import Named, connected, run
 from tocsin.agents.settings import Settings
 from tocsin.agents.supervisor import stop_on_signals
 from tocsin.agents.terminal import Terminal
@@ -20,7 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 @click.command("web")
-@click.option("--new-token", "name", metavar="NAME", help="Make a token, show it once, and end.")
+@click.option(
+    "--new-token",
+    "name",
+    type=Named(),
+    metavar="NAME",
+    help="Make a token, show it once, and end.",
+)
 @click.option(
     "--role",
     type=click.Choice(["reader", "operator"]),

@@ -9,7 +9,7 @@ import click
 from tocsin.agents.cards import Language
 from tocsin.agents.formats import day
 from tocsin.agents.lookup import looking
-from tocsin.agents.options import connected, language_option
+from tocsin.agents.options import Named, connected, language_option
 from tocsin.agents.query_worklist import left_because, read_worklist, why_of, worklist_json
 from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
@@ -35,7 +35,7 @@ COLUMNS = (
     type=click.IntRange(min=0),
     help="How many customers at most.",
 )
-@click.option("--owner", help="Only customers of this owner, as their data say.")
+@click.option("--owner", type=Named(), help="Only customers of this owner, as their data say.")
 @language_option
 @connected
 def worklist(

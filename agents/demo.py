@@ -45,7 +45,7 @@ from tocsin.agents.produce import produce
 from tocsin.agents.reading import read_topic
 from tocsin.agents.reconcile import Reconciliation, reconcile
 from tocsin.agents.replay import Decided, KafkaLog, Replay, Report, decide
-from tocsin.agents.settings import Settings, load
+from tocsin.agents.settings import DEMO_FOLDER, Settings, load
 from tocsin.agents.supervisor import Program
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.topics import apply
@@ -66,7 +66,6 @@ from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.events import CustomerUpdated, WentLive
 from tocsin.streams.state import LIVE
 
-FOLDER = "demo"
 LOOPBACK = "127.0.0.1"
 LIVE_DAYS = 10
 LIVE_DAY_S = 1.0
@@ -118,7 +117,7 @@ def folder_of(settings: Settings) -> Path:
     Raises InputError if a folder is given that holds records of another kind: each run begins anew.
     """
     if "data_dir" not in settings.origins:
-        return settings.data_path / FOLDER
+        return settings.data_path / DEMO_FOLDER
     if holds_records(settings.data_path):
         raise InputError(
             f"{settings.data_path} holds records that no demo made, and a demo begins without any",

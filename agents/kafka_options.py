@@ -28,6 +28,8 @@ class Connection(Protocol):
     @property
     def data_path(self) -> Path: ...
     @property
+    def services_mend(self) -> str: ...
+    @property
     def security_protocol(self) -> str: ...
     @property
     def ssl_cafile(self) -> str: ...
@@ -54,7 +56,7 @@ def client_options(settings: Connection) -> dict[str, Any]:
         raise InputError(
             f"no Kafka broker is known: none is set and no embedded services run over "
             f"{settings.data_path}",
-            mend="start them with `tocsin up`, or set bootstrap_servers",
+            mend=f"{settings.services_mend}, or set bootstrap_servers",
         )
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from tocsin.agents.log_values import Day, Fingerprint, Instalment, Money, Share, Word
+from tocsin.agents.options import Named
 from tocsin.streams import checks_engagements as words
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -22,7 +23,10 @@ def _word(field: str, among: Collection[str], about: str, *, required: bool = Tr
 
 
 def _text(field: str, about: str, *, required: bool = False, flag: str = "") -> Decorator:
-    return click.option(flag or _flag(field), field, required=required, help=about, metavar="TEXT")
+    kind = Named() if required else None
+    return click.option(
+        flag or _flag(field), field, type=kind, required=required, help=about, metavar="TEXT"
+    )
 
 
 def _money(field: str, about: str, *, required: bool = True, flag: str = "--amount") -> Decorator:

@@ -16,15 +16,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from tocsin.agents.errors import UnavailableError
 from tocsin.agents.given_files import require_readable
 from tocsin.agents.logs import quiet
 from tocsin.agents.secret_files import exposed
-from tocsin.agents.settings import ABOUT, NAMES, SECRET_FILES, Settings, load
+from tocsin.agents.settings import ABOUT, FLAGS, NAMES, SECRET_FILES, Settings, load
 from tocsin.agents.terminal import Terminal
 from tocsin.schemas.near import nearest
-
-# Settings that most people give by hand have flags of their own; `--set` takes all others.
-FLAGS = ("bootstrap_servers", "clickhouse_url", "data_dir", "app_id", "topic_prefix")
 
 ROWS_MAX = 1_000_000
 COUNT = click.IntRange(1, ROWS_MAX)  # of rows to show
@@ -50,6 +48,27 @@ class GivenPath(click.Path):
         if not os.fspath(value):
             self.fail("an empty path names no file", param, ctx)
         require_readable(os.fspath(value), hint)
+        return super().convert(value, param, ctx)
+
+
+class TargetPath(click.Path):
+    """A file to write, in a folder that is there: told before the work that is to fill it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path. Raises UnavailableError if its folder is not there."""
+        if not os.fspath(value):
+            self.fail("an empty path names no file", param, ctx)
+        folder = Path(value).parent
+        if not folder.is_dir():
+            raise UnavailableError(f"{value}: there is no folder {folder}", mend="make it first")
         return super().convert(value, param, ctx)
 
 

@@ -19,13 +19,12 @@ from tocsin.schemas.records import DeadLetter
 from tocsin.schemas.refused import Refused as Unreadable
 
 
-def find(lookup: Lookup, record: str) -> Refused:
-    """The refused record at a place, as people name it. Raises InputError."""
-    place = parse_place(record)
+def find(lookup: Lookup, place: Place) -> Refused:
+    """The refused record at a place. Raises InputError."""
     refused = lookup.dead_letter(place.topic.topic_id, place.partition, place.offset)
     if refused is None:
         raise InputError(
-            f"no refused record {record} in the history",
+            f"no refused record {place} in the history",
             mend="`tocsin dead-letters list` shows those that there are",
         )
     return refused
@@ -68,6 +67,9 @@ class Place(Struct, frozen=True):
     topic: Topic
     partition: int
     offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic.name}/{self.partition}/{self.offset}"
 
 
 def parse_place(text: str) -> Place:

@@ -23,6 +23,7 @@ import msgspec
 from tocsin.agents.data_folder import discover
 from tocsin.agents.errors import InputError
 from tocsin.agents.formats import is_text
+from tocsin.agents.given_files import read_given
 from tocsin.agents.kafka_options import client_options
 from tocsin.agents.secret import MASK, NO_SECRET, Secret, read_secret
 from tocsin.schemas.catalog import APPEND_ONLY, CLOCK, JOURNAL, POLICIES, Topic
@@ -30,6 +31,9 @@ from tocsin.schemas.near import nearest
 from tocsin.streams.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
 
 PREFIX = "TOCSIN_"
+CONFIG_BYTES_MAX = 1 << 20
+# Settings that most people give by hand have flags of their own; `--set` takes all others.
+FLAGS = ("bootstrap_servers", "clickhouse_url", "data_dir", "app_id", "topic_prefix")
 # Variables with the prefix that steer programs around the settings and are no settings themselves.
 OTHER_VARIABLES = frozenset(
     {
@@ -57,6 +61,7 @@ SERVER = re.compile(
     r"(?:[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DEMO_FOLDER = "demo"  # in the data folder, where the demo runs unless it is given one of its own
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -189,6 +194,14 @@ class Settings:
         """For how many days tables of history keep their rows; those not named do for ever."""
         return dict(_kept(part) for part in self.keep_days.split(",") if part.strip())
 
+    @property
+    def services_mend(self) -> str:
+        """What to do where none are known: name a demo's that run, or start some."""
+        demo = self.data_path / DEMO_FOLDER
+        if (demo / "services.json").exists():
+            return f"use the demo's, `export TOCSIN_DATA_DIR={demo}`, start others with `tocsin up`"
+        return "start them with `tocsin up`"
+
     def topic(self, topic: Topic) -> str:
         """The topic's name at this deployment's brokers."""
         return self.topic_prefix + topic.name
@@ -224,7 +237,8 @@ class Source:
         """How a user finds the setting there."""
         match self.spelling:
             case "flag":
-                return f"--{setting.replace('_', '-')}"
+                flag = setting.replace("_", "-")
+                return f"--{flag}" if setting in FLAGS else f"--set {setting}"
             case "variable":
                 return f"{PREFIX}{setting.upper()}"
             case "key":
@@ -240,7 +254,7 @@ def load(
 ) -> Settings:
     """Gather, check and return the settings; `discover` also asks the embedded services.
 
-    Raises SettingsError that lists every problem found.
+    Raises SettingsError that lists every problem found, UnavailableError for a missing file.
     """
     environ = environ or {}
     problems: list[str] = []
@@ -274,14 +288,10 @@ def _environment(environ: Mapping[str, str]) -> Source:
 
 
 def _file(path: Path) -> Source:
+    text = read_given(path.expanduser(), CONFIG_BYTES_MAX, "configuration file")
     try:
-        values = tomllib.loads(path.expanduser().read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(
-            f"configuration file {path} cannot be read: {error.strerror}; "
-            "give its right path with --config or TOCSIN_CONFIG"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"configuration file {path} is not TOML: {error}; mend it there"
         ) from error

@@ -42,7 +42,7 @@ def require_clickhouse(settings: Settings) -> None:
         raise InputError(
             f"no ClickHouse is known: none is set and no embedded services run over "
             f"{settings.data_path}",
-            mend="start them with `tocsin up`, or set clickhouse_url",
+            mend=f"{settings.services_mend}, or set clickhouse_url",
         )
 
 

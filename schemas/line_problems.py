@@ -45,12 +45,13 @@ def problems_of(line: bytes | str, kinds: Mapping[str, type[Struct]]) -> list[st
 def _of_line(content: Any, line: bytes | str, kinds: Mapping[str, type[Struct]]) -> Iterator[str]:
     if not isinstance(content, dict):
         return
-    name, known = content.get(TYPE), ", ".join(sorted(kinds))
+    name = content.get(TYPE)
     if TYPE not in content:
-        yield f"{TYPE}: is missing; use one of {known}"
+        yield f"{TYPE}: is missing; write the name of the event, such as InvoiceIssued"
     elif not isinstance(name, str) or name not in kinds:
         meant = nearest(name, kinds) if isinstance(name, str) else ""
-        yield f"{TYPE}: {_shown(name)} is no type of event{meant or f'; use one of {known}'}"
+        meant = meant or f"; use one of {', '.join(sorted(kinds))}"
+        yield f"{TYPE}: {_shown(name)} is no type of event{meant}"
     else:
         fields = msgspec.json.decode(line, type=dict[str, Raw])
         del fields[TYPE]

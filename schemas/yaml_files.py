@@ -21,6 +21,10 @@ class FileProblem(Struct, frozen=True):
     path: str
     message: str
 
+    def located(self, file: object) -> str:
+        """As compilers tell it: file:line: path: message."""
+        return ": ".join(filter(None, (f"{file}:{self.line}", self.path, self.message)))
+
     def __str__(self) -> str:
         where = f" {self.path}:" if self.path else ""
         return f"line {self.line}:{where} {self.message}"

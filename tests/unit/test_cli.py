@@ -59,7 +59,7 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
         (["doctor", "--set", "partition=3"], "did you mean partitions?"),
         (["doctor", "--set", "partitions"], "NAME=VALUE"),
         (["doctor", "--set", "sasl_password=x"], "TOCSIN_SASL_PASSWORD"),
-        (["doctor", "--set", "partitions=none"], "--partitions"),
+        (["doctor", "--set", "partitions=none"], "--set partitions"),
         (["go-live", "--at", "yesterday"], "2025-01-31"),
         (["generate", "--days", "0"], "days must lie between"),
         (["replay", "--out", "x"], "--events"),

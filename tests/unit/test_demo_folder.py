@@ -30,6 +30,18 @@ def test_without_one_the_demo_stays_out_of_the_way_of_what_is_real() -> None:
     assert folder_of(settings) == settings.data_path / "demo"
 
 
+@pytest.mark.parametrize("command", ["warnings", "topics check"])
+def test_who_does_not_name_the_folder_is_told_of_the_demo_that_runs(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "services.json").touch()
+
+    assert run_command([*command.split(), "--data-dir", str(tmp_path)]) == Exit.USAGE
+
+    assert f"`export TOCSIN_DATA_DIR={tmp_path}/demo`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["kafka", "clickhouse"])
 def test_records_that_no_demo_made_are_never_thrown_away(
     name: str,

@@ -128,7 +128,7 @@ REQUIRED = {
     [
         ("{", Code.NOT_JSON, "one JSON object a line"),
         ("[]", Code.FIELD_INVALID, "Expected `object`"),
-        ("{}", Code.FIELD_INVALID, "type: is missing; use one of AlertLifted, "),
+        ("{}", Code.FIELD_INVALID, "type: is missing; write the name of the event"),
         (LINE.replace("Issued", "Mailed"), Code.TYPE_UNKNOWN, "use one of AlertLifted, "),
         (
             LINE.replace("currency", "coin"),

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from tocsin.agents.data_folder import Running, Services, process_start
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, InputError, UnavailableError
 from tocsin.agents.secret import Secret
 from tocsin.agents.settings import DEFAULTS, NAMES, OTHER_VARIABLES, Settings, SettingsError, load
 from tocsin.schemas.catalog import WARNINGS
@@ -41,7 +41,7 @@ def test_a_flag_beats_the_environment_which_beats_the_file(tmp_path: Path) -> No
         "environment",
         "Europe/Berlin",
     )
-    assert settings.origins["partitions"] == "--partitions"
+    assert settings.origins["partitions"] == "--set partitions"
     assert settings.origins["app_id"] == "TOCSIN_APP_ID"
     assert settings.origins["zone"] == f"zone in {config}"
 
@@ -111,8 +111,12 @@ def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("= nothing")
 
-    for path in (broken, tmp_path / "missing.toml"):
-        with pytest.raises(ConfigurationError, match=path.name):
+    for path, kind in (
+        (broken, SettingsError),
+        (tmp_path, InputError),
+        (tmp_path / "missing.toml", UnavailableError),
+    ):
+        with pytest.raises(kind, match=f"configuration file:? {path}"):
             load(config=path, discover=False)
 
 
