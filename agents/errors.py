@@ -3,6 +3,7 @@
     TocsinError                  what, where and how to mend it; never a secret in it
     ├── ConfigurationError       settings, topics or policy do not fit: retrying cannot help
     │   └── FolderBusyError      another tocsin runs over this data folder
+    ├── TrimmedError             the brokers no longer have what a reader was to read next
     ├── UnavailableError         a broker, an engine or a file could not be reached in time
     │   └── ProgramFailedError   a supervised program ended too often, or must not be retried
     └── ClickHouseRefusedError   ClickHouse answered, and the answer was no
@@ -34,6 +35,12 @@ class ConfigurationError(TocsinError):
 
 class FolderBusyError(ConfigurationError):
     """Another tocsin runs over this data folder."""
+
+
+class TrimmedError(TocsinError):
+    """The brokers no longer have what a reader was to read next: it must not go on elsewhere."""
+
+    exit_code: int = Exit.RESTORE
 
 
 class UnavailableError(TocsinError):

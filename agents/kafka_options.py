@@ -45,6 +45,15 @@ def client_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def producer_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments that all of aiokafka's producers here have in common.
+
+    Raises ConfigurationError as `client_options` does.
+    """
+    codec = None if settings.compression == "none" else settings.compression
+    return {**client_options(settings), "acks": "all", "compression_type": codec}
+
+
 def _tells_no_requests(record: logging.LogRecord) -> bool:
     """Keep what aiokafka logs at DEBUG from any log: each request whole, with the password."""
     return record.levelno > logging.DEBUG
