@@ -171,6 +171,8 @@ def _operator(settings: Settings) -> list[Need]:
         *_topics(settings, SOURCES, WRITE, why="enters and mends events, and speaks to the worker"),
         *_topics(settings, [OUTBOX], WRITE, why="sends dead deliveries again"),
         Need(Resource.GROUP, app_id, (DESCRIBE,), "sees how far the worker is"),
+        Need(Resource.GROUP, f"{app_id}-intake", (DESCRIBE,), "sees how far the intake is"),
+        Need(Resource.GROUP, f"{app_id}-notify", (DESCRIBE,), "sees how far the notifier is"),
         *_transactions([f"{app_id}-{purpose}" for purpose in purposes], "speaks to all partitions"),
     ]
 

@@ -40,6 +40,7 @@ def build_worker(settings: Settings) -> App:
     wiring = Wiring(
         app_id=settings.app_id,
         client_options=settings.client_options(),
+        producer_options=settings.producer_options(),
         sources=tuple(settings.topic(topic) for topic in catalog.SOURCES),
         topic_ids=routes.topic_ids,
         control_topics=frozenset(settings.topic(topic) for topic in CONTROL),

@@ -18,8 +18,7 @@ from hashlib import blake2b
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
@@ -34,6 +33,7 @@ from tocsin.agents.digests import DIGEST_SIZE, input_bytes
 from tocsin.agents.errors import (
     ConfigurationError,
     TocsinError,
+    TrimmedError,
     UnavailableError,
 )
 from tocsin.agents.exits import Exit
@@ -42,6 +42,7 @@ from tocsin.agents.lags import Place
 from tocsin.agents.metrics import Metrics, Program
 from tocsin.agents.migrate import migrate
 from tocsin.agents.probes import Probe
+from tocsin.agents.readers import Reader, require_kept
 from tocsin.agents.retention import limit_tables
 from tocsin.agents.settings import Settings
 from tocsin.agents.standings import (
@@ -218,7 +219,7 @@ class Sink:
     """Reads every lane and hands blocks to the writer, one write at a time."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, writer: Writer, lanes: Sequence[Lane], limits: Limits
+        self, consumer: Reader, writer: Writer, lanes: Sequence[Lane], limits: Limits
     ) -> None:
         self._consumer = consumer
         self._writer = writer
@@ -242,7 +243,7 @@ class Sink:
         }
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Go on until `stop`, then write what was read. Raises SinkError."""
+        """Go on until `stop`, then write what was read. Raises SinkError, TrimmedError."""
         self._consumer.assign(list(self._lanes))
         for place, lane in self._lanes.items():
             self._consumer.seek(place, lane.position)
@@ -251,8 +252,10 @@ class Sink:
                 await self._fetch()
                 await self._check_brokers()
                 await self._hand_over(is_forced=False)
-            await self._hand_over(is_forced=True)
-            await self._written()
+            await self._write_all()
+        except TrimmedError:
+            await self._write_all()  # what was read may be gone by the next start, too
+            raise
         finally:
             self._writer.stopping.set()
             if self._writing is not None:
@@ -261,11 +264,6 @@ class Sink:
     async def _fetch(self) -> None:
         try:
             fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
-        except OffsetOutOfRangeError as error:
-            raise SinkError(
-                f"the brokers no longer have the offsets {error}: were topics made anew?",
-                mend="give the audit another database, or bring the topics back",
-            ) from error
         except KafkaError as error:
             raise SinkError(
                 f"the brokers cannot be read: {error or type(error).__name__}",
@@ -300,6 +298,10 @@ class Sink:
         ]
         if blocks:
             self._writing = asyncio.create_task(asyncio.to_thread(self._writer.write, blocks))
+
+    async def _write_all(self) -> None:
+        await self._hand_over(is_forced=True)
+        await self._written()
 
     async def _written(self) -> None:
         if self._writing is not None:
@@ -344,7 +346,7 @@ async def run_sink(
 
     `probe` is told of health and progress.
 
-    Raises SinkError, ConfigurationError, UnavailableError.
+    Raises SinkError, TrimmedError, ConfigurationError, UnavailableError.
     """
     gc.set_threshold(*GC_THRESHOLDS)
     probe = probe or Probe(Metrics(Program.AUDIT), settings.stall_after_s)
@@ -352,12 +354,8 @@ async def run_sink(
     client = open_clickhouse(settings)
     await asyncio.to_thread(migrate, client)
     await asyncio.to_thread(limit_tables, client, settings)
-    consumer = AIOKafkaConsumer(
+    consumer = Reader(
         client_id=f"{settings.app_id}-audit",
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="none",
         fetch_max_wait_ms=FETCH_WAIT_MS,
         max_partition_fetch_bytes=FETCH_BYTES_MAX,
         **settings.client_options(),
@@ -393,7 +391,8 @@ def plan_lanes(
     """One lane per topic partition, from where the progress ends.
 
     `spans` are the brokers' first and end offsets. Raises ConfigurationError if a topic is
-    missing, lost records that were not audited, or is not the one that was read before.
+    missing, and TrimmedError if it lost records that were not audited, or is not the one that was
+    read before.
     """
     lanes = []
     for topic in (*APPEND_ONLY, LEDGERS):
@@ -410,21 +409,9 @@ def plan_lanes(
 
 
 def _check_span(lane: Lane, begin: int, end: int) -> None:
-    name = f"{lane.place.topic}-{lane.place.partition}"
-    if lane.first > end:
-        raise ConfigurationError(
-            f"{name} ends at offset {end}, but ClickHouse has it up to {lane.first}: the topic was "
-            "made anew",
-            mend="give the audit another database, or bring the topic back",
-        )
     if begin > lane.first and lane.topic is LEDGERS:
         lane.position = begin  # compaction may leave nothing at the beginning
-    elif begin > lane.first:
-        raise ConfigurationError(
-            f"{name} starts at offset {begin}, but the history ends at {lane.first}: records were "
-            "deleted before they were audited",
-            mend="set retention.ms=-1 (`tocsin topics apply`) and restore them from a backup",
-        )
+    require_kept(lane.place.topic, lane.place.partition, lane.position, begin, end)
 
 
 def _decoders(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:

@@ -1,18 +1,20 @@
 """Lines of a changelog, packed as Kafka stores them: each line once, a whole batch at once.
 
 A line is a record's key, value and (no) headers in the form of Kafka's record batches (format 2):
-the digests of the journal are made over the same bytes. All lines of a batch bear one timestamp.
+the digests of the journal are made over the same bytes, whether or not a batch is then compressed.
+All lines of a batch bear one timestamp.
 `LineBatch` stands in for aiokafka's `BatchBuilder`, which takes records one by one; what aiokafka
 asks of it is checked by `tocsin.agents.faust_contract`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from struct import Struct
 from typing import Final
 
+from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from aiokafka.record.util import calc_crc32c
 
 from tocsin.schemas.encoders import LONGS
@@ -32,6 +34,12 @@ _LENGTH_BEGINS: Final = 12  # what lies before is not counted
 
 # Attributes and timestamp delta, both 0, and the offset delta.
 _PLACES: Final = tuple(b"\0\0" + LONGS[number] for number in range(BATCH_LINES_MAX))
+_CODECS: Final[Mapping[str, tuple[int, Callable[[bytes], bytes]]]] = {
+    "gzip": (1, gzip_encode),
+    "snappy": (2, snappy_encode),
+    "lz4": (3, lz4_encode),
+    "zstd": (4, zstd_encode),
+}  # a batch's attributes bear the number
 _NULL: Final = LONGS[-1]
 _NO_HEADERS: Final = b"\0"
 
@@ -65,9 +73,11 @@ def key_of(packed: bytes) -> tuple[bytes, bool]:
     return packed[begin:end], packed[end : end + 1] != _NULL
 
 
-def line_batches(lines: Sequence[bytes], timestamp: int) -> list[LineBatch]:
-    """Pack lines, in order, into as few batches as fit."""
-    return [LineBatch(part, timestamp) for part in _parts(lines)]
+def line_batches(
+    lines: Sequence[bytes], timestamp: int, compression: str = "none"
+) -> list[LineBatch]:
+    """Pack lines, in order, into as few batches as fit; `compression` as in the settings."""
+    return [LineBatch(part, timestamp, compression) for part in _parts(lines)]
 
 
 def _parts(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
@@ -91,12 +101,13 @@ def _size(lines: Sequence[bytes]) -> int:
 class LineBatch:
     """A full batch of a transactional producer, with what aiokafka asks of a `BatchBuilder`."""
 
-    def __init__(self, lines: Sequence[bytes], timestamp: int) -> None:
+    def __init__(self, lines: Sequence[bytes], timestamp: int, compression: str = "none") -> None:
         longs = LONGS
         sizes = [longs[len(place) + len(own)] for place, own in zip(_PLACES, lines, strict=False)]
         self._records = b"".join(chain.from_iterable(zip(sizes, _PLACES, lines, strict=False)))
         self._count = len(lines)
         self._timestamp = timestamp
+        self._compression = compression
         self._producer = (-1, -1, -1)
         self._built: bytes | None = None
 
@@ -119,10 +130,20 @@ class LineBatch:
     def _build(self) -> bytes:
         if self._built is None:
             last, instant = self._count - 1, self._timestamp
-            rest = _REST.pack(_TRANSACTIONAL, last, instant, instant, *self._producer, self._count)
-            body = rest + self._records
+            codec, records = self._packed()
+            attributes = _TRANSACTIONAL | codec
+            rest = _REST.pack(attributes, last, instant, instant, *self._producer, self._count)
+            body = rest + records
             length = _FIRST_BYTES.size + len(body) - _LENGTH_BEGINS
             first = _FIRST_BYTES.pack(0, length, _NO_EPOCH, _MAGIC, calc_crc32c(body))
             self._built = first + body
             self._records = b""
         return self._built
+
+    def _packed(self) -> tuple[int, bytes]:
+        """Number of the codec and the records; uncompressed where that is no longer."""
+        if self._compression not in _CODECS:
+            return 0, self._records
+        number, encode = _CODECS[self._compression]
+        packed = encode(self._records)
+        return (number, packed) if len(packed) < len(self._records) else (0, self._records)

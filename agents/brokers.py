@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
@@ -34,6 +33,7 @@ from tocsin.agents.group_offsets import (
     of_coordinator,
 )
 from tocsin.agents.kafka_trouble import refused_right, trouble
+from tocsin.agents.readers import Reader
 from tocsin.agents.settings import Settings
 
 CONNECT_TIMEOUT_S = 10.0
@@ -220,17 +220,10 @@ async def connect(settings: Settings) -> AsyncIterator[Brokers]:
 
 
 @asynccontextmanager
-async def consuming(settings: Settings, **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
+async def consuming(settings: Settings, **more: Any) -> AsyncIterator[Reader]:
     """A started consumer, by default `read_committed`; it subscribes and commits nothing."""
-    options: dict[str, Any] = {
-        "client_id": f"{settings.app_id}-reader",
-        "enable_auto_commit": False,
-        "isolation_level": "read_committed",
-        "auto_offset_reset": "earliest",
-        **settings.client_options(),
-        **more,
-    }
-    consumer = AIOKafkaConsumer(**options)
+    name = f"{settings.app_id}-reader"
+    consumer = Reader(**{"client_id": name, **settings.client_options(), **more})
     async with reaching(settings):
         try:
             await asyncio.wait_for(consumer.start(), CONNECT_TIMEOUT_S)

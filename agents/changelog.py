@@ -11,7 +11,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import TopicPartition
+
+from tocsin.agents.readers import Reader
 
 LOOK_BACK_OFFSETS = 64
 LOOK_BACK_GROWTH = 8
@@ -20,27 +22,22 @@ POLL_MS = 200
 STALL_TIMEOUT_S = 60.0
 
 
-def committed_reader(client_options: Mapping[str, Any]) -> AIOKafkaConsumer:
+def committed_reader(client_options: Mapping[str, Any]) -> Reader:
     """Make a consumer without a group that sees committed records only."""
-    return AIOKafkaConsumer(
-        **client_options,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        max_partition_fetch_bytes=FETCH_BYTES_MAX,
-        fetch_max_wait_ms=50,
-    )
+    return Reader(**client_options, max_partition_fetch_bytes=FETCH_BYTES_MAX, fetch_max_wait_ms=50)
 
 
 async def batches(
-    topic: str, partition: int, client_options: Mapping[str, Any]
+    topic: str, partition: int, client_options: Mapping[str, Any], *, first: int | None = None
 ) -> AsyncGenerator[Sequence[Any], None]:
     """Yield a partition's committed records, oldest first, up to the end at the call.
 
-    Raises TimeoutError if for `STALL_TIMEOUT_S` nothing comes although the end is not reached.
+    They begin at offset `first`, or else at the oldest that there is. Raises TimeoutError if for
+    `STALL_TIMEOUT_S` nothing comes although the end is not reached, and TrimmedError.
     """
-    async with _reading(topic, partition, client_options) as (consumer, source, first, end):
-        async for batch in _from(consumer, source, first, end):
+    async with _reading(topic, partition, client_options) as (consumer, source, oldest, end):
+        start = oldest if first is None else first
+        async for batch in _from(consumer, source, start, end):
             yield batch
 
 
@@ -86,7 +83,7 @@ async def last_record(topic: str, partition: int, client_options: Mapping[str, A
 @asynccontextmanager
 async def _reading(
     topic: str, partition: int, client_options: Mapping[str, Any]
-) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition, int, int]]:
+) -> AsyncIterator[tuple[Reader, TopicPartition, int, int]]:
     """A reader of one partition, with the first offset and the last stable one."""
     source = TopicPartition(topic, partition)
     consumer = committed_reader(client_options)
@@ -107,7 +104,7 @@ async def _reading(
 
 
 async def _from(
-    consumer: AIOKafkaConsumer, source: TopicPartition, start: int, end: int
+    consumer: Reader, source: TopicPartition, start: int, end: int
 ) -> AsyncIterator[Sequence[Any]]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STALL_TIMEOUT_S

@@ -65,7 +65,7 @@ async def announcing(
 ) -> AsyncIterator[Announcer]:
     """Open an announcer; `purpose` names its transactional id. Names of people need a protector."""
     producer = AIOKafkaProducer(
-        transactional_id=f"{settings.app_id}-{purpose}", acks="all", **settings.client_options()
+        transactional_id=f"{settings.app_id}-{purpose}", **settings.producer_options()
     )
     async with reaching(settings):
         try:

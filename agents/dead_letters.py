@@ -93,7 +93,7 @@ def mended(letter: DeadLetter, line: str, settings: Settings) -> Outgoing:
 
 async def resend(settings: Settings, records: list[tuple[DeadLetter, Outgoing]]) -> list[Sent]:
     """Send records to the topics that they were refused on; idempotent per call, in order."""
-    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **settings.client_options())
+    producer = AIOKafkaProducer(enable_idempotence=True, **settings.producer_options())
     sent = []
     async with reaching(settings):
         try:

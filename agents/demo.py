@@ -25,7 +25,7 @@ from msgspec import Struct
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tocsin.agents import cards
-from tocsin.agents.brokers import Brokers, connect, consuming
+from tocsin.agents.brokers import Brokers, connect
 from tocsin.agents.cards import View
 from tocsin.agents.data_folder import holds_records
 from tocsin.agents.demo_stories import SPAN_DAYS, STORIES, story_facts
@@ -42,7 +42,7 @@ from tocsin.agents.history import read_range
 from tocsin.agents.policies import first_event
 from tocsin.agents.portfolio import Request
 from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
+from tocsin.agents.reading import follow, read_topic
 from tocsin.agents.reconcile import Reconciliation, reconcile
 from tocsin.agents.replay import Decided, KafkaLog, Replay, Report, decide
 from tocsin.agents.settings import DEMO_FOLDER, Settings, load
@@ -309,17 +309,15 @@ class Demo:
         codec = open_codec(self.settings)
         view = View(names=self._names, language=self._wish.language)  # type: ignore[arg-type]  # checked by the command
         shown: Counter[int] = Counter()
-        async with consuming(self.settings, auto_offset_reset="earliest") as consumer:
-            consumer.subscribe([self.settings.topic(WARNINGS)])
-            async for record in consumer:
-                warning = codec.decode_warning(record.value)
-                if warning.phase != LIVE or warning.transition not in ("RAISED", "ESCALATED"):
-                    continue
-                if warning.severity in ("HIGH", "CRITICAL") and (
-                    shown[warning.as_of] < CARDS_A_DAY_MAX
-                ):
-                    shown[warning.as_of] += 1
-                    cards.card(self._terminal, warning, view)
+        async for record in follow(self.settings, self.settings.topic(WARNINGS), is_whole=True):
+            warning = codec.decode_warning(record.value)
+            if warning.phase != LIVE or warning.transition not in ("RAISED", "ESCALATED"):
+                continue
+            if warning.severity in ("HIGH", "CRITICAL") and (
+                shown[warning.as_of] < CARDS_A_DAY_MAX
+            ):
+                shown[warning.as_of] += 1
+                cards.card(self._terminal, warning, view)
 
     async def _compare(self, facts: Sequence[Fact]) -> Outcome:
         settings, codec = self.settings, open_codec(self.settings)

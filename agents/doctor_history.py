@@ -12,6 +12,7 @@ from tocsin.agents.doctor_kafka import Clock, Spans
 from tocsin.agents.errors import ClickHouseLoginError, ClickHouseRefusedError, TocsinError
 from tocsin.agents.formats import duration
 from tocsin.agents.migrate import packaged_migrations
+from tocsin.agents.readers import overtaken
 from tocsin.agents.reconcile import count_gaps
 from tocsin.agents.settings import Settings
 from tocsin.agents.views import VERSION, compare_views
@@ -143,12 +144,11 @@ def _sink(client: ClickHouse, settings: Settings, spans: Spans | None) -> list[F
     lag = 0
     for topic in APPEND_ONLY:
         for partition in range(settings.partitions):
-            _first, end = spans.get((settings.topic(topic), partition), (0, 0))
+            place = settings.topic(topic), partition
+            first, end = spans.get(place, (0, 0))
             reached = resume_at(progress.get((topic.topic_id, partition), ()))
-            if reached > end:
-                what = f"{topic.name} ends at {end} in Kafka, at {reached} in ClickHouse"
-                mend = "the topic was made anew: give the audit another database"
-                return [wrong("audit", what, mend)]
+            if not first <= reached <= end:
+                return [failed("audit", overtaken(*place, reached, first, end))]
             lag += end - reached
     ((age_s,),) = client.rows(SINK_AGE)
     what = f"{lag:,} offsets behind, last written {duration(age_s)} ago"

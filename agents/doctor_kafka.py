@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+
+from aiokafka.errors import GroupAuthorizationFailedError
 
 from tocsin.agents.acls import ROLES
 from tocsin.agents.broker_facts import ANCIENT, LEAST_RELEASE, clock_ms, release
@@ -14,6 +16,8 @@ from tocsin.agents.doctor_findings import Finding, caution, failed, fine, looked
 from tocsin.agents.errors import TocsinError
 from tocsin.agents.formats import day
 from tocsin.agents.kafka_trouble import RIGHTS_MEND, login
+from tocsin.agents.lags import Place
+from tocsin.agents.readers import overtaken
 from tocsin.agents.rights import NAMES_MAX, lacking
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import check
@@ -22,7 +26,9 @@ from tocsin.schemas.catalog import APPEND_ONLY, BY_ID, JOURNAL, SOURCES
 from tocsin.schemas.records import JournalRecord
 
 LAG_HIGH_RECORDS = 100_000
-Spans = Mapping[tuple[str, int], tuple[int, int]]
+# Whose place the offsets of its consumer group tell, and what that is called after the app_id.
+READERS = {"intake": "intake", "notifier": "notify"}
+Spans = Mapping[Place, tuple[int, int]]
 Clock = Callable[[], int]
 
 
@@ -44,6 +50,7 @@ async def look_at_kafka(
             findings += await looked("topics", lambda: _topics(settings))
             spans = await brokers.spans([settings.topic(topic) for topic in APPEND_ONLY])
             findings += await looked("worker", lambda: _worker(brokers, settings, spans))
+            findings += await looked("readers", lambda: _readers(brokers, settings))
     except TocsinError as error:
         return [*findings, failed("Kafka", error)], None
     findings += await looked("journal", lambda: _journal(settings, spans, now_ms))
@@ -114,6 +121,27 @@ async def _worker(brokers: Brokers, settings: Settings, spans: Spans) -> list[Fi
     return [fine("worker", what)]
 
 
+async def _readers(brokers: Brokers, settings: Settings) -> list[Finding]:
+    """Programs whose next record is not there any more: they stop, or will."""
+    found: list[Finding] = []
+    for about, name in READERS.items():
+        try:
+            places = await brokers.committed(f"{settings.app_id}-{name}")
+        except GroupAuthorizationFailedError:
+            found.append(fine(about, "where it reads is not told to this login"))
+            continue
+        spans = await brokers.spans({topic for topic, _ in places})
+        found += _overtaken(about, places, spans)
+    return found
+
+
+def _overtaken(about: str, places: Mapping[Place, int], spans: Spans) -> Iterator[Finding]:
+    for place, wanted in sorted(places.items()):
+        first, end = spans.get(place, (wanted, wanted))
+        if not first <= wanted <= end:
+            yield failed(about, overtaken(*place, wanted, first, end))
+
+
 async def _journal(settings: Settings, spans: Spans, now_ms: Clock) -> list[Finding]:
     """What the last journal record of each partition says."""
     name, codec = settings.topic(JOURNAL), open_codec(settings)
@@ -125,7 +153,13 @@ async def _journal(settings: Settings, spans: Spans, now_ms: Clock) -> list[Find
                 journals[partition] = codec.decode_journal(value)
     if not journals:
         return [caution("journal", "nothing was decided yet", "send some events")]
+    places = {
+        (settings.topic(BY_ID[read.topic_id]), partition): read.next
+        for partition, journal in journals.items()
+        for read in journal.ranges
+    }
     return [
+        *_overtaken("worker", places, spans),
         *_conventions(settings, journals),
         *_holds(journals),
         _business_date(settings, journals, now_ms),

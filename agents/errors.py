@@ -4,6 +4,7 @@
     ├── ConfigurationError       settings, topics or policy do not fit: retrying cannot help
     │   ├── FolderBusyError      another tocsin runs over this data folder
     │   └── InputError           what was given is wrong: arguments, settings, a file's content
+    ├── TrimmedError             the brokers no longer have what a reader was to read next
     ├── UnavailableError         a broker, an engine or a file could not be reached in time
     │   └── ProgramFailedError   a supervised program ended too often, or must not be retried
     └── ClickHouseRefusedError   ClickHouse answered, and the answer was no
@@ -41,6 +42,12 @@ class InputError(ConfigurationError):
     """What was given is wrong: an argument, a setting, what a file says. Retrying cannot help."""
 
     exit_code: int = Exit.USAGE
+
+
+class TrimmedError(TocsinError):
+    """The brokers no longer have what a reader was to read next: it must not go on elsewhere."""
+
+    exit_code: int = Exit.RESTORE
 
 
 class UnavailableError(TocsinError):

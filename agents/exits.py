@@ -18,7 +18,7 @@ class Exit(IntEnum):
     INTERRUPTED = 4  # stopped by the user before the work was done
     LOGIC_VERSION = 5  # replayed under another version of the domain logic than recorded
     TRANSACTION = 70  # a Kafka transaction failed or was fenced: restart is safe
-    RESTORE = 71  # state could not be restored or contradicts the journal
+    RESTORE = 71  # state or records are lost, or contradict the journal: no restart helps
     AGENT = 72  # an agent failed with a defect: the record was not processed
     CONFIGURATION = 73  # topics, partitions, history, login or rights do not fit: mend, then start
     SINK = 74  # the audit sink could not go on

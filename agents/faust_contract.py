@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import faust.streams
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, codec
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app.base import App
@@ -75,6 +75,8 @@ def problems() -> list[str]:
         actual = tuple(inspect.signature(function).parameters) if function else None
         if actual != parameters:
             found.append(f"{owner.__name__}.{name} takes {actual}, not {parameters}")
+    if not (codec.has_snappy() and codec.has_lz4() and codec.has_zstd()):
+        found.append("cramjam is missing, without which compressed records can't be read")
     if faust.streams._CStreamIterator is None:
         # The iterator in plain Python acknowledges messages of an older generation.
         found.append("Faust's compiled stream iterator is missing; unset NO_CYTHON and reinstall")

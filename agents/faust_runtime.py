@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any
 
 import faust
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
@@ -32,7 +32,7 @@ from mode import Service
 from msgspec import Struct
 
 from tocsin.agents.changelog import read_to_end
-from tocsin.agents.errors import UnavailableError
+from tocsin.agents.errors import TrimmedError, UnavailableError
 from tocsin.agents.exits import Exit
 from tocsin.agents.feed import Feed, Fetched
 from tocsin.agents.group_offsets import Administrator, committed_offsets
@@ -41,6 +41,7 @@ from tocsin.agents.kafka_trouble import RIGHTS_MEND, refusal
 from tocsin.agents.merger import Source
 from tocsin.agents.meter import Meter
 from tocsin.agents.probes import Probe
+from tocsin.agents.readers import Reader, require_kept
 from tocsin.agents.transactions import (
     Chunk,
     Committer,
@@ -76,6 +77,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
 
     app_id: str
     client_options: Mapping[str, Any]
+    producer_options: Mapping[str, Any]
     sources: tuple[str, ...]
     topic_ids: Mapping[str, int]
     control_topics: frozenset[str]
@@ -97,13 +99,14 @@ class Runtime:
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
         self.meter = Meter(wiring.probe.metrics, wiring.topic_ids)
-        self.producers = Producers(wiring.app_id, wiring.client_options)
+        self.producers = Producers(wiring.app_id, wiring.producer_options)
         self.committer = Committer(
             wiring.app_id,
             self.producers,
             wiring.fatal,
             wiring.journal_route,
             wiring.changelog_route,
+            wiring.producer_options.get("compression_type") or "none",
         )
         self.journals: dict[int, Journal] = {}
         self.stores: dict[int, Store] = {}
@@ -147,7 +150,6 @@ class App(faust.App):
             web_tables_enabled=False,
             broker_commit_interval=3600.0,
             broker_max_poll_interval=900.0,
-            consumer_auto_offset_reset="earliest",
             **settings,
         )
 
@@ -222,13 +224,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     for. By last stable offsets a transaction over two topics would show in one before the other.
     """
 
-    _observer: AIOKafkaConsumer | None = None
+    _observer: Reader | None = None
 
     async def on_start(self) -> None:
         """Start both consumers; from here on this process reads light records."""
         fetcher.PartitionRecords = LightPartitionRecords
-        self._observer = AIOKafkaConsumer(
-            **self.app.runtime.wiring.client_options, group_id=None, enable_auto_commit=False
+        self._observer = Reader(
+            **self.app.runtime.wiring.client_options, isolation_level="read_uncommitted"
         )
         await self._observer.start()
         await super().on_start()
@@ -239,17 +241,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         if self._observer is not None:
             await self._observer.stop()
 
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Any) -> Reader:
         conf = self.app.conf
         has_state = self.app.runtime.wiring.new_store is not None
         self._assignor = self.app.assignor if has_state else ExclusiveAssignor
-        return AIOKafkaConsumer(
+        return Reader(
             **self.app.runtime.wiring.client_options,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
             partition_assignment_strategy=[self._assignor],
-            enable_auto_commit=False,
-            auto_offset_reset=conf.consumer_auto_offset_reset,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
@@ -257,7 +257,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
-            isolation_level="read_committed",
         )
 
     async def in_thread(self, work: Any) -> Any:
@@ -352,12 +351,19 @@ class Consumer(driver.Consumer):
         if not self.feed.groups:
             await self.sleep(0.05)
             return
-        for chunk in await self.feed.next(timeout):
+        for chunk in await self._chunks(timeout):
             if not self.flow_active:
                 return
             first = chunk.records[0]
             tp = TP(first.topic, first.partition)
             yield tp, self._message(tp, chunk)
+
+    async def _chunks(self, timeout: float) -> list[Chunk]:
+        try:
+            return await self.feed.next(timeout)
+        except TrimmedError as error:
+            self.app.runtime.wiring.fatal(Exit.RESTORE, str(error))
+            raise
 
     async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
         """Ask the brokers how far these go, uncommitted records included."""
@@ -548,7 +554,7 @@ class Restore(Service):
             except BaseException as error:  # nothing may run on half a state
                 if self.should_stop or self._is_stale(generation):
                     continue
-                if not isinstance(error, ContradictionError | StateError):
+                if not isinstance(error, ContradictionError | StateError | TrimmedError):
                     log.critical("restore failed", exc_info=True)
                 self._fail(error)
 
@@ -641,7 +647,9 @@ class Restore(Service):
 
     async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
         app, consumer, runtime = self.app, self.app.consumer, self.app.runtime
-        positions = await self._positions(groups)
+        committed = await self._committed()
+        positions = await self._positions(groups, committed)
+        await self._begin({s: at for s, at in positions.items() if s not in committed})
         held = [Source(topic, group) for group in groups for topic in runtime.held.get(group, ())]
         await consumer.feed.assign(groups, positions, held, generation)
         if self._is_stale(generation):
@@ -668,15 +676,16 @@ class Restore(Service):
         finally:
             await client.close()
 
-    async def _positions(self, groups: Mapping[int, Sequence[Source]]) -> dict[Source, int]:
+    async def _positions(
+        self, groups: Mapping[int, Sequence[Source]], committed: Mapping[tuple[str, int], int]
+    ) -> dict[Source, int]:
         """Where to read on: from the journal; without one, from the group's committed offsets.
 
-        Raises ContradictionError where records are lost, or the journal of what was read is.
+        Raises TrimmedError where records are lost, ContradictionError where the journal is.
         """
         runtime, thread = self.app.runtime, self.app.consumer._thread
         sources = [source for group in groups.values() for source in group]
         first = await thread.first_offsets(sources)
-        committed = await self._committed()
         positions: dict[Source, int] = {}
         for number, group in groups.items():
             journal = runtime.journals.get(number)
@@ -693,14 +702,20 @@ class Restore(Service):
                         f"partition {number} has neither state nor journal: restore the topics, "
                         "or decide all again with `tocsin reset`"
                     )
+                if is_started and position is not None:
+                    require_kept(*source, position, first[source])
                 positions[source] = max(position or 0, first[source])
-                if is_started and position is not None and position < first[source]:
-                    raise ContradictionError(
-                        f"{source.topic}-{source.partition} was trimmed to offset {first[source]} "
-                        f"but {position} comes next: records are lost; restore the topic, or "
-                        "rebuild with `tocsin reset`"
-                    )
         return positions
+
+    async def _begin(self, fresh: Mapping[Source, int]) -> None:
+        """Commit where sources begin that have no offset yet, unless a journal tells.
+
+        Else nobody would know, after a restart, of records of them that were deleted meanwhile.
+        """
+        runtime = self.app.runtime
+        for group, sources in self._groups(fresh).items():
+            if group not in runtime.journals:
+                await runtime.committer.place(group, {s: fresh[s] for s in sources})
 
 
 class ChunkTables(TableManager):

@@ -140,6 +140,7 @@ def build_intake(settings: Settings, mapping: Path) -> App:
         Wiring(
             app_id=f"{settings.app_id}-intake",
             client_options=settings.client_options(),
+            producer_options=settings.producer_options(),
             sources=tuple(mappers),
             topic_ids={},
             control_topics=frozenset(),

@@ -30,6 +30,8 @@ class Connection(Protocol):
     @property
     def services_mend(self) -> str: ...
     @property
+    def compression(self) -> str: ...
+    @property
     def security_protocol(self) -> str: ...
     @property
     def ssl_cafile(self) -> str: ...
@@ -70,6 +72,15 @@ def client_options(settings: Connection) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.sasl_username
         options["sasl_plain_password"] = Masked(settings.sasl_password.reveal())
     return options
+
+
+def producer_options(settings: Connection) -> dict[str, Any]:
+    """Keyword arguments that all of aiokafka's producers here have in common.
+
+    Raises ConfigurationError as `client_options` does.
+    """
+    codec = None if settings.compression == "none" else settings.compression
+    return {**client_options(settings), "acks": "all", "compression_type": codec}
 
 
 def _tells_no_requests(record: logging.LogRecord) -> bool:

@@ -197,7 +197,7 @@ async def enter(settings: Settings, event: CustomerEvent, wait_s: float) -> Ente
 async def _send(
     settings: Settings, topic: Topic, partition: int, key: bytes, value: bytes, timestamp: int
 ) -> int:
-    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **settings.client_options())
+    producer = AIOKafkaProducer(enable_idempotence=True, **settings.producer_options())
     async with reaching(settings):
         try:
             await producer.start()

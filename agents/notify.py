@@ -17,7 +17,8 @@ from contextlib import suppress
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import ConsumerRebalanceListener
+from aiokafka.errors import NoOffsetForPartitionError
 from aiokafka.structs import TopicPartition
 
 from tocsin.agents.brokers import consuming, reaching
@@ -48,6 +49,7 @@ from tocsin.agents.notify_outbox import (
 )
 from tocsin.agents.notify_sending import Words, sender_of
 from tocsin.agents.probes import Probe, serve_probes
+from tocsin.agents.readers import Reader, require_kept
 from tocsin.agents.settings import Settings
 from tocsin.agents.topics import require_topic
 from tocsin.agents.tracing import Attempt, Tracer, open_tracer, traces_of
@@ -117,7 +119,7 @@ class Notifier:
         self._probe = probe
         self._codec = open_codec(settings)
         self._route = Route(OUTBOX.topic_id, settings.topic(OUTBOX))
-        self._producers = Producers(group_of(settings), settings.client_options())
+        self._producers = Producers(group_of(settings), settings.producer_options())
         self._committer = Committer(group_of(settings), self._producers, die)
         self._customers = Customers(settings, self._codec)
         self._words = Words(config, self._customers)
@@ -167,7 +169,9 @@ class Notifier:
         while not self._mine:
             if self._stop.is_set():
                 return False
-            await self._consumer.getmany(timeout_ms=POLL_MS, max_records=1)
+            # Where to begin is not known before the outbox is read.
+            with suppress(NoOffsetForPartitionError):
+                await self._consumer.getmany(timeout_ms=POLL_MS, max_records=1)
         return True
 
     def _on_turn(self, assigned: set[TopicPartition]) -> None:
@@ -198,7 +202,10 @@ class Notifier:
         return end
 
     async def _begin(self) -> None:
-        """Go to the outbox's positions; the group's own offsets are for lag tools."""
+        """Go to the outbox's positions; the group's own offsets are for lag tools.
+
+        Raises TrimmedError where the topic no longer has what comes next.
+        """
         places = sorted(self._mine)
         begins = await self._consumer.beginning_offsets(places)
         ends = await self._consumer.end_offsets(places)
@@ -206,10 +213,8 @@ class Notifier:
         first = begins if self._config.start == "earliest" else ends
         for place in places:
             offset = known.get(place.partition, first[place])
-            if offset > ends[place]:
-                log.warning("warnings_topic_is_new", extra={"partition": place.partition})
-                offset = begins[place]
-            self._outbox.put(Position(place.partition, max(offset, begins[place])))
+            require_kept(place.topic, place.partition, offset, begins[place], ends[place])
+            self._outbox.put(Position(place.partition, offset))
         self._is_working = True
         self._seek()
         await self._write(())
@@ -361,18 +366,15 @@ class Notifier:
             event.set()
 
 
-def _consumer(settings: Settings) -> AIOKafkaConsumer:
+def _consumer(settings: Settings) -> Reader:
     """The group's consumer: one member gets everything, the one whose name comes first.
 
     So the name begins with the start: who comes later stands by, and takes nothing away.
     """
-    return AIOKafkaConsumer(
+    return Reader(
         **settings.client_options(),
         client_id=f"{group_of(settings)}-{_now()}",
         group_id=group_of(settings),
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
         partition_assignment_strategy=(ExclusiveAssignor,),
         session_timeout_ms=settings.session_timeout_s * 1000,
         heartbeat_interval_ms=settings.session_timeout_s * 1000 // 3,

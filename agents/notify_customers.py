@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 from msgspec.structs import replace
@@ -47,7 +46,7 @@ class Customers:
             TopicPartition(settings.topic(CUSTOMERS), partition)
             for partition in range(settings.partitions)
         ]
-        self._consumer: AIOKafkaConsumer = committed_reader(settings.client_options())
+        self._consumer = committed_reader(settings.client_options())
         self._known: dict[str, Customer] = {}
 
     async def start(self) -> None:

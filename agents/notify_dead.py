@@ -36,7 +36,7 @@ async def read_dead(settings: Settings) -> list[Delivery]:
 async def resend(settings: Settings, deliveries: Iterable[Delivery]) -> None:
     """Let the notifier try them again: now if it runs, else when it starts."""
     codec = open_codec(settings)
-    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **settings.client_options())
+    producer = AIOKafkaProducer(enable_idempotence=True, **settings.producer_options())
     async with reaching(settings):
         try:
             await producer.start()

@@ -63,9 +63,8 @@ async def produce(
     guard = sealing(settings)
     packer = _Packer(settings, open_codec(settings, guard), guard)
     producer = AIOKafkaProducer(
-        **settings.client_options(),
+        **settings.producer_options(),
         transactional_id=f"{settings.app_id}-{PURPOSE}",
-        acks="all",
         linger_ms=0,
         max_batch_size=BATCH_BYTES_MAX,
     )

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from tocsin.agents.brokers import connect, consuming
+from tocsin.agents.readers import Reader
 from tocsin.agents.settings import Settings
 
 POLL_MS = 200
@@ -65,13 +65,19 @@ async def read_positions(
     return found
 
 
-async def follow(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]:
-    """Records of a topic from the end at the call on, as they are committed; does not end."""
+async def follow(
+    settings: Settings, name: str, *, is_whole: bool = False
+) -> AsyncIterator[ConsumerRecord]:
+    """Records of a topic as they are committed, from the end at the call on; does not end.
+
+    With `is_whole` from the oldest that there is. Raises TrimmedError.
+    """
     places = await _places(settings, name)
     async with consuming(settings) as consumer:
         consumer.assign(places)
-        for place, end in (await consumer.end_offsets(places)).items():
-            consumer.seek(place, end)
+        starting = consumer.beginning_offsets if is_whole else consumer.end_offsets
+        for place, start in (await starting(places)).items():
+            consumer.seek(place, start)
         async for record in consumer:
             yield record
 
@@ -98,9 +104,7 @@ async def _places(settings: Settings, name: str) -> list[TopicPartition]:
     return [TopicPartition(name, partition) for partition in range(count)]
 
 
-async def _first(
-    consumer: AIOKafkaConsumer, place: TopicPartition, end: int
-) -> ConsumerRecord | None:
+async def _first(consumer: Reader, place: TopicPartition, end: int) -> ConsumerRecord | None:
     async with aclosing(_batches(consumer, {place: end})) as records:
         async for record in records:
             return record
@@ -108,7 +112,7 @@ async def _first(
 
 
 async def _batches(
-    consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]
+    consumer: Reader, ends: dict[TopicPartition, int]
 ) -> AsyncGenerator[ConsumerRecord, None]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STALL_TIMEOUT_S

@@ -170,14 +170,14 @@ async def _make_anew(settings: Settings) -> None:
 async def _write(settings: Settings, found: Lines) -> None:
     """Write a partition's lines under its worker's transactional id, which ends an older worker."""
     name, number = settings.topic(LEDGERS), found.partition
-    producers = Producers(settings.app_id, settings.client_options())
+    producers = Producers(settings.app_id, settings.producer_options())
     try:
         async with reaching(settings):
             await producers.start(number)
             for begin in range(0, len(found.lines), LINES_MAX):
                 part = found.lines[begin : begin + LINES_MAX]
                 async with producers[number].transaction():
-                    for batch in line_batches(part, found.instant):
+                    for batch in line_batches(part, found.instant, settings.compression):
                         await (await producers[number].send_batch(batch, name, partition=number))
     except UnavailableError as error:
         if isinstance(error.__cause__, ProducerFenced):

@@ -18,7 +18,6 @@ from operator import attrgetter
 from time import monotonic
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
@@ -30,6 +29,7 @@ from tocsin.agents.digests import RecordDigest, input_bytes, input_digest, outpu
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.history import HistoryRecord, doubled_offsets, journal, read_pages
 from tocsin.agents.merger import head_merge
+from tocsin.agents.readers import Reader
 from tocsin.agents.retention import kept_since
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import open_clickhouse, open_codec
@@ -131,7 +131,7 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
         ends = {place: end for place, (_, end) in kept.items()}
         await _caught_up(client, ends, wait_s)
         async with consuming(settings) as consumer:
-            kafka = await _read_kafka(consumer, ends, names, since)
+            kafka = await _read_kafka(consumer, kept, names, since)
         differences = []
         for (topic_id, partition), span in kept.items():
             topic = BY_ID[topic_id]
@@ -302,13 +302,13 @@ async def _caught_up(client: ClickHouse, ends: Mapping[Place, int], wait_s: floa
 
 
 async def _read_kafka(
-    consumer: AIOKafkaConsumer,
-    ends: Mapping[Place, int],
+    consumer: Reader,
+    spans: Mapping[Place, Span],
     names: Mapping[str, Topic],
     since: Mapping[int, int],
 ) -> dict[Place, RecordDigest]:
-    found = {place: RecordDigest() for place in ends}
-    async for place, records in _committed(consumer, ends, names):
+    found = {place: RecordDigest() for place in spans}
+    async for place, records in _committed(consumer, spans, names):
         topic_id = place[0]
         found[place].add(
             (topic_id, record.key, record.value, record.headers)
@@ -319,18 +319,18 @@ async def _read_kafka(
 
 
 async def _committed(
-    consumer: AIOKafkaConsumer, ends: Mapping[Place, int], names: Mapping[str, Topic]
+    consumer: Reader, spans: Mapping[Place, Span], names: Mapping[str, Topic]
 ) -> Any:
-    """Yield (place, records) until every place's end is reached."""
+    """Yield (place, records) from the first offset of every place until its end is reached."""
     by_id = {topic.topic_id: name for name, topic in names.items()}
     left = {
         TopicPartition(by_id[topic_id], partition): (topic_id, partition)
-        for (topic_id, partition), end in ends.items()
+        for (topic_id, partition), (_, end) in spans.items()
         if end
     }
     consumer.assign(list(left))
-    for place, begin in (await consumer.beginning_offsets(list(left))).items():
-        consumer.seek(place, begin)
+    for source, place in left.items():
+        consumer.seek(source, spans[place][0])
     moved_at_s = monotonic()
     while left:
         fetched = await consumer.getmany(*left, timeout_ms=POLL_MS)
@@ -341,10 +341,10 @@ async def _committed(
                 f"the brokers gave nothing of {sorted(left)} for {STALL_S:.0f} s"
             )
         for source, records in fetched.items():
-            end = ends[left[source]]
+            _, end = spans[left[source]]
             yield left[source], records[: bisect_left(records, end, key=_offset)]
         for source in list(left):
-            if await consumer.position(source) >= ends[left[source]]:
+            if await consumer.position(source) >= spans[left[source]][1]:
                 del left[source]
 
 
@@ -380,7 +380,7 @@ async def _diagnose(
     names = {settings.topic(topic): topic}
     expected: dict[int, bytes] = {}
     async with consuming(settings) as consumer:
-        async for _, records in _committed(consumer, {place: span[1]}, names):
+        async for _, records in _committed(consumer, {place: span}, names):
             ids = {name: entry.topic_id for name, entry in names.items()}
             expected.update(
                 (record.offset, _fingerprint(record, ids))

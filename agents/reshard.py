@@ -204,9 +204,8 @@ class _Copier:
     async def run(self, progress: Callable[[int], None]) -> None:
         """Copy everything, in transactions of bounded size."""
         producer = AIOKafkaProducer(
-            **self._new.client_options(),
+            **self._new.producer_options(),
             transactional_id=f"{self._new.app_id}-{PURPOSE}",
-            acks="all",
             linger_ms=0,
             max_batch_size=BATCH_BYTES_MAX,
         )

@@ -70,6 +70,7 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 Prefix = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{0,100}$")]
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 T = TypeVar("T")
 
 
@@ -118,6 +119,9 @@ class Settings:
     topic_prefix: Annotated[Prefix, "put before every topic's name"] = ""
     partitions: Annotated[Count, "partitions of each topic, fixed at creation"] = 4
     replication_factor: Annotated[Count, "copies of each record"] = 1
+    compression: Annotated[Compression, "of records that tocsin writes; all kinds are read"] = (
+        "none"
+    )
     zone: Annotated[str, "time zone of the business date, fixed at creation"] = "UTC"
     close_after: Annotated[str, "local time at which the day before closes, HH:MM"] = "06:00"
     required_marks: Annotated[str, "topics whose days are marked complete, comma separated"] = ""
@@ -212,6 +216,12 @@ class Settings:
         Reads the certificate files. Raises InputError if no broker is known.
         """
         return client_options(self)
+
+    def producer_options(self) -> dict[str, Any]:
+        """Keyword arguments for aiokafka's producers; else as `client_options`."""
+        from tocsin.agents.kafka_options import producer_options
+
+        return producer_options(self)
 
     def describe(self) -> dict[str, Any]:
         """Every setting by name, fit for printing and logs: secrets are masked."""

@@ -177,9 +177,10 @@ class Transaction:
 class Producers:
     """One transactional producer per group; starting it fences whoever held the group before."""
 
-    def __init__(self, app_id: str, client_options: Mapping[str, Any]) -> None:
+    def __init__(self, app_id: str, options: Mapping[str, Any]) -> None:
+        """`options` are those of a producer, as in `tocsin.agents.kafka_options`."""
         self._app_id = app_id
-        self._options = dict(client_options)
+        self._options = dict(options)
         self._producers: dict[int, AIOKafkaProducer] = {}
 
     def __getitem__(self, group: int) -> AIOKafkaProducer:
@@ -194,7 +195,6 @@ class Producers:
         await self.stop(group)
         producer = AIOKafkaProducer(
             **self._options,
-            acks="all",
             linger_ms=0,
             max_batch_size=BATCH_BYTES_MAX,
             transactional_id=f"{self._app_id}-{group}",
@@ -219,7 +219,7 @@ class Committer:
     """Seals transactions and commits them in the background, in order per group.
 
     `app_id` names the consumer group whose offsets ride along for lag tools; `fatal` ends the
-    process and does not return.
+    process and does not return. `compression` is that of the changelog's batches.
     """
 
     def __init__(
@@ -229,8 +229,10 @@ class Committer:
         fatal: Fatal,
         journal_route: Route | None = None,
         changelog_route: Route | None = None,
+        compression: str = "none",
     ) -> None:
         self._app_id = app_id
+        self._compression = compression
         self._producers = producers
         self._fatal = fatal
         self._journal_route = journal_route
@@ -254,6 +256,13 @@ class Committer:
             while pending:
                 await asyncio.shield(pending.popleft())
 
+    async def place(self, group: int, positions: Mapping[Source, int]) -> None:
+        """Commit positions alone, by a transaction of the group's producer."""
+        async with self._producers[group].transaction():
+            await self._producers[group].send_offsets_to_transaction(
+                _placed(positions), self._app_id
+            )
+
     def seal(
         self,
         transaction: Transaction,
@@ -276,7 +285,8 @@ class Committer:
             lines, value = record_turn(transaction, journal, store)
             changelog = self._changelog_route.topic
             batches += [
-                (changelog, transaction.partition, batch) for batch in line_batches(lines, instant)
+                (changelog, transaction.partition, batch)
+                for batch in line_batches(lines, instant, self._compression)
             ]
             log = self._journal_route
             own = Output(log.topic_id, log.topic, transaction.partition, None, value, (), instant)
@@ -356,6 +366,10 @@ def _offsets(
         positions = journal.positions
     else:
         positions = {Source(r.topic, r.partition): r.offset + 1 for r in transaction.taken}
+    return _placed(positions)
+
+
+def _placed(positions: Mapping[Source, int]) -> dict[TopicPartition, OffsetAndMetadata]:
     return {
         TopicPartition(*source): OffsetAndMetadata(position, "")
         for source, position in positions.items()

@@ -60,7 +60,7 @@ class WholeLog:
             for page in read_pages(self._client, topic, partition, end=first):
                 yield [structs.replace(record, topic=name) for record in page]
         options = self._settings.client_options()
-        async with aclosing(batches(name, partition, options)) as kept:
+        async with aclosing(batches(name, partition, options, first=first)) as kept:
             async for batch in kept:
                 yield batch
 

@@ -113,6 +113,18 @@ def test_what_is_asked_of_the_history_needs_no_web_server() -> None:
     assert wrong == []
 
 
+def test_no_consumer_is_made_that_may_reset_by_itself() -> None:
+    users = {
+        path.name
+        for path in modules("agents")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and any(alias.name == "AIOKafkaConsumer" for alias in node.names)
+    }
+
+    assert users == {"readers.py", "faust_contract.py"}, "use tocsin.agents.readers.Reader"
+
+
 def test_the_packages_are_flat() -> None:
     folders = [
         str(child.relative_to(ROOT))

@@ -74,6 +74,7 @@ def wiring_of(run: str, bootstrap_servers: str, prefix: str, form: str) -> Wirin
     return Wiring(
         app_id=run,
         client_options={"bootstrap_servers": bootstrap_servers},
+        producer_options={"bootstrap_servers": bootstrap_servers, "acks": "all"},
         sources=tuple(prefix + topic for topic in job.TOPICS),
         topic_ids={prefix + topic: 3 + rank for rank, topic in enumerate(job.TOPICS)},
         control_topics=frozenset(),

@@ -115,6 +115,7 @@ class Worker:
             Wiring(
                 app_id=APP_ID,
                 client_options={},
+                producer_options={},
                 sources=TOPICS,
                 topic_ids=ROUTES.topic_ids,
                 control_topics=frozenset({"policies", "clock"}),

@@ -14,7 +14,7 @@ from tocsin.agents.audit import SinkError, Writer, plan_lanes
 from tocsin.agents.audit_blocks import Block, Lane, Limits
 from tocsin.agents.audit_progress import Progress, gapless, resume_at
 from tocsin.agents.digests import TOPIC_IDS, input_bytes
-from tocsin.agents.errors import ConfigurationError, UnavailableError
+from tocsin.agents.errors import ConfigurationError, TrimmedError, UnavailableError
 from tocsin.agents.history import HistoryRecord
 from tocsin.agents.history_tables import DATE_LAST, build_columns, history_table
 from tocsin.agents.settings import Settings
@@ -264,9 +264,9 @@ def test_lanes_begin_where_progress_ends_and_at_zero_without_any() -> None:
 def test_topics_that_do_not_fit_the_history_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="there is no topic x-policies"):
         plan_lanes(SETTINGS, {}, {})
-    with pytest.raises(ConfigurationError, match="made anew"):
+    with pytest.raises(TrimmedError, match="x-invoices-0 has offsets 0 to 9, but 10 comes next"):
         plan_lanes(SETTINGS, brokers(), {(INVOICES.topic_id, 0): [progress(0, 10)]})
-    with pytest.raises(ConfigurationError, match="deleted before they were audited"):
+    with pytest.raises(TrimmedError, match="x-invoices-0 begins at offset 4, but 0 comes next"):
         plan_lanes(SETTINGS, brokers(invoices=(4, 9)), {})
 
 

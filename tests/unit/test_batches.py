@@ -16,10 +16,11 @@ from tocsin.agents.batches import LineBatch, framed_line, key_of, line, line_bat
 Lines = list[tuple[bytes, bytes | None]]
 INSTANT = 1_735_632_000_123
 PRODUCER = (77, 3, 1200)
+CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
-def built_by_aiokafka(records: Lines) -> bytes:
-    builder = BatchBuilder(1 << 20, 0, is_transactional=True)
+def built_by_aiokafka(records: Lines, codec: int = 0) -> bytes:
+    builder = BatchBuilder(1 << 20, codec, is_transactional=True)
     for key, value in records:
         assert builder.append(timestamp=INSTANT, key=key, value=value) is not None
     builder._set_producer_state(*PRODUCER)
@@ -51,6 +52,26 @@ def test_a_batch_has_the_bytes_that_aiokafka_would_give_it(records: Lines) -> No
 
     assert built(batch) == built_by_aiokafka(records)
     assert batch.record_count() == len(records)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_compressed_batch_has_the_bytes_that_aiokafka_would_give_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 0.0)  # gzip writes the instant
+    records: Lines = [(b"%d" % number, b"x" * 5000) for number in range(3)]
+
+    (batch,) = line_batches([line(key, value) for key, value in records], INSTANT, name)
+
+    assert built(batch) == built_by_aiokafka(records, CODECS[name])
+    assert keys_of(batch) == [key for key, _ in records]
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_batch_that_compression_would_make_longer_stays_as_it_is(name: str) -> None:
+    (batch,) = line_batches([line(b"k", b"v")], INSTANT, name)
+
+    assert built(batch) == built_by_aiokafka([(b"k", b"v")])
 
 
 @given(st.binary(max_size=300), st.none() | st.binary(max_size=300))
