@@ -76,7 +76,7 @@ def test_the_domain_needs_nothing_but_the_standard_library_and_msgspec() -> None
 
 def is_command(module: str) -> bool:
     """Whether a module of agents/ is of the command line."""
-    return module in {"cli", "options", "customer_cards"} or module.startswith(
+    return module in {"cli", "groups", "options", "customer_cards"} or module.startswith(
         ("commands_", "log_options", "log_values")
     )
 
