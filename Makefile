@@ -23,12 +23,12 @@ check: $(READY)
 
 # Writes what docs/ tells from the code; tests compare.
 docs: $(READY)
-	$(VENV)/bin/python -m tocsin.agents.asyncapi
-	$(VENV)/bin/python -m tocsin.agents.data_dictionary
-	$(VENV)/bin/python -m tocsin.agents.diagrams
-	$(VENV)/bin/python -m tocsin.agents.manifests
-	$(VENV)/bin/python -m tocsin.agents.policy_docs
-	$(VENV)/bin/python -m tocsin.agents.security_docs
+	$(VENV)/bin/python -m tocsin.agents.docs.asyncapi
+	$(VENV)/bin/python -m tocsin.agents.docs.data_dictionary
+	$(VENV)/bin/python -m tocsin.agents.docs.diagrams
+	$(VENV)/bin/python -m tocsin.agents.deployment.manifests
+	$(VENV)/bin/python -m tocsin.agents.docs.policies
+	$(VENV)/bin/python -m tocsin.agents.docs.security
 
 bench: $(READY)
 	$(VENV)/bin/python tests/bench/run.py $(ARGS)

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tocsin.streams import state
-from tocsin.streams.documents import Summary
-from tocsin.streams.state import Kind, PartitionState, VersionStep
+from tocsin.streams.ledger import state_records as state
+from tocsin.streams.ledger.documents import Summary
+from tocsin.streams.ledger.state_records import Kind, PartitionState, VersionStep
 
 NEXT = state.STATE_VERSION + 1
 _encode = msgspec.msgpack.Encoder().encode
@@ -79,7 +79,7 @@ def upgraded() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from tocsin.agents.cli import main
+    from tocsin.agents.commands.cli import main
 
     with upgraded():
         main()

@@ -15,7 +15,7 @@ from functools import cache
 import fastavro
 from aiokafka import AIOKafkaConsumer
 
-from tocsin.schemas.registry import FileRegistry
+from tocsin.schemas.contracts.registry import FileRegistry
 
 
 @cache

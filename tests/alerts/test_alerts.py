@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.alerts.promql import PromQL
-from tocsin.agents.metrics import CATALOG, PROCESS_METRICS, Kind
+from tocsin.agents.observe.metrics import CATALOG, PROCESS_METRICS, Kind
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yaml"

@@ -12,7 +12,7 @@ import yaml
 
 from tests.alerts.dashboards import BOARDS, FOLDER, targets
 from tests.alerts.test_alerts import ALERTS
-from tocsin.agents.metrics import CATALOG, PROCESS_METRICS, Kind
+from tocsin.agents.observe.metrics import CATALOG, PROCESS_METRICS, Kind
 
 SUFFIXES = ("_bucket", "_sum", "_count")
 

@@ -15,13 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.alerts.promql import PromQL
 from tests.alerts.test_alerts import RULES, STEP_S
-from tocsin.agents import chunk_watch
-from tocsin.agents import feed as feeds
-from tocsin.agents.chunk_watch import Watch
-from tocsin.agents.feed import Feed, Fetched
-from tocsin.agents.merger import Source
-from tocsin.agents.metrics import Metrics, Program
-from tocsin.agents.probes import Probe
+from tocsin.agents.observe.metrics import Metrics, Program
+from tocsin.agents.observe.probes import Probe
+from tocsin.agents.transactions import feed as feeds
+from tocsin.agents.transactions.feed import Feed, Fetched
+from tocsin.agents.transactions.merger import Source
+from tocsin.agents.worker import chunk_watch
+from tocsin.agents.worker.chunk_watch import Watch
 
 GROUP = 3
 INVOICES, PAYMENTS = Source("invoices", GROUP), Source("payments", GROUP)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from tocsin.agents.cli import tocsin
+from tocsin.agents.commands.cli import tocsin
 
 
 def parse(words: Sequence[str]) -> click.Context:

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from tests.architecture.command_lines import parse
-from tocsin.agents.asyncapi import CLOUD_EVENTS, document, document_text
-from tocsin.agents.embedded_jars import parse_lock
-from tocsin.agents.registry_subjects import LEVEL
-from tocsin.schemas.catalog import TOPICS, WARNINGS
-from tocsin.schemas.refused import Code
-from tocsin.schemas.registry import packaged_schema
+from tocsin.agents.docs.asyncapi import CLOUD_EVENTS, document, document_text
+from tocsin.agents.embedded.jars import parse_lock
+from tocsin.agents.registry.subjects import LEVEL
+from tocsin.schemas.codec.refused import Code
+from tocsin.schemas.contracts.catalog import TOPICS, WARNINGS
+from tocsin.schemas.contracts.registry import packaged_schema
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = ROOT / "docs" / "asyncapi.yaml"

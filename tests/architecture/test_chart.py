@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.architecture.command_lines import parse
-from tocsin.agents.settings import Settings, load
+from tocsin.agents.settings.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "chart"

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from tests.architecture.command_lines import parse
-from tocsin.agents.embedded_jars import locked_jars
-from tocsin.agents.settings import load
+from tocsin.agents.embedded.jars import locked_jars
+from tocsin.agents.settings.settings import load
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()

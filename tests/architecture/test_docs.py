@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tocsin.agents import diagrams, security_docs
-from tocsin.agents.acls import ROLES
-from tocsin.agents.ledger import KEY_MISMATCH, WRONG_PARTITION
-from tocsin.schemas.mapping import MappingCode
-from tocsin.schemas.refused import Code as FormCode
-from tocsin.streams.processes import PROCESSES
-from tocsin.streams.refusals import Code
+from tocsin.agents.docs import diagrams
+from tocsin.agents.docs import security as security_docs
+from tocsin.agents.kafka.acls import ROLES
+from tocsin.agents.worker.ledger_agent import KEY_MISMATCH, WRONG_PARTITION
+from tocsin.schemas.codec.mapping import MappingCode
+from tocsin.schemas.codec.refused import Code as FormCode
+from tocsin.streams.facts.refusals import Code
+from tocsin.streams.fold.processes import PROCESSES
 
 ROOT = Path(__file__).parents[2]
 

@@ -99,7 +99,7 @@ def test_nothing_but_the_command_that_starts_it_knows_the_console() -> None:
         for path in modules("agents")
         if not path.stem.startswith("web") and path.stem != "commands_web"
         for name in imported(path)
-        if name.startswith("tocsin.agents.web")
+        if name.startswith("tocsin.agents.console.server")
     ]
 
     assert wrong == []
@@ -122,7 +122,7 @@ def test_no_consumer_is_made_that_may_reset_by_itself() -> None:
         and any(alias.name == "AIOKafkaConsumer" for alias in node.names)
     }
 
-    assert users == {"readers.py", "faust_contract.py"}, "use tocsin.agents.readers.Reader"
+    assert users == {"readers.py", "faust_contract.py"}, "use tocsin.agents.kafka.readers.Reader"
 
 
 def test_the_packages_are_flat() -> None:

@@ -13,17 +13,17 @@ import pytest
 import yaml
 
 from tests.architecture.command_lines import parse
-from tocsin.agents.cli import COMMANDS, run_command
-from tocsin.agents.exits import Exit
-from tocsin.agents.settings import load
-from tocsin.agents.standings import STANDINGS
-from tocsin.agents.supervisor import NEVER_RETRIED
-from tocsin.schemas import catalog
-from tocsin.schemas.mapping import load_mapping
-from tocsin.schemas.policy_file import default_policy_text, read_policy
-from tocsin.schemas.registry import packaged_schema
-from tocsin.streams.convention import Convention
-from tocsin.streams.events import InvoiceIssued
+from tocsin.agents.clickhouse.standings import STANDINGS
+from tocsin.agents.commands.cli import COMMANDS, run_command
+from tocsin.agents.embedded.supervisor import NEVER_RETRIED
+from tocsin.agents.settings.exits import Exit
+from tocsin.agents.settings.settings import load
+from tocsin.schemas.codec.mapping import load_mapping
+from tocsin.schemas.contracts import catalog
+from tocsin.schemas.contracts.registry import packaged_schema
+from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
+from tocsin.streams.facts.convention import Convention
+from tocsin.streams.facts.events import InvoiceIssued
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

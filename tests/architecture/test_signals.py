@@ -9,12 +9,12 @@ import click
 import pytest
 
 from tests.architecture.command_lines import parse
-from tocsin.agents.cli import run_command
-from tocsin.agents.exits import Exit
-from tocsin.schemas import catalog
-from tocsin.schemas.channels import STRUCTS
-from tocsin.schemas.policy_file import default_policy_text, read_policy
-from tocsin.schemas.signals import Signal, read_signals
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.channels import STRUCTS
+from tocsin.schemas.contracts import catalog
+from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
+from tocsin.schemas.policies.signals import Signal, read_signals
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = read_signals()

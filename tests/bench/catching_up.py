@@ -16,8 +16,8 @@ from deployments import Deployment, Place, deployed
 from rich.console import Console
 from services import Broker, tell
 
-from tocsin.agents.changelog import batches
-from tocsin.agents.produce import produce
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.kafka.changelog import batches
 
 WITHIN_S = 1200.0
 

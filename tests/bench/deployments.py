@@ -14,14 +14,14 @@ from typing import Any
 from measuring import cpu_seconds_of
 from services import Broker, Memory, environ_of, settings_of
 
-from tocsin.agents.brokers import Brokers, connect
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.portfolio import Request
-from tocsin.agents.supervisor import log_tail
-from tocsin.agents.topics import apply
-from tocsin.agents.wire import convention_of
-from tocsin.schemas.catalog import SOURCES
-from tocsin.schemas.jsonlines import Fact, with_closings
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.deployment.topics import apply
+from tocsin.agents.embedded.supervisor import log_tail
+from tocsin.agents.generate.generator import Portfolio
+from tocsin.agents.generate.portfolio import Request
+from tocsin.agents.kafka.brokers import Brokers, connect
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import SOURCES
 
 POLL_S = 0.05
 STOP_WITHIN_S = 30.0
@@ -99,7 +99,7 @@ class Deployment:
         environ = {**self.environ, "TOCSIN_WEB_PORT": "0", "TOCSIN_AUDIT_PORT": "0"}
         with log_path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tocsin.agents.cli", command, *more,
+                sys.executable, "-m", "tocsin.agents.commands.cli", command, *more,
                 env=environ, stdout=log, stderr=log,
             )  # fmt: skip
         program = Program(process, log_path)

@@ -24,18 +24,18 @@ from rich.console import Console
 from rich.table import Table
 from services import Broker, environ_of, settings_of, tell
 
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.policies import first_event
-from tocsin.agents.portfolio import Request
-from tocsin.agents.settings import Settings
-from tocsin.agents.wire import convention_of
-from tocsin.schemas.catalog import CLOCK, COMPLAINTS, POLICIES
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.streams import state as states
-from tocsin.streams.desk import Desk, Step
-from tocsin.streams.documents import NEVER
-from tocsin.streams.events import ComplaintOpened, DayClosed, PolicyPublished
-from tocsin.streams.state import STATE_VERSION, LoadedPartition
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.deployment.policies import first_event
+from tocsin.agents.generate.generator import Portfolio
+from tocsin.agents.generate.portfolio import Request
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import CLOCK, COMPLAINTS, POLICIES
+from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.facts.events import ComplaintOpened, DayClosed, PolicyPublished
+from tocsin.streams.ledger import state_records as states
+from tocsin.streams.ledger.documents import NEVER
+from tocsin.streams.ledger.state_records import STATE_VERSION, LoadedPartition
 
 SHARES = (100, 10, 1)  # of the number of ledgers asked for
 SILENT, SILENT_DAYS = 200, 60

@@ -21,16 +21,16 @@ from measuring import cpu_seconds_of
 from rich.console import Console
 from services import Broker, tell
 
-from tocsin.agents.audit_progress import TABLE as PROGRESS_TABLE
-from tocsin.agents.audit_progress import read_progress, resume_at
-from tocsin.agents.brokers import connect
-from tocsin.agents.clickhouse import ClickHouse
-from tocsin.agents.clickhouse import connect as connect_clickhouse
-from tocsin.agents.data_folder import Files
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.produce import produce
-from tocsin.agents.wire import open_clickhouse
-from tocsin.schemas.catalog import APPEND_ONLY, COMPLAINTS, INVOICES, LEDGERS, PAYMENTS
+from tocsin.agents.audit.progress import TABLE as PROGRESS_TABLE
+from tocsin.agents.audit.progress import read_progress, resume_at
+from tocsin.agents.clickhouse.client import ClickHouse
+from tocsin.agents.clickhouse.client import connect as connect_clickhouse
+from tocsin.agents.deployment.connections import open_clickhouse
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.settings.data_folder import Files
+from tocsin.schemas.contracts.catalog import APPEND_ONLY, COMPLAINTS, INVOICES, LEDGERS, PAYMENTS
 
 WITHIN_S = 1200.0
 RATE = 10_000

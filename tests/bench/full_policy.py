@@ -32,27 +32,27 @@ from rich.console import Console
 from rich.table import Table
 from services import HERE, Broker, environ_of, run_to_line, settings_of, tell
 
-from tocsin.agents import transactions
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.journal import Journal
-from tocsin.agents.ledger import Keeper, LedgerStore, Routes
-from tocsin.agents.merger import Source, head_merge
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.policies import checked, publish
-from tocsin.agents.portfolio import Request
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.replay import decide
-from tocsin.agents.settings import Settings
-from tocsin.agents.topics import apply
-from tocsin.agents.transactions import BATCH_BYTES_MAX, Chunk, Output, Transaction
-from tocsin.agents.wire import convention_of, open_codec
-from tocsin.agents.worker import calm_collector
-from tocsin.schemas.catalog import POLICIES, SOURCES, WARNINGS
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.schemas.policy_file import default_policy_text
-from tocsin.streams import desk
-from tocsin.streams.events import PolicyPublished
+from tocsin.agents.deployment.connections import convention_of, open_codec
+from tocsin.agents.deployment.policies import checked, publish
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.deployment.topics import apply
+from tocsin.agents.generate.generator import Portfolio
+from tocsin.agents.generate.portfolio import Request
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.replay.replay import decide
+from tocsin.agents.settings.settings import Settings
+from tocsin.agents.transactions import transaction as transactions
+from tocsin.agents.transactions.journal import Journal
+from tocsin.agents.transactions.merger import Source, head_merge
+from tocsin.agents.transactions.transaction import BATCH_BYTES_MAX, Chunk, Output, Transaction
+from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.worker.main import calm_collector
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import POLICIES, SOURCES, WARNINGS
+from tocsin.schemas.policies.policy_file import default_policy_text
+from tocsin.streams.decide import engine as desk
+from tocsin.streams.facts.events import PolicyPublished
 
 BASIC_RULES = (
     "overdue-amount",

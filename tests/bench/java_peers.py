@@ -18,7 +18,8 @@ from pathlib import Path
 
 from services import BUILD, HERE, tell
 
-from tocsin.agents.embedded_jars import (
+from tocsin.agents.embedded.broker import find_java
+from tocsin.agents.embedded.jars import (
     cache_folder,
     ensure_jars,
     format_lock,
@@ -27,7 +28,6 @@ from tocsin.agents.embedded_jars import (
     sha256_of,
     show_progress,
 )
-from tocsin.agents.embedded_kafka import find_java
 
 SOURCES = HERE / "java"
 LOCKS = ("compiler", "kafka-streams", "flink")

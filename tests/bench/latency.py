@@ -24,10 +24,10 @@ from full_policy import published
 from rich.console import Console
 from services import Broker, tell
 
-from tocsin.agents.control import announcing
-from tocsin.agents.settings import Settings
-from tocsin.agents.wire import open_codec
-from tocsin.schemas.catalog import (
+from tocsin.agents.deployment.connections import open_codec
+from tocsin.agents.deployment.control import announcing
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.contracts.catalog import (
     CLOCK,
     COMPLAINTS,
     CUSTOMERS,
@@ -37,7 +37,7 @@ from tocsin.schemas.catalog import (
     SOURCES,
     WARNINGS,
 )
-from tocsin.streams.events import (
+from tocsin.streams.facts.events import (
     ComplaintOpened,
     CustomerEvent,
     CustomerUpdated,

@@ -13,7 +13,7 @@ import job
 from compiling import compiled_job
 from msgspec import Struct
 
-from tocsin.schemas.decoders import compile_decoder
+from tocsin.schemas.codec.decoders import compile_decoder
 
 WINDOW_MS = 30 * job.DAY_MS
 OVERDUE, COMPLAINTS, LATE = (threshold for _, threshold in job.THRESHOLDS)

@@ -13,8 +13,8 @@ from deployments import deployed
 from rich.console import Console
 from services import Broker, tell
 
-from tocsin.agents.produce import produce
-from tocsin.schemas.jsonlines import Fact
+from tocsin.agents.deployment.produce import produce
+from tocsin.schemas.codec.jsonlines import Fact
 
 WITHIN_S = 600.0
 TARGET = 1.6

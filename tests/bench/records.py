@@ -14,8 +14,8 @@ import job
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tocsin.agents.changelog import batches
-from tocsin.agents.partitioning import partition_of
+from tocsin.agents.kafka.changelog import batches
+from tocsin.agents.kafka.partitioning import partition_of
 
 START_MS = 1_700_000_000_000
 DAYS = 200

@@ -21,12 +21,12 @@ from peers import own_interpreter
 from rich.console import Console
 from services import HERE, Broker, run_to_line, tell
 
-from tocsin.agents.policies import first_event
-from tocsin.agents.produce import produce
-from tocsin.agents.replay import decide
-from tocsin.agents.wire import open_codec
-from tocsin.schemas.catalog import POLICIES
-from tocsin.schemas.jsonlines import Fact
+from tocsin.agents.deployment.connections import open_codec
+from tocsin.agents.deployment.policies import first_event
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.replay.replay import decide
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.contracts.catalog import POLICIES
 
 RULES = ("overdue-amount", "complaint-count", "late-share")
 REQUIRED = "ledger-limit-exceeded"  # no policy may do without it
@@ -74,7 +74,7 @@ def _three_rules() -> str:
     """The packaged policy with no more than three rules."""
     from importlib.resources import files
 
-    text = files("tocsin.schemas").joinpath("default-policy.yaml").read_text(encoding="utf-8")
+    text = files("tocsin.schemas.policies").joinpath("default.yaml").read_text(encoding="utf-8")
     policy = yaml.safe_load(text)
     policy["name"] = "reference"
     policy["rules"] = {name: policy["rules"][name] for name in (*RULES, REQUIRED)}

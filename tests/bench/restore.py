@@ -20,12 +20,12 @@ from deployments import Deployment, Program, deployed
 from rich.console import Console
 from services import Broker, tell
 
-from tocsin.agents.changelog import batches
-from tocsin.agents.control import announcing
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.produce import produce
-from tocsin.agents.topics import apply
-from tocsin.schemas.catalog import CLOCK, LEDGERS
+from tocsin.agents.deployment.control import announcing
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.deployment.topics import apply
+from tocsin.agents.kafka.changelog import batches
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.schemas.contracts.catalog import CLOCK, LEDGERS
 
 LINES_MIN, LINES_MAX = 5, 8
 CUSTOMERS, DAYS = 400, 90

@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 from services import BUILD, Broker, running_broker, tell
 
-from tocsin.schemas.policy_file import default_policy_text
+from tocsin.schemas.policies.policy_file import default_policy_text
 
 FAUST_TARGET, QUIX_TARGET = 15.0, 2.0
 STREAMS_TARGET = 1.0

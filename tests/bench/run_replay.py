@@ -12,8 +12,8 @@ import resource
 import sys
 import time
 
-from tocsin.agents.replay_cores import replay_all
-from tocsin.agents.settings import load
+from tocsin.agents.replay.cores import replay_all
+from tocsin.agents.settings.settings import load
 
 
 def cpu_seconds() -> float:

@@ -19,17 +19,17 @@ import own_job
 import uvloop
 from measuring import Window
 
-from tocsin.agents.batches import line
-from tocsin.agents.exits import die
-from tocsin.agents.faust_runtime import App, Wiring, transactions
-from tocsin.agents.journal import Journal, Stand
-from tocsin.agents.metrics import Metrics, Program
-from tocsin.agents.probes import Probe
-from tocsin.agents.transactions import Route
-from tocsin.agents.worker import calm_collector
-from tocsin.schemas import catalog
-from tocsin.schemas.codec import Codec
-from tocsin.schemas.registry import FileRegistry
+from tocsin.agents.observe.metrics import Metrics, Program
+from tocsin.agents.observe.probes import Probe
+from tocsin.agents.settings.exits import die
+from tocsin.agents.transactions.batches import line
+from tocsin.agents.transactions.journal import Journal, Stand
+from tocsin.agents.transactions.transaction import Route
+from tocsin.agents.worker.faust_runtime import App, Wiring, transactions
+from tocsin.agents.worker.main import calm_collector
+from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.contracts import catalog
+from tocsin.schemas.contracts.registry import FileRegistry
 
 STALL_AFTER_S = 300.0
 CHUNK_RECORDS_MAX = int(os.environ.get("CHUNK", "4000"))  # the default of the product's setting

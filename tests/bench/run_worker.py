@@ -13,10 +13,10 @@ from typing import Any
 import uvloop
 from measuring import Clocked, Window
 
-from tocsin.agents import app as composition
-from tocsin.agents.ledger import Keeper
-from tocsin.agents.settings import load
-from tocsin.agents.worker import run_app
+from tocsin.agents.settings.settings import load
+from tocsin.agents.worker import app as composition
+from tocsin.agents.worker.ledger_agent import Keeper
+from tocsin.agents.worker.main import run_app
 
 window = Window()
 

@@ -14,15 +14,15 @@ from typing import Any
 
 from measuring import cpu_seconds_of
 
-from tocsin.agents.embedded_jars import (
+from tocsin.agents.embedded.broker import EmbeddedKafka, KafkaOptions, find_java, free_port
+from tocsin.agents.embedded.jars import (
     cache_folder,
     ensure_jars,
     locked_jars,
     maven_fetch,
     show_progress,
 )
-from tocsin.agents.embedded_kafka import EmbeddedKafka, KafkaOptions, find_java, free_port
-from tocsin.agents.settings import Settings, load
+from tocsin.agents.settings.settings import Settings, load
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "bench"

@@ -53,7 +53,7 @@ def no_merge(command: str) -> None:
     """Whatever a topic has is taken at once, one topic after the other."""
     if command != "worker":
         return
-    from tocsin.agents import merger
+    from tocsin.agents.transactions import merger
 
     plain = merger.Merger.take
 
@@ -84,7 +84,7 @@ def dirty_restore(command: str) -> None:
     """State is restored from aborted records too."""
     if command != "worker":
         return
-    from tocsin.agents import changelog
+    from tocsin.agents.kafka import changelog
 
     plain = changelog.AIOKafkaConsumer
 
@@ -100,7 +100,7 @@ def warnings_outside(command: str) -> None:
         return
     from aiokafka import AIOKafkaProducer
 
-    from tocsin.agents import transactions
+    from tocsin.agents.transactions import transaction as transactions
 
     plain = transactions.Committer.seal
     ready: list[Any] = []
@@ -132,7 +132,7 @@ def progress_first(command: str) -> None:
     """The sink says that it has rows before it has them."""
     if command != "audit":
         return
-    from tocsin.agents import audit
+    from tocsin.agents.audit import sink as audit
 
     insert, write = audit.Writer._insert, audit.write_progress
     waiting: list[Callable[[], None]] = []
@@ -154,8 +154,8 @@ def progress_first(command: str) -> None:
 
 def away_is_unknown(_command: str) -> None:
     """A schema is said to be unknown while the registry does not answer."""
-    from tocsin.agents import registry_client
-    from tocsin.agents.errors import UnavailableError
+    from tocsin.agents.registry import client as registry_client
+    from tocsin.agents.settings.errors import UnavailableError
 
     plain = registry_client.HttpRegistry.by_id
 

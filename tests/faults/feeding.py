@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from tests.faults.load import Fact
-from tocsin.agents.partitioning import partition_of
+from tocsin.agents.kafka.partitioning import partition_of
 
 ROUND_S = 0.05
 SEND_WITHIN_S = 10.0

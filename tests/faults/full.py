@@ -16,18 +16,18 @@ from tests.faults import wire
 from tests.faults.judge import Judge, Partition
 from tests.faults.load import Fact
 from tests.faults.reference import Expected
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.portfolio import Request
-from tocsin.agents.settings import Settings
-from tocsin.agents.wire import convention_of, open_codec
-from tocsin.schemas.catalog import SOURCES
-from tocsin.schemas.jsonlines import with_closings
-from tocsin.schemas.refused import Refused
-from tocsin.streams.checks import Refusal
-from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.desk import Desk
-from tocsin.streams.ledgers import Ledgers
-from tocsin.streams.state import PartitionState
+from tocsin.agents.deployment.connections import convention_of, open_codec
+from tocsin.agents.generate.generator import Portfolio
+from tocsin.agents.generate.portfolio import Request
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.codec.jsonlines import with_closings
+from tocsin.schemas.codec.refused import Refused
+from tocsin.schemas.contracts.catalog import SOURCES
+from tocsin.streams.decide.engine import Desk
+from tocsin.streams.decide.risk_warning import RiskWarning
+from tocsin.streams.facts.checks import Refusal
+from tocsin.streams.ledger.ledgers import Ledgers
+from tocsin.streams.ledger.state_records import PartitionState
 
 DAYS = 400
 EVENTS_PER_CUSTOMER = 150

@@ -95,7 +95,7 @@ def prepare_worker() -> None:
     """Points of the worker: around its transactions, in its restore, in a rebalance."""
     from aiokafka import AIOKafkaProducer
 
-    from tocsin.agents import faust_runtime
+    from tocsin.agents.worker import faust_runtime
 
     if any(entry["point"] == AMID_SEND for entry in PLAN["points"]):  # it slows everything down
         around(AIOKafkaProducer, "send_batch", before=AMID_SEND)
@@ -118,8 +118,8 @@ def prepare_worker() -> None:
 
 def prepare_audit() -> None:
     """Points of the sink: in its migration, around its inserts and its progress rows."""
-    from tocsin.agents import audit
-    from tocsin.agents.clickhouse import ClickHouse
+    from tocsin.agents.audit import sink as audit
+    from tocsin.agents.clickhouse.client import ClickHouse
 
     around_call(audit.Writer, "_insert", before="before-insert", after="after-insert")
     around_call(audit, "write_progress", before="before-progress", after="after-progress")
@@ -134,7 +134,7 @@ def prepare_audit() -> None:
 
 def prepare_engine() -> None:
     """The engine's point: amid an insert, which goes on in a thread of its own."""
-    from tocsin.agents.embedded_chdb import Engine
+    from tocsin.agents.embedded.chdb_pool import Engine
 
     plain = Engine.execute
 
@@ -180,9 +180,9 @@ def main() -> None:
     prepare[command]()
     if command == "engine":
         sys.argv = ["engine", *rest]
-        runpy.run_module("tocsin.agents.embedded_engine", run_name="__main__")
+        runpy.run_module("tocsin.agents.embedded.engine", run_name="__main__")
         return
-    from tocsin.agents.cli import main as tocsin
+    from tocsin.agents.commands.cli import main as tocsin
 
     sys.argv = ["tocsin", command, *rest]
     tocsin()

@@ -46,10 +46,10 @@ from tests.faults.stage import (
     policy_text,
     prepare_topics,
 )
-from tocsin.agents.brokers import connect
-from tocsin.agents.exits import Exit
-from tocsin.agents.settings import load
-from tocsin.schemas.catalog import TOPICS
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.settings.exits import Exit
+from tocsin.agents.settings.settings import load
+from tocsin.schemas.contracts.catalog import TOPICS
 
 PARTITIONS = 3
 EVENTS = 3_000

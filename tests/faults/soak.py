@@ -29,15 +29,15 @@ from msgspec.structs import replace
 from tests.faults import wire
 from tests.faults.judge import Rows, plain
 from tests.faults.stage import Broker, Engine, Member, environ_with, prepare_topics
-from tocsin.agents.assumptions import Assumptions
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.portfolio import Request
-from tocsin.agents.produce import produce
-from tocsin.agents.settings import Settings, load
-from tocsin.agents.wire import convention_of
-from tocsin.schemas.catalog import INVOICES
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.streams.events import (
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.generate.assumptions import Assumptions
+from tocsin.agents.generate.generator import Portfolio
+from tocsin.agents.generate.portfolio import Request
+from tocsin.agents.settings.settings import Settings, load
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import INVOICES
+from tocsin.streams.facts.events import (
     CreditNoteIssued,
     InvoiceCancelled,
     InvoiceIssued,

@@ -18,28 +18,28 @@ from typing import Any
 import yaml
 
 from tests.faults.proxy import HOST, Proxy
-from tocsin.agents import topics
-from tocsin.agents.data_folder import Files
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_jars import (
-    cache_folder,
-    ensure_jars,
-    locked_jars,
-    maven_fetch,
-    show_progress,
-)
-from tocsin.agents.embedded_kafka import (
+from tocsin.agents.deployment import topics
+from tocsin.agents.deployment.policies import publish
+from tocsin.agents.embedded.broker import (
     QUICK_START,
     EmbeddedKafka,
     KafkaOptions,
     find_java,
     free_port,
 )
-from tocsin.agents.policies import publish
-from tocsin.agents.settings import Settings
-from tocsin.agents.supervisor import NEVER_RETRIED
-from tocsin.agents.supervisor import Program as Argv
-from tocsin.schemas.policy_file import default_policy_text
+from tocsin.agents.embedded.jars import (
+    cache_folder,
+    ensure_jars,
+    locked_jars,
+    maven_fetch,
+    show_progress,
+)
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.embedded.supervisor import NEVER_RETRIED
+from tocsin.agents.embedded.supervisor import Program as Argv
+from tocsin.agents.settings.data_folder import Files
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.policies.policy_file import default_policy_text
 
 HERE = Path(__file__).parent
 LAUNCH = HERE / "launch.py"

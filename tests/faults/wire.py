@@ -9,7 +9,7 @@ from typing import Any
 
 import fastavro
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
+SCHEMAS = Path(__file__).parents[2] / "schemas" / "contracts"
 SOURCES = ("policies", "clock", "customers", "invoices", "payments", "complaints", "engagements")
 """Source topics in the order of their rank, which is their id."""
 OUTPUTS = ("warnings", "journal", "dead-letters", "ledgers")

@@ -17,9 +17,10 @@ import pytest
 
 from tests.architecture.command_lines import commands
 from tests.fuzz.mutating import Run
-from tocsin.agents import commands_demo, commands_services
-from tocsin.agents.cli import run_command
-from tocsin.agents.exits import Exit
+from tocsin.agents.commands import demo as commands_demo
+from tocsin.agents.commands import services as commands_services
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.settings.exits import Exit
 
 CODES = set(Exit)
 WORDS = (

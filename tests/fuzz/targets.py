@@ -13,30 +13,33 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from tests.agents.bundle.test_contents import contents
+from tests.book import ZONE, Book, audit
 from tests.fuzz.command_lines import command_lines
 from tests.fuzz.mutating import Run
-from tests.unit.conftest import ZONE, Book, audit
-from tests.unit.test_bundle import contents
-from tests.unit.test_desk_laws import SHORT
-from tests.unit.test_policy_laws import rich_lines
-from tocsin.agents import bundle, bundle_checks, bundle_zip
-from tocsin.agents.assumptions import read_assumptions
-from tocsin.agents.errors import InputError
-from tocsin.agents.notify_config import load_notify
-from tocsin.agents.notify_outbox import Position, Resend, decode, encode
-from tocsin.agents.refusing import letter_of
-from tocsin.schemas import catalog, jsonlines
-from tocsin.schemas.codec import Codec
-from tocsin.schemas.mapping import MappingError, load_mapping
-from tocsin.schemas.policy_file import read_policy
-from tocsin.schemas.reference_rates import ReferenceRatesError, packaged_rates, read_rates
-from tocsin.schemas.refused import Refused
-from tocsin.schemas.registry import FileRegistry
-from tocsin.streams.convention import Convention
-from tocsin.streams.desk import Step
-from tocsin.streams.policy_reading import load_policy
-from tocsin.streams.refusals import Code, Refusal
-from tocsin.streams.state import STATE_VERSION, LoadedPartition, StateError, load
+from tests.streams.decide.test_engine_laws import SHORT
+from tests.streams.policy.test_policy_laws import rich_lines
+from tocsin.agents.bundle import archive as bundle_zip
+from tocsin.agents.bundle import checks as bundle_checks
+from tocsin.agents.bundle import contents as bundle
+from tocsin.agents.generate.assumptions import read_assumptions
+from tocsin.agents.notify.config import load_notify
+from tocsin.agents.notify.outbox import Position, Resend, decode, encode
+from tocsin.agents.settings.errors import InputError
+from tocsin.agents.transactions.dead_letters import letter_of
+from tocsin.schemas.codec import jsonlines
+from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.codec.mapping import MappingError, load_mapping
+from tocsin.schemas.codec.refused import Refused
+from tocsin.schemas.contracts import catalog
+from tocsin.schemas.contracts.registry import FileRegistry
+from tocsin.schemas.policies.policy_file import read_policy
+from tocsin.schemas.policies.reference_rates import ReferenceRatesError, packaged_rates, read_rates
+from tocsin.streams.decide.engine import Step
+from tocsin.streams.facts.convention import Convention
+from tocsin.streams.facts.refusals import Code, Refusal
+from tocsin.streams.ledger.state_records import STATE_VERSION, LoadedPartition, StateError, load
+from tocsin.streams.policy.reading import load_policy
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "wire"

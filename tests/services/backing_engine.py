@@ -12,7 +12,7 @@ from typing import Any
 
 import chdb
 
-from tocsin.agents.embedded_engine import main
+from tocsin.agents.embedded.engine import main
 
 _connect = chdb.connect
 

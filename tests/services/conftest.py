@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from tests.services.secured import PASSWORDS, SecuredKafka
-from tocsin.agents.cli import run_command
-from tocsin.agents.data_folder import Files
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_jars import (
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.embedded.broker import QUICK_START, EmbeddedKafka, KafkaOptions, find_java
+from tocsin.agents.embedded.jars import (
     cache_folder,
     ensure_jars,
     locked_jars,
     maven_fetch,
     show_progress,
 )
-from tocsin.agents.embedded_kafka import QUICK_START, EmbeddedKafka, KafkaOptions, find_java
-from tocsin.agents.exits import Exit
-from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
+from tocsin.agents.embedded.registry import EmbeddedRegistry, ensure_registry
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.settings.data_folder import Files
+from tocsin.agents.settings.exits import Exit
 
 
 @pytest.fixture(scope="session")

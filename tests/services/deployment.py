@@ -17,9 +17,12 @@ from typing import Any
 
 import msgspec
 
-from tocsin.agents.brokers import connect
-from tocsin.agents.clickhouse import connect as connect_clickhouse
-from tocsin.agents.embedded import (
+from tocsin.agents.clickhouse.client import connect as connect_clickhouse
+from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
+from tocsin.agents.deployment.policies import first_event
+from tocsin.agents.deployment.topics import apply
+from tocsin.agents.embedded.broker import EmbeddedKafka, free_port, write_atomically
+from tocsin.agents.embedded.services import (
     PRIVATE,
     WRITER,
     EmbeddedEngine,
@@ -28,19 +31,24 @@ from tocsin.agents.embedded import (
     Services,
     process_start,
 )
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port, write_atomically
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.policies import first_event
-from tocsin.agents.portfolio import Request
-from tocsin.agents.reading import read_topic
-from tocsin.agents.replay import ClickHouseLog, Decided, KafkaLog, Log, Replay, Report, decide
-from tocsin.agents.settings import Settings, load
-from tocsin.agents.topics import apply
-from tocsin.agents.wire import convention_of, open_clickhouse, open_codec
-from tocsin.schemas.catalog import POLICIES, SOURCES, WARNINGS
-from tocsin.schemas.codec import Codec
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.streams.decisions import RiskWarning
+from tocsin.agents.generate.generator import Portfolio
+from tocsin.agents.generate.portfolio import Request
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.replay.replay import (
+    ClickHouseLog,
+    Decided,
+    KafkaLog,
+    Log,
+    Replay,
+    Report,
+    decide,
+)
+from tocsin.agents.settings.settings import Settings, load
+from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import POLICIES, SOURCES, WARNINGS
+from tocsin.streams.decide.risk_warning import RiskWarning
 
 POLL_S = 0.1
 STALL_S = 90.0
@@ -51,7 +59,7 @@ class Program:
 
     def __init__(self, name: str, environ: dict[str, str], log_path: Path, *more: str) -> None:
         self.name, self._environ, self._log_path, self._more = name, environ, log_path, more
-        self.program: tuple[str, ...] = ("-m", "tocsin.agents.cli")
+        self.program: tuple[str, ...] = ("-m", "tocsin.agents.commands.cli")
         self.before: tuple[str, ...] = ()  # what it is started by
         self._process: subprocess.Popen[bytes] | None = None
 

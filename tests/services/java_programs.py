@@ -6,14 +6,14 @@ import os
 import subprocess
 from pathlib import Path
 
-from tocsin.agents.embedded_jars import (
+from tocsin.agents.embedded.broker import QUICK_START, find_java
+from tocsin.agents.embedded.jars import (
     cache_folder,
     ensure_jars,
     maven_fetch,
     parse_lock,
     show_progress,
 )
-from tocsin.agents.embedded_kafka import QUICK_START, find_java
 
 JAVA = Path(__file__).parent / "java"
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "Subscriber.java"

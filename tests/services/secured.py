@@ -24,8 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tocsin.agents.acls import ROLES, Need
-from tocsin.agents.embedded_kafka import (
+from tocsin.agents.embedded.broker import (
     HOST,
     QUICK_START,
     EmbeddedKafka,
@@ -33,6 +32,7 @@ from tocsin.agents.embedded_kafka import (
     find_java,
     free_port,
 )
+from tocsin.agents.kafka.acls import ROLES, Need
 
 # A login for each role, and one without any right; where one of these shows, a secret leaked.
 PASSWORDS = {role: f"canary-of-{role}" for role in (*ROLES, "nobody")}

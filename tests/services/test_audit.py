@@ -17,22 +17,24 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tocsin.agents.audit import SinkMetrics, run_sink
-from tocsin.agents.audit_blocks import Limits
-from tocsin.agents.brokers import connect as brokers
-from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.data_folder import Files
-from tocsin.agents.digests import input_digest, output_digest
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.history import HistoryRecord, evidence, read_range
-from tocsin.agents.merger import head_merge
-from tocsin.agents.migrate import migrate
-from tocsin.agents.reading import read_topic
-from tocsin.agents.reconcile import Reconciliation, reconcile
-from tocsin.agents.secret import Secret
-from tocsin.agents.settings import Settings
-from tocsin.schemas.catalog import (
+from tocsin.agents.audit.blocks import Limits
+from tocsin.agents.audit.reconcile import Reconciliation, reconcile
+from tocsin.agents.audit.sink import SinkMetrics, run_sink
+from tocsin.agents.clickhouse.client import ClickHouse, connect
+from tocsin.agents.clickhouse.history import HistoryRecord, evidence, read_range
+from tocsin.agents.clickhouse.migrate import migrate
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect as brokers
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.settings.data_folder import Files
+from tocsin.agents.settings.secret import Secret
+from tocsin.agents.settings.settings import Settings
+from tocsin.agents.transactions.merger import head_merge
+from tocsin.agents.transactions.record_digests import input_digest, output_digest
+from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.codec.records import DeadLetter, JournalRecord, OffsetRange, RefusalEntry
+from tocsin.schemas.contracts.catalog import (
     CLOCK,
     DEAD_LETTERS,
     INVOICES,
@@ -43,13 +45,11 @@ from tocsin.schemas.catalog import (
     WARNINGS,
     Topic,
 )
-from tocsin.schemas.codec import Codec
-from tocsin.schemas.records import DeadLetter, JournalRecord, OffsetRange, RefusalEntry
-from tocsin.schemas.registry import FileRegistry
-from tocsin.streams.documents import Summary
-from tocsin.streams.events import InvoiceIssued, PaymentReceived
-from tocsin.streams.ledger import Ledger
-from tocsin.streams.state import STATE_VERSION, changes
+from tocsin.schemas.contracts.registry import FileRegistry
+from tocsin.streams.facts.events import InvoiceIssued, PaymentReceived
+from tocsin.streams.ledger.documents import Summary
+from tocsin.streams.ledger.ledger import Ledger
+from tocsin.streams.ledger.state_records import STATE_VERSION, changes
 
 PARTITIONS = 2
 WITHIN_S = 60.0
@@ -59,9 +59,9 @@ CODEC = Codec(FileRegistry())
 KILLS = 5
 PROGRAM = """
 import asyncio, os
-from tocsin.agents.audit import run_sink
-from tocsin.agents.audit_blocks import Limits
-from tocsin.agents.settings import load
+from tocsin.agents.audit.sink import run_sink
+from tocsin.agents.audit.blocks import Limits
+from tocsin.agents.settings.settings import load
 limits = Limits(block_offsets=512, age_s=0.1, behind_age_s=0.5)
 asyncio.run(run_sink(load(environ=os.environ, discover=False), asyncio.Event(), limits=limits))
 """

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.services.test_audit import WITHIN_S, batches, deployment, send, sinking
-from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.data_folder import Files
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.reconcile import reconcile
-from tocsin.agents.supervisor import Program
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.clickhouse.client import ClickHouse, connect
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.embedded.supervisor import Program
+from tocsin.agents.settings.data_folder import Files
 
 EARLY, RECORDS = 3000, 6000
 

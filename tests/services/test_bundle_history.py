@@ -9,17 +9,17 @@ from random import Random
 import pytest
 from aiokafka.structs import TopicPartition
 
+from tests.agents.bundle.partition import CODEC, Partition
+from tests.agents.bundle.test_forgeries import CUSTOMER, topics
 from tests.services import test_views
 from tests.services.deployment import published
 from tests.services.test_views import History
-from tests.unit.partition import CODEC, Partition
-from tests.unit.test_bundle_forgeries import CUSTOMER, topics
-from tocsin.agents.audit_blocks import Block, Lane
-from tocsin.agents.bundle_verdict import Verdict, judge
-from tocsin.agents.cli import run_command
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.exits import Exit
-from tocsin.schemas.catalog import APPEND_ONLY, JOURNAL, POLICIES, WARNINGS
+from tocsin.agents.audit.blocks import Block, Lane
+from tocsin.agents.bundle.verdict import Verdict, judge
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.contracts.catalog import APPEND_ONLY, JOURNAL, POLICIES, WARNINGS
 
 history = test_views.history
 

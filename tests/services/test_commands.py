@@ -17,24 +17,24 @@ import yaml
 from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import Deployment, Program, deployed
-from tocsin.agents.cli import run_command
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.exits import Exit
-from tocsin.agents.lookup import looking
-from tocsin.agents.policies import published
-from tocsin.agents.produce import produce
-from tocsin.agents.query_explanation import completed
-from tocsin.agents.reconcile import reconcile
-from tocsin.agents.replay import KafkaLog, Replay
-from tocsin.schemas.catalog import COMPLAINTS, ENGAGEMENTS, INVOICES, PAYMENTS
-from tocsin.schemas.jsonlines import Fact
-from tocsin.schemas.policy_file import default_policy_text, read_policy
-from tocsin.streams.convention import epoch_day_text
-from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.events import CreditDecided, InvoiceIssued, PaymentReceived
-from tocsin.streams.ledger import Ledger
-from tocsin.streams.severity import SEVERITIES
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.deployment.policies import published
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.queries.explanation import completed
+from tocsin.agents.queries.lookup import looking
+from tocsin.agents.replay.replay import KafkaLog, Replay
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.contracts.catalog import COMPLAINTS, ENGAGEMENTS, INVOICES, PAYMENTS
+from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
+from tocsin.streams.decide.risk_warning import RiskWarning
+from tocsin.streams.facts.convention import epoch_day_text
+from tocsin.streams.facts.events import CreditDecided, InvoiceIssued, PaymentReceived
+from tocsin.streams.ledger.ledger import Ledger
+from tocsin.streams.measures.severity import SEVERITIES
 
 WAIT_S = 60.0
 DAY_MS = 86_400_000
@@ -412,7 +412,7 @@ def test_sql_answers_in_the_format_that_is_asked_for(
     rows = tocsin("sql", SEEN)
 
     def shown(*arguments: str) -> bytes:
-        line = [sys.executable, "-m", "tocsin.agents.cli", "sql", *arguments]
+        line = [sys.executable, "-m", "tocsin.agents.commands.cli", "sql", *arguments]
         return subprocess.run(line, capture_output=True, check=True).stdout
 
     lines = shown(SEEN, "--format", "csv").decode().splitlines()
@@ -527,7 +527,15 @@ def test_a_published_policy_is_listed_and_comes_into_force(
 def test_followed_warnings_are_printed_as_they_come_and_go_live_marks_them(desk: Desk) -> None:
     environ = {**desk.deployment.environ, "PYTHONUNBUFFERED": "1"}
     follow = subprocess.Popen(
-        [sys.executable, "-m", "tocsin.agents.cli", "warnings", "--follow", "--live", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "tocsin.agents.commands.cli",
+            "warnings",
+            "--follow",
+            "--live",
+            "--json",
+        ],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

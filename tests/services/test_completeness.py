@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from tests.services.deployment import deployed
-from tocsin.agents.clock import SystemClock
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.reconcile import reconcile
-from tocsin.schemas.catalog import CLOCK, INVOICES, PAYMENTS
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.streams.decisions import DecisionDigest
-from tocsin.streams.events import DayClosed, InvoiceIssued, SourceCompleted, WentLive
-from tocsin.streams.policy import SOURCE_INCOMPLETE
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.worker.clock import SystemClock
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import CLOCK, INVOICES, PAYMENTS
+from tocsin.streams.decide.risk_warning import DecisionDigest
+from tocsin.streams.facts.events import DayClosed, InvoiceIssued, SourceCompleted, WentLive
+from tocsin.streams.policy.policy import SOURCE_INCOMPLETE
 
 HOUR_MS = 3_600_000
 DAY = 20_000  # the day that the bank's file is late for

@@ -21,25 +21,25 @@ import pytest
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.agents.notify.receivers import HttpReceiver, receiving
 from tests.services.deployment import POLL_S, Program
 from tests.services.foreign import FOREIGN, MAPPING, send_foreign
-from tests.unit.receivers import HttpReceiver, receiving
-from tocsin.agents.brokers import connect
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import QUICK_START, find_java, free_port
-from tocsin.agents.errors import TocsinError
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.portfolio import Request
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.reconcile import reconcile
-from tocsin.agents.settings import Settings, load
-from tocsin.agents.supervisor import Process
-from tocsin.agents.supervisor import Program as Supervised
-from tocsin.agents.wire import convention_of, open_clickhouse
-from tocsin.schemas.catalog import CLOCK, INVOICES, SOURCES, WARNINGS
-from tocsin.schemas.jsonlines import Fact
-from tocsin.streams.events import WentLive
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.deployment.connections import convention_of, open_clickhouse
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import QUICK_START, find_java, free_port
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.embedded.supervisor import Process
+from tocsin.agents.embedded.supervisor import Program as Supervised
+from tocsin.agents.generate.generator import Portfolio
+from tocsin.agents.generate.portfolio import Request
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.settings.errors import TocsinError
+from tocsin.agents.settings.settings import Settings, load
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.contracts.catalog import CLOCK, INVOICES, SOURCES, WARNINGS
+from tocsin.streams.facts.events import WentLive
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]

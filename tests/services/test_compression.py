@@ -16,17 +16,17 @@ from confluent_kafka import Producer
 from tests.services.deployment import STALL_S, Deployment, Program, deployed
 from tests.services.test_notify import receiving, until, wanted_of
 from tests.services.test_trimmed import committed, invoice, write_mapping
-from tocsin.agents.brokers import connect
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.exits import Exit
-from tocsin.agents.notify_outbox import Outbox, Position, read_outbox
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.rebuild import rebuild
-from tocsin.agents.reconcile import reconcile
-from tocsin.agents.reshard import copy, generation
-from tocsin.schemas.catalog import (
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.notify.outbox import Outbox, Position, read_outbox
+from tocsin.agents.replay.rebuild import rebuild
+from tocsin.agents.replay.reshard import copy, generation
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.contracts.catalog import (
     CLOCK,
     DEAD_LETTERS,
     INVOICES,

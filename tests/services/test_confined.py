@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.services.deployment import Deployment, Program, deployed
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.produce import produce
-from tocsin.agents.reconcile import reconcile
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
 
 USER = "10001"  # deploy/Dockerfile, deploy/chart
 SCRATCH_MB = 256

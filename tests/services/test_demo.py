@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.agents.exits import Exit
+from tocsin.agents.settings.exits import Exit
 
-TOCSIN = [sys.executable, "-m", "tocsin.agents.cli"]
+TOCSIN = [sys.executable, "-m", "tocsin.agents.commands.cli"]
 EVENT = (
     '{"type": "InvoiceIssued", "customer_id": "C1", "invoice_id": "R-1", "occurred_at": '
     '"2025-01-02T09:00:00.000Z", "due_date": "2025-02-01", "amount_minor": 3100000, '

@@ -23,24 +23,24 @@ from aiokafka import AIOKafkaProducer
 
 from tests.services.altering import altering
 from tests.services.secured import PASSWORDS, SecuredKafka, grant
-from tocsin.agents.acls import WRITE, needs
-from tocsin.agents.brokers import connect
-from tocsin.agents.clickhouse import connect as connect_clickhouse
-from tocsin.agents.doctor import examine
-from tocsin.agents.doctor_findings import Finding, Health
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
-from tocsin.agents.migrate import migrate
-from tocsin.agents.registry_client import open_http_registry
-from tocsin.agents.registry_embedded import EmbeddedRegistry
-from tocsin.agents.rights import lacking
-from tocsin.agents.settings import Settings, load
-from tocsin.agents.topics import apply
-from tocsin.agents.views import VERSION, packaged_views, replace_views
-from tocsin.agents.wire import convention_of, open_codec
-from tocsin.schemas.catalog import INVOICES, JOURNAL, PAYMENTS, POLICIES, WARNINGS, Topic
-from tocsin.schemas.channels import subject_of
-from tocsin.schemas.records import JournalRecord
+from tocsin.agents.clickhouse.client import connect as connect_clickhouse
+from tocsin.agents.clickhouse.migrate import migrate
+from tocsin.agents.clickhouse.views import VERSION, packaged_views, replace_views
+from tocsin.agents.deployment.connections import convention_of, open_codec
+from tocsin.agents.deployment.topics import apply
+from tocsin.agents.doctor.doctor import examine
+from tocsin.agents.doctor.findings import Finding, Health
+from tocsin.agents.embedded.broker import EmbeddedKafka, free_port
+from tocsin.agents.embedded.registry import EmbeddedRegistry
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.kafka.acls import WRITE, needs
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.rights import lacking
+from tocsin.agents.registry.client import open_http_registry
+from tocsin.agents.settings.settings import Settings, load
+from tocsin.schemas.codec.channels import subject_of
+from tocsin.schemas.codec.records import JournalRecord
+from tocsin.schemas.contracts.catalog import INVOICES, JOURNAL, PAYMENTS, POLICIES, WARNINGS, Topic
 
 NAME = "patient"
 TEN_MINUTES_MS = 600_000

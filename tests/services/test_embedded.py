@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.agents.clickhouse import connect
-from tocsin.agents.data_folder import Running, Services, discover
-from tocsin.agents.errors import UnavailableError
-from tocsin.agents.exits import Exit
+from tocsin.agents.clickhouse.client import connect
+from tocsin.agents.settings.data_folder import Running, Services, discover
+from tocsin.agents.settings.errors import UnavailableError
+from tocsin.agents.settings.exits import Exit
 
 UP = (
     "import asyncio, pathlib, sys\n"
-    "from tocsin.agents.embedded import up\n"
-    "from tocsin.agents.errors import TocsinError\n"
+    "from tocsin.agents.embedded.services import up\n"
+    "from tocsin.agents.settings.errors import TocsinError\n"
     "try: code = asyncio.run(up(pathlib.Path(sys.argv[1])))\n"
     "except TocsinError as error: print(error, file=sys.stderr); code = error.exit_code\n"
     "sys.exit(code)\n"

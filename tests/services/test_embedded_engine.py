@@ -18,11 +18,11 @@ from urllib.parse import urlencode, urlsplit
 import clickhouse_connect
 import pytest
 
-from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.data_folder import Files
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.errors import ClickHouseRefusedError, UnavailableError
-from tocsin.agents.exits import Exit
+from tocsin.agents.clickhouse.client import ClickHouse, connect
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.settings.data_folder import Files
+from tocsin.agents.settings.errors import ClickHouseRefusedError, UnavailableError
+from tocsin.agents.settings.exits import Exit
 
 ROWS = 300_000  # more than the client puts into one Native block
 READONLY = 164
@@ -122,7 +122,7 @@ def test_an_empty_result_has_its_columns(reader: ClickHouse) -> None:
 def test_the_calls_mean_the_same_in_this_process(tmp_path: Path, engine: EmbeddedEngine) -> None:
     """chDB in process runs in a process of its own here: a process can open one path only."""
     code = (
-        "import sys; from tocsin.agents.clickhouse import connect\n"
+        "import sys; from tocsin.agents.clickhouse.client import connect\n"
         "url, user, password = sys.argv[1:]\n"
         "client = connect(url, user=user, password=password)\n"
         "for sql in ('CREATE DATABASE same', 'CREATE TABLE same.t (a UInt8, b String)"

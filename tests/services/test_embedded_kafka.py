@@ -16,8 +16,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 
 from tests.services.conftest import new_broker
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.errors import UnavailableError
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.settings.errors import UnavailableError
 
 TOPIC = "kept"
 WITHIN_S = 60

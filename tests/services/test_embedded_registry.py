@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.services.conftest import new_registry
-from tocsin.agents.embedded import Embedded
-from tocsin.agents.embedded_kafka import QUICK_START, KafkaOptions
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.registry_client import open_http_registry
-from tocsin.agents.settings import load
+from tocsin.agents.embedded.broker import QUICK_START, KafkaOptions
+from tocsin.agents.embedded.services import Embedded
+from tocsin.agents.registry.client import open_http_registry
+from tocsin.agents.settings.errors import ConfigurationError
+from tocsin.agents.settings.settings import load
 
 
 def embedded(folder: Path, *, with_registry: bool) -> Embedded:

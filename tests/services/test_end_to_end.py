@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.services.deployment import Deployment, deployed
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.produce import produce
-from tocsin.agents.reconcile import reconcile
-from tocsin.schemas.jsonlines import Fact
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.schemas.codec.jsonlines import Fact
 
 
 async def assert_one_truth(deployment: Deployment, facts: list[Fact]) -> None:

@@ -13,24 +13,31 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import STALL_S, Deployment, Program, deployed
-from tocsin.agents.changelog import last_record
-from tocsin.agents.dead_letters import release
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.policies import first_event
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.reconcile import reconcile
-from tocsin.agents.replay import decide
-from tocsin.schemas.catalog import DEAD_LETTERS, INVOICES, JOURNAL, PAYMENTS, POLICIES, SOURCES
-from tocsin.schemas.jsonlines import Fact
-from tocsin.schemas.records import JournalRecord
-from tocsin.streams.convention import MS_PER_DAY
-from tocsin.streams.decisions import DecisionDigest, RiskWarning
-from tocsin.streams.events import InvoiceIssued, PaymentReceived
-from tocsin.streams.ledger import ALL
-from tocsin.streams.policy_reading import load_policy
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.deployment.policies import first_event
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.entry.dead_letters import release
+from tocsin.agents.kafka.changelog import last_record
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.replay.replay import decide
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.codec.records import JournalRecord
+from tocsin.schemas.contracts.catalog import (
+    DEAD_LETTERS,
+    INVOICES,
+    JOURNAL,
+    PAYMENTS,
+    POLICIES,
+    SOURCES,
+)
+from tocsin.streams.decide.risk_warning import DecisionDigest, RiskWarning
+from tocsin.streams.facts.convention import MS_PER_DAY
+from tocsin.streams.facts.events import InvoiceIssued, PaymentReceived
+from tocsin.streams.ledger.ledger import ALL
+from tocsin.streams.policy.reading import load_policy
 
 PARTITIONS = 2
 HELD = 0  # the partition that the storm hits

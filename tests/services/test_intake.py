@@ -16,19 +16,26 @@ import yaml
 from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import STALL_S, Deployment, Program, deployed
-from tocsin.agents.brokers import connect
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.reconcile import reconcile
-from tocsin.schemas import jsonlines
-from tocsin.schemas.catalog import BY_ID, CLOCK, CUSTOMERS, DEAD_LETTERS, ENGAGEMENTS, SOURCES
-from tocsin.schemas.jsonlines import Fact, iso_date, iso_instant
-from tocsin.schemas.records import DeadLetter, RecordHeader
-from tocsin.schemas.registry import packaged_schema
-from tocsin.streams import events
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.schemas.codec import jsonlines
+from tocsin.schemas.codec.jsonlines import Fact, iso_date, iso_instant
+from tocsin.schemas.codec.records import DeadLetter, RecordHeader
+from tocsin.schemas.contracts.catalog import (
+    BY_ID,
+    CLOCK,
+    CUSTOMERS,
+    DEAD_LETTERS,
+    ENGAGEMENTS,
+    SOURCES,
+)
+from tocsin.schemas.contracts.registry import packaged_schema
+from tocsin.streams.facts import events
 
 POLL_S = 0.1
 PARTITIONS = 4

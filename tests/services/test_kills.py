@@ -17,10 +17,10 @@ import pytest
 
 from tests.services.deployment import Deployment, Program, deployed
 from tests.services.test_end_to_end import assert_one_truth
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.produce import produce
-from tocsin.schemas.jsonlines import Fact
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.schemas.codec.jsonlines import Fact
 
 SEED = 20261122
 WORKER_KILLS = 20

@@ -14,19 +14,19 @@ import pytest
 from msgspec import structs
 
 from tests.services.deployment import Deployment, deployed
-from tocsin.agents.bundle import contents_of, files_of, place
-from tocsin.agents.bundle_zip import packed, unpacked
-from tocsin.agents.cli import run_command
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.exits import Exit
-from tocsin.agents.produce import produce
-from tocsin.agents.reconcile import reconcile
-from tocsin.schemas.catalog import CUSTOMERS, INVOICES
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.schemas.policy_file import default_policy_text
-from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.events import CustomerUpdated, InvoiceIssued, SatisfactionReported
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.bundle.archive import packed, unpacked
+from tocsin.agents.bundle.contents import contents_of, files_of, place
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import CUSTOMERS, INVOICES
+from tocsin.schemas.policies.policy_file import default_policy_text
+from tocsin.streams.decide.risk_warning import RiskWarning
+from tocsin.streams.facts.events import CustomerUpdated, InvoiceIssued, SatisfactionReported
 
 WAIT_S = 60.0
 DAY_MS = 86_400_000

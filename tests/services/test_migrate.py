@@ -7,13 +7,18 @@ from itertools import count
 
 import pytest
 
-from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.errors import ClickHouseRefusedError, ConfigurationError
-from tocsin.agents.history_tables import history_table
-from tocsin.agents.migrate import Migration, apply_migrations, migrate, packaged_migrations
-from tocsin.agents.standings import CASE_COLUMNS, STANDING_COLUMNS
-from tocsin.schemas.catalog import APPEND_ONLY
+from tocsin.agents.clickhouse.client import ClickHouse, connect
+from tocsin.agents.clickhouse.history_tables import history_table
+from tocsin.agents.clickhouse.migrate import (
+    Migration,
+    apply_migrations,
+    migrate,
+    packaged_migrations,
+)
+from tocsin.agents.clickhouse.standings import CASE_COLUMNS, STANDING_COLUMNS
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.settings.errors import ClickHouseRefusedError, ConfigurationError
+from tocsin.schemas.contracts.catalog import APPEND_ONLY
 
 TABLES = """
 SELECT table, name, type FROM system.columns

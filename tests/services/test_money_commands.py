@@ -12,12 +12,12 @@ import pytest
 from tests.services import test_views
 from tests.services.deployment import published
 from tests.services.test_views import History, day, invoice, noon, payment
-from tocsin.agents.cli import run_command
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.exits import Exit
-from tocsin.schemas.catalog import CUSTOMERS, DEAD_LETTERS, INVOICES, PAYMENTS
-from tocsin.streams.documents import Account, Due, Summary
-from tocsin.streams.events import CustomerUpdated
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.contracts.catalog import CUSTOMERS, DEAD_LETTERS, INVOICES, PAYMENTS
+from tocsin.streams.facts.events import CustomerUpdated
+from tocsin.streams.ledger.documents import Account, Due, Summary
 
 history = test_views.history
 

@@ -20,22 +20,22 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
 
+from tests.agents.notify.notices import warning
+from tests.agents.notify.receivers import Call, HttpReceiver, hangs, says
 from tests.services.deployment import Deployment, Program, deployed
 from tests.services.test_subscriber import warned
-from tests.unit.notices import warning
-from tests.unit.receivers import Call, HttpReceiver, hangs, says
-from tocsin.agents import notify as notifying
-from tocsin.agents.brokers import connect
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.exits import Exit
-from tocsin.agents.notify_config import load_notify
-from tocsin.agents.notify_outbox import PARTITION, Resend, encode, key_of
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.schemas import jsonlines
-from tocsin.schemas.catalog import INVOICES, OUTBOX, WARNINGS
-from tocsin.streams.decisions import RiskWarning
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.notify import notifier as notifying
+from tocsin.agents.notify.config import load_notify
+from tocsin.agents.notify.outbox import PARTITION, Resend, encode, key_of
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec import jsonlines
+from tocsin.schemas.contracts.catalog import INVOICES, OUTBOX, WARNINGS
+from tocsin.streams.decide.risk_warning import RiskWarning
 
 SECRET = "a secret that signs"
 WITHIN_S = 60.0

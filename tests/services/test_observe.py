@@ -22,14 +22,14 @@ from tests.alerts.dashboards import promql, sql, targets
 from tests.alerts.promql import build
 from tests.alerts.test_alerts import RULES
 from tests.services.deployment import Deployment
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.wire import open_clickhouse
-from tocsin.schemas.catalog import INVOICES, PAYMENTS, WARNINGS
-from tocsin.schemas.jsonlines import Fact
-from tocsin.streams.events import InvoiceIssued, PaymentReceived
+from tocsin.agents.deployment.connections import open_clickhouse
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka, free_port
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.contracts.catalog import INVOICES, PAYMENTS, WARNINGS
+from tocsin.streams.facts.events import InvoiceIssued, PaymentReceived
 
 PARTITIONS = 2
 WITHIN_S = 90.0

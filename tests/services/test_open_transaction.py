@@ -9,11 +9,11 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import deployed
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
-from tocsin.agents.reading import read_topic
-from tocsin.schemas.catalog import CUSTOMERS, INVOICES, JOURNAL, PAYMENTS
-from tocsin.streams.events import CustomerUpdated, InvoiceIssued, PaymentReceived
+from tocsin.agents.embedded.broker import EmbeddedKafka, free_port
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.schemas.contracts.catalog import CUSTOMERS, INVOICES, JOURNAL, PAYMENTS
+from tocsin.streams.facts.events import CustomerUpdated, InvoiceIssued, PaymentReceived
 
 NOON = 1_735_732_800_000  # 2025-01-01T12:00Z
 STEADY_S = 1.5  # far longer than the worker needs to decide a record

@@ -14,19 +14,21 @@ from aiokafka.structs import TopicPartition
 from msgspec import structs
 
 from tests.services.deployment import STALL_S, Deployment, Program, deployed
-from tocsin.agents.brokers import connect
-from tocsin.agents.changelog import last_record
-from tocsin.agents.control import announcing
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.exits import Exit
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.policies import first_event
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.replay import decide
-from tocsin.agents.topics import topic_settings
-from tocsin.schemas.catalog import (
+from tocsin.agents.deployment.control import announcing
+from tocsin.agents.deployment.policies import first_event
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.deployment.topics import topic_settings
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.changelog import last_record
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.replay.replay import decide
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.codec.records import JournalRecord
+from tocsin.schemas.contracts.catalog import (
     CLOCK,
     INVOICES,
     JOURNAL,
@@ -36,11 +38,9 @@ from tocsin.schemas.catalog import (
     WARNINGS,
     Topic,
 )
-from tocsin.schemas.jsonlines import Fact
-from tocsin.schemas.policy_file import default_policy_text
-from tocsin.schemas.records import JournalRecord
-from tocsin.streams.convention import MS_PER_DAY
-from tocsin.streams.events import DayClosed, InvoiceIssued, PolicyPublished
+from tocsin.schemas.policies.policy_file import default_policy_text
+from tocsin.streams.facts.convention import MS_PER_DAY
+from tocsin.streams.facts.events import DayClosed, InvoiceIssued, PolicyPublished
 
 START = 1_735_689_600_000  # 2025-01-01
 NOON = MS_PER_DAY // 2

@@ -17,18 +17,18 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import STALL_S, Deployment, deployed
-from tocsin.agents.brokers import connect
-from tocsin.agents.cli import run_command
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.exits import Exit
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.reconcile import reconcile
-from tocsin.agents.wire import open_clickhouse
-from tocsin.schemas.catalog import CLOCK, CUSTOMERS, INVOICES, TOPICS
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.streams.events import ComplaintOpened, CustomerUpdated, InvoiceIssued
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.deployment.connections import open_clickhouse
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import CLOCK, CUSTOMERS, INVOICES, TOPICS
+from tocsin.streams.facts.events import ComplaintOpened, CustomerUpdated, InvoiceIssued
 
 WAIT_S = 60.0
 POLL_S = 0.1

@@ -12,20 +12,20 @@ from itertools import count
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from tocsin.agents.brokers import connect
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.errors import ConfigurationError, UnavailableError
-from tocsin.agents.generator import Portfolio
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.portfolio import Request
-from tocsin.agents.produce import Produced, produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.settings import Settings
-from tocsin.agents.wire import open_codec
-from tocsin.schemas.catalog import BY_ID, SOURCES
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.streams.convention import Convention
-from tocsin.streams.events import DayClosed, InvoiceIssued
+from tocsin.agents.deployment.connections import open_codec
+from tocsin.agents.deployment.produce import Produced, produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.generate.generator import Portfolio
+from tocsin.agents.generate.portfolio import Request
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.settings.errors import ConfigurationError, UnavailableError
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import BY_ID, SOURCES
+from tocsin.streams.facts.convention import Convention
+from tocsin.streams.facts.events import DayClosed, InvoiceIssued
 
 UTC = Convention(zone="UTC")
 PARTITIONS = 3

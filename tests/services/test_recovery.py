@@ -14,21 +14,22 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from tests.services.deployment import Deployment, Program, deployed
-from tocsin.agents.brokers import connect
-from tocsin.agents.clickhouse import ClickHouse
-from tocsin.agents.clickhouse import connect as connect_clickhouse
-from tocsin.agents.control import announcing
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.errors import ConfigurationError, UnavailableError
-from tocsin.agents.exits import Exit
-from tocsin.agents.migrate import migrate
-from tocsin.agents.produce import produce
-from tocsin.agents.rebuild import rebuild
-from tocsin.agents.reconcile import reconcile
-from tocsin.agents.reshard import compare, copy, generation
-from tocsin.agents.wire import open_clickhouse
-from tocsin.schemas.catalog import (
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.clickhouse.client import ClickHouse
+from tocsin.agents.clickhouse.client import connect as connect_clickhouse
+from tocsin.agents.clickhouse.migrate import migrate
+from tocsin.agents.deployment.connections import open_clickhouse
+from tocsin.agents.deployment.control import announcing
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.replay.rebuild import rebuild
+from tocsin.agents.replay.reshard import compare, copy, generation
+from tocsin.agents.settings.errors import ConfigurationError, UnavailableError
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.contracts.catalog import (
     CLOCK,
     COMPLAINTS,
     CUSTOMERS,
@@ -40,9 +41,8 @@ from tocsin.schemas.catalog import (
     TOPICS,
     Topic,
 )
-from tocsin.schemas.jsonlines import Fact
-from tocsin.streams.events import WentLive
-from tocsin.streams.policy import OPENING_DIGEST
+from tocsin.streams.facts.events import WentLive
+from tocsin.streams.policy.policy import OPENING_DIGEST
 
 SMALL = {"partitions": 2, "chunk_records_max": 400}
 FACTS = (CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS, ENGAGEMENTS)

@@ -13,20 +13,20 @@ from msgspec import Struct, structs
 
 from tests.services.deployment import Deployment, deployed
 from tests.services.test_end_to_end import assert_one_truth
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.ledger import KEY_MISMATCH, WRONG_PARTITION
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.schemas.catalog import BY_ID, DEAD_LETTERS, INVOICES, PAYMENTS
-from tocsin.schemas.codec import Codec
-from tocsin.schemas.jsonlines import Fact
-from tocsin.schemas.records import DeadLetter, RecordHeader
-from tocsin.schemas.refused import Code as DecodeCode
-from tocsin.streams.checks import Code
-from tocsin.streams.convention import MS_PER_DAY
-from tocsin.streams.events import InvoiceIssued, PaymentReceived
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.worker.ledger_agent import KEY_MISMATCH, WRONG_PARTITION
+from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.codec.records import DeadLetter, RecordHeader
+from tocsin.schemas.codec.refused import Code as DecodeCode
+from tocsin.schemas.contracts.catalog import BY_ID, DEAD_LETTERS, INVOICES, PAYMENTS
+from tocsin.streams.facts.checks import Code
+from tocsin.streams.facts.convention import MS_PER_DAY
+from tocsin.streams.facts.events import InvoiceIssued, PaymentReceived
 
 EACH = 10
 PARTITIONS = 4

@@ -28,24 +28,32 @@ from tests.services.conftest import new_registry
 from tests.services.deployment import POLL_S, Deployment, Program, deployed
 from tests.services.java_programs import compiled
 from tests.services.test_end_to_end import assert_one_truth
-from tocsin.agents.asyncapi import CLOUD_EVENTS
-from tocsin.agents.brokers import connect
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.exits import Exit
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.registry_client import open_http_registry
-from tocsin.agents.registry_embedded import EmbeddedRegistry
-from tocsin.agents.topics import apply, check
-from tocsin.schemas.catalog import DEAD_LETTERS, INVOICES, OUTBOX, PAYMENTS, TOPICS, WARNINGS, Topic
-from tocsin.schemas.channels import subject_of
-from tocsin.schemas.records import OutboxEntry
-from tocsin.schemas.refused import Code
-from tocsin.schemas.registry import packaged_schema
-from tocsin.streams.events import InvoiceIssued
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.deployment.topics import apply, check
+from tocsin.agents.docs.asyncapi import CLOUD_EVENTS
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.registry import EmbeddedRegistry
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.registry.client import open_http_registry
+from tocsin.agents.settings.errors import ConfigurationError
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.channels import subject_of
+from tocsin.schemas.codec.records import OutboxEntry
+from tocsin.schemas.codec.refused import Code
+from tocsin.schemas.contracts.catalog import (
+    DEAD_LETTERS,
+    INVOICES,
+    OUTBOX,
+    PAYMENTS,
+    TOPICS,
+    WARNINGS,
+    Topic,
+)
+from tocsin.schemas.contracts.registry import packaged_schema
+from tocsin.streams.facts.events import InvoiceIssued
 
 Read = Counter[tuple[str, str]]  # by topic and type of record
 CUSTOMER = "C-ONE"

@@ -18,12 +18,19 @@ from tests.services.test_audit import (
     send,
     until,
 )
-from tocsin.agents import reconcile as reconciling
-from tocsin.agents.clickhouse import ClickHouse
-from tocsin.agents.reconcile import count_gaps, reconcile
-from tocsin.agents.settings import Settings
-from tocsin.schemas.catalog import COMPLAINTS, DEAD_LETTERS, ENGAGEMENTS, INVOICES, PAYMENTS, Topic
-from tocsin.streams.convention import MS_PER_DAY
+from tocsin.agents.audit import reconcile as reconciling
+from tocsin.agents.audit.reconcile import count_gaps, reconcile
+from tocsin.agents.clickhouse.client import ClickHouse
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.contracts.catalog import (
+    COMPLAINTS,
+    DEAD_LETTERS,
+    ENGAGEMENTS,
+    INVOICES,
+    PAYMENTS,
+    Topic,
+)
+from tocsin.streams.facts.convention import MS_PER_DAY
 
 AGES = [10, 200, 800]  # days
 KEEP = "invoices=400, payments=60, complaints=36500"

@@ -21,13 +21,13 @@ import pytest
 import yaml
 
 from tests.services.deployment import POLL_S, Deployment, Program, deployed
-from tocsin.agents.brokers import connect
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
-from tocsin.agents.exits import Exit
-from tocsin.agents.produce import produce
-from tocsin.schemas.catalog import SOURCES
-from tocsin.schemas.jsonlines import Fact
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka, free_port
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.contracts.catalog import SOURCES
 
 VALUES: dict[str, Any] = yaml.safe_load(
     (Path(__file__).parents[2] / "deploy" / "chart" / "values.yaml").read_text()

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.services.secured import Authority
-from tocsin.agents.cli import run_command
-from tocsin.agents.clickhouse import connect
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.exits import Exit
-from tocsin.agents.settings import SettingsError, load
+from tocsin.agents.clickhouse.client import connect
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.settings.errors import ConfigurationError
+from tocsin.agents.settings.exits import Exit
+from tocsin.agents.settings.settings import SettingsError, load
 
 DATABASE = "behind_tls"
 

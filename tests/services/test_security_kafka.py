@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.services.secured import PASSWORDS, Authority, SecuredKafka
-from tocsin.agents.cli import run_command
-from tocsin.agents.exits import Exit
-from tocsin.agents.settings import PREFIX
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.settings.exits import Exit
+from tocsin.agents.settings.settings import PREFIX
 
 # asyncio leaves the transport of a TLS handshake that the other side breaks off to the collector.
 pytestmark = pytest.mark.filterwarnings(

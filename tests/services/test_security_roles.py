@@ -18,14 +18,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.services.deployment import Program
 from tests.services.foreign import FOREIGN, MAPPING, send_foreign
 from tests.services.secured import PASSWORDS, SecuredKafka, grant
-from tocsin.agents.acls import READ, ROLES, Need, Operation, Resource, needs
-from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.embedded_kafka import free_port
-from tocsin.agents.exits import Exit
-from tocsin.agents.rights import lacking
-from tocsin.agents.settings import SECRET_FILES, Settings, load
-from tocsin.agents.wire import open_codec
+from tocsin.agents.clickhouse.client import ClickHouse, connect
+from tocsin.agents.deployment.connections import open_codec
+from tocsin.agents.embedded.broker import free_port
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.kafka.acls import READ, ROLES, Need, Operation, Resource, needs
+from tocsin.agents.kafka.rights import lacking
+from tocsin.agents.settings.exits import Exit
+from tocsin.agents.settings.settings import SECRET_FILES, Settings, load
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from tests.services.deployment import Deployment, deployed
 from tests.services.java_programs import compiled
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.produce import produce
-from tocsin.agents.registry_embedded import EmbeddedRegistry
-from tocsin.schemas import jsonlines
-from tocsin.schemas.catalog import WARNINGS
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.registry import EmbeddedRegistry
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.schemas.codec import jsonlines
+from tocsin.schemas.contracts.catalog import WARNINGS
 
 SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "examples" / "subscriber.py"
 # ONE is overdue while history is loaded and pays once live; TWO becomes overdue only then.

@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from tocsin.agents.brokers import connect
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
-from tocsin.agents.errors import ConfigurationError, UnavailableError
-from tocsin.agents.policies import publish, published
-from tocsin.agents.reading import read_topic
-from tocsin.agents.settings import Settings, load
-from tocsin.agents.topics import apply, check, require
-from tocsin.schemas.catalog import INVOICES, LEDGERS, POLICIES, TOPICS
-from tocsin.schemas.policy_file import default_policy_text
+from tocsin.agents.deployment.policies import publish, published
+from tocsin.agents.deployment.topics import apply, check, require
+from tocsin.agents.embedded.broker import EmbeddedKafka, free_port
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.settings.errors import ConfigurationError, UnavailableError
+from tocsin.agents.settings.settings import Settings, load
+from tocsin.schemas.contracts.catalog import INVOICES, LEDGERS, POLICIES, TOPICS
+from tocsin.schemas.policies.policy_file import default_policy_text
 
 
 def settings_for(name: str, broker: EmbeddedKafka, **more: object) -> Settings:

@@ -14,13 +14,13 @@ from aiokafka import AIOKafkaProducer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.agents.notify.receivers import receiving, says
 from tests.services.deployment import Deployment, Program, deployed
-from tests.unit.receivers import receiving, says
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.reading import read_topic
-from tocsin.schemas.catalog import CLOCK, CUSTOMERS, INVOICES, WARNINGS
-from tocsin.streams.events import CustomerUpdated, InvoiceIssued, WentLive
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.schemas.contracts.catalog import CLOCK, CUSTOMERS, INVOICES, WARNINGS
+from tocsin.streams.facts.events import CustomerUpdated, InvoiceIssued, WentLive
 
 NOON = 1_735_732_800_000  # 2025-01-01T12:00Z
 DUE = 20_120

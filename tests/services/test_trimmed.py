@@ -20,23 +20,23 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
+from tests.agents.notify.notices import warning
 from tests.services.deployment import POLL_S, STALL_S, Deployment, Program, deployed
 from tests.services.test_notify import publish, receiving
-from tests.unit.notices import warning
-from tocsin.agents.audit_progress import read_progress, resume_at
-from tocsin.agents.brokers import connect
-from tocsin.agents.changelog import batches
-from tocsin.agents.doctor import examine
-from tocsin.agents.doctor_findings import Finding, Health
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.errors import TrimmedError
-from tocsin.agents.exits import Exit
-from tocsin.agents.migrate import migrate
-from tocsin.agents.produce import produce
-from tocsin.agents.wire import open_clickhouse
-from tocsin.schemas.catalog import CUSTOMERS, INVOICES, WARNINGS
-from tocsin.schemas.jsonlines import iso_instant
+from tocsin.agents.audit.progress import read_progress, resume_at
+from tocsin.agents.clickhouse.migrate import migrate
+from tocsin.agents.deployment.connections import open_clickhouse
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.doctor.doctor import examine
+from tocsin.agents.doctor.findings import Finding, Health
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.brokers import connect
+from tocsin.agents.kafka.changelog import batches
+from tocsin.agents.settings.errors import TrimmedError
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import iso_instant
+from tocsin.schemas.contracts.catalog import CUSTOMERS, INVOICES, WARNINGS
 
 ONE = {"partitions": 1, "session_timeout_s": 60, "notify_port": 0}
 FOREIGN = "overtaken-erp"

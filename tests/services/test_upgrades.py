@@ -14,13 +14,13 @@ import pytest
 from tests import next_version
 from tests.next_version import NEXT, upgraded
 from tests.services.deployment import POLL_S, STALL_S, Deployment, Program, deployed
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka
-from tocsin.agents.exits import Exit
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.schemas.catalog import JOURNAL
-from tocsin.schemas.jsonlines import Fact
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.contracts.catalog import JOURNAL
 
 TODAY = NEXT - 1
 WORKERS = 2

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from tocsin.agents import data_dictionary
-from tocsin.agents.cli import run_command
-from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.errors import ClickHouseRefusedError
-from tocsin.agents.exits import Exit
-from tocsin.agents.migrate import apply_migrations, migrate, packaged_migrations
-from tocsin.agents.views import VERSION, compare_views, packaged_views, replace_views
+from tocsin.agents.clickhouse.client import ClickHouse, connect
+from tocsin.agents.clickhouse.migrate import apply_migrations, migrate, packaged_migrations
+from tocsin.agents.clickhouse.views import VERSION, compare_views, packaged_views, replace_views
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.docs import data_dictionary
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.settings.errors import ClickHouseRefusedError
+from tocsin.agents.settings.exits import Exit
 
 ROOT = Path(__file__).parents[2]
 BEFORE = 20

@@ -15,16 +15,18 @@ import pytest
 from aiokafka.structs import TopicPartition
 from msgspec import Struct, structs
 
-from tocsin.agents.audit import Writer
-from tocsin.agents.audit_blocks import Block, Lane
-from tocsin.agents.clickhouse import ClickHouse, connect
-from tocsin.agents.digests import TOPIC_IDS
-from tocsin.agents.embedded import WRITER, EmbeddedEngine
-from tocsin.agents.history import HistoryRecord
-from tocsin.agents.history_tables import Column, history_table
-from tocsin.agents.lookup import ORIGIN_HEADER, Lookup, place_of
-from tocsin.agents.migrate import migrate
-from tocsin.schemas.catalog import (
+from tocsin.agents.audit.blocks import Block, Lane
+from tocsin.agents.audit.sink import Writer
+from tocsin.agents.clickhouse.client import ClickHouse, connect
+from tocsin.agents.clickhouse.history import HistoryRecord
+from tocsin.agents.clickhouse.history_tables import Column, history_table
+from tocsin.agents.clickhouse.migrate import migrate
+from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.queries.lookup import ORIGIN_HEADER, Lookup, place_of
+from tocsin.agents.transactions.record_digests import TOPIC_IDS
+from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.codec.records import DeadLetter, JournalRecord, OffsetRange
+from tocsin.schemas.contracts.catalog import (
     CLOCK,
     COMPLAINTS,
     CUSTOMERS,
@@ -39,12 +41,9 @@ from tocsin.schemas.catalog import (
     WARNINGS,
     Topic,
 )
-from tocsin.schemas.codec import Codec
-from tocsin.schemas.records import DeadLetter, JournalRecord, OffsetRange
-from tocsin.schemas.registry import FileRegistry
-from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.documents import Account, Case, Due, Profile, Summary
-from tocsin.streams.events import (
+from tocsin.schemas.contracts.registry import FileRegistry
+from tocsin.streams.decide.risk_warning import RiskWarning
+from tocsin.streams.facts.events import (
     ComplaintOpened,
     ComplaintResolved,
     ContactLogged,
@@ -66,7 +65,8 @@ from tocsin.streams.events import (
     VerdictGiven,
     WarningAcknowledged,
 )
-from tocsin.streams.state import STATE_VERSION, Kind
+from tocsin.streams.ledger.documents import Account, Case, Due, Profile, Summary
+from tocsin.streams.ledger.state_records import STATE_VERSION, Kind
 
 DAY_MS = 86_400_000
 WIRE = Path(__file__).parent.parent / "golden" / "wire"

@@ -22,19 +22,19 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.checks import CHECKS
 
 from tests.services.deployment import Deployment, Program, deployed
-from tocsin.agents.cli import run_command
-from tocsin.agents.embedded import EmbeddedEngine
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
-from tocsin.agents.exits import Exit
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.produce import produce
-from tocsin.agents.reading import read_topic
-from tocsin.agents.reconcile import reconcile
-from tocsin.agents.web_actions import TEXT_MAX
-from tocsin.agents.web_users import TokenFile
-from tocsin.schemas.catalog import CUSTOMERS, ENGAGEMENTS, INVOICES
-from tocsin.schemas.jsonlines import Fact, with_closings
-from tocsin.streams.events import (
+from tocsin.agents.audit.reconcile import reconcile
+from tocsin.agents.commands.cli import run_command
+from tocsin.agents.console.actions import TEXT_MAX
+from tocsin.agents.console.users import TokenFile
+from tocsin.agents.deployment.produce import produce
+from tocsin.agents.embedded.broker import EmbeddedKafka, free_port
+from tocsin.agents.embedded.services import EmbeddedEngine
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.settings.exits import Exit
+from tocsin.schemas.codec.jsonlines import Fact, with_closings
+from tocsin.schemas.contracts.catalog import CUSTOMERS, ENGAGEMENTS, INVOICES
+from tocsin.streams.facts.events import (
     CustomerUpdated,
     InvoiceIssued,
     SatisfactionReported,
@@ -373,7 +373,7 @@ def test_no_path_leads_out_of_the_console(site: Site) -> None:
         "/static/%2e%2e/settings.py",
         "/static/..%2f..%2fpyproject.toml",
         "/static/web.py",
-        "/static/web_base.html",
+        "/static/base.html",
         "/customers/..%2f..%2fetc",
         "/warnings/%00",
         "/warnings/%ff",

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka.errors import ProducerFenced
 from aiokafka.record.memory_records import MemoryRecords
 
-from tocsin.agents.batches import LineBatch
-from tocsin.agents.faust_runtime import LightRecord
-from tocsin.agents.merger import Source
+from tocsin.agents.transactions.batches import LineBatch
+from tocsin.agents.transactions.merger import Source
+from tocsin.agents.worker.faust_runtime import LightRecord
 
 PAUSE_TURNS_MAX = 4
 PAUSE_S = (0.0, 0.001, 0.015)

@@ -10,14 +10,14 @@ import msgspec
 
 from tests.simulation.broker import Broker, State
 from tests.simulation.worker import CODEC, CONVENTION, PARTITIONS, ROUTES, sources_of
-from tocsin.agents.faust_runtime import LightRecord
-from tocsin.agents.merger import Source
-from tocsin.schemas.records import JournalRecord
-from tocsin.streams.checks import Refusal
-from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.desk import Desk, Step
-from tocsin.streams.ledgers import Ledgers
-from tocsin.streams.state import LoadedPartition, PartitionState, load
+from tocsin.agents.transactions.merger import Source
+from tocsin.agents.worker.faust_runtime import LightRecord
+from tocsin.schemas.codec.records import JournalRecord
+from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.risk_warning import RiskWarning
+from tocsin.streams.facts.checks import Refusal
+from tocsin.streams.ledger.ledgers import Ledgers
+from tocsin.streams.ledger.state_records import LoadedPartition, PartitionState, load
 
 
 def problems(broker: Broker) -> Iterator[str]:

@@ -17,19 +17,19 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.book import default_document, instant
 from tests.simulation import judge, worker
 from tests.simulation.broker import Broker, Clock, Loop, Producer, State, Unit
 from tests.simulation.worker import PARTITIONS, Worker, sources_of
-from tests.unit.conftest import default_document, instant
-from tests.unit.test_desk import random_lines
-from tocsin.agents import feed as feeds
-from tocsin.agents.merger import Merged, Merger, Source
-from tocsin.agents.partitioning import partition_of
-from tocsin.agents.transactions import Committer
-from tocsin.schemas import catalog
-from tocsin.streams import events
-from tocsin.streams.policy import canonical
-from tocsin.streams.policy_reading import load_policy
+from tests.streams.decide.test_engine import random_lines
+from tocsin.agents.kafka.partitioning import partition_of
+from tocsin.agents.transactions import feed as feeds
+from tocsin.agents.transactions.merger import Merged, Merger, Source
+from tocsin.agents.transactions.transaction import Committer
+from tocsin.schemas.contracts import catalog
+from tocsin.streams.facts import events
+from tocsin.streams.policy.policy import canonical
+from tocsin.streams.policy.reading import load_policy
 
 SCHEDULES = int(os.environ.get("TOCSIN_SIMULATION_SCHEDULES", "300"))
 FACTS = 30

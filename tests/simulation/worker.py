@@ -13,19 +13,19 @@ from contextlib import aclosing
 from typing import Any
 
 from tests.simulation.broker import Broker, Producer
-from tocsin.agents.exits import Exit
-from tocsin.agents.faust_runtime import Runtime, Wiring, transactions
-from tocsin.agents.feed import Feed, Fetched
-from tocsin.agents.journal import Journal
-from tocsin.agents.ledger import Keeper, LedgerStore, Routes
-from tocsin.agents.merger import Source
-from tocsin.agents.metrics import Metrics, Program
-from tocsin.agents.probes import Probe
-from tocsin.agents.transactions import Chunk, Committer
-from tocsin.schemas import catalog
-from tocsin.schemas.codec import Codec
-from tocsin.schemas.registry import FileRegistry
-from tocsin.streams.convention import Convention
+from tocsin.agents.observe.metrics import Metrics, Program
+from tocsin.agents.observe.probes import Probe
+from tocsin.agents.settings.exits import Exit
+from tocsin.agents.transactions.feed import Feed, Fetched
+from tocsin.agents.transactions.journal import Journal
+from tocsin.agents.transactions.merger import Source
+from tocsin.agents.transactions.transaction import Chunk, Committer
+from tocsin.agents.worker.faust_runtime import Runtime, Wiring, transactions
+from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.contracts import catalog
+from tocsin.schemas.contracts.registry import FileRegistry
+from tocsin.streams.facts.convention import Convention
 
 APP_ID = "simulated"
 PARTITIONS = 2

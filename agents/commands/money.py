@@ -1,0 +1,256 @@
+"""`tocsin demand` and `tocsin provision`: what is owed by law and contract, and losses expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tocsin.agents.commands.options import GivenPath, Named, connected, language_option
+from tocsin.agents.commands.values import Day
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.queries.lookup import Lookup, looking
+from tocsin.agents.render.demand import demand_json, tell_demand
+from tocsin.agents.render.provision import provision_json, show_provision
+from tocsin.agents.render.terminal import Terminal
+from tocsin.agents.render.warning_cards import Language
+from tocsin.agents.settings.errors import ConfigurationError, InputError
+from tocsin.agents.settings.formats import day, money
+from tocsin.agents.settings.given_files import read_given
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.files.yaml_files import POLICY_BYTES_MAX
+from tocsin.schemas.policies.reference_rates import ReferenceRatesError, packaged_rates, read_rates
+from tocsin.streams.facts.checks import SIZES
+from tocsin.streams.receivables.demand import Conditions, demand_of
+from tocsin.streams.receivables.interest import MILLION, DayCount, Order, Rate
+from tocsin.streams.receivables.invoice_history import standing_of
+from tocsin.streams.receivables.provision import (
+    ITEMS_MIN_DEFAULT,
+    LOSS_DAYS_DEFAULT,
+    WINDOW_DAYS_DEFAULT,
+    Parameters,
+    provision_of,
+    window_of,
+)
+from tocsin.streams.receivables.statutory import OutsideSeriesError, Parties, Reference
+
+ORDERS = {"principal-first": Order.PRINCIPAL_FIRST, "costs-first": Order.COSTS_FIRST}
+DAY_COUNTS = {count.value: count for count in DayCount}
+
+
+class Percent(click.ParamType):
+    """Percent with up to four decimals, read as millionths."""
+
+    name = "percent"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Millionths of `12.5`."""
+        try:
+            millionths = Decimal(value) * 10_000
+        except InvalidOperation:
+            millionths = Decimal(-1)
+        if not 0 <= millionths <= 100 * MILLION or millionths != int(millionths):
+            self.fail(f"{value!r} is no rate; write percent, such as 12.5", param, ctx)
+        return int(millionths)
+
+
+as_of_option = click.option(
+    "--as-of",
+    type=Day(),
+    help="As of the end of this day; the latest business date if not given.",
+)
+
+
+@click.command("demand")
+@click.argument("customer_id", metavar="CUSTOMER", type=Named())
+@as_of_option
+@click.option("--seller-country", metavar="CC", help="Where the seller is, ISO 3166.")
+@click.option("--seller-size", type=click.Choice(sorted(SIZES)), help="How large the seller is.")
+@click.option("--agreed-rate", type=Percent(), metavar="PERCENT", help="Agreed interest a year.")
+@click.option("--agreed-daily", type=Percent(), metavar="PERCENT", help="Agreed interest a day.")
+@click.option("--penalty-daily", type=Percent(), metavar="PERCENT", help="Agreed penalty a day.")
+@click.option("--penalty-cap", type=Percent(), metavar="PERCENT", help="Of the principal, at most.")
+@click.option(
+    "--day-count", type=click.Choice(list(DAY_COUNTS)), default="ACT/365", show_default=True
+)
+@click.option(
+    "--order",
+    type=click.Choice(list(ORDERS)),
+    default="principal-first",
+    show_default=True,
+    help="What a partial payment pays first.",
+)
+@click.option("--open-only", is_flag=True, help="Leave out invoices that were paid late.")
+@click.option("--rates", type=GivenPath(), help="Reference rates in place of the packaged ones.")
+@language_option
+@connected
+def demand(
+    settings: Settings, terminal: Terminal, /, customer_id: str, language: Language, **given: Any
+) -> None:
+    """What may be demanded of a customer: principal, interest, costs, by invoice, and why.
+
+    Interest is what the law gives on late payment (China's order 802, Directive 2011/7/EU) by the
+    countries and sizes of seller and customer, else what was agreed. Counsel must confirm it.
+    """
+    if given["agreed_rate"] is not None and given["agreed_daily"] is not None:
+        raise click.UsageError("give --agreed-rate or --agreed-daily, not both")
+    reference = _reference(given["rates"])
+    with looking(settings) as lookup:
+        as_of = _as_of(lookup, given["as_of"])
+        customer_id = lookup.customer(customer_id)
+        facts = dict(lookup.receivable_facts(customer_id)).get(customer_id)
+        if facts is None:
+            raise lookup.stranger(customer_id)
+        known = lookup.total_due(customer_id) if given["as_of"] is None else None
+    standing = standing_of(customer_id, facts, convention_of(settings), as_of)
+    parties = Parties(
+        given["seller_country"],
+        given["seller_size"],
+        standing.profile.country,
+        standing.profile.size,
+        _agreed(given["agreed_rate"], given["agreed_daily"]),
+    )
+    conditions = Conditions(
+        DAY_COUNTS[given["day_count"]],
+        ORDERS[given["order"]],
+        given["penalty_daily"] or 0,
+        given["penalty_cap"],
+        given["open_only"],
+    )
+    try:
+        found = demand_of(standing, parties, reference, conditions, as_of)
+    except OutsideSeriesError as error:
+        raise _outside(error) from error
+    terminal.result(demand_json(found, language))
+    for line in tell_demand(found, standing.profile.name or "", language):
+        terminal.say(line)
+    open_minor: dict[str, int] = {}
+    for receivable in standing.receivables:
+        known_minor = open_minor.get(receivable.currency, 0)
+        open_minor[receivable.currency] = known_minor + receivable.open_minor
+    _compare(terminal, open_minor, known)
+
+
+@click.command("provision")
+@as_of_option
+@click.option(
+    "--window",
+    "window_days",
+    type=click.IntRange(30, 36_500),
+    default=WINDOW_DAYS_DEFAULT,
+    show_default=True,
+    metavar="DAYS",
+    help="How many days of past due dates count.",
+)
+@click.option(
+    "--loss-after",
+    "loss_days",
+    type=click.IntRange(91, 3_650),
+    default=LOSS_DAYS_DEFAULT,
+    show_default=True,
+    metavar="DAYS",
+    help="Days past due after which what is unpaid counts as lost.",
+)
+@click.option(
+    "--minimum",
+    "items_min",
+    type=click.IntRange(1),
+    default=ITEMS_MIN_DEFAULT,
+    show_default=True,
+    metavar="N",
+    help="Past invoices that a segment needs for rates of its own.",
+)
+@click.option(
+    "--outlook",
+    type=Percent(),
+    default="100",
+    show_default=True,
+    metavar="PERCENT",
+    help="Forward-looking multiplier of every rate, as declared by you.",
+)
+@connected
+def provision(
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    as_of: int | None,
+    window_days: int,
+    loss_days: int,
+    items_min: int,
+    outlook: int,
+) -> None:
+    """Expected credit losses: the provision matrix, and how its rates follow from the history.
+
+    IFRS 9, simplified: by bucket of age and segment, what was finally lost of what reached it.
+    """
+    with looking(settings) as lookup:
+        day_of = _as_of(lookup, as_of)
+        convention = convention_of(settings)
+        standings = (
+            standing_of(customer_id, facts, convention, day_of)
+            for customer_id, facts in lookup.receivable_facts()
+        )
+        window = window_of(day_of, window_days, loss_days)
+        found = provision_of(standings, window, day_of, Parameters(items_min, outlook))
+        known = lookup.total_due() if as_of is None else None
+    terminal.result(provision_json(found))
+    show_provision(terminal, found)
+    open_minor: dict[str, int] = {}
+    for group, cells in found.matrix.items():
+        total = sum(cell.open_minor for cell in cells)
+        open_minor[group.currency] = open_minor.get(group.currency, 0) + total
+    _compare(terminal, open_minor, known)
+
+
+def _as_of(lookup: Lookup, given: int | None) -> int:
+    """The day asked for, or the latest business date (epoch day)."""
+    if given is not None:
+        return given
+    latest = lookup.business_date()
+    if latest is None:
+        raise ConfigurationError(
+            "no business date is known yet", mend="load some events first, or give --as-of"
+        )
+    return latest
+
+
+def _reference(path: Path | None) -> Reference:
+    text = packaged_rates() if path is None else read_given(path, POLICY_BYTES_MAX, "--rates")
+    try:
+        return read_rates(text)
+    except ReferenceRatesError as error:
+        raise InputError(str(error), mend="mend the file given with --rates") from error
+
+
+def _agreed(yearly: int | None, daily: int | None) -> Rate | None:
+    if daily is not None:
+        return Rate(0, daily, is_daily=True)
+    return None if yearly is None else Rate(0, yearly)
+
+
+def _outside(error: OutsideSeriesError) -> ConfigurationError:
+    return InputError(
+        f"the reference rate {error.series} is not known for {day(error.day)}, only from "
+        f"{day(error.first)} to {day(error.until)}",
+        mend="give a file with later rates (--rates), or an earlier --as-of",
+    )
+
+
+def _compare(
+    terminal: Terminal, open_minor: Mapping[str, int], known: Mapping[str, int] | None
+) -> None:
+    """Say where the history, folded anew, and the worker's standing differ."""
+    if known is None:
+        return
+    for currency in sorted({*open_minor, *known}):
+        here, there = open_minor.get(currency, 0), known.get(currency, 0)
+        if here != there:
+            terminal.note(
+                f"the worker's standing says {money(there, currency)} open, the history here "
+                f"{money(here, currency)}: see `tocsin verify`"
+            )

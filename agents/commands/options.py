@@ -1,0 +1,158 @@
+"""What every command shares: where the settings come from, how it prints, how it runs.
+
+`@connected` gives a command the settings and a terminal as its first two arguments; `GivenPath` is
+a file that must be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from tocsin.agents.observe.logs import quiet
+from tocsin.agents.render.terminal import Terminal
+from tocsin.agents.settings.errors import UnavailableError
+from tocsin.agents.settings.given_files import require_readable
+from tocsin.agents.settings.secret_files import exposed
+from tocsin.agents.settings.settings import ABOUT, FLAGS, NAMES, SECRET_FILES, Settings, load
+from tocsin.schemas.files.near import nearest
+
+ROWS_MAX = 1_000_000
+COUNT = click.IntRange(1, ROWS_MAX)  # of rows to show
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class GivenPath(click.Path):
+    """A file to read, or a folder of them. One that isn't there is no mistake of the line."""
+
+    def __init__(self, *, is_folder_too: bool = False) -> None:
+        super().__init__(dir_okay=is_folder_too, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path. Raises UnavailableError if nothing that may be read is there."""
+        hint = "" if param is None or ctx is None else param.get_error_hint(ctx).strip("'")
+        if not os.fspath(value):
+            self.fail("an empty path names no file", param, ctx)
+        require_readable(os.fspath(value), hint)
+        return super().convert(value, param, ctx)
+
+
+class TargetPath(click.Path):
+    """A file to write, in a folder that is there: told before the work that is to fill it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path. Raises UnavailableError if its folder is not there."""
+        if not os.fspath(value):
+            self.fail("an empty path names no file", param, ctx)
+        folder = Path(value).parent
+        if not folder.is_dir():
+            raise UnavailableError(f"{value}: there is no folder {folder}", mend="make it first")
+        return super().convert(value, param, ctx)
+
+
+class Named(click.ParamType):
+    """What names something. An empty text, as of a variable that is not set, names nothing."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name as it is."""
+        if not str(value).strip():
+            self.fail("it is empty, and names nothing", param, ctx)
+        return str(value)
+
+
+class Number(click.FloatRange):
+    """A finite number in a range."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number to count with", param, ctx)
+        return number
+
+
+def connected(
+    function: Callable[Concatenate[Settings, Terminal, P], R],
+) -> Callable[P, R]:
+    """Add the options for settings and output, and pass what they make to the function."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        config = kwargs.pop("config", None)
+        pairs = kwargs.pop("pairs", ())
+        as_json = bool(kwargs.pop("as_json", False))
+        flags = {name: kwargs.pop(name, None) for name in FLAGS}
+        flags |= _pairs(pairs)  # type: ignore[arg-type]  # click's value of `--set`
+        settings = load(flags, environ=os.environ, config=config)  # type: ignore[arg-type]  # a str
+        quiet()
+        terminal = Terminal(as_json=as_json)
+        for caution in exposed(settings):
+            terminal.note(f"caution: {caution}", style="yellow")
+        return function(settings, terminal, *args, **kwargs)
+
+    for name in reversed(FLAGS):
+        flag = f"--{name.replace('_', '-')}"
+        wrapper = click.option(flag, name, help=_sentence(ABOUT[name]))(wrapper)
+    wrapper = click.option(
+        "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Any other setting; may repeat."
+    )(wrapper)
+    wrapper = click.option("--config", metavar="FILE", help="Settings in TOML.")(wrapper)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(wrapper)
+
+
+def run(work: Coroutine[Any, Any, R]) -> R:
+    """Run a command's asynchronous work to its end."""
+    return asyncio.run(work)
+
+
+def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    flags: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise click.UsageError(f"--set {pair}: write it NAME=VALUE")
+        if name in SECRET_FILES:
+            raise click.UsageError(
+                f"--set {name}: others could read it in the list of processes; give "
+                f"{SECRET_FILES[name]}, or the variable TOCSIN_{name.upper()}"
+            )
+        if name not in NAMES:
+            raise click.UsageError(f"--set {name}: no such setting{nearest(name, NAMES)}")
+        flags[name] = value
+    return flags
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+language_option = click.option(
+    "--lang", "language", type=click.Choice(["en", "zh"]), default="en", help="Language of texts."
+)

@@ -1,0 +1,98 @@
+"""`tocsin warnings`: the latest warnings, those open now, or each as it comes."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import click
+
+from tocsin.agents.commands.options import COUNT, Named, connected, language_option, run
+from tocsin.agents.commands.values import Day
+from tocsin.agents.deployment.connections import open_codec
+from tocsin.agents.kafka.reading import follow
+from tocsin.agents.privacy.encryption import opening
+from tocsin.agents.queries.lookup import Wanted, looking
+from tocsin.agents.queries.warnings import as_json, matches, view_of
+from tocsin.agents.render import warning_cards as cards
+from tocsin.agents.render.terminal import Terminal
+from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.contracts.catalog import WARNINGS
+from tocsin.streams.measures.severity import SEVERITIES
+
+
+@click.command("warnings")
+@click.option("--open", "is_open", is_flag=True, help="Only episodes that have not ended.")
+@click.option("--follow", "is_followed", is_flag=True, help="Print warnings as they come.")
+@click.option("--customer", "customer_id", type=Named(), help="Only this customer's.")
+@click.option("--rule", type=Named(), help="Only this rule's.")
+@click.option(
+    "--severity",
+    type=click.Choice(list(SEVERITIES), case_sensitive=False),
+    default="LOW",
+    help="The least severity shown.",
+)
+@click.option("--live", is_flag=True, help="Leave out those raised while history was loaded.")
+@click.option("--since", type=Day(), default=0, help="From this business date on.")
+@click.option("--limit", type=COUNT, default=50, show_default=True, help="How many at most.")
+@click.option("--long", "is_long", is_flag=True, help="Several lines each: why, and what ends it.")
+@language_option
+@connected
+def warnings(
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    is_open: bool,
+    is_followed: bool,
+    customer_id: str | None,
+    rule: str | None,
+    severity: str,
+    live: bool,
+    since: int,
+    limit: int,
+    is_long: bool,
+    language: Language,
+) -> None:
+    """Who, which rule, how much, and what to do.
+
+    Without options the latest warnings are shown, newest first; with --open what is open now,
+    gravest first.
+    """
+    wanted = Wanted(
+        is_open=is_open,
+        customer_id=opening(settings).customer(customer_id or ""),
+        rule=rule or "",
+        severity=severity.upper(),
+        phase="LIVE" if live else "",
+        since=since,
+        limit=limit,
+    )
+    if is_followed:
+        run(_follow(settings, terminal, wanted, language))
+        return
+    with looking(settings) as lookup:
+        found = [placed.warning for placed in lookup.warnings(wanted)]
+        view = view_of(lookup, found, language)
+    terminal.result([as_json(warning, view) for warning in found])
+    if is_long:
+        for warning in found:
+            cards.card(terminal, warning, view)
+    else:
+        cards.table(terminal, found, view)
+    if len(found) == limit:
+        terminal.note(f"the first {limit}; --limit shows more")
+
+
+async def _follow(
+    settings: Settings, terminal: Terminal, wanted: Wanted, language: Language
+) -> None:
+    """Print what the topic gets from now on; ends with Ctrl-C."""
+    codec = open_codec(settings)
+    terminal.note("waiting for warnings; Ctrl-C ends")
+    with looking(settings) if settings.clickhouse_url else nullcontext() as lookup:
+        async for record in follow(settings, settings.topic(WARNINGS)):
+            warning = codec.decode_warning(record.value)
+            if matches(warning, wanted):
+                view = view_of(lookup, [warning], language) if lookup else View(language)
+                terminal.result(as_json(warning, view))
+                cards.card(terminal, warning, view)

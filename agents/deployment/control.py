@@ -1,0 +1,101 @@
+"""Records by which an operator steers: policies, go-live, the release of a hold.
+
+Each goes to all partitions it concerns in one transaction, so that no partition follows alone. A
+transactional id per kind fences a second operator who does the same at the same moment.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerFenced
+
+from tocsin.agents.deployment.connections import open_codec
+from tocsin.agents.kafka.brokers import reaching
+from tocsin.agents.kafka.reading import read_topic
+from tocsin.agents.settings.errors import UnavailableError
+from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.codec.channels import Protector
+from tocsin.schemas.contracts.catalog import CLOCK, JOURNAL, Topic
+from tocsin.streams.facts.events import ControlEvent
+
+AUTHOR_VARIABLE = "TOCSIN_AUTHOR"
+LOOK_BACK_OFFSETS = 64  # enough to find a record among the markers of transactions
+
+
+class OvertakenError(UnavailableError):
+    """Another program opened an announcer for the same purpose; nothing of ours was written."""
+
+
+class Announcer:
+    """Sends control records; whatever was announced before it was opened is finished."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, settings: Settings, protector: Protector | None
+    ) -> None:
+        self._producer = producer
+        self._settings = settings
+        self._codec = open_codec(settings, protector)
+
+    async def send(
+        self, topic: Topic, event: ControlEvent, timestamp: int, partitions: Iterable[int]
+    ) -> None:
+        """Write one copy per partition; all are there, or none."""
+        name = self._settings.topic(topic)
+        value = self._codec.encode(topic.topic_id, event)
+        async with self._producer.transaction():
+            for partition in partitions:
+                await self._producer.send_and_wait(
+                    name, value, partition=partition, timestamp_ms=timestamp
+                )
+
+    async def send_everywhere(self, topic: Topic, event: ControlEvent, timestamp: int) -> None:
+        """Write one copy to every partition."""
+        await self.send(topic, event, timestamp, range(self._settings.partitions))
+
+
+@asynccontextmanager
+async def announcing(
+    settings: Settings, purpose: str, protector: Protector | None = None
+) -> AsyncIterator[Announcer]:
+    """Open an announcer; `purpose` names its transactional id. Names of people need a protector."""
+    producer = AIOKafkaProducer(
+        transactional_id=f"{settings.app_id}-{purpose}", **settings.producer_options()
+    )
+    async with reaching(settings):
+        try:
+            await producer.start()
+            yield Announcer(producer, settings, protector)
+        except ProducerFenced as error:
+            raise OvertakenError(
+                f"another program wrote to {purpose} at the same moment",
+                mend="look what it did, then try again",
+            ) from error
+        finally:
+            await producer.stop()
+
+
+def author() -> str:
+    """Who speaks: TOCSIN_AUTHOR, else the user of the operating system as far as it has a name."""
+    try:
+        return os.environ.get(AUTHOR_VARIABLE) or getpass.getuser()
+    except (KeyError, OSError):  # a container may run under an id without a name
+        return "unknown"
+
+
+async def present_ms(settings: Settings) -> int:
+    """The instant (epoch ms) that a control record given now should bear.
+
+    It closes all days before it, and everything decided so far must precede it when the topics are
+    read again. A feed may tell of past or simulated days: there the wall clock says nothing.
+    """
+    instants = [] if settings.clock == "feed" else [time.time_ns() // 1_000_000]
+    for topic in (CLOCK, JOURNAL):
+        records = await read_topic(settings, settings.topic(topic), LOOK_BACK_OFFSETS)
+        instants += [int(record.timestamp) + 1 for record in records]
+    return max(instants, default=time.time_ns() // 1_000_000)

@@ -1,0 +1,43 @@
+"""The dossier of a customer with whom the business may end, read from the history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tocsin.agents.queries.dossier_rules import Dossier, Process, dossier_of, notice_of
+from tocsin.agents.queries.lookup import Lookup, Wanted
+from tocsin.agents.queries.warnings import as_json
+from tocsin.agents.render.warning_cards import View
+from tocsin.agents.settings.formats import day
+
+STANDARDS_MAX = 200
+
+
+def read_dossier(lookup: Lookup, customer_id: str) -> Dossier:
+    """Gather a customer's dossier. Raises InputError for a stranger."""
+    customer_id = lookup.customer(customer_id)
+    standing = lookup.standing(customer_id)
+    if standing is None:
+        raise lookup.stranger(customer_id)
+    wanted = Wanted(is_open=True, customer_id=customer_id, limit=STANDARDS_MAX)
+    return dossier_of(
+        standing,
+        [placed.warning for placed in lookup.warnings(wanted)],
+        lookup.engagements(customer_id),
+        [Process(*row) for row in lookup.processes(customer_id)],
+    )
+
+
+def dossier_json(found: Dossier) -> dict[str, Any]:
+    """A dossier as programs get it; dates in ISO 8601, the notice in both languages."""
+    view = View("en", {found.customer_id: found.name})
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return {
+        **plain,
+        "as_of": day(found.as_of),
+        "standards": [as_json(warning, view) for warning in found.standards],
+        "blocks": msgspec.to_builtins(found.blocks),
+        "notice": msgspec.to_builtins(notice_of(found)),
+    }

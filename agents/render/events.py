@@ -1,0 +1,88 @@
+"""Events in words: what kind, which document, what it says."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from tocsin.agents.render.engagements import tell_engagement
+from tocsin.agents.settings.formats import day, instant, measure, money
+from tocsin.streams.facts import events
+from tocsin.streams.facts.events import Event
+from tocsin.streams.facts.sources import NAMES
+
+
+def tell(event: Event) -> tuple[str, str, str]:
+    """Kind, id of the document and content of an event, for people."""
+    match event:
+        case events.InvoiceIssued():
+            text = f"{money(event.amount_minor, event.currency)}, due {day(event.due_date)}"
+            return "invoice", event.invoice_id, text
+        case events.InvoiceCancelled():
+            return "invoice cancelled", event.invoice_id, event.reason or ""
+        case events.CreditNoteIssued():
+            text = f"{money(event.amount_minor, event.currency)}, {event.reason.lower()}"
+            return "credit note", event.credit_note_id, text + _for(event.invoice_id)
+        case events.PaymentReceived():
+            text = money(event.amount_minor, event.currency)
+            return "payment", event.payment_id, text + _for(", ".join(event.invoice_ids))
+        case events.PaymentReversed():
+            return "payment reversed", event.payment_id, event.reason or ""
+        case events.ComplaintOpened():
+            text = f"{event.kind.lower()}{_for(event.invoice_id)}"
+            return "complaint", event.complaint_id, f"{text}: {event.text}" if event.text else text
+        case events.ComplaintResolved():
+            return "complaint resolved", event.complaint_id, event.outcome.lower()
+        case events.CustomerUpdated():
+            return "customer data", event.customer_id, _profile(event)
+        case (
+            events.PolicyPublished()
+            | events.DayClosed()
+            | events.SourceCompleted()
+            | events.WentLive()
+            | events.HoldReleased()
+            | events.CustomerErased()
+        ):
+            return _tell_control(event)
+        case _:
+            return tell_engagement(event)
+
+
+def _tell_control(event: events.ControlEvent) -> tuple[str, str, str]:
+    match event:
+        case events.PolicyPublished():
+            since = instant(event.effective_from)
+            return "policy", f"{event.name} {event.version}", f"in force from {since}"
+        case events.DayClosed():
+            return "day closed", day(event.date), f"by {event.source}"
+        case events.SourceCompleted():
+            name = NAMES.get(event.source_topic_id, str(event.source_topic_id))
+            return "source complete", name, f"up to {day(event.date)}, by {event.source}"
+        case events.WentLive():
+            return "went live", "", f"by {event.source}"
+        case events.HoldReleased():
+            return "hold released", str(event.topic_id), f"by {event.author}: {event.reason}"
+        case events.CustomerErased():
+            return "customer erased", event.token, f"by {event.author}: {event.reason}"
+        case _:
+            assert_never(event)
+
+
+def _profile(event: events.CustomerUpdated) -> str:
+    parts = [part for part in (event.name, event.segment, event.country) if part]
+    if event.credit_limit_minor is not None:
+        parts.append(f"limit {money(event.credit_limit_minor, event.credit_limit_currency)}")
+    if event.payment_terms_days is not None:
+        parts.append(f"{event.payment_terms_days} days to pay")
+    if event.prepayment_basis_points:
+        parts.append(f"{measure(event.prepayment_basis_points, 'BASIS_POINTS')} prepaid")
+    if event.size:
+        parts.append(event.size.lower())
+    if event.group_id:
+        parts.append(f"of group {event.group_id}")
+    if event.owner:
+        parts.append(f"looked after by {event.owner}")
+    return ", ".join(parts)
+
+
+def _for(reference: str | None) -> str:
+    return f" for {reference}" if reference else ""

@@ -1,0 +1,518 @@
+"""The desk: the one place where a partition's facts are folded and decided.
+
+The ledger agent, replay, backtest and tests all call `Desk.take`, one record at a time, in the
+order of the head merge. Everything follows from records: days close by sequence time, sweeps visit
+customers in the order of their ids, in slices that a kill may part anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, unique
+from typing import Any
+
+from tocsin.streams.decide import source_holds as holds
+from tocsin.streams.decide.assess import Finding, assess
+from tocsin.streams.decide.digest_warnings import opening_digest
+from tocsin.streams.decide.episodes import Moment, advance, withdraw
+from tocsin.streams.decide.muting import mute
+from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
+from tocsin.streams.decide.rule_selection import Plans
+from tocsin.streams.decide.source_completeness import Completeness
+from tocsin.streams.decide.source_warnings import mark_incomplete, tell_sources
+from tocsin.streams.facts import events
+from tocsin.streams.facts.checks import MS_PER_DAY, Code, Refusal, check, check_id, check_timestamp
+from tocsin.streams.facts.convention import Convention, calendar, epoch_day_text
+from tocsin.streams.facts.sources import POLICIES
+from tocsin.streams.fold.evolve import evolve
+from tocsin.streams.fold.fulfilment import keep_up, next_lapse
+from tocsin.streams.fold.retention import forget
+from tocsin.streams.fold.shared import UNCHANGED, Today
+from tocsin.streams.fold.warning_feedback import rewake
+from tocsin.streams.ledger.documents import NEVER
+from tocsin.streams.ledger.ledger import ALL, LIMITED, OVERDUE, PROFILE, SCORE, Ledger
+from tocsin.streams.ledger.ledgers import REST_DAYS, Ledgers
+from tocsin.streams.ledger.state_records import LIVE, PartitionState, PolicyInForce, Sweep
+from tocsin.streams.measures.collection_ladder import STEPPING, Collector
+from tocsin.streams.measures.scorecard import Scorer
+from tocsin.streams.policy.policy import Policy, Problem, Variant, hash_of
+from tocsin.streams.policy.reading import load_policy
+
+LOGIC_VERSION = 2
+"""Raised with every change that may alter a decision; replay of another version says so."""
+
+BUDGET_DEFAULT = 5_000
+"""Customers that a sweep may visit in one slice."""
+
+_NO_INSTANT = 2**62
+_TOLD_APART = PROFILE | SCORE  # by these, overrides tell customers apart
+_DAY, _POLICY, _LIVE, _RESUMED = "DAY", "POLICY", "LIVE", "RESUMED"
+
+
+@unique
+class Step(Enum):
+    """How far a record got."""
+
+    DONE = "DONE"
+    UNFINISHED = "UNFINISHED"  # a sweep goes on: commit, begin, and take the same record again
+
+
+class PolicyMissing(Exception):  # noqa: N818 - it names the state of affairs, as the runtime says it
+    """A fact came before any policy: nothing can be decided. Publish one, then start again."""
+
+
+class Desk:
+    """One partition's decision maker. `ledgers` and `state` are changed in place.
+
+    From `begin` to the end of a slice, `touched`, `warnings` and `touched_policies` collect what is
+    to be written with it.
+    """
+
+    def __init__(
+        self,
+        convention: Convention,
+        ledgers: Ledgers,
+        state: PartitionState,
+        policies: dict[str, str],
+        partition: int = 0,
+    ) -> None:
+        self.convention = convention
+        self.partition = partition
+        self.ledgers = ledgers
+        self.state = state
+        self.policies = policies
+        self.touched: dict[str, Ledger] = {}
+        self.warnings: list[RiskWarning] = []
+        self.touched_policies: list[str] = []
+        self._calendar = calendar(convention)
+        self._sources = Completeness(convention, self._calendar, state)
+        self._budget = self._allowed = BUDGET_DEFAULT
+        self._today = Today(
+            state.business_date,
+            self._calendar,
+            convention.horizon_days,
+            convention.documents_max,
+        )
+        self._queue: list[str] | None = None  # customers left of the sweep in progress, backwards
+        self._policy = None if state.policy is None else self._load(policies[state.policy.hash])
+        self._due: dict[int, list[str]] = {}
+        for customer_id, next_date in ledgers.next_dates():
+            self._due.setdefault(next_date, []).append(customer_id)
+        self._rest_on = 0
+        self._note_holds()
+        self._note_boundary()
+
+    @property
+    def held(self) -> list[int]:
+        """Topic ids on hold, in order: their records are not to be read."""
+        return holds.held(self.state)
+
+    @property
+    def suspended(self) -> frozenset[int]:
+        """Topic ids that nothing is judged by now: on hold, or reading their backlog."""
+        return self._suspended
+
+    @property
+    def unfinished(self) -> str:
+        """The sweep in progress, as the journal says it; empty if there is none."""
+        sweeps = self.state.sweeps
+        return f"{sweeps[0].kind} after {sweeps[0].cursor!r}" if sweeps else ""
+
+    @property
+    def visited(self) -> int:
+        """Customers that sweeps have visited in this slice."""
+        return self._allowed - self._budget
+
+    def begin(self, budget: int = BUDGET_DEFAULT) -> None:
+        """Start a slice, in which sweeps may visit `budget` customers."""
+        self.touched = {}
+        self.warnings = []
+        self.touched_policies = []
+        self._budget = self._allowed = budget
+        if self._today.date >= self._rest_on:  # here nothing is waiting to be written
+            self.ledgers.rest()
+            self._rest_on = self._today.date + REST_DAYS
+
+    def take(
+        self, topic_id: int, partition: int, offset: int, timestamp: int, event: events.Event
+    ) -> Step | Refusal:
+        """Take the next record: finish due sweeps, then fold, assess and advance.
+
+        UNFINISHED: the slice's budget is spent; take the same record again after `begin`. A refused
+        record has changed nothing, but what its sequence time brought about before it stays.
+        """
+        if timestamp >= self._boundary:
+            outcome = self._catch_up(topic_id, timestamp)
+            if outcome is not None:
+                return self._refuse(topic_id, offset, outcome)
+        control = _CONTROLS.get(type(event))
+        if control is not None:
+            outcome = check(event, timestamp) or control(self, event, timestamp)
+            if outcome is None:
+                outcome = self._catch_up(topic_id, timestamp)
+        else:
+            outcome = self._fold(topic_id, partition, offset, timestamp, event)  # type: ignore[arg-type]  # no control event is left
+        if outcome is not None:
+            return self._refuse(topic_id, offset, outcome)
+        holds.count_record(self.state, topic_id, offset)
+        if self._suspended:
+            self._resume(topic_id)
+            # The record itself is done: what the budget leaves of the sweep goes on with the next.
+            self._catch_up(topic_id, timestamp)
+        return Step.DONE
+
+    def refused(self, topic_id: int, offset: int, code: str) -> bool:
+        """Count a record refused before it came here; True if its topic goes on hold now."""
+        is_on_hold = holds.count_refusal(self.state, topic_id, offset, code)
+        if is_on_hold:
+            self._note_holds()
+            self._tell_sources(self._opened_at)
+        self._resume(topic_id)
+        return is_on_hold
+
+    def _refuse(self, topic_id: int, offset: int, outcome: Step | Refusal) -> Step | Refusal:
+        if isinstance(outcome, Refusal):
+            self.refused(topic_id, offset, outcome.code)
+        return outcome
+
+    def _fold(
+        self,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        timestamp: int,
+        event: events.CustomerEvent,
+    ) -> Refusal | None:
+        policy = self._policy
+        if policy is None:
+            raise PolicyMissing("a fact arrived before any policy: publish one, then start again")
+        customer_id = event.customer_id
+        ledger = self.ledgers.find(customer_id)
+        refusal = check(event, timestamp)
+        is_new, today = ledger is None, self._today.date
+        if ledger is None and refusal is None:
+            refusal = check_id("customer_id", customer_id)
+            ledger = Ledger(customer_id)
+            ledger.summary.partition = partition
+            ledger.summary.known_since = today
+        if refusal is not None or ledger is None:
+            return refusal
+        summary, plans = ledger.summary, self._plans
+        before, met = summary.next_date, plans.met(ledger)
+        ledger.stirred = 0
+        outcome = evolve(ledger, event, offset, self._today)
+        if outcome == UNCHANGED:
+            return None
+        if isinstance(outcome, Refusal):
+            return outcome
+        if is_new:
+            self.ledgers[customer_id] = ledger
+        ledger.is_touched = True
+        if before - today > self._scorer.review_days:  # was to be reviewed no more
+            ledger.wake(self._scorer.next_review(summary, today))
+        self.touched[customer_id] = ledger
+        stirred = ledger.stirred
+        if summary.profile.credit_limit_minor is None and summary.credit is None:
+            stirred &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
+        if self._is_scored:
+            stirred |= self._scorer.update(ledger, stirred, today)
+        if stirred & OVERDUE or (summary.collecting is not None and stirred & STEPPING):
+            stirred |= self._collector.update(ledger, today)
+        replanned = None
+        if stirred & _TOLD_APART and (now_met := plans.met(ledger)) != met:
+            met = now_met
+            ledger.stirred, stirred, replanned = ALL, ALL, plans.variant(met)
+        rules = plans.after(met, stirred)
+        findings = assess(ledger, rules, today) if rules else []
+        if findings or replanned is not None or summary.silences:
+            cause = Evidence(topic_id, partition, offset, events.business_id(event))
+            phase = self.state.phase
+            moment = Moment(today, timestamp, phase, policy, outcome, cause)
+            self._advance(ledger, findings, moment, replanned)
+        if summary.next_date != before:
+            self._schedule(ledger)
+        return None
+
+    def _advance(
+        self, ledger: Ledger, findings: list[Finding], moment: Moment, replanned: Variant | None
+    ) -> None:
+        """Say what was found; `replanned` are the customer's rules where they have changed."""
+        warnings = self.warnings
+        first = len(warnings)
+        if replanned is not None:
+            warnings += withdraw(ledger, replanned, moment)
+        for finding in findings:
+            self._say(finding, advance(ledger, finding, moment))
+        is_inhibiting = moment.policy.inhibitors and len(warnings) > first
+        if is_inhibiting or replanned is not None or ledger.summary.silences:
+            mute(ledger, warnings, first, moment)
+
+    def _schedule(self, ledger: Ledger) -> None:
+        summary = ledger.summary
+        if summary.next_date <= self._today.date:
+            summary.next_date = self._today.date + 1
+        if summary.next_date != NEVER:
+            self._due.setdefault(summary.next_date, []).append(ledger.customer_id)
+
+    def _catch_up(self, topic_id: int, timestamp: int) -> Step | Refusal | None:
+        """Finish sweeps and pass every boundary up to `timestamp`, in order of their instants."""
+        state = self.state
+        if state.business_date == 0:
+            # Policies may be published long before the first fact: they don't say what day it is.
+            if topic_id != POLICIES:
+                refusal = check_timestamp(timestamp)
+                if refusal is not None:
+                    return refusal
+                state.business_date = self._today.date = self._calendar.business_date(timestamp)
+        else:
+            refusal = self._check_ahead(timestamp)
+            if refusal is not None:
+                return refusal
+        while True:
+            while state.sweeps:
+                if not self._go_on(state.sweeps[0]):
+                    return Step.UNFINISHED
+                del state.sweeps[0]
+            close, effective = self._note_boundary()
+            if min(close, effective) > timestamp:
+                return None
+            if close <= effective:
+                if self._sources.close(state.business_date):
+                    self._note_holds()
+                state.business_date += 1
+                self._today.date = state.business_date
+                self._tell_sources(close, is_new_day=True)
+                self._begin_sweep(_DAY, close)
+            else:
+                self._put_in_force(state.pending.pop(0), effective)
+
+    def _check_ahead(self, timestamp: int) -> Refusal | None:
+        date, days = self.state.business_date, self.convention.horizon_days
+        if timestamp < self._calendar.closes_at(date) + days * MS_PER_DAY:
+            return None
+        return Refusal(
+            Code.AHEAD_OF_CLOCK,
+            f"the record's timestamp {timestamp} lies more than {days} days after the business "
+            f"date {epoch_day_text(date)}: correct it, or close the days between with DayClosed "
+            "records first",
+        )
+
+    def _note_boundary(self) -> tuple[int, int]:
+        state = self.state
+        date = state.business_date
+        close = self._sources.closes_at(date) if date else _NO_INSTANT
+        effective = state.pending[0].effective_from if state.pending else _NO_INSTANT
+        # Below every timestamp while something is to be done first.
+        self._boundary = min(close, effective) if date and not state.sweeps else -_NO_INSTANT
+        return close, effective
+
+    def _begin_sweep(self, kind: str, instant: int) -> None:
+        self.state.sweeps.append(Sweep(kind, instant))
+        self._boundary = -_NO_INSTANT  # to be finished before anything else
+
+    def _go_on(self, sweep: Sweep) -> bool:
+        """Visit customers of a sweep while the budget lasts; False if some are left."""
+        if self._queue is None:
+            self._queue = self._customers(sweep)
+        queue = self._queue
+        while queue:
+            if self._budget <= 0:
+                return False
+            self._budget -= 1
+            customer_id = queue.pop()
+            ledger = self.ledgers.visit(customer_id)
+            if sweep.kind != _DAY or ledger.summary.next_date <= self._today.date:
+                self._visit(ledger, sweep)
+                if ledger.is_touched:
+                    self.ledgers[customer_id] = ledger
+            sweep.cursor = customer_id
+        self._queue = None
+        return True
+
+    def _customers(self, sweep: Sweep) -> list[str]:
+        """Customers that a sweep has still to visit, the next one last."""
+        if sweep.kind != _DAY:
+            return sorted((name for name in self.ledgers if name > sweep.cursor), reverse=True)
+        return sorted(set(self._due.pop(self._today.date, ())), reverse=True)
+
+    def _visit(self, ledger: Ledger, sweep: Sweep) -> None:
+        policy, today, summary = self._policy, self._today.date, ledger.summary
+        if policy is None:
+            raise PolicyMissing("a ledger stands without any policy: publish one, start again")
+        if sweep.kind == _LIVE:
+            opening = opening_digest(ledger, Moment(today, sweep.at, self.state.phase, policy))
+            if opening is not None:
+                self.warnings.append(opening)
+            return
+        before, count, is_daily = summary.next_date, len(self.warnings), sweep.kind == _DAY
+        moment = Moment(
+            today, sweep.at, self.state.phase, policy, is_policy_change=sweep.kind == _POLICY
+        )
+        is_short = is_daily and today < summary.repeat_on and today < summary.prune_on
+        if today >= summary.prune_on:
+            forget(ledger, today, self.convention.horizon_days)
+            ledger.is_touched = True
+        plans = self._plans
+        met = plans.met(ledger)
+        if not is_short:
+            summary.repeat_on = NEVER
+            rewake(ledger, today)
+        review_on = self._scorer.next_review(summary, today)
+        kept = keep_up(ledger, self._today) if ledger.cases else 0
+        summary.next_date = min(
+            summary.prune_on,
+            summary.repeat_on,
+            review_on,
+            ledger.next_past_due(today),
+            next_lapse(ledger, today),
+        )
+        ledger.stirred = ALL
+        stirred = kept | self._score(ledger, is_daily=is_daily)
+        stirred |= self._collector.update(ledger, today)
+        now_met = plans.met(ledger)
+        replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
+        if is_short and replanned is None:
+            if ledger.is_newly_past_due(today):
+                stirred |= OVERDUE
+            rules = plans.turned(now_met, stirred, ledger, today)
+        else:
+            summary.turns.clear()
+            rules = plans.after(now_met, ALL)
+        summary.next_date = min(summary.next_date, *summary.turns.values(), NEVER)
+        findings = assess(ledger, rules, today, is_opening=is_daily)
+        self._advance(ledger, findings, moment, replanned)
+        self._schedule(ledger)
+        if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
+            ledger.is_touched = True
+            self.touched[ledger.customer_id] = ledger
+
+    def _score(self, ledger: Ledger, *, is_daily: bool) -> int:
+        """Bring score and classes up to date; as they are while a source that they read is held.
+
+        Returns SCORE if anything of it may have changed.
+        """
+        scorer, today = self._scorer, self._today.date
+        if self._is_scored or not scorer.card:
+            if not is_daily or scorer.is_review(ledger.summary, today):
+                scorer.review(ledger, today)
+                return SCORE
+            if scorer.card:
+                return scorer.pass_day(ledger, today)
+        elif not is_daily:
+            ledger.summary.points = []  # perhaps another policy's: counted anew after the hold
+            ledger.is_touched = True
+        return 0
+
+    def _load(self, document: str) -> Policy:
+        policy, problems = load_policy(document, self.convention.horizon_days)
+        if policy is None:
+            listed = "; ".join(str(problem) for problem in problems)
+            raise ValueError(f"the policy in force does not fit the conventions: {listed}")
+        return policy
+
+    def _publish(self, event: events.PolicyPublished, timestamp: int) -> Refusal | None:
+        policy, problems = load_policy(event.document, self.convention.horizon_days)
+        if policy is not None and (policy.name, policy.version) != (event.name, event.version):
+            problems.append(Problem((), "name or version differ from those of its record"))
+        if policy is None or problems:
+            listed = "; ".join(str(problem) for problem in problems)
+            return Refusal(Code.POLICY_INVALID, f"{listed}. Mend it with: tocsin policy lint")
+        state, new_hash = self.state, hash_of(event.document)
+        known = [state.policy, *state.pending] if state.policy is not None else state.pending
+        for other in known:
+            if other.hash == new_hash:
+                return None
+            if (other.name, other.version) == (event.name, event.version):
+                return Refusal(
+                    Code.POLICY_VERSION_REUSED,
+                    f"policy {event.name} version {event.version} is known with other content: "
+                    "raise the version",
+                )
+        self.policies[new_hash] = event.document
+        self.touched_policies.append(new_hash)
+        entry = PolicyInForce(new_hash, event.name, event.version, event.effective_from)
+        if event.effective_from <= timestamp:
+            self._put_in_force(entry, timestamp)
+        else:
+            state.pending.append(entry)
+            state.pending.sort(key=lambda pending: pending.effective_from)
+        return None
+
+    def _put_in_force(self, entry: PolicyInForce, instant: int) -> None:
+        state, old = self.state, self.state.policy
+        state.policy = entry
+        self._policy = self._load(self.policies[entry.hash])
+        self._note_holds()
+        if old is not None and all(pending.hash != old.hash for pending in state.pending):
+            del self.policies[old.hash]
+            self.touched_policies.append(old.hash)
+        self._begin_sweep(_POLICY, instant)
+
+    def _go_live(self, event: events.WentLive, timestamp: int) -> None:
+        if self.state.phase != LIVE:
+            self.state.phase = LIVE
+            self._begin_sweep(_LIVE, timestamp)
+
+    def _close_day(self, event: events.DayClosed, timestamp: int) -> None:
+        """Nothing is left to do: the record's sequence time has closed what was to be closed."""
+
+    def _complete(self, event: events.SourceCompleted, timestamp: int) -> None:
+        """Let the day close that waited for this mark; judge again by a source that was missing."""
+        if self._sources.mark(event.source_topic_id, event.date, timestamp):
+            self._note_holds()
+            instant = max(timestamp, self._opened_at)
+            self._tell_sources(instant)
+            self._begin_sweep(_RESUMED, instant)
+
+    def _release(self, event: events.HoldReleased, timestamp: int) -> None:
+        holds.release(self.state, event.topic_id, event.until_offset, event.drain)
+        self._resume(event.topic_id)
+
+    def _erased(self, event: events.CustomerErased, timestamp: int) -> None:
+        """Nothing is to be decided anew: no decision ever read what was destroyed."""
+
+    def _resume(self, topic_id: int) -> None:
+        """Judge by a topic again once its backlog is read: all customers are assessed."""
+        if holds.end_backlog(self.state, topic_id):
+            self._note_holds()
+            self._tell_sources(self._opened_at)
+            self._begin_sweep(_RESUMED, self._opened_at)
+
+    def _say(self, finding: Finding, warning: RiskWarning) -> None:
+        if self._missing:
+            warning = mark_incomplete(warning, finding.rule.topics, self._missing)
+        self.warnings.append(warning)
+
+    def _note_holds(self) -> None:
+        self._suspended = holds.suspended(self.state)
+        self._missing = self._sources.missing
+        if self._policy is not None:
+            self._plans = Plans(self._policy, self._suspended, self._missing)
+        card = None if self._policy is None else self._policy.scorecard
+        self._scorer = Scorer(card)
+        self._collector = Collector(None if self._policy is None else self._policy.collection)
+        self._is_scored = card is not None and not card.topics & (self._suspended | self._missing)
+
+    @property
+    def _opened_at(self) -> int:
+        """Instant (epoch ms) from which on the open day would have been open."""
+        return self._calendar.closes_at(self.state.business_date - 1)
+
+    def _tell_sources(self, instant: int, *, is_new_day: bool = False) -> None:
+        state = self.state
+        if self._policy is None or not (state.missing or state.holds or state.episodes):
+            return
+        if state.business_date:  # else it is told when the first day closes
+            moment = Moment(state.business_date, instant, state.phase, self._policy)
+            self.warnings += tell_sources(state, self.partition, moment, is_new_day=is_new_day)
+
+
+# Any: each handler takes its own event type, which the table's key guarantees.
+_CONTROLS: dict[type, Callable[[Desk, Any, int], Refusal | None]] = {
+    events.PolicyPublished: Desk._publish,
+    events.DayClosed: Desk._close_day,
+    events.SourceCompleted: Desk._complete,
+    events.WentLive: Desk._go_live,
+    events.HoldReleased: Desk._release,
+    events.CustomerErased: Desk._erased,
+}

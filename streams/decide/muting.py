@@ -1,0 +1,107 @@
+"""Muting: which warnings people are not to be troubled with, and by what.
+
+A muted warning is decided, published and recorded like any other, with its cause: a silence of the
+customer (SILENCED and its id), or an open episode of a rule that inhibits it (INHIBITED and the
+rule). What was muted is remembered on its episode. Once nothing mutes it any more, one digest lists
+the episodes of the customer that are still open; an end of one that nobody was told of stays muted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from tocsin.streams.decide.digest_warnings import resumption_digest
+from tocsin.streams.decide.episodes import Moment
+from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
+from tocsin.streams.facts.sources import ENGAGEMENTS
+from tocsin.streams.fold.warning_feedback import is_silent
+from tocsin.streams.ledger.documents import Silence
+from tocsin.streams.ledger.ledger import Ledger
+
+_SILENCED = "SILENCED:"
+_INHIBITED = "INHIBITED:"
+
+
+def mute(ledger: Ledger, warnings: list[RiskWarning], first: int, moment: Moment) -> None:
+    """Mark the customer's warnings from place `first` on; add a digest if muting has ended."""
+    causes = _Causes(ledger, moment)
+    episodes = ledger.summary.episodes
+    for place in range(first, len(warnings)):
+        warning = warnings[place]
+        episode = episodes.get(f"{warning.rule}:{warning.subject}")
+        if episode is None or warning.transition == "DIGEST":
+            continue
+        cause = causes.of(warning.rule)
+        told = cause
+        if not cause and warning.transition in ("CLEARED", "REPEATED"):
+            told = episode.muted_by  # nobody knows of it, or the digest is about to say it
+        if told:
+            warnings[place] = replace(warning, muted_by=told)
+        if warning.transition == "CLEARED":
+            episode.muted_by = ""
+        elif cause and _is_to_be_told(warning.transition, cause):
+            episode.muted_by = cause
+    _resume(ledger, warnings, causes, moment)
+
+
+def _is_to_be_told(transition: str, cause: str) -> bool:
+    """Whether a digest has to make up for a muted step."""
+    if transition == "REPEATED":
+        return cause.startswith(_SILENCED)
+    return transition in ("RAISED", "ESCALATED")
+
+
+def _resume(ledger: Ledger, warnings: list[RiskWarning], causes: _Causes, moment: Moment) -> None:
+    episodes = ledger.summary.episodes
+    ended: dict[str, list[str]] = {}
+    for key in sorted([key for key, episode in episodes.items() if episode.muted_by]):
+        episode = episodes[key]
+        cause = causes.of(key.partition(":")[0])
+        if not cause:
+            ended.setdefault(episode.muted_by, []).append(key)
+        episode.muted_by = cause
+        ledger.is_touched = True
+    keys = sorted(key for muted in ended.values() for key in muted if episodes[key].severity)
+    if not keys:
+        return
+    is_silence = any(cause.startswith(_SILENCED) for cause in ended)
+    reason = "SILENCE_ENDED" if is_silence else "INHIBITION_ENDED"
+    evidence = tuple(_silence_records(ledger, ended))
+    warnings.append(resumption_digest(ledger, moment, reason, keys, sorted(ended), evidence))
+
+
+def _silence_records(ledger: Ledger, ended: dict[str, list[str]]) -> Iterator[Evidence]:
+    summary = ledger.summary
+    for cause in sorted(ended):
+        silence = summary.silences.get(cause.removeprefix(_SILENCED))
+        if cause.startswith(_SILENCED) and silence is not None:
+            name = cause.removeprefix(_SILENCED)
+            yield Evidence(ENGAGEMENTS, summary.partition, silence.offset, name)
+
+
+class _Causes:
+    """What mutes the rules of a customer at a moment; a silence is named before an inhibition."""
+
+    def __init__(self, ledger: Ledger, moment: Moment) -> None:
+        summary = ledger.summary
+        self._silences: list[tuple[str, Silence]] = [
+            (name, silence)
+            for name, silence in sorted(summary.silences.items())
+            if is_silent(silence, moment.as_of)
+        ]
+        self._inhibitors = moment.policy.inhibitors
+        self._open = {
+            key.partition(":")[0] for key, episode in summary.episodes.items() if episode.severity
+        }
+
+    def of(self, rule: str) -> str:
+        """What mutes a rule; empty if nothing does."""
+        for name, silence in self._silences:
+            if silence.rule in ("", rule):
+                return _SILENCED + name
+        for inhibitor in self._inhibitors.get(rule, ()):
+            if inhibitor in self._open:
+                return _INHIBITED + inhibitor
+        return ""

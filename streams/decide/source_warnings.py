@@ -1,0 +1,146 @@
+"""Warnings about the sources themselves: a day closed without one, or one that is on hold.
+
+They are episodes of the partition, not of a customer: `customer_id` is empty and the subject names
+the topic. What is missing is missing everywhere, so partition 0 alone says it; a hold concerns one
+partition, which its subject names too (payments/3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tocsin.streams.decide.episodes import NO_PROOF, Moment, blank, fill
+from tocsin.streams.decide.risk_warning import RiskWarning
+from tocsin.streams.facts.convention import epoch_day_text
+from tocsin.streams.facts.ids import derived_id
+from tocsin.streams.facts.sources import NAMES
+from tocsin.streams.facts.texts import NO_TEXT
+from tocsin.streams.ledger.documents import Episode
+from tocsin.streams.ledger.state_records import PartitionState
+from tocsin.streams.measures.measure import Unit
+from tocsin.streams.measures.severity import HIGH, SEVERITY_NAMES
+from tocsin.streams.policy.policy import SOURCE_HELD, SOURCE_INCOMPLETE
+
+_BEGINS = {SOURCE_INCOMPLETE: "DAY_CLOSED_WITHOUT_MARK", SOURCE_HELD: "REFUSAL_STORM"}
+_ENDS = {SOURCE_INCOMPLETE: "MARK_CAME", SOURCE_HELD: "BACKLOG_READ"}
+
+
+class _Trouble(Struct, frozen=True):
+    """A source that cannot be relied on: how long or how often, and what is known of it."""
+
+    value: int
+    unit: Unit
+    known: str
+
+
+def tell_sources(
+    state: PartitionState, partition: int, moment: Moment, *, is_new_day: bool = False
+) -> list[RiskWarning]:
+    """Begin, repeat (once a day) and end the episodes of a partition's sources."""
+    troubles = dict(_troubles(state, partition, moment.as_of))
+    said = []
+    for key in sorted(troubles.keys() | state.episodes.keys()):
+        episode = state.episodes.setdefault(key, Episode())
+        trouble = troubles.get(key)
+        if trouble is not None and not episode.severity:
+            episode.ordinal += 1
+            episode.steps = 0
+            episode.raised_on = moment.as_of
+            transition, previous, episode.severity = "RAISED", None, HIGH
+        elif trouble is None and episode.severity:
+            transition, previous, episode.severity = "CLEARED", HIGH, 0
+        elif trouble is not None and is_new_day:
+            transition, previous = "REPEATED", HIGH
+        else:
+            continue
+        episode.steps += 1
+        episode.warned_on = moment.as_of
+        said.append(_warn(key, episode, trouble, transition, previous, moment))
+    return said
+
+
+def _troubles(state: PartitionState, partition: int, as_of: int) -> Iterator[tuple[str, _Trouble]]:
+    for topic_id, since in sorted(state.missing.items()) if partition == 0 else ():
+        mark = state.marks.get(topic_id)
+        known = "-" if mark is None else epoch_day_text(mark.date)
+        yield f"{SOURCE_INCOMPLETE}:{NAMES[topic_id]}", _Trouble(as_of - since, Unit.DAYS, known)
+    for topic_id, hold in sorted(state.holds.items()):
+        yield f"{SOURCE_HELD}:{NAMES[topic_id]}/{partition}", _Trouble(1, Unit.COUNT, hold.code)
+
+
+def _warn(
+    key: str,
+    episode: Episode,
+    trouble: _Trouble | None,
+    transition: str,
+    previous: int | None,
+    moment: Moment,
+) -> RiskWarning:
+    rule, _, subject = key.partition(":")
+    policy = moment.policy
+    words = policy.sources[rule]
+    is_over = trouble is None
+    if trouble is None:
+        trouble = _Trouble(0, Unit.DAYS if rule == SOURCE_INCOMPLETE else Unit.COUNT, "")
+    if transition == "REPEATED":
+        reason = "REPEAT_INTERVAL_ELAPSED"
+    else:
+        reason = _ENDS[rule] if is_over else _BEGINS[rule]
+    values = blank(
+        {
+            "subject": subject,
+            "value": str(trouble.value),
+            "threshold": "1",
+            "items": trouble.known,
+            "severity": SEVERITY_NAMES[HIGH],
+            "rule": rule,
+            "as_of": epoch_day_text(moment.as_of),
+        }
+    )
+    said = fill(words.over if is_over else words.text, values)
+    clears_when = NO_TEXT if is_over else fill(words.clears_when, values)
+    advised = NO_TEXT if is_over else fill(words.action_text, values)
+    episode_id = derived_id("", rule, subject, episode.ordinal)
+    return RiskWarning(
+        warning_id=derived_id(episode_id, episode.steps),
+        episode_id=episode_id,
+        customer_id="",
+        rule=rule,
+        subject=subject,
+        transition=transition,
+        reason=reason,
+        severity=SEVERITY_NAMES[HIGH],
+        previous_severity=None if previous is None else SEVERITY_NAMES[previous],
+        phase=moment.phase,
+        as_of=moment.as_of,
+        occurred_at=moment.occurred_at,
+        value=trouble.value,
+        threshold=1,
+        unit=trouble.unit.value,
+        currency=None,
+        exposure_minor=0,
+        evidence=NO_PROOF.evidence,
+        evidence_count=NO_PROOF.count,
+        evidence_digest=NO_PROOF.digest,
+        clears_when_en=clears_when.en,
+        clears_when_zh=clears_when.zh,
+        action="NONE" if is_over else words.action,
+        text_en=said.en,
+        text_zh=said.zh,
+        action_en=advised.en,
+        action_zh=advised.zh,
+        policy_name=policy.name,
+        policy_version=policy.version,
+        policy_hash=policy.hash,
+    )
+
+
+def mark_incomplete(
+    warning: RiskWarning, topics: frozenset[int], missing: frozenset[int]
+) -> RiskWarning:
+    """Say in a warning which of the topics that its rule reads were missing."""
+    names = ", ".join(NAMES[topic_id] for topic_id in sorted(topics & missing))
+    return replace(warning, incomplete=names) if names else warning

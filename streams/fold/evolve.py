@@ -1,0 +1,385 @@
+"""The fold: what each fact does to a customer's ledger.
+
+Defined for every arrival: the same id with the same content is a duplicate and changes nothing;
+the same id with other content is a correction, whose old effects are undone before the new ones
+apply; an ending that arrives before its beginning (a reversal before its payment) is kept for it.
+`evolve` returns why an open episode would end if it ends now, UNCHANGED, or a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tocsin.streams.facts import events
+from tocsin.streams.facts.checks import Refusal
+from tocsin.streams.fold import complaints, conduct, promises, retirement
+from tocsin.streams.fold import credit_decisions as credit
+from tocsin.streams.fold import credit_information as standing
+from tocsin.streams.fold import instalment_plans as plans_agreed
+from tocsin.streams.fold import warning_feedback as handling
+from tocsin.streams.fold.cash_application import (
+    free,
+    place,
+    place_invoice,
+    place_loose,
+    place_on,
+    settle_idle,
+    take_back,
+)
+from tocsin.streams.fold.disputes import open_dispute, resolve_dispute
+from tocsin.streams.fold.fulfilment import note_money
+from tocsin.streams.fold.orders import update_order
+from tocsin.streams.fold.shared import (
+    TOTAL_MAX_MINOR,
+    UNCHANGED,
+    Today,
+    beyond_limit,
+    fold_in_aggregate,
+    tally,
+    too_much,
+)
+from tocsin.streams.fold.turnover import (
+    count_funds,
+    count_invoice,
+    funds_too_much,
+    invoices_too_much,
+)
+from tocsin.streams.ledger.documents import Funds, Invoice
+from tocsin.streams.ledger.ledger import (
+    BACKDATED,
+    COMPLAINT_RATE,
+    COMPLAINTS,
+    ISSUED,
+    RECENT_DAYS,
+    RETURN_RATE,
+    RETURNS,
+    Ledger,
+)
+
+
+def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Today) -> str | Refusal:
+    """Fold one fact, already checked, into a ledger; see the module for what is returned."""
+    unwritten, ledger.dirty = ledger.dirty, {}
+    outcome = _HANDLERS[type(event)](ledger, event, offset, today)
+    touched, ledger.dirty = ledger.dirty, unwritten
+    unwritten.update(touched)
+    if ledger.cases and type(event) in _KEEPING and isinstance(outcome, str) and outcome:
+        note_money(ledger, event, touched, today, is_first=outcome != "ITEM_CORRECTED")
+    return outcome
+
+
+def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Today) -> str | Refusal:
+    invoice_id, now = event.invoice_id, today.date
+    invoice = ledger.invoices.get(invoice_id)
+    if invoice is not None:
+        return _correct_invoice(ledger, invoice, event, offset, today)
+    currency, amount = event.currency, event.amount_minor
+    account = ledger.account(currency)
+    issued_on = today.calendar.local_date(event.occurred_at)
+    if issued_on > now:
+        issued_on = now
+    if account.open_minor + amount > TOTAL_MAX_MINOR or invoices_too_much(ledger, event, issued_on):
+        return too_much(currency)
+    invoice = Invoice(event.occurred_at, issued_on, event.due_date, amount, currency, offset)
+    invoice.cost_minor = event.cost_minor
+    invoice.delivered_on = event.delivered_on or 0
+    _count_issued(ledger, issued_on, today)
+    count_invoice(ledger, invoice, 1)
+    if invoice_id in ledger.about:  # complaints came before it: how near are they to its due date?
+        ledger.near = {}
+        ledger.stirred |= COMPLAINTS
+    if ledger.summary.document_count >= today.documents_max:
+        ledger.owe_loose(currency, event.due_date, amount, 1, now)
+        settle_idle(ledger, currency, now)
+        return fold_in_aggregate(ledger)
+    ledger.invoices[invoice_id] = invoice
+    ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
+    ledger.owe(invoice_id, invoice, amount, now)
+    if account.unapplied_minor or ledger.awaited:
+        place_invoice(ledger, invoice_id, invoice, now)
+    return "FELL_BELOW_CLEAR_AT"
+
+
+def _correct_invoice(
+    ledger: Ledger, invoice: Invoice, event: events.InvoiceIssued, offset: int, today: Today
+) -> str | Refusal:
+    if _has_content(invoice, event):
+        return UNCHANGED
+    now, invoice_id, old_currency = today.date, event.invoice_id, invoice.currency
+    issued_on = today.day_of(event.occurred_at)
+    total = ledger.account(event.currency).open_minor + event.amount_minor
+    if total > TOTAL_MAX_MINOR or invoices_too_much(ledger, event, issued_on):
+        return too_much(event.currency)
+    ledger.dirty["i" + invoice_id] = invoice
+    if invoice.is_cancelled:
+        _describe(invoice, event, issued_on, offset)
+        return "ITEM_CORRECTED"
+    released = free(ledger, invoice_id, invoice, now)
+    _uncount_issued(ledger, invoice.issued_on)
+    count_invoice(ledger, invoice, -1)
+    _describe(invoice, event, issued_on, offset)
+    invoice.closed_on = 0
+    _count_issued(ledger, issued_on, today)
+    count_invoice(ledger, invoice, 1)
+    ledger.owe(invoice_id, invoice, event.amount_minor, now)
+    for key in released:
+        place_on(ledger, key, invoice_id, now)
+    settle_idle(ledger, old_currency, now)
+    settle_idle(ledger, event.currency, now)
+    return "ITEM_CORRECTED"
+
+
+def _has_content(invoice: Invoice, event: events.InvoiceIssued) -> bool:
+    return (
+        invoice.occurred_at == event.occurred_at
+        and invoice.due_date == event.due_date
+        and invoice.amount_minor == event.amount_minor
+        and invoice.currency == event.currency
+        and invoice.cost_minor == event.cost_minor
+        and invoice.delivered_on == (event.delivered_on or 0)
+    )
+
+
+def _describe(invoice: Invoice, event: events.InvoiceIssued, issued_on: int, offset: int) -> None:
+    invoice.occurred_at = event.occurred_at
+    invoice.issued_on = issued_on
+    invoice.due_date = event.due_date
+    invoice.amount_minor = event.amount_minor
+    invoice.currency = event.currency
+    invoice.cost_minor = event.cost_minor
+    invoice.delivered_on = event.delivered_on or 0
+    invoice.offset = offset
+
+
+def _cancel(
+    ledger: Ledger, event: events.InvoiceCancelled, offset: int, today: Today
+) -> str | Refusal:
+    invoice_id, now = event.invoice_id, today.date
+    invoice = ledger.invoices.get(invoice_id)
+    if invoice is None:
+        if ledger.summary.document_count >= today.documents_max:
+            return beyond_limit("invoice", invoice_id)
+        invoice = Invoice(offset=offset, closed_on=now, is_cancelled=True)
+        ledger.invoices[invoice_id] = invoice
+        ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
+        for _, key in list(ledger.awaited.get(invoice_id, ())):
+            funds = ledger.funds[key]
+            ledger.unpark(key, funds)
+            place(ledger, key, funds, now)
+        return "ITEM_CANCELLED"
+    if invoice.is_cancelled:
+        return UNCHANGED
+    released = free(ledger, invoice_id, invoice, now)
+    _uncount_issued(ledger, invoice.issued_on)
+    count_invoice(ledger, invoice, -1)
+    invoice.is_cancelled = True
+    invoice.closed_on = now
+    for key in released:
+        place(ledger, key, ledger.funds[key], now)
+    settle_idle(ledger, invoice.currency, now)
+    return "ITEM_CANCELLED"
+
+
+def _receive(
+    ledger: Ledger, event: events.PaymentReceived, offset: int, today: Today
+) -> str | Refusal:
+    return _take_in(
+        ledger,
+        "p" + event.payment_id,
+        Funds(
+            event.occurred_at,
+            0,
+            event.amount_minor,
+            event.currency,
+            offset,
+            event.invoice_ids,
+        ),
+        today,
+    )
+
+
+def _credit(
+    ledger: Ledger, event: events.CreditNoteIssued, offset: int, today: Today
+) -> str | Refusal:
+    named = () if event.invoice_id is None else (event.invoice_id,)
+    return _take_in(
+        ledger,
+        "c" + event.credit_note_id,
+        Funds(
+            event.occurred_at,
+            0,
+            event.amount_minor,
+            event.currency,
+            offset,
+            named,
+            event.reason,
+        ),
+        today,
+    )
+
+
+def _take_in(ledger: Ledger, key: str, funds: Funds, today: Today) -> str | Refusal:
+    now, currency, amount = today.date, funds.currency, funds.amount_minor
+    funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
+    known = ledger.funds.get(key)
+    if known is not None:
+        return _correct_funds(ledger, key, known, funds, today)
+    total = ledger.account(currency).unapplied_minor + amount
+    if total > TOTAL_MAX_MINOR or funds_too_much(ledger, funds):
+        return too_much(currency)
+    if funds.reason == "RETURN":
+        _count_return(ledger, funds, today, 1)
+    count_funds(ledger, funds, 1)
+    if ledger.summary.document_count >= today.documents_max:
+        place_loose(ledger, currency, amount, funds.invoice_ids, now)
+        return fold_in_aggregate(ledger)
+    ledger.funds[key] = funds
+    ledger.remember(key, funds, now, today.horizon_days)
+    _pour(ledger, key, funds, now)
+    return "ITEM_CLEARED"
+
+
+def _pour(ledger: Ledger, key: str, funds: Funds, now: int) -> None:
+    funds.unapplied_minor = funds.amount_minor
+    ledger.hold_back(funds.currency, funds.amount_minor, now)
+    place(ledger, key, funds, now)
+
+
+def _correct_funds(
+    ledger: Ledger, key: str, known: Funds, funds: Funds, today: Today
+) -> str | Refusal:
+    content = (funds.occurred_at, funds.amount_minor, funds.currency)
+    if (
+        content == (known.occurred_at, known.amount_minor, known.currency)
+        and funds.invoice_ids == known.invoice_ids
+        and funds.reason == known.reason
+    ):
+        return UNCHANGED
+    total = ledger.account(funds.currency).unapplied_minor + funds.amount_minor
+    if total > TOTAL_MAX_MINOR or funds_too_much(ledger, funds):
+        return too_much(funds.currency)
+    now, old_currency = today.date, known.currency
+    if not known.is_reversed:
+        _withdraw(ledger, key, known, today)
+    known.occurred_at = funds.occurred_at
+    known.valued_on = funds.valued_on
+    known.amount_minor = funds.amount_minor
+    known.currency = funds.currency
+    known.offset = funds.offset
+    known.invoice_ids = funds.invoice_ids
+    known.reason = funds.reason
+    known.is_released = False
+    ledger.dirty[key] = known
+    if not known.is_reversed:
+        if known.reason == "RETURN":
+            _count_return(ledger, known, today, 1)
+        count_funds(ledger, known, 1)
+        _pour(ledger, key, known, now)
+        settle_idle(ledger, old_currency, now)
+    return "ITEM_CORRECTED"
+
+
+def _withdraw(ledger: Ledger, key: str, funds: Funds, today: Today) -> None:
+    """Undo all effects of money, as if it had never come."""
+    take_back(ledger, key, funds, today.date)
+    ledger.hold_back(funds.currency, -funds.amount_minor, today.date)
+    funds.unapplied_minor = 0
+    if funds.reason == "RETURN":
+        _count_return(ledger, funds, today, -1)
+    count_funds(ledger, funds, -1)
+    if funds.is_short:
+        funds.is_short = False
+        tally(ledger, "short_paid", funds.valued_on, -1, today)
+
+
+def _reverse(
+    ledger: Ledger, event: events.PaymentReversed, offset: int, today: Today
+) -> str | Refusal:
+    key, now = "p" + event.payment_id, today.date
+    funds = ledger.funds.get(key)
+    if funds is not None and funds.is_reversed:
+        return UNCHANGED
+    if funds is None and ledger.summary.document_count >= today.documents_max:
+        return beyond_limit("payment", event.payment_id)
+    reversed_on = today.day_of(event.occurred_at)
+    tally(ledger, "bounced", reversed_on, 1, today)
+    if funds is None:
+        funds = Funds(offset=offset, closed_on=reversed_on, is_reversed=True)
+        ledger.funds[key] = funds
+        ledger.remember(key, funds, now, today.horizon_days)
+        return "ITEM_CORRECTED"
+    _withdraw(ledger, key, funds, today)
+    funds.is_reversed = True
+    funds.closed_on = reversed_on
+    settle_idle(ledger, funds.currency, now)
+    return "ITEM_CORRECTED"
+
+
+def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
+    summary = ledger.summary
+    if day > today.date - today.horizon_days:
+        ledger.issued.add(day, 1)
+    if day > summary.last_issued_on:
+        summary.last_issued_on = day
+    if day < summary.first_issued_on or not summary.first_issued_on:
+        summary.first_issued_on = day
+    stirred = ISSUED
+    if summary.complaints:
+        stirred |= COMPLAINT_RATE
+    if summary.returns:
+        stirred |= RETURN_RATE
+    if day < today.date - RECENT_DAYS:
+        stirred |= BACKDATED
+    ledger.stirred |= stirred
+
+
+def _uncount_issued(ledger: Ledger, day: int) -> None:
+    summary = ledger.summary
+    ledger.issued.add(day, -1)
+    ledger.near = {}
+    if day == summary.last_issued_on and day not in summary.issued:
+        summary.last_issued_on = max(summary.issued, default=0)
+    ledger.stirred |= ISSUED | COMPLAINTS | RETURNS  # fewer invoices raise their rates
+
+
+def _count_return(ledger: Ledger, funds: Funds, today: Today, change: int) -> None:
+    if funds.valued_on > today.date - today.horizon_days:
+        ledger.returned.add(funds.valued_on, change)
+        ledger.stirred |= RETURNS
+
+
+# Any: each handler takes its own event type, which the table's key guarantees.
+_HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+    events.InvoiceIssued: _issue,
+    events.InvoiceCancelled: _cancel,
+    events.CreditNoteIssued: _credit,
+    events.PaymentReceived: _receive,
+    events.PaymentReversed: _reverse,
+    **complaints.HANDLERS,
+    **conduct.HANDLERS,
+    **standing.HANDLERS,
+    **handling.HANDLERS,
+    **promises.HANDLERS,
+    **plans_agreed.HANDLERS,
+    **credit.HANDLERS,
+    **retirement.HANDLERS,
+    events.DisputeOpened: open_dispute,
+    events.DisputeResolved: resolve_dispute,
+    events.OrderUpdated: update_order,
+}
+
+_KEEPING = frozenset(
+    {
+        events.InvoiceIssued,
+        events.InvoiceCancelled,
+        events.CreditNoteIssued,
+        events.PaymentReceived,
+        events.PaymentReversed,
+        events.DisputeOpened,
+        events.DisputeResolved,
+        *promises.HANDLERS,
+        *plans_agreed.HANDLERS,
+    }
+)
+"""Events after which promises and plans may be in another state."""

@@ -1,0 +1,115 @@
+"""What became of each invoice of a customer: a fold of its history that forgets nothing.
+
+The worker's ledgers forget what is past their horizon; a demand and a loss history must not. So the
+facts are folded anew by the same code, those only that were known by the end of a business day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from tocsin.streams.facts import events
+from tocsin.streams.facts.checks import check
+from tocsin.streams.facts.convention import Convention, calendar
+from tocsin.streams.fold.evolve import evolve
+from tocsin.streams.fold.shared import Today
+from tocsin.streams.ledger.documents import LOOSE, NEVER, Profile
+from tocsin.streams.ledger.ledger import Ledger
+
+WRITE_OFF = "WRITE_OFF"
+_FOR_EVER = NEVER // 2  # days: nothing is past the horizon
+
+
+class Paid(Struct, frozen=True, gc=False):
+    """Money that settled a part of an invoice: when (epoch day), by which document.
+
+    `reason` is a credit note's; empty for a payment.
+    """
+
+    day: int
+    amount_minor: int
+    document_id: str
+    reason: str
+
+
+class Receivable(Struct, frozen=True, gc=False):
+    """An invoice and what became of it; days are epoch days, `delivered_on` None if not known."""
+
+    invoice_id: str
+    currency: str
+    amount_minor: int
+    open_minor: int
+    disputed_minor: int
+    issued_on: int
+    due_date: int
+    delivered_on: int | None
+    paid: tuple[Paid, ...]
+
+
+class Standing(Struct, frozen=True):
+    """A customer as of a day: what it is, its invoices by due date, money not applied."""
+
+    customer_id: str
+    profile: Profile
+    receivables: tuple[Receivable, ...]
+    unapplied_minor: dict[str, int]
+    """Money at hand by currency."""
+
+
+def standing_of(
+    customer_id: str,
+    facts: Iterable[tuple[int, events.CustomerEvent]],
+    convention: Convention,
+    as_of: int,
+) -> Standing:
+    """Fold a customer's facts, each with its sequence time (epoch ms), in their order.
+
+    Facts that became known after the business day `as_of` are left out, as are those that the
+    worker would refuse.
+    """
+    ledger = Ledger(customer_id)
+    days, last = calendar(convention), convention.closes_at(as_of)
+    for offset, (timestamp, event) in enumerate(facts):
+        if timestamp < last and check(event, timestamp) is None:
+            today = Today(days.business_date(timestamp), days, _FOR_EVER, NEVER)
+            evolve(ledger, event, offset, today)
+    invoices = sorted(
+        (
+            (invoice.due_date, invoice_id)
+            for invoice_id, invoice in ledger.invoices.items()
+            if invoice.amount_minor and not invoice.is_cancelled
+        ),
+    )
+    return Standing(
+        customer_id,
+        ledger.summary.profile,
+        tuple(_receivable(ledger, invoice_id) for _, invoice_id in invoices),
+        {
+            currency: account.unapplied_minor
+            for currency, account in sorted(ledger.summary.accounts.items())
+            if account.unapplied_minor
+        },
+    )
+
+
+def _receivable(ledger: Ledger, invoice_id: str) -> Receivable:
+    invoice = ledger.invoices[invoice_id]
+    paid = [
+        Paid(funds.valued_on, amount, key[1:], funds.reason)
+        for key, amount in (invoice.applied or {}).items()
+        if key != LOOSE and (funds := ledger.funds.get(key)) is not None
+    ]
+    paid.sort(key=lambda each: (each.day, each.document_id))
+    return Receivable(
+        invoice_id,
+        invoice.currency,
+        invoice.amount_minor,
+        invoice.open_minor,
+        invoice.disputed_minor,
+        invoice.issued_on,
+        invoice.due_date,
+        invoice.delivered_on or None,
+        tuple(paid),
+    )

@@ -1,0 +1,44 @@
+"""The packaged migrations, what is a statement in them, and that none changes any more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tocsin.agents.clickhouse.migrate import Migration, packaged_migrations
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "migrations.json"
+LAST_WITH_VIEWS = 20
+"""Later ones leave views to their layer, `agents/clickhouse/views.py`."""
+
+
+def test_a_migration_that_came_out_once_is_still_the_same() -> None:
+    found = {f"{one.number:04} {one.name}": one.checksum for one in packaged_migrations()}
+
+    assert found == json.loads(GOLDEN.read_text("utf-8")), "add the new one; change none"
+
+
+def test_packaged_migrations_are_numbered_without_gaps() -> None:
+    found = [migration.number for migration in packaged_migrations()]
+
+    assert found == list(range(1, len(found) + 1))
+    assert found
+
+
+def test_every_statement_may_be_run_again() -> None:
+    for migration in packaged_migrations():
+        begins = ["CREATE TABLE IF NOT EXISTS", "ALTER TABLE"]
+        begins += ["CREATE OR REPLACE VIEW"] if migration.number <= LAST_WITH_VIEWS else []
+        for statement in migration.statements:
+            words = statement.split()
+            changes = statement.count("COLUMN") - statement.count("COLUMN IF NOT EXISTS")
+            changes -= statement.count("RENAME COLUMN IF EXISTS")
+            changes -= statement.count("COMMENT COLUMN")
+            assert statement.startswith(tuple(begins))
+            assert words[0] != "ALTER" or (words[3] in ("ADD", "RENAME", "MODIFY") and changes == 0)
+
+
+def test_comments_and_blank_statements_are_left_out() -> None:
+    migration = Migration(1, "m", "-- one; two\nSELECT 1;\n\n-- three\nSELECT\n  ';' AS x;\n;\n")
+
+    assert migration.statements == ["SELECT 1", "SELECT\n  ';' AS x"]

@@ -1,0 +1,181 @@
+"""Which statute applies to an invoice, and what it gives: dated, by sizes and countries."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from tocsin.schemas.policies.reference_rates import ReferenceRatesError, packaged_rates, read_rates
+from tocsin.streams.receivables.interest import Claim, Rate, Terms, state
+from tocsin.streams.receivables.statutory import (
+    ECB,
+    LPR,
+    Basis,
+    Dated,
+    OutsideSeriesError,
+    Parties,
+    basis_of,
+    percent,
+)
+
+REFERENCE = read_rates(packaged_rates())
+CHINA = Parties("CN", "SMALL", "CN", "LARGE")
+UNION = Parties("DE", "MEDIUM", "FR", "LARGE")
+
+
+def day(text: str) -> int:
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days
+
+
+def dated(issued: str, due: str, delivered: str | None = None) -> Dated:
+    return Dated(day(issued), day(due), None if delivered is None else day(delivered))
+
+
+def codes(basis: Basis) -> list[tuple[str, ...]]:
+    return [(reason.code, *reason.values) for reason in basis.because]
+
+
+def interest(basis: Basis, principal_minor: int, as_of: str) -> tuple[int, int]:
+    claim = Claim(principal_minor, basis.due_day, costs_minor=basis.flat_minor)
+    statement = state(claim, Terms(basis.rates), day(as_of))
+    return statement.interest_minor, statement.costs_minor
+
+
+def test_order_802_counts_60_days_from_delivery_and_gives_half_a_permille_a_day() -> None:
+    basis = basis_of(
+        dated("2025-06-10", "2025-12-31", "2025-06-05"), CHINA, REFERENCE, day("2025-09-03")
+    )
+
+    assert (basis.rule, basis.due_day) == ("CN_802", day("2025-08-04"))
+    assert interest(basis, 100_000_00, "2025-09-03") == (1_500_00, 0)
+    assert ("60 days from delivery",) in codes(basis)
+
+
+def test_a_due_date_before_the_60th_day_stays() -> None:
+    basis = basis_of(
+        dated("2025-06-10", "2025-07-10", "2025-06-05"), CHINA, REFERENCE, day("2025-09-03")
+    )
+
+    assert basis.due_day == day("2025-07-10")
+
+
+@pytest.mark.parametrize(
+    ("agreed", "rate", "code"),
+    [
+        (Rate(0, 29_999), 30_000, "below the floor"),
+        (Rate(0, 30_000), 30_000, "not below the floor"),
+        (Rate(0, 100, is_daily=True), 100, "not below the floor"),
+    ],
+)
+def test_an_agreed_rate_is_not_below_the_loan_prime_rate(
+    agreed: Rate, rate: int, code: str
+) -> None:
+    parties = Parties("CN", "SMALL", "CN", "PUBLIC", agreed)
+
+    basis = basis_of(dated("2025-06-10", "2025-07-10"), parties, REFERENCE, day("2025-09-03"))
+
+    assert [each.millionths for each in basis.rates] == [rate]
+    assert (code, "3") in codes(basis)
+
+
+@pytest.mark.parametrize(
+    ("seller", "buyer", "delivered", "reason"),
+    [
+        ("LARGE", "LARGE", "2025-06-01", ("other size", "CN_802", "seller_size", "LARGE")),
+        ("SMALL", "MEDIUM", "2025-06-01", ("other size", "CN_802", "buyer_size", "MEDIUM")),
+        ("SMALL", None, "2025-06-01", ("unknown", "CN_802", "buyer_size")),
+        ("SMALL", "LARGE", "2025-05-31", ("before", "CN_802", "2025-06-01")),
+    ],
+)
+def test_order_802_says_why_it_does_not_apply(
+    seller: str, buyer: str | None, delivered: str, reason: tuple[str, ...]
+) -> None:
+    parties = Parties("CN", seller, "CN", buyer)
+
+    basis = basis_of(
+        dated("2025-06-10", "2025-07-10", delivered), parties, REFERENCE, day("2025-09-03")
+    )
+
+    assert (basis.rule, basis.rates) == ("NONE", ())
+    assert reason in codes(basis)
+
+
+def test_the_directive_gives_reference_rate_and_eight_points_and_forty_euro() -> None:
+    basis = basis_of(dated("2023-07-01", "2023-07-31"), UNION, REFERENCE, day("2023-08-30"))
+
+    assert basis.rule == "EU_2011_7"
+    assert interest(basis, 10_000_00, "2023-08-30") == (98_63, 40_00)
+
+
+def test_each_half_year_has_its_own_reference_rate() -> None:
+    basis = basis_of(dated("2024-05-01", "2024-06-20"), UNION, REFERENCE, day("2025-01-10"))
+
+    assert [(rate.from_day, percent(rate.millionths)) for rate in basis.rates] == [
+        (day("2024-06-21"), "12.5"),
+        (day("2024-07-01"), "12.25"),
+        (day("2025-01-01"), "11.15"),
+    ]
+
+
+@pytest.mark.parametrize(("millionths", "expected"), [(119_999, 120_000), (120_001, 120_001)])
+def test_an_agreed_rate_counts_in_the_union_if_it_is_higher(millionths: int, expected: int) -> None:
+    parties = Parties("DE", None, "FR", None, Rate(0, millionths))
+
+    basis = basis_of(dated("2023-07-01", "2023-07-31"), parties, REFERENCE, day("2023-08-30"))
+
+    assert [rate.millionths for rate in basis.rates] == [expected]
+
+
+def test_a_term_beyond_60_days_is_named() -> None:
+    basis = basis_of(dated("2024-01-01", "2024-03-02"), UNION, REFERENCE, day("2024-03-10"))
+
+    assert ("more than 60 days",) in codes(basis)
+
+
+def test_without_a_statute_only_an_agreed_rate_bears_interest() -> None:
+    parties = Parties("US", "SMALL", "DE", None, Rate(0, 50_000))
+
+    basis = basis_of(dated("2024-01-01", "2024-02-01"), parties, REFERENCE, day("2024-03-10"))
+
+    assert (basis.rule, [rate.millionths for rate in basis.rates]) == ("CONTRACT", [50_000])
+    assert ("elsewhere", "EU_2011_7", "seller_country", "US") in codes(basis)
+
+
+def test_a_day_outside_the_series_is_refused_and_never_guessed() -> None:
+    last = REFERENCE.series[ECB].until
+
+    assert REFERENCE.series[ECB].at(last) == 21_500
+    with pytest.raises(OutsideSeriesError):
+        REFERENCE.series[ECB].at(last + 1)
+    with pytest.raises(OutsideSeriesError):
+        REFERENCE.series[LPR].at(day("2019-08-19"))
+    with pytest.raises(OutsideSeriesError):
+        basis_of(Dated(last - 40, last - 10), UNION, REFERENCE, last + 1)
+
+
+def test_the_file_of_rates_is_covered_by_its_hash() -> None:
+    text = packaged_rates()
+
+    assert read_rates(text + "# a word\n").hash != REFERENCE.hash
+    assert len(REFERENCE.hash) == 64
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"2.15"', "2.15", "write percent in quotes"),
+        ('"2.15"', '"-1"', "is no rate"),
+        ("2025-07-01:", "2012-07-01:", "must go up"),
+        ("until: 2026-06-30", "until: 2025-06-30", "`until` not before"),
+        ("until: 2026-06-30", "until: soon", "is no date"),
+        ("lpr-1y:", "lpr-5y:", "must have the series"),
+        ("until: 2026-06-30", "unto: 2026-06-30", "the series needs"),
+        ("lpr-1y:", "lpr-1y: {", "no YAML"),
+        ("lpr-1y:", "lpr-1y: " + "[" * 2_000, "nested too deeply"),
+        ("until: 2026-06-30", "until: 2026-02-30", "no YAML: day is out of range"),
+    ],
+)
+def test_a_file_of_rates_that_is_wrong_is_refused(old: str, new: str, told: str) -> None:
+    with pytest.raises(ReferenceRatesError, match=told):
+        read_rates(packaged_rates().replace(old, new))
