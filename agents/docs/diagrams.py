@@ -28,9 +28,10 @@ of them by `make docs`.
 
 Which money keeps a promise or an instalment is said in
 [streams/fold/fulfilment.py](../streams/fold/fulfilment.py): payments by value date, first to the
-promises that are open on that day (those that name a paid invoice before the others, the oldest first), what is left
-to those that are broken; plans apart from promises. A bounced payment undoes what it kept. The
-ratio of promises kept is kept / (kept + broken + kept late); open and withdrawn ones count nowhere.
+promises that are open on that day (those that name a paid invoice before the others, the oldest
+first), what is left to those that are broken; plans apart from promises. A bounced payment undoes
+what it kept. The ratio of promises kept is kept / (kept + broken + kept late); open and withdrawn
+ones count nowhere.
 """
 
 

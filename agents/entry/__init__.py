@@ -1,1 +1,4 @@
-"""Wing."""
+"""What people enter by hand: engagements, mended dead letters.
+
+Enters: fields as typed. Leaves: events on the source topics.
+"""

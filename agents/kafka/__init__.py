@@ -1,1 +1,4 @@
-"""Wing."""
+"""The brokers: connections, readers that never reset, rights, offsets, the changelog reader.
+
+Enters: settings and positions. Leaves: committed records.
+"""

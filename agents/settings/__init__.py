@@ -1,1 +1,4 @@
-"""Wing."""
+"""What a deployment is told: settings, secrets, exit codes, errors, formats; lowest of all.
+
+Enters: flags, environment, files. Leaves: `Settings`, or what is wrong with them.
+"""

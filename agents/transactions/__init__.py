@@ -1,1 +1,4 @@
-"""Wing."""
+"""One Kafka transaction per chunk: feed, merge, journal, batches, dead letters. No Faust.
+
+Enters: fetched records. Leaves: chunks in order, and committed outputs.
+"""

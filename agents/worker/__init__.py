@@ -1,1 +1,4 @@
-"""Wing."""
+"""The ledger agent on Faust: runtime, table, the program `tocsin worker`, the clock.
+
+Enters: source topics. Leaves: warnings, journal, changelog, dead letters.
+"""

@@ -122,7 +122,7 @@ def test_what_the_contract_names_exists(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_java_example_is_told_the_jars_that_it_is_tested_with() -> None:
     locks = [
-        *parse_lock((ROOT / "agents" / "jars.lock").read_text(encoding="utf-8")),
+        *parse_lock((ROOT / "agents" / "embedded" / "jars.lock").read_text(encoding="utf-8")),
         *parse_lock((ROOT / "tests/services/java/avro.lock").read_text(encoding="utf-8")),
     ]
     pom = (ROOT / "deploy" / "examples" / "pom.xml").read_text(encoding="utf-8")

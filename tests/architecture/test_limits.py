@@ -10,18 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOLD = re.findall(
-    r"^\| .+ \| (\d+) \| `(\w+)/(\w+)\.py:([\w.]+)` \|$",
+    r"^\| .+ \| (\d+) \| `((\w+)/[\w/]+)\.py:([\w.]+)` \|$",
     (ROOT / "docs/limits.md").read_text(),
     re.M,
 )
 
 
-@pytest.mark.parametrize(("value", "package", "module", "name"), TOLD, ids=lambda part: part)
+@pytest.mark.parametrize(("value", "path", "layer", "name"), TOLD, ids=lambda part: part)
 def test_a_limit_is_told_with_the_value_of_the_code(
-    value: str, package: str, module: str, name: str
+    value: str, path: str, layer: str, name: str
 ) -> None:
     home, _, field = name.rpartition(".")
-    found = import_module(f"tocsin.{package}.{module}")
+    found = import_module(f"tocsin.{path.replace('/', '.')}")
     told = getattr(getattr(found, home)(), field) if home else getattr(found, name)
     assert told == int(value)
 
@@ -34,10 +34,10 @@ def test_every_row_of_the_tables_is_compared() -> None:
 
 def test_every_bound_of_what_a_customer_or_a_policy_may_hold_is_told() -> None:
     """Bounds of a record's single fields aside, whose refusal names the value itself."""
-    named = {name for _, package, _, name in TOLD if package == "streams"}
+    named = {name for _, _, layer, name in TOLD if layer == "streams"}
     found = {
         name
-        for file in (ROOT / "streams").glob("*.py")
+        for file in (ROOT / "streams").rglob("*.py")
         for name in re.findall(r"^([A-Z][A-Z_]*_MAX(?:_MINOR)?)\b.*=", file.read_text(), re.M)
     }
 

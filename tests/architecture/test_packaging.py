@@ -30,9 +30,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile) -> None:
     wanted = {
-        f"tocsin/{package}/{path.name}"
+        f"tocsin/{path.relative_to(ROOT)}"
         for package in PACKAGES
-        for path in (ROOT / package).iterdir()
+        for path in (ROOT / package).rglob("*")
         if path.suffix == ".py" or path.suffix in DATA
     }
 

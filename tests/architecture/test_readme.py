@@ -177,7 +177,7 @@ def test_the_mapping_maps_the_record_beside_it(here: Path) -> None:
 
 
 def test_every_rule_of_the_packaged_policy_is_told() -> None:
-    policy = yaml.safe_load((ROOT / "schemas" / "default-policy.yaml").read_text())
+    policy = yaml.safe_load((ROOT / "schemas" / "policies" / "default.yaml").read_text())
 
     assert [name for row in rows("rule") for name in quoted(row[0])] == list(policy["rules"])
 
@@ -209,7 +209,7 @@ def test_the_fields_and_headers_of_a_warning_exist() -> None:
 
     assert told <= fields
     assert len(told) > 15
-    writer = (ROOT / "agents" / "ledger.py").read_text()
+    writer = (ROOT / "agents" / "worker" / "ledger_agent.py").read_text()
     for header in re.findall(r"`(ce_\w+)`", README):
         assert f'"{header}"' in writer
 

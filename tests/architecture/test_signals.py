@@ -31,7 +31,7 @@ def rules() -> set[str]:
 
 def views() -> set[str]:
     found = set()
-    for file in (ROOT / "agents").glob("clickhouse_*.sql"):
+    for file in (ROOT / "agents" / "clickhouse" / "views").glob("*.sql"):
         found |= set(re.findall(r"VIEW (?:IF NOT EXISTS )?(v_\w+)", file.read_text()))
     return found
 

@@ -22,7 +22,7 @@ SETS_SETTINGS = re.compile(r"\bSETTINGS\s+\w+\s*=")
 # of the catalog; `embedded_chdb` checks a setting's name by a pattern and quotes all else itself;
 # `days` are a number by then; `views` puts together what its packaged files say.
 KNOWN = {
-    "embedded_chdb": {"name", "_quoted(value)", "_quoted(statement.database, '`')", "text"},
+    "chdb_pool": {"name", "_quoted(value)", "_quoted(statement.database, '`')", "text"},
     "history": {"topic.table"},
     "lookup": {
         "topic.table",
@@ -78,7 +78,7 @@ def speaks_sql(source: str) -> bool:
 
 def test_only_names_of_the_catalog_are_put_into_statements() -> None:
     found: dict[str, set[str]] = defaultdict(set)
-    for path in sorted(AGENTS.glob("*.py")):
+    for path in sorted(AGENTS.rglob("*.py")):
         source = path.read_text("utf-8")
         if not speaks_sql(source):
             continue
@@ -93,7 +93,7 @@ def test_only_names_of_the_catalog_are_put_into_statements() -> None:
 def test_no_statement_that_reads_sets_a_setting() -> None:
     """A login that may only read (`readonly=1`) may not: the command would fail for its users."""
     setting = {
-        path.stem for path in AGENTS.glob("*.py") if SETS_SETTINGS.search(path.read_text("utf-8"))
+        path.stem for path in AGENTS.rglob("*.py") if SETS_SETTINGS.search(path.read_text("utf-8"))
     }
 
     assert setting == {"standstill"}, "it deletes rows; others ask, and set nothing"
