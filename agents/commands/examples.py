@@ -11,7 +11,7 @@ from typing import Final
 EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "demo": ("demo", "demo --customers 2000 --days 365 --seed 7", "demo --exit --json"),
     "up": ("up", "up --registry --data-dir ~/tocsin"),
-    "worker": ("worker", "worker --set clock=feed", "worker --config tocsin.toml"),
+    "worker": ("worker", "worker --config tocsin.toml"),
     "audit": ("audit", "audit --clickhouse-url https://clickhouse:8443/tocsin"),
     "intake": ("intake mapping.yaml",),
     "web": ("web", "web --new-token maria --role operator"),
@@ -21,7 +21,11 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "completion fish > ~/.config/fish/completions/tocsin.fish",
     ),
     "topics": ("topics apply", "topics check"),
-    "topics apply": ("topics apply", "topics apply --fix --set replication_factor=3"),
+    "topics apply": (
+        "topics apply",
+        "topics apply --set clock=feed",
+        "topics apply --fix --set replication_factor=3",
+    ),
     "topics check": ("topics check", "topics check --json"),
     "topics manifest": ("topics manifest --format strimzi",),
     "migrate": ("migrate",),
@@ -53,7 +57,12 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "demand C1 --as-of 2025-03-31 --lang zh",
     ),
     "provision": ("provision", "provision --as-of 2025-03-31"),
-    "sql": ('sql "SELECT * FROM v_aging"', 'sql "SELECT count() FROM warnings FINAL" --json'),
+    "sql": (
+        'sql "SELECT * FROM v_aging"',
+        'sql "SELECT count() FROM warnings FINAL" --json',
+        'sql "SELECT * FROM v_aging" --out aging.parquet',
+        'sql "SELECT * FROM v_aging FORMAT Markdown"',
+    ),
     "log": (
         "log contact C1 --channel phone --outcome answered",
         "log acknowledge 2f1d --note 'in talks with the owner'",

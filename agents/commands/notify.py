@@ -13,6 +13,7 @@ from tocsin.agents.notify.config import Config, load_notify, read_notify
 from tocsin.agents.notify.outbox import Delivery
 from tocsin.agents.observe import logs
 from tocsin.agents.render.terminal import Column, Terminal
+from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.given_files import read_given
@@ -91,8 +92,7 @@ async def _dead(settings: Settings, terminal: Terminal, keys: Sequence[str]) -> 
     found = {_name(delivery): delivery for delivery in await read_dead(settings)}
     unknown = [key for key in keys if key not in found]
     if unknown:
-        terminal.note(f"no dead delivery {', '.join(unknown)}; --dead lists them", style="red")
-        return Exit.DIFFERENCE
+        raise InputError(f"no dead delivery {', '.join(unknown)}", mend="--dead lists them")
     if keys:
         await resend(settings, [found[key] for key in keys])
         terminal.result({"resent": list(keys)})

@@ -11,14 +11,18 @@ from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import open_codec
 from tocsin.agents.kafka.reading import follow
 from tocsin.agents.privacy.encryption import opening
-from tocsin.agents.queries.lookup import Wanted, looking
+from tocsin.agents.queries.lookup import Lookup, Wanted, looking
 from tocsin.agents.queries.warnings import as_json, matches, view_of
 from tocsin.agents.render import warning_cards as cards
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import WARNINGS
+from tocsin.schemas.files.near import nearest
 from tocsin.streams.measures.severity import SEVERITIES
+from tocsin.streams.policy.policy import RESERVED
+from tocsin.streams.policy.reading import load_policy
 
 
 @click.command("warnings")
@@ -72,6 +76,8 @@ def warnings(
         return
     with looking(settings) as lookup:
         found = [placed.warning for placed in lookup.warnings(wanted)]
+        if not found:
+            _require_sense(lookup, wanted, settings.horizon_days)
         view = view_of(lookup, found, language)
     terminal.result([as_json(warning, view) for warning in found])
     if is_long:
@@ -81,6 +87,20 @@ def warnings(
         cards.table(terminal, found, view)
     if len(found) == limit:
         terminal.note(f"the first {limit}; --limit shows more")
+
+
+def _require_sense(lookup: Lookup, wanted: Wanted, horizon_days: int) -> None:
+    """Raise InputError if nothing is found since nobody and nothing has the name that is given."""
+    if wanted.customer_id:
+        lookup.require_customer(wanted.customer_id)
+    document = lookup.policy_in_force()
+    policy, _ = load_policy(document, horizon_days) if document else (None, [])
+    known = {*RESERVED, *(rule.name for rule in policy.rules)} if policy else set()
+    if wanted.rule and known and wanted.rule not in known:
+        raise InputError(
+            f"the policy in force has no rule {wanted.rule!r}{nearest(wanted.rule, sorted(known))}",
+            mend="`tocsin policy show` lists its rules",
+        )
 
 
 async def _follow(

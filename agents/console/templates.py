@@ -26,7 +26,11 @@ from tocsin.streams.fold.promises import PROMISE
 from tocsin.streams.measures.severity import SEVERITY_NAMES
 
 FOLDER: Final = Path(__file__).parent / "static"
-STATIC: Final = {"web.css": "text/css", "web.js": "text/javascript"}
+STATIC: Final = {
+    "web.css": "text/css",
+    "web.js": "text/javascript",
+    "web.svg": "image/svg+xml",
+}
 MACHINES: Final = {machine.name: machine for machine in (PROMISE, PLAN)}
 _ENVIRONMENT: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),

@@ -6,14 +6,13 @@ written in one transaction and stamped with the instant from which it is in forc
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import yaml
 from msgspec import Struct
 
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.deployment.control import OvertakenError, announcing
+from tocsin.agents.deployment.control import announcing, retrying
 from tocsin.agents.kafka.reading import read_topic
 from tocsin.agents.settings.errors import ConfigurationError, InputError
 from tocsin.agents.settings.given_files import read_given
@@ -22,12 +21,10 @@ from tocsin.schemas.contracts.catalog import POLICIES
 from tocsin.schemas.files.yaml_files import POLICY_BYTES_MAX
 from tocsin.schemas.policies.policy_file import default_policy_text, read_policy, written_out
 from tocsin.streams.facts.events import PolicyPublished
+from tocsin.streams.facts.sources import BEFORE_ANY_EVENT
 from tocsin.streams.policy.policy import Policy, hash_of
 
 PURPOSE = "policies"
-OVERTAKEN_ATTEMPTS = 5
-OVERTAKEN_PAUSE_S = 1.0
-BEFORE_ANY_EVENT = 0  # epoch ms: the packaged policy precedes whatever history is loaded
 
 
 class PolicyError(InputError):
@@ -141,12 +138,7 @@ async def publish_first_policy(settings: Settings) -> Published | None:
     It is in force from 1970 on, so that it precedes any history. Asked only after the announcer is
     open: a second program that does the same overtakes us, or finds it there.
     """
-    for attempt in range(1, OVERTAKEN_ATTEMPTS):
-        try:
-            return await _publish_first(settings)
-        except OvertakenError:
-            await asyncio.sleep(OVERTAKEN_PAUSE_S * attempt)  # else we overtake each other for ever
-    return await _publish_first(settings)
+    return await retrying(lambda: _publish_first(settings))
 
 
 async def _publish_first(settings: Settings) -> Published | None:

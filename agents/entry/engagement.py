@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from tocsin.agents.clickhouse.standings import read_case
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.deployment.control import author, present_ms
+from tocsin.agents.deployment.control import author, present
 from tocsin.agents.deployment.topics import require_topic
 from tocsin.agents.entry.engagement_kinds import Amount, Kind, Part, as_option
 from tocsin.agents.kafka.brokers import Brokers, connect, reaching
@@ -98,7 +98,8 @@ class Entered(Struct, frozen=True, kw_only=True):
 async def known_at(settings: Settings, at: int | None) -> tuple[int, int | None]:
     """When the fact was (epoch ms), and when it became known if that was later."""
     await require_topic(settings, ENGAGEMENTS)
-    return instants(at, await present_ms(settings), is_simulated=settings.clock == "feed")
+    now = await present(settings)
+    return instants(at, now.instant, is_simulated=now.is_simulated)
 
 
 def instants(at: int | None, present: int, *, is_simulated: bool) -> tuple[int, int | None]:

@@ -25,7 +25,7 @@ from msgspec import Struct
 from tocsin.agents.notify.config import Alertmanager, Endpoint, url_problems
 from tocsin.agents.notify.deliver import DELIVERED, Message, Outcome, Result, secret_of
 from tocsin.agents.notify.outbox import Notice
-from tocsin.agents.settings.errors import ConfigurationError, InputError
+from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.formats import clean, instant
 from tocsin.agents.settings.secret import Secret
 
@@ -188,7 +188,7 @@ def _signing_key(secret: Secret, what: str) -> bytes:
     try:
         return base64.b64decode(text.removeprefix(WHSEC), validate=True)
     except binascii.Error as error:
-        raise ConfigurationError(f"{what}: what follows {WHSEC} is not base64") from error
+        raise InputError(f"{what}: what follows {WHSEC} is not base64") from error
 
 
 class AlertmanagerSender:
