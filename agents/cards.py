@@ -11,7 +11,6 @@ from rich.text import Text
 from tocsin.agents.formats import clean, day, measure, money
 from tocsin.agents.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.money import MINOR_DIGITS
 
 Language = Literal["en", "zh"]
 
@@ -21,7 +20,6 @@ class View(Struct, frozen=True):
 
     language: Language = "en"
     names: Mapping[str, str] = {}  # customer id -> name, where one is known
-    currency: str | None = None  # the policy's reporting currency
 
 
 COLUMNS = (
@@ -82,12 +80,12 @@ def threshold_of(warning: RiskWarning) -> str:
     return measure(warning.threshold, warning.unit, warning.currency)
 
 
-def owed(warning: RiskWarning, view: View) -> str:
-    """What the customer owed at that moment, in the subject's currency if it is one."""
-    if not warning.customer_id:
-        return "-"
-    subject = warning.subject if warning.subject in MINOR_DIGITS else None
-    return money(warning.exposure_minor, warning.currency or subject or view.currency)
+def owed(warning: RiskWarning) -> str:
+    """What the customer owed at that moment, in each currency; a dash where it can't be told."""
+    amounts = [money(one.exposure_minor, one.currency) for one in warning.exposures]
+    if not amounts and warning.currency is not None:
+        amounts = [money(0, warning.currency)]
+    return ", ".join(amounts) or "-"
 
 
 def table(terminal: Terminal, warnings: Iterable[RiskWarning], view: View) -> None:
@@ -101,7 +99,7 @@ def table(terminal: Terminal, warnings: Iterable[RiskWarning], view: View) -> No
             warning.rule,
             value_of(warning),
             threshold_of(warning),
-            owed(warning, view),
+            owed(warning),
             action_of(warning, view.language),
             warning.warning_id,
         )
@@ -122,7 +120,7 @@ def card(terminal: Terminal, warning: RiskWarning, view: View) -> None:
     head.append(f"  {step(warning)}", style="not bold dim on default")
     lines = [
         ("", text_of(warning, language), ""),
-        (labels["owes"], owed(warning, view) if _owes(warning) else "", ""),
+        (labels["owes"], owed(warning) if _owes(warning) else "", ""),
         (labels["do"], action_of(warning, language), "bold"),
         (labels["ends"], clears_when(warning, language), ""),
         (labels["id"], f"tocsin explain {warning.warning_id}", "dim"),

@@ -76,9 +76,8 @@ def customer(
     """Show what a customer owes and since when, what warns of it, and what happened last."""
     with looking(settings) as lookup:
         file = read_file(lookup, customer_id, event_limit, settings.horizon_days)
-        currency = lookup.reporting_currency()
     name = file.standing["name"] or ""
-    view = View(language, {file.standing["customer_id"]: name}, currency)
+    view = View(language, {file.standing["customer_id"]: name})
     terminal.result(file_json(file, view))
     _show(terminal, file, view)
 

@@ -162,7 +162,7 @@ def _in(text: Text, language: Language) -> str:
 
 
 def _as_json(found: Dossier) -> dict[str, Any]:
-    view = View("en", {found.customer_id: found.name}, None)
+    view = View("en", {found.customer_id: found.name})
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return {
         **plain,

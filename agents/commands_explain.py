@@ -161,7 +161,7 @@ def _show_course(terminal: Terminal, found: Explanation, view: View) -> None:
             step.warning.severity,
             cards.value_of(step.warning),
             cards.threshold_of(step.warning),
-            cards.owed(step.warning, view),
+            cards.owed(step.warning),
             step.warning.reason,
             step.warning.warning_id,
         )

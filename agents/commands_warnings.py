@@ -93,7 +93,7 @@ def warnings(
 def view_of(lookup: Lookup, warnings: Iterable[RiskWarning], language: Language) -> View:
     """What is needed to show these warnings to people."""
     names = lookup.names({warning.customer_id for warning in warnings})
-    return View(language, names, lookup.reporting_currency())
+    return View(language, names)
 
 
 def as_json(warning: RiskWarning, view: View) -> dict[str, Any]:

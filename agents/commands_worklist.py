@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from msgspec import Struct
 from tocsin.agents.cards import Language
 from tocsin.agents.commands_warnings import language_option
 from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.formats import day, money
+from tocsin.agents.formats import day
 from tocsin.agents.lookup import Lookup, looking
 from tocsin.agents.options import connected
 from tocsin.agents.settings import Settings
@@ -23,10 +24,13 @@ from tocsin.agents.worklist import (
     Left,
     Worklist,
     arrange,
+    stakes_of,
     step_action,
 )
 from tocsin.streams.collection import Leading, friendly_notice
 from tocsin.streams.collection_words import WHY_WORDS
+from tocsin.streams.decisions import Exposure
+from tocsin.streams.exposure import largest_first
 from tocsin.streams.policy import Policy
 from tocsin.streams.policy_reading import load_policy
 from tocsin.streams.severity import SEVERITY_NAMES
@@ -95,8 +99,8 @@ def read_worklist(lookup: Lookup, horizon_days: int, budget: int, owner: str | N
     if owner is not None:
         own = lookup.owned_by(owner)
         candidates = [one for one in candidates if one.customer_id in own]
-    floors = {} if policy.collection is None else policy.collection.floor_minor
-    found = arrange(candidates, as_of, budget, floors, policy.reporting_currency)
+    listed, usual = policy.listed_amounts, policy.reporting_currency
+    found = arrange(candidates, as_of, budget, listed, usual)
     return Found(found, as_of, lookup.names({one.customer_id for one in found.shown}))
 
 
@@ -113,32 +117,56 @@ def candidates_of(
     lookup: Lookup, policy: Policy, as_of: int, customer_id: str = ""
 ) -> list[Candidate]:
     """Customers with a step to take or to wait for, a notice to send, or an open warning alone."""
-    found = [
-        Candidate(
-            customer_id=row["customer_id"],
-            step=row["step"],
-            action=step_action(row["step"]),
-            due_on=as_of if row["due_on"] is None else row["due_on"],
-            why=row["why"],
-            stake_minor=row["amount_minor"],
-            currency=row["currency"],
-            severity=row["worst_severity"],
-            invoice_id=row["leading_invoice_id"],
-            is_blocked=row["is_blocked"],
-            blocked_until=row["blocked_until"],
-        )
-        for row in lookup.next_actions(customer_id)
-    ]
+    found = [_stepping(row, policy, as_of) for row in lookup.next_actions(customer_id)]
     known = {one.customer_id for one in found if one.step}
     if not customer_id:
-        for name, severity, rule, en, zh, exposure, currency in lookup.warned_only():
-            stake = max(exposure, 0)
-            named = currency or policy.reporting_currency
-            action = Text(en, zh)
+        for name, severity, rule, action, accounts in lookup.warned_only():
             known.add(name)
-            found.append(Candidate(name, "", action, as_of, "", stake, named, severity, rule=rule))
+            first, *others = _stakes(accounts, policy)
+            found.append(
+                Candidate(
+                    customer_id=name,
+                    step="",
+                    action=action,
+                    due_on=as_of,
+                    why="",
+                    stake_minor=first.exposure_minor,
+                    currency=first.currency,
+                    severity=severity,
+                    rule=rule,
+                    other_stakes=tuple(others),
+                )
+            )
     found = [one for one in found if one.step or one.rule or one.customer_id not in known]
     return [*found, *_notices(lookup, policy, as_of, customer_id, known)]
+
+
+def _stepping(row: Mapping[str, Any], policy: Policy, as_of: int) -> Candidate:
+    """Who is on the ladder; a step names what leads it, and where all is disputed none does."""
+    first, *others = _stakes(row["past_due"], policy)
+    if row["currency"]:
+        others = [one for one in (first, *others) if one.currency != row["currency"]]
+        first = Exposure(row["currency"], row["amount_minor"])
+    return Candidate(
+        customer_id=row["customer_id"],
+        step=row["step"],
+        action=step_action(row["step"]),
+        due_on=as_of if row["due_on"] is None else row["due_on"],
+        why=row["why"],
+        stake_minor=first.exposure_minor,
+        currency=first.currency,
+        severity=row["worst_severity"],
+        invoice_id=row["leading_invoice_id"],
+        is_blocked=row["is_blocked"],
+        blocked_until=row["blocked_until"],
+        other_stakes=tuple(one for one in others if one.exposure_minor),
+    )
+
+
+def _stakes(amounts: Iterable[Exposure], policy: Policy) -> list[Exposure]:
+    """What is owed, the largest first; nothing, in the reporting currency, if nothing is."""
+    owed = largest_first((one for one in amounts if one.exposure_minor > 0), policy)
+    return owed or [Exposure(policy.reporting_currency, 0)]
 
 
 def _notices(
@@ -184,7 +212,7 @@ def _show(terminal: Terminal, found: Worklist, names: dict[str, str], language: 
             str(place),
             f"{one.customer_id} {names.get(one.customer_id, '')}".rstrip(),
             SEVERITY_NAMES.get(one.severity, "-"),
-            money(one.stake_minor, one.currency),
+            stakes_of(one),
             one.action.zh if language == "zh" else one.action.en,
             day(one.due_on) if one.step else "-",
             why_of(one, language),
@@ -229,6 +257,10 @@ def candidate_json(one: Candidate) -> dict[str, Any]:
         "rule": one.rule or None,
         "stake_minor": one.stake_minor,
         "currency": one.currency,
+        "other_stakes": [
+            {"currency": stake.currency, "stake_minor": stake.exposure_minor}
+            for stake in one.other_stakes
+        ],
         "severity": SEVERITY_NAMES.get(one.severity),
         "leading_invoice_id": one.invoice_id or None,
         "is_blocked": one.is_blocked,

@@ -12,8 +12,10 @@ from tocsin.agents.commands_worklist import candidate_json, candidates_of, why_o
 from tocsin.agents.formats import day, instant, measure, money
 from tocsin.agents.lookup import Decision, Lookup
 from tocsin.agents.terminal import Column, Terminal
-from tocsin.agents.worklist import Candidate
+from tocsin.agents.worklist import Candidate, stakes_of
 from tocsin.streams.credit import proposed_limit
+from tocsin.streams.decisions import Exposure
+from tocsin.streams.exposure import largest_first
 from tocsin.streams.policy import Policy
 
 COLUMNS = (
@@ -32,7 +34,8 @@ class CustomerCredit(Struct, frozen=True):
     """What is to be done next, and what was decided: in force, and decision by decision.
 
     `proposed_minor` is the limit that the strategy of the customer's grade comes to, in the
-    currency of the limit in force or else the reporting currency; None where there is none.
+    currency of the limit in force, else in that in which most is owed, else in the reporting one;
+    None where there is none. `owed` is what is owed by currency, the most first.
     """
 
     action: Candidate | None
@@ -40,6 +43,7 @@ class CustomerCredit(Struct, frozen=True):
     decisions: Sequence[Decision]
     proposed_minor: int | None
     proposed_currency: str
+    owed: Sequence[Exposure]
 
 
 def read_credit(
@@ -50,10 +54,13 @@ def read_credit(
     actions: list[Candidate] = []
     if policy is not None and as_of is not None:
         actions = candidates_of(lookup, policy, as_of, customer_id)
+    accounts = zip(standing["currencies"], standing["exposure_minor"], strict=True)
+    owed = [Exposure(*account) for account in accounts]
     currency = standing["credit_limit_currency"] or ""
-    if not currency and policy is not None:
-        currency = policy.reporting_currency
-    exposures = dict(zip(standing["currencies"], standing["exposure_minor"], strict=True))
+    if policy is not None:
+        owed = largest_first(owed, policy)
+        currency = currency or (owed[0].currency if owed else policy.reporting_currency)
+    exposures = {one.currency: one.exposure_minor for one in owed}
     proposed = None
     card = None if policy is None else policy.scorecard
     strategy = None if card is None else card.strategies.get(standing["grade"] or "")
@@ -66,6 +73,7 @@ def read_credit(
         lookup.decisions(customer_id),
         proposed,
         currency,
+        owed,
     )
 
 
@@ -76,8 +84,7 @@ def facts_of(credit: CustomerCredit, language: Language) -> list[tuple[str, str]
     if action is not None:
         what = action.action.zh if language == "zh" else action.action.en
         since = f", due on {day(action.due_on)}" if action.step and not action.is_blocked else ""
-        amount = money(action.stake_minor, action.currency)
-        found.append(("next step", f"{what}: {amount}{since}; {why_of(action, language)}"))
+        found.append(("next step", f"{what}: {stakes_of(action)}{since}; {why_of(action, language)}"))
     if force.get("is_held"):
         found.append(("on hold", f"since {day(force['held_since'])}"))
     elif force.get("released_until") is not None:

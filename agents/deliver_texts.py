@@ -96,7 +96,7 @@ def _values(notice: Notice, language: Language, view: View) -> dict[str, str]:
         "as_of": day(warning.as_of),
         "value": value(warning),
         "threshold": threshold(warning),
-        "owes": owed(warning, view),
+        "owes": owed(warning),
         "text": text_of(warning, language),
         "action": action_of(warning, language),
         "clears_when": clears_when(warning, language),

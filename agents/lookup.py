@@ -26,9 +26,10 @@ from tocsin.schemas.catalog import BY_ID, CUSTOMERS, ENGAGEMENTS, INVOICES, PAYM
 from tocsin.schemas.channels import subject_of
 from tocsin.schemas.codec import Codec
 from tocsin.schemas.records import DeadLetter
-from tocsin.streams.decisions import Evidence, RiskWarning
+from tocsin.streams.decisions import Evidence, Exposure, RiskWarning
 from tocsin.streams.events import CustomerEvent, Event
 from tocsin.streams.severity import SEVERITIES
+from tocsin.streams.texts import Text
 
 NOT_SET_UP_CODES = frozenset({60, 81})  # ClickHouse: unknown table, unknown database
 ORIGIN_HEADER = "tocsin_origin"  # on a record sent again: topic/partition/offset it was refused at
@@ -180,11 +181,6 @@ class Lookup:
             raise ConfigurationError(f"no customer has the owner {owner!r}", mend=f"use {known}")
         return owned
 
-    def reporting_currency(self) -> str | None:
-        """The currency that the policy published last reports in."""
-        rows = self._client.rows(sql.REPORTING_CURRENCY)
-        return rows[0][0] or None if rows else None
-
     def policy(self, policy_hash: str) -> tuple[str, str] | None:
         """Canonical document and source text of the policy with this hash."""
         rows = self._client.rows(sql.POLICY, {"hash": policy_hash})
@@ -261,9 +257,13 @@ class Lookup:
         return dict(zip(answer.columns, answer.rows[0], strict=True)) if answer.rows else None
 
     def next_actions(self, customer_id: str = "") -> list[dict[str, Any]]:
-        """The next steps of collection of one customer or all that are past due, by column."""
+        """The next steps of collection of one customer or all that are past due, by column.
+
+        `past_due` is what is past due in each currency, less money not applied.
+        """
         answer = self._client.query(sql.NEXT_ACTIONS, {"customer": customer_id})
-        return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+        found = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+        return [row | {"past_due": [Exposure(*one) for one in row["past_due"]]} for row in found]
 
     def coming_due(self, days: int, customer_id: str = "") -> list[tuple[str, int, str, int]]:
         """What falls due within some days, of customers with nothing past due.
@@ -273,14 +273,17 @@ class Lookup:
         rows = self._client.rows(sql.COMING_DUE, {"days": days, "customer": customer_id})
         return [(customer, due_on, currency, minor) for customer, due_on, currency, minor in rows]
 
-    def warned_only(self) -> list[tuple[str, int, str, str, str, int, str]]:
+    def warned_only(self) -> list[tuple[str, int, str, Text, list[Exposure]]]:
         """Of customers without a step to take: the gravest warning that is open and not muted.
 
-        Customer, severity (1 LOW to 4 CRITICAL), rule, what to do in both languages, exposure in
-        minor units, its currency or an empty one for the reporting currency.
+        Customer, severity (1 LOW to 4 CRITICAL), rule, what to do, and what is owed by now in each
+        currency that the customer has an account in.
         """
         rows = self._client.rows(sql.WARNED_ONLY, {"severities": list(SEVERITIES)})
-        return [(row[0], row[1], row[2], row[3], row[4], row[5], row[6]) for row in rows]
+        return [
+            (name, severity, rule, Text(en, zh), [Exposure(*account) for account in accounts])
+            for name, severity, rule, en, zh, accounts in rows
+        ]
 
     def credit(self, customer_id: str) -> dict[str, Any]:
         """What is in force of a customer's credit decisions, by column; empty for a stranger."""

@@ -92,11 +92,6 @@ WHERE isNotNull(owner)
 ORDER BY name
 """
 
-REPORTING_CURRENCY: Final = """
-SELECT JSONExtractString(document, 'reporting_currency') FROM policies
-WHERE is_decoded ORDER BY effective_from DESC, offset DESC LIMIT 1
-"""
-
 POLICY: Final = """
 SELECT document, source FROM policies
 WHERE is_decoded AND lower(hex(SHA256(document))) = {hash:String} LIMIT 1
@@ -220,8 +215,29 @@ NEXT_ACTIONS: Final = """
 SELECT
     customer_id, step, toInt32(due_on) AS due_on, is_blocked,
     toInt32(blocked_until) AS blocked_until, why, past_due_minor AS amount_minor, currency,
-    leading_invoice_id, worst_severity, toInt32(as_of) AS as_of
+    leading_invoice_id, worst_severity, toInt32(as_of) AS as_of,
+    arrayZip(
+        currencies,
+        arrayMap(
+            (wanted, unapplied) -> arraySum(
+                (currency, day, open) -> if(currency = wanted AND day < as_of, open, 0),
+                due_currencies, due_days, due_minor
+            ) - unapplied,
+            currencies, unapplied_minor
+        )
+    ) AS past_due
 FROM v_next_actions
+LEFT JOIN
+(
+    SELECT
+        customer_id,
+        `accounts.currency` AS currencies,
+        `accounts.unapplied_minor` AS unapplied_minor,
+        `due.currency` AS due_currencies,
+        `due.day` AS due_days,
+        `due.open_minor` AS due_minor
+    FROM standings FINAL
+) AS stands USING (customer_id)
 WHERE {customer:String} = '' OR customer_id = {customer:String}
 ORDER BY customer_id
 """
@@ -237,14 +253,28 @@ ORDER BY customer_id, due_date, currency
 """
 
 WARNED_ONLY: Final = """
-SELECT
-    customer_id, indexOf({severities:Array(String)}, severity) AS level, rule, action_en, action_zh,
-    exposure_minor, if(match(subject, '^[A-Z]{3}$'), subject, '') AS currency
-FROM v_open_warnings
-WHERE isNull(muted_by) AND customer_id != ''
-    AND customer_id NOT IN (SELECT customer_id FROM v_next_actions WHERE step != '')
-ORDER BY level DESC, exposure_minor DESC, customer_id, rule
-LIMIT 1 BY customer_id
+SELECT customer_id, level, rule, action_en, action_zh, arrayZip(currencies, owed)
+FROM
+(
+    SELECT
+        customer_id, indexOf({severities:Array(String)}, severity) AS level, rule, action_en,
+        action_zh
+    FROM v_open_warnings
+    WHERE isNull(muted_by) AND customer_id != ''
+        AND customer_id NOT IN (SELECT customer_id FROM v_next_actions WHERE step != '')
+    ORDER BY level DESC, exposure_minor DESC, customer_id, rule
+    LIMIT 1 BY customer_id
+) AS warned
+LEFT JOIN
+(
+    SELECT
+        customer_id,
+        `accounts.currency` AS currencies,
+        arrayMap(
+            (open, unapplied) -> open - unapplied, `accounts.open_minor`, `accounts.unapplied_minor`
+        ) AS owed
+    FROM standings FINAL
+) AS stands USING (customer_id)
 """
 
 SCORE: Final = """

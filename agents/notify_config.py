@@ -153,7 +153,7 @@ class Config(Struct, frozen=True, kw_only=True):
     routes: list[Route]
     start: Literal["earliest", "latest"] = "earliest"
     zone: str = ""
-    currency: str = ""  # of amounts whose warning names none: the policy's reporting currency
+    currency: str = ""  # the policy's reporting currency: others without parity count like it
     parity: dict[str, Count] = {}  # whole units of currencies that are worth the same
 
     def receiver(self, name: str) -> Receiver | None:

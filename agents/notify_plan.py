@@ -19,9 +19,9 @@ from tocsin.agents.deliver import Outcome, Result
 from tocsin.agents.notify_config import Config, Match, Quiet, Receiver
 from tocsin.agents.notify_customers import Customer
 from tocsin.agents.notify_outbox import DEAD, Delivery, Notice, Spent
-from tocsin.streams.decisions import RiskWarning
+from tocsin.streams.decisions import Exposure, RiskWarning
 from tocsin.streams.episodes import derived_id
-from tocsin.streams.money import MINOR_DIGITS
+from tocsin.streams.money import MINOR_DIGITS, weigh
 from tocsin.streams.severity import SEVERITIES
 
 NOTICES_MAX: Final = 100  # in one delivery
@@ -31,7 +31,6 @@ BACKOFF_MAX_MS: Final = 300_000
 HOUR_MS: Final = 3_600_000
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NEW: Final = frozenset({"RAISED", "DIGEST"})
-_STAKE_PARTS: Final = 1_000_000
 _EPOCH_ORDINAL: Final = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
 
 
@@ -72,12 +71,14 @@ def _matches(match: Match, warning: RiskWarning, customer: Customer) -> bool:
 
 
 def stake_of(warning: RiskWarning, config: Config) -> int:
-    """Money at stake, comparable between currencies as the configuration's `parity` says."""
-    currency = warning.currency or warning.subject
-    if currency not in MINOR_DIGITS:
-        currency = config.currency
-    unit: int = 10 ** MINOR_DIGITS.get(currency, 2) * config.parity.get(currency, 1)
-    return warning.exposure_minor * _STAKE_PARTS // unit
+    """Money at stake in all currencies, compared as the configuration's `parity` says.
+
+    A currency without parity counts like the configuration's own, unit for unit.
+    """
+    usual = config.currency
+    listed = {name: units * 10 ** MINOR_DIGITS[name] for name, units in config.parity.items()}
+    owed = warning.exposures or (Exposure(usual, warning.exposure_minor),)
+    return sum(weigh(max(one.exposure_minor, 0), one.currency, listed, usual) for one in owed)
 
 
 def plan(

@@ -72,7 +72,7 @@ class Words:
     def _view(self, notices: Sequence[Notice], receiver: Receiver) -> View:
         ids = {notice.warning.customer_id for notice in notices}
         names = {found: name for found in ids if (name := self._customers.get(found).name)}
-        return View(receiver.language, names, self._config.currency or None)
+        return View(receiver.language, names)
 
     def _warning(self, notice: Notice) -> Mapping[str, Any]:
         """A warning as programs get it: the schema's fields, and what is known beside them."""

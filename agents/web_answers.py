@@ -159,7 +159,7 @@ def customer(asked: Asked, query: FileAsked) -> dict[str, Any]:
     customer_id = the_customer(asked.lookup, asked.path["customer_id"])
     file = read_file(asked.lookup, customer_id, query.events, asked.settings.horizon_days)
     names = {customer_id: file.standing["name"] or ""}
-    return file_json(file, View("en", names, asked.lookup.reporting_currency()))
+    return file_json(file, View("en", names))
 
 
 def the_customer(lookup: Lookup, customer_id: str) -> str:

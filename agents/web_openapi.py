@@ -230,5 +230,6 @@ def _warning() -> dict[str, Any]:
         "occurred_at": {"type": "string", "format": "date-time"},
         "customer_name": _maybe("string"),
         "evidence": _list(ANY),
+        "other_exposures": _list(_object(currency=TEXT, exposure_minor=NUMBER)),
     }
     return {"type": "object", "required": list(properties), "properties": properties}

@@ -176,7 +176,6 @@ async def customer(request: web.Request) -> web.StreamResponse:
             "customer_id": customer_id,
             "aging": {} if as_of is None else _in_buckets(aging(file.due, as_of)),
             "accounts": _accounts(file),
-            "reporting_currency": lookup.reporting_currency() or "",
             "contacts": latest(lookup.contacts(customer_id, 0))[::-1],
             "episodes": [one.warning for one in lookup.episodes(customer_id, EPISODES)],
             "rule_names": _rule_names(question),
@@ -284,10 +283,7 @@ def _note(entered: Any, language: Language) -> Note:
 
 
 def _named(lookup: Lookup, told: list[Any]) -> dict[str, Any]:
-    return {
-        "names": lookup.names({one.customer_id for one in told}),
-        "reporting_currency": lookup.reporting_currency(),
-    }
+    return {"names": lookup.names({one.customer_id for one in told})}
 
 
 def _rule_names(question: Asked) -> list[str]:

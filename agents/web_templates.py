@@ -18,6 +18,7 @@ from tocsin.agents.commands_customer import place
 from tocsin.agents.events_told import tell
 from tocsin.agents.formats import day, instant, money
 from tocsin.agents.web_words import kind_word, label_word, measure_word, value_word, word
+from tocsin.agents.worklist import stakes_of
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.plans_agreed import PLAN
 from tocsin.streams.promises import PROMISE
@@ -37,7 +38,9 @@ _ENVIRONMENT: Final = Environment(
 _ENVIRONMENT.filters.update(
     day=day, instant=instant, share=lambda part, whole: round(100 * part / whole) if whole else 0
 )
-_ENVIRONMENT.globals.update(money=money, place=place, severity_names=SEVERITY_NAMES)
+_ENVIRONMENT.globals.update(
+    money=money, place=place, severity_names=SEVERITY_NAMES, stakes_of=stakes_of
+)
 
 
 def page(
@@ -83,5 +86,5 @@ def _spoken(language: Language) -> dict[str, Any]:
         "action_of": lambda warning: cards.action_of(warning, language),
         "clears_when": lambda warning: cards.clears_when(warning, language),
         "who": lambda warning, names: cards.who(warning, View(language, names)),
-        "owed": lambda warning, currency: cards.owed(warning, View(language, {}, currency)),
+        "owed": cards.owed,
     }

@@ -10,20 +10,20 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from tocsin.agents.formats import money
 from tocsin.streams.collection_words import FRIENDLY_NOTICE, STEP_WORDS
+from tocsin.streams.decisions import Exposure
+from tocsin.streams.money import weigh
 from tocsin.streams.texts import Text
 
 OVER_BUDGET, NOT_YET, BLOCKED = "OVER_BUDGET", "NOT_YET", "BLOCKED"
-
-_UNITS = 1_000
-"""Parts of a currency's floor that amounts are compared in."""
-
 
 class Candidate(Struct, frozen=True):
     """A customer with something to do, or to wait for.
 
     `step` is one of the ladder, or empty where only a warning of `rule` says what to do. `due_on`
-    is an epoch day; `severity` 0 (no open warning) to 4; `stake_minor` is past due, or else owed.
+    is an epoch day; `severity` 0 (no open warning) to 4; `stake_minor` is past due, or else owed,
+    and then `other_stakes` are what is owed in further currencies.
     """
 
     customer_id: str
@@ -38,10 +38,16 @@ class Candidate(Struct, frozen=True):
     rule: str = ""
     is_blocked: bool = False
     blocked_until: int | None = None
+    other_stakes: tuple[Exposure, ...] = ()
 
-    def rank(self, floors: Mapping[str, int], usual_floor: int) -> tuple[int, int, str]:
+    @property
+    def stakes(self) -> tuple[Exposure, ...]:
+        """Money at stake in each currency."""
+        return (Exposure(self.currency, self.stake_minor), *self.other_stakes)
+
+    def rank(self, floors: Mapping[str, int], usual: str) -> tuple[int, int, str]:
         """Sorts by stake times severity; amounts are compared as multiples of their floors."""
-        units = self.stake_minor * _UNITS // max(floors.get(self.currency, usual_floor), 1)
+        units = sum(weigh(one.exposure_minor, one.currency, floors, usual) for one in self.stakes)
         weight = 0 if self.step == FRIENDLY_NOTICE else max(self.severity, 1)
         return -units * weight, -units, self.customer_id
 
@@ -70,10 +76,9 @@ def arrange(
     """Rank candidates and show the first `budget` of those with something to do on `as_of`.
 
     `floors` are the amounts by currency that amounts are measured by; a currency without one is
-    measured by that of `currency`.
+    measured by that of `currency`, unit for unit.
     """
-    usual_floor = floors.get(currency, 1)
-    ranked = sorted(candidates, key=lambda found: found.rank(floors, usual_floor))
+    ranked = sorted(candidates, key=lambda found: found.rank(floors, currency))
     shown: list[Candidate] = []
     left: list[Left] = []
     for found in ranked:
@@ -91,3 +96,8 @@ def arrange(
 def step_action(step: str) -> Text:
     """What is to be done in a step of the ladder."""
     return STEP_WORDS.get(step, Text("wait", "等待"))
+
+
+def stakes_of(one: Candidate) -> str:
+    """Money at stake in each currency."""
+    return ", ".join(money(stake.exposure_minor, stake.currency) for stake in one.stakes)

@@ -31,7 +31,7 @@ from tocsin.schemas.records import (
 from tocsin.schemas.refused import Code, Refused
 from tocsin.schemas.registry import Registered, Registry, RegistryError, packaged_schema
 from tocsin.streams import events
-from tocsin.streams.decisions import Evidence, RiskWarning
+from tocsin.streams.decisions import Evidence, Exposure, RiskWarning
 
 FRAME_SIZE: Final = 5
 MAGIC: Final = 0
@@ -44,6 +44,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
         events.Instalment,
         RiskWarning,
         Evidence,
+        Exposure,
         JournalRecord,
         OffsetRange,
         RefusalEntry,

@@ -7,6 +7,8 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
+from tocsin.streams.money import MINOR_DIGITS
+
 
 class Evidence(Struct, frozen=True, gc=False):
     """A record that made a warning true: its position, and the business id within it."""
@@ -17,10 +19,18 @@ class Evidence(Struct, frozen=True, gc=False):
     id: str
 
 
+class Exposure(Struct, frozen=True, gc=False):
+    """What a customer owes in one currency, net of money not applied yet; negative if ahead."""
+
+    currency: str
+    exposure_minor: int
+
+
 class RiskWarning(Struct, frozen=True):
     """One step in the life of an episode; fields as in the schema of the warnings topic.
 
     `as_of` is an epoch day, `occurred_at` epoch milliseconds, `value` and `threshold` in `unit`.
+    `currency` is that of the exposure, and of value and threshold where they are money.
     """
 
     warning_id: str
@@ -59,6 +69,19 @@ class RiskWarning(Struct, frozen=True):
     flaps: int = 1
     missing: str | None = None
     incomplete: str | None = None
+    other_exposures: tuple[Exposure, ...] = ()
+
+    @property
+    def exposures(self) -> tuple[Exposure, ...]:
+        """What the customer owed by currency, the warning's own first, none of zero.
+
+        A warning of logic version 1 names no currency unless it measured money; what it has then
+        is in that of its subject. Without one too, its amount can't be told: it is left out.
+        """
+        currency = self.currency or (self.subject if self.subject in MINOR_DIGITS else None)
+        if currency is None or not self.exposure_minor:
+            return self.other_exposures
+        return (Exposure(currency, self.exposure_minor), *self.other_exposures)
 
 
 class DecisionDigest:

@@ -37,7 +37,7 @@ from tocsin.streams.source_warnings import mark_incomplete, tell_sources
 from tocsin.streams.sources import POLICIES
 from tocsin.streams.state import LIVE, PartitionState, PolicyInForce, Sweep
 
-LOGIC_VERSION = 1
+LOGIC_VERSION = 2
 """Raised with every change that may alter a decision; replay of another version says so."""
 
 BUDGET_DEFAULT = 5_000

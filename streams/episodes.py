@@ -16,6 +16,7 @@ from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import Evidence, RiskWarning
 from tocsin.streams.documents import Episode
 from tocsin.streams.evidence import EVIDENCE_MAX, Proof, prove
+from tocsin.streams.exposure import exposures_of, tell_exposures
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.measure import Unit
 from tocsin.streams.money import format_minor
@@ -176,7 +177,7 @@ def _warn(
             for condition, _, inner, found in conditions
             if found is not None
         ),
-        "exposure": _exposure_told(ledger, subject, moment.policy),
+        "exposure": tell_exposures(exposures_of(ledger, subject, moment.policy)),
         "count": str(proof.count),
         "items": ", ".join(evidence.id for evidence in proof.evidence),
         "severity": SEVERITY_NAMES[severity],
@@ -220,22 +221,6 @@ def _with_cause(proof: Proof, cause: Evidence | None) -> Proof:
     return Proof((cause, *others)[:EVIDENCE_MAX], proof.count, proof.digest)
 
 
-def _exposure(ledger: Ledger, subject: str, policy: Policy) -> tuple[int, str]:
-    currency = subject or policy.reporting_currency
-    account = ledger.summary.accounts.get(currency)
-    return (0 if account is None else account.exposure_minor), currency
-
-
-def _exposure_told(ledger: Ledger, subject: str, policy: Policy) -> str:
-    """The exposure in words: in the subject's currency, else in every one that is owed in."""
-    if not subject:
-        accounts = sorted(ledger.summary.accounts.items())
-        found = [(one.exposure_minor, name) for name, one in accounts if one.exposure_minor]
-        if found:
-            return ", ".join(format_minor(*owed) for owed in found)
-    return format_minor(*_exposure(ledger, subject, policy))
-
-
 def compose(
     ledger: Ledger,
     moment: Moment,
@@ -257,6 +242,7 @@ def compose(
     said, clears_when, advised = texts
     value, threshold, unit = measured_as
     policy = moment.policy
+    owed, *others = exposures_of(ledger, subject, policy)
     episode_id = derived_id(ledger.customer_id, rule, subject, episode.ordinal)
     return RiskWarning(
         warning_id=derived_id(episode_id, episode.steps),
@@ -274,8 +260,8 @@ def compose(
         value=value,
         threshold=threshold,
         unit=unit.value,
-        currency=subject if unit is Unit.MINOR else None,
-        exposure_minor=_exposure(ledger, subject, policy)[0],
+        currency=owed.currency,
+        exposure_minor=owed.exposure_minor,
         evidence=proof.evidence,
         evidence_count=proof.count,
         evidence_digest=proof.digest,
@@ -293,6 +279,7 @@ def compose(
         grade=ledger.summary.grade or None,
         flaps=episode.ordinal,
         missing=missing,
+        other_exposures=tuple(others),
     )
 
 

@@ -6,6 +6,7 @@ Nothing here rounds: an amount with more decimals than its currency has is refus
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 AMOUNT_MAX_MINOR = 10**15
 """No single document is worth more; sums of ten thousand such still fit in 64 bits."""
@@ -30,6 +31,8 @@ MINOR_DIGITS: dict[str, int] = {
 }
 """Every active ISO 4217 currency with the number of decimals of its major unit."""
 
+_WEIGHT_PARTS = 1_000_000
+
 _MAJOR = re.compile(r"(\d[\d,_]*)(?:\.(\d+))?")
 
 
@@ -40,6 +43,20 @@ def format_minor(amount_minor: int, currency: str) -> str:
     whole, part = divmod(abs(amount_minor), 10**digits)
     decimals = f".{part:0{digits}d}" if digits else ""
     return f"{sign}{whole:,}{decimals} {currency}"
+
+
+def weigh(amount_minor: int, currency: str, listed: Mapping[str, int], usual: str) -> int:
+    """An amount in millionths of what is listed for its currency, to compare several currencies.
+
+    `listed` are amounts in minor units that are worth about the same. A currency that is not listed
+    counts like `usual`, unit for unit; if that is not listed either, against one unit.
+    """
+    base = listed.get(currency)
+    if base is None:
+        digits = MINOR_DIGITS.get(currency, 2)
+        base = listed.get(usual, 10 ** MINOR_DIGITS.get(usual, 2)) * 10**digits
+        base //= 10 ** MINOR_DIGITS.get(usual, 2)
+    return amount_minor * _WEIGHT_PARTS // max(base, 1)
 
 
 def parse_major(text: str, currency: str) -> int | None:

@@ -207,6 +207,11 @@ class Policy(Struct, frozen=True):
     collection: Collection | None = None
     sources: dict[str, SourceWords] = {}
 
+    @property
+    def listed_amounts(self) -> dict[str, int]:
+        """Minor units by currency that are worth about the same: from which on it collects."""
+        return {} if self.collection is None else self.collection.floor_minor
+
     def variant(self, overrides: int) -> Variant:
         """The rules that hold under some overrides, given as the bits of their places."""
         found = self.rules_under(overrides)

@@ -165,9 +165,19 @@ def test_garbage_after_a_good_frame_is_read_or_refused(topic: catalog.Topic, bod
     assert outcome(topic, b"\0" + schema_id.to_bytes(4, "big") + body)
 
 
-def any_record(topic: catalog.Topic) -> Iterator[tuple[dict[str, Any], bytes]]:
-    for entry in json.loads((GOLDEN / f"{topic.name}-1.json").read_text(encoding="utf-8")):
+def any_record(topic: catalog.Topic, version: int = 0) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Recorded values by a version of the topic's schema, by default the one that we write."""
+    version = version or newest(topic)
+    path = GOLDEN / f"{topic.name}-{version}.json"
+    for entry in json.loads(path.read_text(encoding="utf-8")):
         yield entry, bytes.fromhex(entry["value"])
+
+
+def newest(topic: catalog.Topic) -> int:
+    return REGISTRY.by_subject(f"{topic.name}-value")[0].version
+
+
+OLDER = [(topic, version) for topic in CHANNELS for version in range(1, newest(topic))]
 
 
 @pytest.mark.parametrize("topic", CHANNELS, ids=lambda topic: topic.name)
@@ -181,6 +191,24 @@ def test_recorded_bytes_decode_for_ever_and_encoding_reproduces_them(topic: cata
         assert encode(topic, record) == value
         seen.add(entry["type"])
     assert seen == {schema["name"] for schema in branches(topic)}
+
+
+@pytest.mark.parametrize(
+    ("topic", "version"), OLDER, ids=[f"{topic.name}-{version}" for topic, version in OLDER]
+)
+def test_recorded_bytes_of_an_older_schema_decode_for_ever(
+    topic: catalog.Topic, version: int
+) -> None:
+    """Fields that came later have their defaults; written again, the record is of today's schema."""
+    for entry, value in any_record(topic, version):
+        record = decode(topic, value)
+
+        fields = printable(msgspec.to_builtins(record, builtin_types=(bytes,)))
+        assert {name: fields[name] for name in entry["fields"]} == entry["fields"]
+        later = {name: fields[name] for name in fields.keys() - entry["fields"].keys()}
+        defaults = {f.name: f.default for f in msgspec.structs.fields(record) if f.name in later}
+        assert later == printable(defaults) != {}
+        assert decode(topic, encode(topic, record)) == record
 
 
 def printable(content: Any) -> Any:

@@ -55,7 +55,7 @@ def test_exposure_is_told_in_every_currency_where_a_rule_has_none_of_its_own() -
     book.add("2025-01-10 invoice B 30,000 USD due 2025-12-31")
     book.add("2025-12-31 close")
     warning = next(w for w in book.add("2026-03-01 close") if w.rule == "occasional-buyer")
-    assert "exposure 400.00 EUR, 30,000.00 USD" in warning.text_en
+    assert "exposure 30,000.00 USD, 400.00 EUR" in warning.text_en
 
 
 def test_what_a_warning_says_would_end_it_does_end_it() -> None:

@@ -41,6 +41,7 @@ from tocsin.agents.notify_plan import (
     receivers_of,
     stake_of,
 )
+from tocsin.streams.decisions import Exposure
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOOK = Endpoint(url="http://127.0.0.1/x")
@@ -251,7 +252,23 @@ def test_money_of_several_currencies_is_compared_as_the_configuration_says() -> 
     unnamed = stake_of(warning(currency=None, subject="", exposure_minor=100_00), told)
 
     assert euros == yuan == unnamed
-    assert yen == 780 * euros
+    assert yen * 100 == 780 * euros, "no parity: like the configuration's own, unit for unit"
+
+
+def test_what_is_owed_in_further_currencies_is_at_stake_too() -> None:
+    told = config(receiver(), parity={"EUR": 100, "CNY": 780}, currency="EUR")
+    others = (Exposure("CNY", 780_00), Exposure("USD", -5_000_00))
+
+    alone = stake_of(warning(currency="EUR", exposure_minor=100_00), told)
+    more = stake_of(
+        warning(currency="EUR", exposure_minor=100_00, other_exposures=others), told
+    )
+    elsewhere = stake_of(
+        warning(currency="EUR", exposure_minor=0, other_exposures=others), told
+    )
+
+    assert more == 2 * alone
+    assert elsewhere == alone
 
 
 OWNERS = st.sampled_from(["anna", "ben", ""])
