@@ -84,7 +84,9 @@ def facts_of(credit: CustomerCredit, language: Language) -> list[tuple[str, str]
     if action is not None:
         what = action.action.zh if language == "zh" else action.action.en
         since = f", due on {day(action.due_on)}" if action.step and not action.is_blocked else ""
-        found.append(("next step", f"{what}: {stakes_of(action)}{since}; {why_of(action, language)}"))
+        found.append(
+            ("next step", f"{what}: {stakes_of(action)}{since}; {why_of(action, language)}")
+        )
     if force.get("is_held"):
         found.append(("on hold", f"since {day(force['held_since'])}"))
     elif force.get("released_until") is not None:

@@ -18,6 +18,7 @@ from tocsin.streams.texts import Text
 
 OVER_BUDGET, NOT_YET, BLOCKED = "OVER_BUDGET", "NOT_YET", "BLOCKED"
 
+
 class Candidate(Struct, frozen=True):
     """A customer with something to do, or to wait for.
 

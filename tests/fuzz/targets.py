@@ -62,7 +62,9 @@ AVRO: Final[dict[str, Any]] = {
 
 def recorded(topic: catalog.Topic) -> list[bytes]:
     """Recorded values of a topic, by every version of its schema."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted(GOLDEN.glob(f"{topic.name}-?.json"))]
+    texts = [
+        path.read_text(encoding="utf-8") for path in sorted(GOLDEN.glob(f"{topic.name}-?.json"))
+    ]
     return [bytes.fromhex(entry["value"]) for text in texts for entry in json.loads(text)]
 
 

@@ -260,12 +260,8 @@ def test_what_is_owed_in_further_currencies_is_at_stake_too() -> None:
     others = (Exposure("CNY", 780_00), Exposure("USD", -5_000_00))
 
     alone = stake_of(warning(currency="EUR", exposure_minor=100_00), told)
-    more = stake_of(
-        warning(currency="EUR", exposure_minor=100_00, other_exposures=others), told
-    )
-    elsewhere = stake_of(
-        warning(currency="EUR", exposure_minor=0, other_exposures=others), told
-    )
+    more = stake_of(warning(currency="EUR", exposure_minor=100_00, other_exposures=others), told)
+    elsewhere = stake_of(warning(currency="EUR", exposure_minor=0, other_exposures=others), told)
 
     assert more == 2 * alone
     assert elsewhere == alone
