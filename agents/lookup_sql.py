@@ -220,7 +220,7 @@ SELECT
         currencies,
         arrayMap(
             (wanted, unapplied) -> arraySum(
-                (currency, day, open) -> if(currency = wanted AND day < as_of, open, 0),
+                (currency, day, open) -> if(currency = wanted AND toInt32(day) < as_of, open, 0),
                 due_currencies, due_days, due_minor
             ) - unapplied,
             currencies, unapplied_minor

@@ -18,12 +18,15 @@ from msgspec import Struct, structs
 from tocsin.agents.audit import Writer
 from tocsin.agents.audit_blocks import Block, Lane
 from tocsin.agents.clickhouse import ClickHouse, connect
+from tocsin.agents.commands_worklist import candidates_of
+from tocsin.agents.customer_credit import facts_of, read_credit
 from tocsin.agents.digests import TOPIC_IDS
 from tocsin.agents.embedded import WRITER, EmbeddedEngine
 from tocsin.agents.history import HistoryRecord
 from tocsin.agents.history_tables import Column, history_table
 from tocsin.agents.lookup import ORIGIN_HEADER, Lookup, place_of
 from tocsin.agents.migrate import migrate
+from tocsin.agents.worklist import stakes_of
 from tocsin.schemas.catalog import (
     CLOCK,
     COMPLAINTS,
@@ -40,10 +43,11 @@ from tocsin.schemas.catalog import (
     Topic,
 )
 from tocsin.schemas.codec import Codec
+from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.schemas.records import DeadLetter, JournalRecord, OffsetRange
 from tocsin.schemas.registry import FileRegistry
-from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.documents import Account, Case, Due, Profile, Summary
+from tocsin.streams.decisions import Exposure, RiskWarning
+from tocsin.streams.documents import NEVER, Account, Case, Collecting, Due, Profile, Summary
 from tocsin.streams.events import (
     ComplaintOpened,
     ComplaintResolved,
@@ -66,6 +70,7 @@ from tocsin.streams.events import (
     VerdictGiven,
     WarningAcknowledged,
 )
+from tocsin.streams.policy import Policy
 from tocsin.streams.state import STATE_VERSION, Kind
 
 DAY_MS = 86_400_000
@@ -226,6 +231,85 @@ def test_an_open_warning_is_the_latest_step_of_an_episode_that_has_not_ended(
     found = history.rows("SELECT episode_id, transition, severity FROM v_open_warnings")
 
     assert found == [("e1", "ESCALATED", "HIGH")]
+
+
+def test_a_warning_tells_its_exposure_with_its_currency_and_further_ones(history: History) -> None:
+    more = (Exposure("CNY", 780_00), Exposure("USD", -5_00))
+    history.add(WARNINGS, step(), step(episode_id="e2", other_exposures=more))
+
+    found = history.rows(
+        "SELECT currency, exposure_minor, other_currencies, other_exposures_minor "
+        "FROM v_open_warnings ORDER BY episode_id"
+    )
+
+    assert found == [("EUR", 7000, [], []), ("EUR", 7000, ["CNY", "USD"], [780_00, -5_00])]
+
+
+def default_policy() -> Policy:
+    policy, _, problems = read_policy(default_policy_text(), 400)
+    assert policy is not None, problems
+    return policy
+
+
+def open_accounts(**minor: int) -> dict[str, Account]:
+    """Accounts with that much open, of which nothing is due by currency."""
+    return {currency: Account(open_minor=amount) for currency, amount in minor.items()}
+
+
+def test_the_worklist_and_the_file_tell_what_is_owed_in_each_currency(history: History) -> None:
+    """Whatever the warning said of it: one of logic 1 that measures no money says 0 of nothing."""
+    silent = {"subject": "", "unit": "COUNT", "currency": None, "exposure_minor": 0}
+    history.business_date("2025-06-30")
+    for number, accounts in enumerate(
+        [open_accounts(EUR=1_600_000_00), open_accounts(EUR=1_000_00, USD=50_000_00, CHF=0), {}], 1
+    ):
+        name = f"C{number}"
+        told = {"customer_id": name, "episode_id": name, "rule": "insolvency", **silent}
+        history.add(WARNINGS, step(**told), key=name.encode())
+        history.standing(name, Summary(accounts=accounts))
+    waiting = Collecting(since=day("2025-06-01"), why="DISPUTED", blocked_until=NEVER)
+    disputed = Account(open_minor=900_00, due={day("2025-06-01"): Due(900_00, 1)})
+    history.standing("C4", Summary(accounts={"EUR": disputed}, collecting=waiting))
+    ladder = Collecting(day("2025-06-01"), "REMINDER", day("2025-06-11"), why="AGE")
+    ladder = structs.replace(ladder, amount_minor=900_00, currency="EUR", invoice_id="I1")
+    dollars = structs.replace(disputed, unapplied_minor=100_00)
+    both = {"EUR": disputed, "USD": dollars, "CNY": Account(open_minor=5)}
+    history.standing("C5", Summary(accounts=both, collecting=ladder))
+    lookup, policy = Lookup(history.client, CODEC), default_policy()
+
+    found = candidates_of(lookup, policy, day("2025-06-30"))
+
+    assert {one.customer_id: stakes_of(one) for one in found} == {
+        "C1": "1,600,000.00 EUR",
+        "C2": "50,000.00 USD, 1,000.00 EUR",
+        "C3": "0.00 CNY",
+        "C4": "900.00 EUR",
+        "C5": "900.00 EUR, 800.00 USD",
+    }
+    standing = lookup.standing("C4")
+    assert standing is not None
+    facts = dict(facts_of(read_credit(lookup, standing, policy), "en"))
+    assert facts["next step"].startswith("wait: 900.00 EUR")
+
+
+@pytest.mark.parametrize(
+    ("limit", "proposed"), [((None, None), (1_600_000_00, "EUR")), ((5_00, "USD"), (0, "USD"))]
+)
+def test_a_limit_is_proposed_in_a_currency_of_the_customer(
+    history: History, limit: tuple[int | None, str | None], proposed: tuple[int, str]
+) -> None:
+    """REDUCE, of grade D: what is owed in the limit's currency, else the most that is owed."""
+    history.business_date("2025-06-30")
+    profile = Profile(credit_limit_minor=limit[0], credit_limit_currency=limit[1])
+    accounts = open_accounts(CHF=100_00, EUR=1_600_000_00)
+    history.standing("C1", Summary(accounts=accounts, grade="D", profile=profile))
+    lookup = Lookup(history.client, CODEC)
+    standing = lookup.standing("C1")
+    assert standing is not None
+
+    credit = read_credit(lookup, standing, default_policy())
+
+    assert (credit.proposed_minor, credit.proposed_currency) == proposed
 
 
 def test_a_warnings_latency_is_known_from_the_workers_header(history: History) -> None:

@@ -199,7 +199,7 @@ def test_recorded_bytes_decode_for_ever_and_encoding_reproduces_them(topic: cata
 def test_recorded_bytes_of_an_older_schema_decode_for_ever(
     topic: catalog.Topic, version: int
 ) -> None:
-    """Fields that came later have their defaults; written again, the record is of today's schema."""
+    """Fields that came later have their defaults; written again, it is of today's schema."""
     for entry, value in any_record(topic, version):
         record = decode(topic, value)
 

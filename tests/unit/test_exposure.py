@@ -26,7 +26,7 @@ def owed(warning: RiskWarning) -> list[tuple[str | None, int]]:
 
 
 def insolvent(*before: str) -> tuple[Book, RiskWarning]:
-    """A customer whose insolvency is reported, and the warning of it, whose rule has no currency."""
+    """A customer whose insolvency is reported, and what a rule without currency says."""
     book = Book()
     book.add(*before, "2025-02-01 alert N1 INSOLVENCY")
     return book, of_rule(book.warnings, "insolvency")
