@@ -33,6 +33,7 @@ from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.errors import TrimmedError
 from tocsin.agents.exits import Exit
 from tocsin.agents.migrate import migrate
+from tocsin.agents.notify_outbox import Outbox, Position, read_outbox
 from tocsin.agents.produce import produce
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import CUSTOMERS, INVOICES, WARNINGS
@@ -144,10 +145,60 @@ async def test_a_worker_stops_at_records_that_were_deleted_before_it_read_them(
         assert wanted_of(await stopped(again), name, read, first) == reached
 
 
+async def test_a_deleted_marker_of_a_transaction_is_no_deleted_record(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    name = "marked-erp"
+    async with (
+        receiving(tmp_path) as (hook, config),
+        deployed("marked", broker, engine, tmp_path, **ONE) as deployment,
+    ):
+        warnings = deployment.settings.topic(WARNINGS)
+        told = [deployment.codec.encode_warning(warning(number)) for number in range(3)]
+        await foreign(deployment, name)
+        intake = deployment.started("intake", write_mapping(tmp_path, name))
+        notify = deployment.started("notify", config)
+        await send_together(deployment, name, [invoice(0), invoice(1)])
+        await send_together(deployment, warnings, told[:2])
+        await until_mapped(deployment, name, 3, intake)
+        await until(lambda: len(hook.ids()) == 2, "deliveries", notify)
+
+        async def is_past_marker() -> bool:
+            outbox = Outbox(deployment.codec)
+            await read_outbox(deployment.settings, outbox)
+            return outbox.all(Position) == [Position(0, 3)]
+
+        await until(is_past_marker, "the marker is not passed", notify)
+        for program in (intake, notify):
+            assert program.stop() == 0
+        assert (await trim(deployment, name), await trim(deployment, warnings)) == (3, 3)
+        for program in (intake, notify):
+            program.start()
+        await send(deployment, name, [invoice(2)])
+        await send(deployment, warnings, told[2:])
+
+        await until_mapped(deployment, name, 4, intake)
+        await until(lambda: len(hook.ids()) == 3, "deliveries", notify)
+
+
+async def send_together(deployment: Deployment, name: str, values: list[bytes]) -> None:
+    """Write records in one transaction, whose marker takes an offset."""
+    producer = AIOKafkaProducer(
+        **deployment.settings.client_options(), transactional_id=f"{name}-sender"
+    )
+    await producer.start()
+    try:
+        async with producer.transaction():
+            for value in values:
+                await producer.send_and_wait(name, value, partition=0)
+    finally:
+        await producer.stop()
+
+
 def invoice(number: int) -> bytes:
-    issued = iso_instant(1_700_000_000_000 + number * 1000)
+    issued = iso_instant(1_745_800_000_000 + number * 1000)
     line = {
-        "customer": "C1", "number": f"I{number}", "at": issued, "due": "2024-01-01",
+        "customer": "C1", "number": f"I{number}", "at": issued, "due": "2025-06-01",
         "cents": 100, "currency": "EUR",
     }  # fmt: skip
     return json.dumps(line).encode()
