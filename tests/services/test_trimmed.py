@@ -21,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from tests.services.deployment import POLL_S, STALL_S, Deployment, Program, deployed
-from tests.services.test_notify import publish, receiving
+from tests.services.test_notify import keep, publish, receiving
 from tests.unit.notices import warning
 from tocsin.agents.audit_progress import read_progress, resume_at
 from tocsin.agents.brokers import connect
@@ -252,6 +252,11 @@ async def test_the_intake_stops_at_records_that_were_deleted_before_it_read_them
         assert_told(await examine(deployment.settings), "intake", FOREIGN)
         again = deployment.started("intake", mapping)
         assert wanted_of(await stopped(again), FOREIGN, 10, first) == reached
+        # The way on that docs/recovery.md tells.
+        async with connect(deployment.settings) as brokers:
+            await brokers.place(f"{deployment.settings.app_id}-intake", {(FOREIGN, 0): first})
+        again = deployment.started("intake", mapping)
+        await until_mapped(deployment, FOREIGN, first + 5, again)
 
 
 async def test_the_intake_knows_where_it_began_a_topic_that_it_has_read_nothing_of(
@@ -323,6 +328,10 @@ async def test_the_notifier_stops_at_warnings_that_were_deleted_before_it_read_t
         assert_told(await examine(deployment.settings), "notifier", name)
         again = deployment.started("notify", config)
         wanted_of(await stopped(again), name, 3, first)
+        # The way on that docs/recovery.md tells.
+        await keep(deployment, "position/0", None)
+        again = deployment.started("notify", config)
+        await until(lambda: "w6" in hook.ids(), "the rest", again)
 
 
 async def test_the_notifier_stops_at_customers_that_were_deleted_before_it_read_them(
