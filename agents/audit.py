@@ -263,7 +263,10 @@ class Sink:
 
     async def _fetch(self) -> None:
         try:
-            fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
+            # What comes compressed may be many times as much as was fetched.
+            fetched = await self._consumer.getmany(
+                timeout_ms=POLL_MS, max_records=self._limits.rows_max
+            )
         except KafkaError as error:
             raise SinkError(
                 f"the brokers cannot be read: {error or type(error).__name__}",

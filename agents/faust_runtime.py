@@ -66,6 +66,7 @@ METADATA_MAX_AGE_MS = 20_000  # how soon a changed partition count is noticed
 FETCH_MAX_WAIT_MS = 25
 FETCH_LATE_S = 0.05  # a fetch that takes so much longer than asked for is held up
 FETCH_BYTES_MAX = 1 << 20  # per partition; about what the feed buffers of one
+FETCH_RECORDS_MAX = 1 << 13  # per partition, if they came compressed and are many times as much
 
 
 class Wiring(Struct, frozen=True, kw_only=True):
@@ -271,7 +272,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         partitions = [TopicPartition(*source) for source in sources]
         asking = asyncio.ensure_future(
-            consumer.getmany(*partitions, timeout_ms=int(timeout_s * 1000))
+            consumer.getmany(
+                *partitions,
+                timeout_ms=int(timeout_s * 1000),
+                max_records=FETCH_RECORDS_MAX * len(partitions),
+            )
         )
         await asyncio.wait({asking}, timeout=timeout_s + FETCH_LATE_S)
         if not asking.done():
@@ -351,7 +356,10 @@ class Consumer(driver.Consumer):
         if not self.feed.groups:
             await self.sleep(0.05)
             return
-        for chunk in await self._chunks(timeout):
+        chunks = await self._chunks(timeout)
+        if not chunks:
+            await self._pass_markers()
+        for chunk in chunks:
             if not self.flow_active:
                 return
             first = chunk.records[0]
@@ -364,6 +372,18 @@ class Consumer(driver.Consumer):
         except TrimmedError as error:
             self.app.runtime.wiring.fatal(Exit.RESTORE, str(error))
             raise
+
+    async def _pass_markers(self) -> None:
+        """Commit past offsets without records, such as markers, where no journal tells.
+
+        They may be deleted as well as records: a restart before them would miss something.
+        """
+        committer, journals = self.app.runtime.committer, self.app.runtime.journals
+        for group, standing in self.feed.standings().items():
+            passed = {s: at for s, at in standing.positions.items()
+                      if at > committer.reached.get(s, at)}  # fmt: skip
+            if passed and not standing.is_busy and group not in journals:
+                await committer.place(group, passed)
 
     async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
         """Ask the brokers how far these go, uncommitted records included."""

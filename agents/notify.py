@@ -234,6 +234,8 @@ class Notifier:
                 await self._customers.catch_up()
             now = _now()
             self._desk.take(records, now)
+            for place in self._consumer.assignment():
+                self._desk.reach(place.partition, await self._consumer.position(place))
             wishes, self._wishes = self._wishes, []
             self._desk.resend(wishes)
             again = self._desk.next_release()

@@ -67,6 +67,11 @@ class NotifyDesk:
                 self._route(warning, record, now)
             self.outbox.put(Position(record.partition, record.offset + 1))
 
+    def reach(self, partition: int, offset: int) -> None:
+        """Note that all before an offset was taken: what has none, such as markers, counts too."""
+        if offset > self._position(partition):
+            self.outbox.put(Position(partition, offset))
+
     def _position(self, partition: int) -> int:
         found = self.outbox.find(Position, key_of(Position(partition, 0)))
         return 0 if found is None else found.offset

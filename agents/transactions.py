@@ -257,11 +257,9 @@ class Committer:
                 await asyncio.shield(pending.popleft())
 
     async def place(self, group: int, positions: Mapping[Source, int]) -> None:
-        """Commit positions alone, by a transaction of the group's producer."""
-        async with self._producers[group].transaction():
-            await self._producers[group].send_offsets_to_transaction(
-                _placed(positions), self._app_id
-            )
+        """Commit positions alone; what reads nothing has nothing else that tells where it is."""
+        nothing = Transaction(Chunk(group, (), (), 0), frozenset())
+        await asyncio.shield(self._start(nothing, [], _placed(positions), lambda: None))
 
     def seal(
         self,
@@ -292,11 +290,21 @@ class Committer:
             own = Output(log.topic_id, log.topic, transaction.partition, None, value, (), instant)
             outputs = [*outputs, own]
         batches += pack(producer, outputs)
-        offsets = _offsets(transaction, journal)
+        self._start(transaction, batches, _offsets(transaction, journal), on_committed)
+
+    def _start(
+        self,
+        transaction: Transaction,
+        batches: Sequence[tuple[str, int, Any]],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        on_committed: Callable[[], None],
+    ) -> asyncio.Task[None]:
         pending = self._pending.setdefault(transaction.partition, deque())
         before = pending[-1] if pending else None
+        producer = self._producers[transaction.partition]
         commit = self._commit(producer, batches, offsets, before, transaction, on_committed)
         pending.append(asyncio.create_task(commit))
+        return pending[-1]
 
     async def _commit(
         self,

@@ -86,12 +86,27 @@ def dirty_restore(command: str) -> None:
         return
     from tocsin.agents import changelog
 
-    plain = changelog.AIOKafkaConsumer
+    plain = changelog.Reader
 
-    def dirty(*args: Any, isolation_level: str = "", **named: Any) -> Any:
-        return plain(*args, isolation_level="read_uncommitted", **named)
+    def dirty(**named: Any) -> Any:
+        return plain(**{**named, "isolation_level": "read_uncommitted"})
 
-    changelog.AIOKafkaConsumer = dirty
+    changelog.Reader = dirty  # type: ignore[assignment,misc]  # broken on purpose
+
+
+def resets_itself(command: str) -> None:
+    """Who finds that its next record was deleted goes on at the earliest that there is."""
+    if command != "worker":
+        return
+    from aiokafka import AIOKafkaConsumer
+
+    plain = AIOKafkaConsumer.__init__
+
+    @wraps(plain)
+    def made(self: Any, *args: Any, **named: Any) -> None:
+        plain(self, *args, **{**named, "auto_offset_reset": "earliest"})
+
+    AIOKafkaConsumer.__init__ = made  # type: ignore[method-assign]  # broken on purpose
 
 
 def warnings_outside(command: str) -> None:
@@ -176,4 +191,5 @@ VARIANTS: dict[str, Callable[[str], None]] = {
     "warnings-outside": warnings_outside,
     "progress-first": progress_first,
     "away-is-unknown": away_is_unknown,
+    "resets-itself": resets_itself,
 }

@@ -26,8 +26,11 @@ TROUBLE = (KafkaError, OSError, TimeoutError, AssertionError)
 class Feeder:
     """Feeds the source topics of one deployment."""
 
-    def __init__(self, servers: str, prefix: str, partitions: int) -> None:
+    def __init__(
+        self, servers: str, prefix: str, partitions: int, codec: str | None = None
+    ) -> None:
         self._servers, self._prefix, self._partitions = servers, prefix, partitions
+        self._codec = codec
         self._producer: AIOKafkaProducer | None = None
         self._round = 0
         self.written = 0
@@ -88,7 +91,7 @@ class Feeder:
     async def _started(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._servers, transactional_id=f"{self._prefix}feed", acks="all",
-            linger_ms=2,
+            linger_ms=2, compression_type=self._codec,
         )  # fmt: skip
         try:
             await producer.start()

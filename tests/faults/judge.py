@@ -289,6 +289,13 @@ class Rows:
             for topic in wire.HISTORY
         }
 
+    def places(self, topic: str) -> list[tuple[int, int]]:
+        """Partition and offset of every row of a topic's table, in their order."""
+        rows = self.ask(
+            f"SELECT partition, offset FROM `{_table(topic)}` FINAL ORDER BY partition, offset"
+        )
+        return [(int(partition), int(offset)) for partition, offset in rows]
+
     def differences(self, partitions: Sequence[Partition]) -> Iterator[str]:
         """Where tables and topics are not the same records, each once."""
         for topic in wire.HISTORY:

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,11 +19,21 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.faults.registered import Registry
-from tests.faults.runs import EVENTS, run_of
-from tests.faults.schedule import POINTS, REFUSALS, REGISTRY, TIMED, Schedule, Timed
+from tests.faults.runs import EVENTS, PER_SECOND, run_of
+from tests.faults.schedule import (
+    COMPRESSIONS,
+    POINTS,
+    REFUSALS,
+    REGISTRY,
+    TIMED,
+    Schedule,
+    Timed,
+    draw,
+)
 from tests.faults.soak import Soak
 from tests.faults.stage import Broker
 
+SEEDS_MAX = 10_000  # among which a kind of fault is looked for
 BROKER_RUNS = 20  # after which the series gets a new broker, with nothing of the old ones' topics
 
 
@@ -31,6 +42,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10, help="how many seeds (default 10)")
     parser.add_argument("--seed", type=int, default=1, help="the first of them (default 1)")
+    parser.add_argument("--only", default="", help="only seeds with this kind of fault")
     parser.add_argument("--events", type=int, default=EVENTS, help="source records of a run")
     parser.add_argument("--resume", type=Path, help="results, one JSON object a line; go on there")
     parser.add_argument("--broken", default="", help="a negative control of broken.py")
@@ -53,7 +65,7 @@ def main() -> int:
     if given.soak:
         return _soak(given.soak, given.rate)
     done = _read(given.resume)
-    seeds = [s for s in range(given.seed, given.seed + given.runs) if s not in done]
+    seeds = [seed for seed in _chosen(given) if seed not in done]
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
         asyncio.run(_series(seeds, folder, given, done))
@@ -63,6 +75,18 @@ def main() -> int:
                             ignore=shutil.ignore_patterns("kafka", "clickhouse"))  # fmt: skip
         shutil.rmtree(folder, ignore_errors=True)
     return _summary(list(done.values()))
+
+
+def _chosen(given: argparse.Namespace) -> list[int]:
+    """The seeds; of those that have a kind of fault, the first so many."""
+    if not given.only:
+        return list(range(given.seed, given.seed + given.runs))
+    having = (
+        seed
+        for seed in range(given.seed, given.seed + SEEDS_MAX)
+        if given.only in _kinds(draw(seed, given.events / PER_SECOND).names)
+    )
+    return list(islice(having, given.runs))
 
 
 def _soak(minutes: float, rate: float) -> int:
@@ -133,7 +157,7 @@ def _coverage(lines: list[dict[str, Any]]) -> None:
     planned = Counter(kind for line in lines for kind in _kinds(line["planned"]))
     observed = Counter(kind for line in lines for kind in _kinds(line["observed"]))
     points = {f"kill-{point}" for some in POINTS.values() for point in some}
-    for kind in sorted({*planned, *observed, *TIMED, *points, *REFUSALS, *REGISTRY}):
+    for kind in sorted({*planned, *observed, *TIMED, *points, *REFUSALS, *REGISTRY, *COMPRESSIONS}):
         sys.stdout.write(f"{kind:24} planned {planned[kind]:4} observed {observed[kind]:4}\n")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -26,6 +27,7 @@ from tests.faults.feeding import TROUBLE, Feeder
 from tests.faults.full import FullJudge, portfolio
 from tests.faults.judge import (
     Judge,
+    Partition,
     Rows,
     Verdict,
     committed_offsets,
@@ -36,7 +38,15 @@ from tests.faults.judge import (
 from tests.faults.load import generate
 from tests.faults.proxy import FULL, READ_ONLY, Proxy
 from tests.faults.registered import Registry
-from tests.faults.schedule import REGISTRY, Schedule, Timed, draw, draw_registry
+from tests.faults.schedule import (
+    CODECS,
+    OVERTAKEN,
+    REGISTRY,
+    Schedule,
+    Timed,
+    draw,
+    draw_registry,
+)
 from tests.faults.stage import (
     Broker,
     Engine,
@@ -48,13 +58,14 @@ from tests.faults.stage import (
 )
 from tocsin.agents.brokers import connect
 from tocsin.agents.exits import Exit
-from tocsin.agents.settings import load
+from tocsin.agents.settings import Settings, load
 from tocsin.schemas.catalog import TOPICS
 
 PARTITIONS = 3
 EVENTS = 3_000
 PER_SECOND = 350.0
 SESSION_TIMEOUT_S = 3
+LONG_SESSION_S = 60  # where whoever is frozen is to stay a member of the group
 CHUNK_RECORDS = 20
 STALL_S = 75.0  # without any progress: more than a broker's transaction timeout of 60
 RUN_WITHIN_S = 600.0
@@ -141,7 +152,13 @@ class Run:
         }
         self.engine = Engine(folder / "engine", self._faults)
         self.door = Proxy(0, self._chance)  # before ClickHouse
-        self.feeder = Feeder(broker.servers, self.prefix, PARTITIONS)
+        self._how, _, self._codec = schedule.compression.partition("-")
+        codec = self._codec if self._how == "compress" else None
+        self.feeder = Feeder(broker.servers, self.prefix, PARTITIONS, codec)
+        self._session_s = SESSION_TIMEOUT_S
+        if schedule.refusal == "trim-frozen-worker":
+            self._session_s = LONG_SESSION_S
+        self._kept: list[Partition] | None = None  # what was read of topics before they were cut
         self.workers: list[Member] = []
         self.audit: Member | None = None
         self._environ: dict[str, str] = {}
@@ -186,7 +203,8 @@ class Run:
             replication_factor=self.broker.count,
             clock="feed",
             log_level="WARNING",
-            session_timeout_s=SESSION_TIMEOUT_S,
+            session_timeout_s=self._session_s,
+            compression=self._codec if self._how == "compress" else "none",
             chunk_records_max=CHUNK_RECORDS,
         )
         if self.registry is not None:
@@ -197,6 +215,8 @@ class Run:
         self._settings = settings
         text = None if self.is_full else policy_text()
         await asyncio.gather(prepare_topics(settings, text), self.engine.start())
+        if self._how == "recompress":
+            await self._let_broker_compress(settings)
         if self.registry is not None:
             await self.registry.adopt(self.prefix)
         self.door = Proxy(urlsplit(self.engine.url).port or 0, self._chance)
@@ -217,6 +237,11 @@ class Run:
         self.audit.start()
         self._following = asyncio.create_task(self._follow())
         self._ticking = asyncio.create_task(self._tick())
+
+    async def _let_broker_compress(self, settings: Settings) -> None:
+        async with connect(settings) as brokers:
+            for topic in (*wire.SOURCES, *wire.OUTPUTS):
+                await brokers.set_topic(self.prefix + topic, {"compression.type": self._codec})
 
     @property
     def _is_proxied(self) -> bool:
@@ -273,6 +298,8 @@ class Run:
         partitions = await read_all(
             self.broker.servers, self.prefix, (*wire.SOURCES, *wire.OUTPUTS), PARTITIONS
         )
+        for now, kept in zip(partitions, self._kept or [], strict=False):
+            now.update({topic: kept[topic] for topic in wire.SOURCES})
         judge = Judge(partitions, is_whole=is_whole)
         if self.is_full and is_whole:
             judge = FullJudge(partitions, self._settings)
@@ -295,6 +322,8 @@ class Run:
         """Wait for ClickHouse to have as many rows as there are records; then compare all."""
         if self.schedule.refusal == "corrupt-state":
             return await self._audit_refuses()
+        if self.schedule.refusal == "trim-frozen-audit":
+            return await self._audit_is_cut(partitions)
         rows = Rows(self.engine.url, self.app_id, "tocsin", self.engine.token)
         due = {topic: sum(len(p[topic]) for p in partitions) for topic in wire.HISTORY}
         before: dict[str, int] = {}
@@ -338,8 +367,24 @@ class Run:
         self.outcome.codes["audit"] = self.audit.codes
         return []
 
+    async def _audit_is_cut(self, partitions: list[Partition]) -> list[str]:
+        """That every table has a beginning of its topic's partitions, and nothing after the gap."""
+        rows = Rows(self.engine.url, self.app_id, "tocsin", self.engine.token)
+        self.outcome.codes["audit"] = self._sink.codes
+        problems = []
+        for topic in wire.SOURCES:
+            told = await asyncio.to_thread(rows.places, topic)
+            for number, partition in enumerate(partitions):
+                due = [record.offset for record in partition[topic]]
+                found = [offset for place, offset in told if place == number]
+                if found != due[: len(found)]:
+                    problems.append(f"table {topic}: partition {number} has rows after the gap")
+        return problems
+
     def _note_observed(self) -> None:
         outcome = self.outcome
+        if self._codec and self._is_compressed():
+            outcome.observed.append(self.schedule.compression)
         for number, worker in enumerate(self.workers):
             outcome.codes[f"worker-{number}"] = worker.codes
             if set(worker.codes) & DEFECTS:
@@ -352,6 +397,12 @@ class Run:
             name in ("broker-kill", "engine-kill", "registry-kill") or "in-insert" in name
             for name in outcome.observed
         )
+
+    def _is_compressed(self) -> bool:
+        """Whether sources and outputs lie at the broker as they were to be compressed."""
+        topics = ("invoices", "payments", "warnings", "journal", "ledgers")
+        number = CODECS[self._codec]
+        return all(number in self.broker.codecs_of(self.prefix + topic) for topic in topics)
 
     # What is done to the parts.
 
@@ -616,7 +667,97 @@ class Run:
 
     # Broken ground: the product must refuse it, and say so.
 
+    async def _overtake(self) -> None:
+        """Freeze a reader, delete what it has not read, let it go on: it must not."""
+        facts, reader = self._facts(), self.workers[0]
+        half, rest = len(facts) // 2, len(facts) * 3 // 4
+        if self.schedule.refusal == "trim-frozen-audit":
+            reader = self._sink
+        await self.feeder.run(facts[:half], self.per_second * 3)
+        await self._until_decided()
+        await self._until_copied()
+        reader.signal(signal.SIGSTOP)
+        await self.feeder.run(facts[half:rest], self.per_second * 3)
+        if reader is self._sink:
+            await self._until_decided()
+        else:
+            await self._until_copied()
+        self._kept = await read_all(self.broker.servers, self.prefix, wire.SOURCES, PARTITIONS)
+        firsts = await self._cut()
+        if self.schedule.refusal == "trim-zombie-worker":
+            await asyncio.sleep(SESSION_TIMEOUT_S * 2)
+        await self.feeder.run(facts[rest:], self.per_second * 3)
+        reader.signal(signal.SIGCONT)
+        await self._until_refused(reader, firsts)
+        if reader is self._sink:
+            await self._until_decided()
+        later = await read_all(self.broker.servers, self.prefix, wire.SOURCES, PARTITIONS)
+        for kept, more in zip(self._kept, later, strict=True):
+            for topic in wire.SOURCES:
+                known = {record.offset for record in kept[topic]}
+                kept[topic] += [r for r in more[topic] if r.offset not in known]
+        for worker in self.workers:
+            await worker.stop()
+        await self._judge(is_whole=reader is self._sink)
+
+    async def _cut(self) -> dict[tuple[str, int], int]:
+        """Delete all that the topics of facts have, as retention may; return where they begin."""
+        ends = {place: end for place, end in (await self._ends()).items() if end}
+        cut = {place: end for place, end in ends.items() if place[0] not in ("policies", "clock")}
+        client = AIOKafkaAdminClient(bootstrap_servers=self.broker.servers)
+        await client.start()
+        try:
+            await client.delete_records(
+                {
+                    TopicPartition(self.prefix + topic, number): RecordsToDelete(before_offset=end)
+                    for (topic, number), end in cut.items()
+                }
+            )
+        finally:
+            await client.close()
+        return cut
+
+    async def _until_refused(self, reader: Member, firsts: dict[tuple[str, int], int]) -> None:
+        """Wait for a reader's last word: where it is, and where the topic begins."""
+        since, ticks = time.monotonic(), self._ticks
+        while reader.refusal is None:
+            if reader is not self._sink and any(
+                self._reached.get(place, 0) > first for place, first in firsts.items()
+            ):
+                raise self._given_up("a worker has decided what comes after a gap")
+            if time.monotonic() > since + STALL_S:
+                self._require_time(since, ticks)
+                raise self._given_up(f"{self.schedule.refusal}: it did not stop; {reader.log()}")
+            await asyncio.sleep(POLL_S)
+        named = re.search(r"(\S+)-(\d) begins at offset (\d+), but (\d+) comes next", reader.log())
+        if reader.refusal != Exit.RESTORE or named is None:
+            raise self._given_up(f"it ended with {reader.refusal}: {reader.log()}")
+        topic, number, first, wanted = named.groups()
+        place = topic.removeprefix(self.prefix), int(number)
+        if int(first) != firsts.get(place) or int(wanted) >= int(first):
+            raise self._given_up(f"it names another gap than {firsts.get(place)}: {named[0]}")
+        self.outcome.observed.append(f"{self.schedule.refusal} refused with {reader.refusal}")
+
+    async def _until_copied(self) -> None:
+        """Wait for the audit to have a row for every source record that there is."""
+        partitions = await read_all(self.broker.servers, self.prefix, wire.SOURCES, PARTITIONS)
+        due = {topic: sum(len(p[topic]) for p in partitions) for topic in wire.SOURCES}
+        rows = Rows(self.engine.url, self.app_id, "tocsin", self.engine.token)
+        since, ticks = time.monotonic(), self._ticks
+        while True:
+            with contextlib.suppress(OSError):  # tables are not made yet
+                found = await asyncio.to_thread(rows.counts)
+                if all(found[topic] >= count for topic, count in due.items()):
+                    return
+            if time.monotonic() > since + STALL_S:
+                self._require_time(since, ticks)
+                raise self._given_up(f"the audit stalled: {self._sink.log()}")
+            await asyncio.sleep(POLL_S)
+
     async def _refuse(self) -> None:
+        if self.schedule.refusal in OVERTAKEN:
+            await self._overtake()
+            return
         facts = self._facts()
         await self.feeder.run(facts[: len(facts) // 2], self.per_second * 3)
         await self._until_decided()

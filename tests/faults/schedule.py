@@ -45,10 +45,15 @@ TIMED = {
     "scale": 3,
 }
 REGISTRY = ("registry-kill", "registry-away")
+CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+# Who compresses by which: whoever writes, or the broker, by the setting of what is written to.
+COMPRESSIONS = tuple(f"{how}-{codec}" for how in ("compress", "recompress") for codec in CODECS)
+COMPRESSED_SHARE = 0.4  # of runs whose ground is not broken
 CHOSEN_SHARE = 0.45  # of faults that happen at a chosen point instead of a random moment
 ZOMBIE_SHARE = 0.25  # of those in a worker's transaction that stop it instead of killing it
 EARLY_SHARE = 0.15  # of the others that may come while programs still start
-REFUSALS = ("corrupt-state", "trim-changelog", "few-partitions")
+OVERTAKEN = ("trim-frozen-worker", "trim-zombie-worker", "trim-frozen-audit")
+REFUSALS = ("corrupt-state", "trim-changelog", "few-partitions", *OVERTAKEN)
 REFUSAL_EVERY = 16  # runs; the broken ground must be refused, not worked on
 
 
@@ -88,12 +93,13 @@ class Schedule:
     timed: tuple[Timed, ...] = ()
     points: tuple[Point, ...] = ()
     refusal: str = ""
+    compression: str = ""
 
     @property
     def names(self) -> list[str]:
         """What is planned, for the record."""
         own = [timed.kind for timed in self.timed] + [point.name for point in self.points]
-        return own + [self.refusal] * bool(self.refusal)
+        return own + [name for name in (self.refusal, self.compression) if name]
 
 
 def draw(seed: int, feed_s: float) -> Schedule:
@@ -113,7 +119,14 @@ def draw(seed: int, feed_s: float) -> Schedule:
         # Both only come when somebody leaves or joins.
         timed.append(Timed("worker-kill", feed_s * 0.3, 0.0))
     unique = {(point.program, point.point, point.nth, point.do): point for point in points}
-    return Schedule(chance.choice((1, 1, 2)), _apart(timed), tuple(unique.values()))
+    workers = chance.choice((1, 1, 2))
+    return Schedule(workers, _apart(timed), tuple(unique.values()), compression=_packed(seed))
+
+
+def _packed(seed: int) -> str:
+    """How a run is compressed; drawn apart, so that a seed's faults are what they always were."""
+    chance = Random(f"compression of {seed}")
+    return chance.choice(COMPRESSIONS) if chance.random() < COMPRESSED_SHARE else ""
 
 
 def draw_registry(seed: int, feed_s: float) -> Schedule:

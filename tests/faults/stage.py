@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 import yaml
+from aiokafka.record.memory_records import MemoryRecords
 
 from tests.faults.proxy import HOST, Proxy
 from tocsin.agents import topics
@@ -81,9 +82,11 @@ class Broker:
         jars = ensure_jars(locked_jars(), cache_folder(os.environ), fetch, show_progress)
         more = _clustered(ports) if count > 1 else _proxied(ports[0]["broker"], self._outer)
         self.nodes: list[EmbeddedKafka] = []
+        self._folders: list[Path] = []
         for number, own in enumerate(ports):
             home = folder / f"kafka-{number}"
             home.mkdir(parents=True, exist_ok=True)
+            self._folders.append(home)
             (home / "ports.json").write_text(json.dumps(own))
             options = KafkaOptions(
                 heap_mb=BROKER_HEAP_MB,
@@ -104,6 +107,18 @@ class Broker:
     def proxied(self) -> str:
         """The address before which the proxy stands."""
         return f"{HOST}:{self._outer}"
+
+    def codecs_of(self, topic: str) -> set[int]:
+        """The codecs of a topic's batches as they lie on disk; control batches have none."""
+        found: set[int] = set()
+        for folder in self._folders:
+            for path in folder.glob(f"log/{topic}-[0-9]*/*.log"):
+                stored = MemoryRecords(path.read_bytes())
+                while stored.has_next():
+                    batch: Any = stored.next_batch()
+                    if not batch.is_control_batch:
+                        found.add(batch.compression_type)
+        return found
 
     @property
     def is_up(self) -> bool:

@@ -15,7 +15,17 @@ import pytest
 from tests.faults.judge import Judge
 from tests.faults.load import Fact, generate
 from tests.faults.runs import Outcome, run_of
-from tests.faults.schedule import POINTS, TIMED, Point, Schedule, Timed, draw
+from tests.faults.schedule import (
+    COMPRESSIONS,
+    OVERTAKEN,
+    POINTS,
+    REFUSALS,
+    TIMED,
+    Point,
+    Schedule,
+    Timed,
+    draw,
+)
 from tests.faults.soak import slope
 from tests.faults.stage import Broker
 
@@ -28,26 +38,35 @@ COMBINED = (
         2,
         (Timed("worker-kill", 1.0, 0.0), Timed("engine-kill", 2.0, 0.5)),
         (Point("worker", "after-send", 6), Point("audit", "after-insert", 3)),
+        compression="compress-zstd",
     ),
     Schedule(
         2,
         (Timed("audit-kill", 0.5, 0.0),),
         (Point("worker", "before-send", 8, "stop"), Point("audit", "migration", 4)),
+        compression="recompress-lz4",
     ),
     Schedule(
         1,
         (Timed("net-partition", 0.5, 4.0), Timed("clock-jump", 1.0, 1.0)),
         (Point("worker", "after-commit", 10),),
+        compression="recompress-gzip",
     ),
-    Schedule(1, (Timed("broker-kill", 1.5, 0.5),), (Point("worker", "before-commit", 4),)),
+    Schedule(
+        1,
+        (Timed("broker-kill", 1.5, 0.5),),
+        (Point("worker", "before-commit", 4),),
+        compression="compress-snappy",
+    ),
 )
 CONTROLS = {
-    "no-transactions": Point("worker", "amid-send", 25),
-    "no-merge": Point("worker", "after-commit", 10),
-    "no-fencing": Point("worker", "before-send", 12, "stop"),
-    "dirty-restore": Point("worker", "after-send", 10),
-    "warnings-outside": Point("worker", "after-send", 12),
-    "progress-first": Point("audit", "after-progress", 1),
+    "no-transactions": Schedule(1, points=(Point("worker", "amid-send", 25),)),
+    "no-merge": Schedule(1, points=(Point("worker", "after-commit", 10),)),
+    "no-fencing": Schedule(2, points=(Point("worker", "before-send", 12, "stop"),)),
+    "dirty-restore": Schedule(1, points=(Point("worker", "after-send", 10),)),
+    "warnings-outside": Schedule(1, points=(Point("worker", "after-send", 12),)),
+    "progress-first": Schedule(1, points=(Point("audit", "after-progress", 1),)),
+    "resets-itself": Schedule(1, refusal="trim-frozen-worker"),
 }
 
 
@@ -79,29 +98,27 @@ async def test_nothing_is_lost_doubled_or_reordered_by_faults_together(
     outcome = await run.play()
 
     assert outcome.verdict == "ok", told(outcome)
-    assert {point.name for point in COMBINED[number].points} <= set(outcome.observed), told(outcome)
+    wanted = {point.name for point in COMBINED[number].points} | {COMBINED[number].compression}
+    assert wanted <= set(outcome.observed), told(outcome)
     assert outcome.counts.events > EVENTS
     assert outcome.counts.warnings > 50
 
 
-async def test_a_broken_changelog_is_refused_and_not_worked_on(
-    broker: Broker, tmp_path: Path
+@pytest.mark.parametrize("kind", ["corrupt-state", *OVERTAKEN])
+async def test_broken_ground_is_refused_and_not_worked_on(
+    broker: Broker, tmp_path: Path, kind: str
 ) -> None:
-    run = run_of(
-        SEED, broker, tmp_path / "refused", schedule=Schedule(1, refusal="corrupt-state"),
-        events=EVENTS,
-    )  # fmt: skip
+    run = run_of(SEED, broker, tmp_path / kind, schedule=Schedule(1, refusal=kind), events=EVENTS)
 
     outcome = await run.play()
 
-    assert outcome.observed == ["corrupt-state refused with 71"], told(outcome)
+    assert outcome.observed == [f"{kind} refused with 71"], told(outcome)
     assert outcome.verdict == "ok", told(outcome)
 
 
 @pytest.mark.parametrize("name", CONTROLS)
 async def test_each_negative_control_is_found(broker: Broker, tmp_path: Path, name: str) -> None:
-    point = CONTROLS[name]
-    schedule = Schedule(2 if point.do == "stop" else 1, points=(point,))
+    schedule = CONTROLS[name]
     outcomes: list[Outcome] = []
     # A kill falls where it falls: one that leaves no trace is no proof of anything.
     while len(outcomes) < CONTROL_RUNS_MAX and not is_found(outcomes):
@@ -127,7 +144,8 @@ def test_a_schedule_follows_from_its_seed_and_all_faults_come_up() -> None:
     points = {point.point for schedule in drawn for point in schedule.points}
     assert kinds == set(TIMED)
     assert points == {point for some in POINTS.values() for point in some}
-    assert {schedule.refusal for schedule in drawn} > {"corrupt-state", "trim-changelog"}
+    assert {schedule.refusal for schedule in drawn} == {"", *REFUSALS}
+    assert {schedule.compression for schedule in drawn} == {"", *COMPRESSIONS}
     assert "stop" in {point.do for schedule in drawn for point in schedule.points}
 
 

@@ -21,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from tests.services.deployment import POLL_S, STALL_S, Deployment, Program, deployed
-from tests.services.test_notify import publish, receiving
+from tests.services.test_notify import keep, publish, receiving
 from tests.unit.notices import warning
 from tocsin.agents.audit_progress import read_progress, resume_at
 from tocsin.agents.brokers import connect
@@ -33,6 +33,7 @@ from tocsin.agents.embedded_kafka import EmbeddedKafka
 from tocsin.agents.errors import TrimmedError
 from tocsin.agents.exits import Exit
 from tocsin.agents.migrate import migrate
+from tocsin.agents.notify_outbox import Outbox, Position, read_outbox
 from tocsin.agents.produce import produce
 from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import CUSTOMERS, INVOICES, WARNINGS
@@ -144,10 +145,60 @@ async def test_a_worker_stops_at_records_that_were_deleted_before_it_read_them(
         assert wanted_of(await stopped(again), name, read, first) == reached
 
 
+async def test_a_deleted_marker_of_a_transaction_is_no_deleted_record(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    name = "marked-erp"
+    async with (
+        receiving(tmp_path) as (hook, config),
+        deployed("marked", broker, engine, tmp_path, **ONE) as deployment,
+    ):
+        warnings = deployment.settings.topic(WARNINGS)
+        told = [deployment.codec.encode_warning(warning(number)) for number in range(3)]
+        await foreign(deployment, name)
+        intake = deployment.started("intake", write_mapping(tmp_path, name))
+        notify = deployment.started("notify", config)
+        await send_together(deployment, name, [invoice(0), invoice(1)])
+        await send_together(deployment, warnings, told[:2])
+        await until_mapped(deployment, name, 3, intake)
+        await until(lambda: len(hook.ids()) == 2, "deliveries", notify)
+
+        async def is_past_marker() -> bool:
+            outbox = Outbox(deployment.codec)
+            await read_outbox(deployment.settings, outbox)
+            return outbox.all(Position) == [Position(0, 3)]
+
+        await until(is_past_marker, "the marker is not passed", notify)
+        for program in (intake, notify):
+            assert program.stop() == 0
+        assert (await trim(deployment, name), await trim(deployment, warnings)) == (3, 3)
+        for program in (intake, notify):
+            program.start()
+        await send(deployment, name, [invoice(2)])
+        await send(deployment, warnings, told[2:])
+
+        await until_mapped(deployment, name, 4, intake)
+        await until(lambda: len(hook.ids()) == 3, "deliveries", notify)
+
+
+async def send_together(deployment: Deployment, name: str, values: list[bytes]) -> None:
+    """Write records in one transaction, whose marker takes an offset."""
+    producer = AIOKafkaProducer(
+        **deployment.settings.client_options(), transactional_id=f"{name}-sender"
+    )
+    await producer.start()
+    try:
+        async with producer.transaction():
+            for value in values:
+                await producer.send_and_wait(name, value, partition=0)
+    finally:
+        await producer.stop()
+
+
 def invoice(number: int) -> bytes:
-    issued = iso_instant(1_700_000_000_000 + number * 1000)
+    issued = iso_instant(1_745_800_000_000 + number * 1000)
     line = {
-        "customer": "C1", "number": f"I{number}", "at": issued, "due": "2024-01-01",
+        "customer": "C1", "number": f"I{number}", "at": issued, "due": "2025-06-01",
         "cents": 100, "currency": "EUR",
     }  # fmt: skip
     return json.dumps(line).encode()
@@ -201,6 +252,11 @@ async def test_the_intake_stops_at_records_that_were_deleted_before_it_read_them
         assert_told(await examine(deployment.settings), "intake", FOREIGN)
         again = deployment.started("intake", mapping)
         assert wanted_of(await stopped(again), FOREIGN, 10, first) == reached
+        # The way on that docs/recovery.md tells.
+        async with connect(deployment.settings) as brokers:
+            await brokers.place(f"{deployment.settings.app_id}-intake", {(FOREIGN, 0): first})
+        again = deployment.started("intake", mapping)
+        await until_mapped(deployment, FOREIGN, first + 5, again)
 
 
 async def test_the_intake_knows_where_it_began_a_topic_that_it_has_read_nothing_of(
@@ -272,6 +328,10 @@ async def test_the_notifier_stops_at_warnings_that_were_deleted_before_it_read_t
         assert_told(await examine(deployment.settings), "notifier", name)
         again = deployment.started("notify", config)
         wanted_of(await stopped(again), name, 3, first)
+        # The way on that docs/recovery.md tells.
+        await keep(deployment, "position/0", None)
+        again = deployment.started("notify", config)
+        await until(lambda: "w6" in hook.ids(), "the rest", again)
 
 
 async def test_the_notifier_stops_at_customers_that_were_deleted_before_it_read_them(

@@ -17,8 +17,9 @@ class HeldUp:
     def __init__(self) -> None:
         self.was_cancelled = False
 
-    async def getmany(self, *_partitions: Any, timeout_ms: int) -> dict[Any, Any]:
+    async def getmany(self, *partitions: Any, timeout_ms: int, max_records: int) -> dict[Any, Any]:
         assert timeout_ms > 0
+        assert max_records >= len(partitions)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
