@@ -110,6 +110,8 @@ USAGE = [
     ("dead-letters resend payments/x/1", "names no refused record"),
     ("dead-letters resend", "name records, or give --code"),
     ("dead-letters list --topic nothing", "is not one of"),
+    ("dead-letters list --code AMOUNT_NOT_POSITVE", "(did you mean AMOUNT_NOT_POSITIVE?)"),
+    ("dead-letters resend --code nothing", "no record is refused for 'nothing'; docs/refusals"),
     ("dead-letters release nothing --partition 0 --reason x", "is not one of"),
     ("complete nothing 2025-01-31", "is not one of"),
     ("completion tcsh", "is not one of"),
