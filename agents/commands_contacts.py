@@ -30,6 +30,8 @@ def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since:
     with looking(settings) as lookup:
         customer_id = lookup.customer(customer_id)
         found = latest(lookup.contacts(customer_id, since))
+        if not found:
+            lookup.require_customer(customer_id)
     terminal.result(contacts_json(found))
     columns = [
         Column("when"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,9 +27,14 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Column, Terminal
 from tocsin.schemas import jsonlines
 from tocsin.schemas.catalog import BY_ID, BY_NAME, SOURCES
+from tocsin.schemas.mapping import MappingCode
+from tocsin.schemas.near import nearest
 from tocsin.schemas.records import DeadLetter
+from tocsin.schemas.refused import Code as FormCode
+from tocsin.streams.refusals import Code
 
 TOPIC = click.Choice([topic.name for topic in SOURCES])
+CODES = sorted({code.value for code in (*Code, *FormCode, *MappingCode)})
 BYTES_SHOWN = 256
 RESEND_MAX = 10_000
 
@@ -38,18 +44,32 @@ def dead_letters() -> None:
     """Records that were refused: nothing of them is lost, and all can be sent again."""
 
 
+class Reason(click.ParamType):
+    """A code for which records are refused, in capitals or not."""
+
+    name = "code"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the code."""
+        code = str(value).upper()
+        if code not in CODES:
+            about = nearest(code, CODES) or "; docs/refusals.md has the codes"
+            self.fail(f"no record is refused for {value!r}{about}", param, ctx)
+        return code
+
+
 @dead_letters.command("list")
 @click.option("--topic", type=TOPIC, help="Only records of this topic.")
-@click.option("--code", default="", help="Only those refused for this reason.")
+@click.option("--code", type=Reason(), help="Only those refused for this reason.")
 @click.option("--limit", type=COUNT, default=50, show_default=True, help="How many at most.")
 @connected
 def dead_letters_list(
-    settings: Settings, terminal: Terminal, *, topic: str | None, code: str, limit: int
+    settings: Settings, terminal: Terminal, *, topic: str | None, code: str | None, limit: int
 ) -> None:
     """List refused records, newest first."""
     with looking(settings) as lookup:
         found = lookup.dead_letters(
-            topic_id=BY_NAME[topic].topic_id if topic else None, code=code, limit=limit
+            topic_id=BY_NAME[topic].topic_id if topic else None, code=code or "", limit=limit
         )
     terminal.result([refused_json(refused) for refused in found])
     columns = [
@@ -112,7 +132,7 @@ def dead_letters_show(settings: Settings, terminal: Terminal, *, record: str) ->
 
 @dead_letters.command("resend")
 @click.argument("records", metavar="TOPIC/PARTITION/OFFSET...", nargs=-1)
-@click.option("--code", default="", help="All that were refused for this reason, not yet sent.")
+@click.option("--code", type=Reason(), help="All that were refused for this reason, not yet sent.")
 @click.option(
     "--event",
     type=GivenPath(),
@@ -125,7 +145,7 @@ def dead_letters_resend(
     terminal: Terminal,
     *,
     records: tuple[str, ...],
-    code: str,
+    code: str | None,
     event: Path | None,
     again: bool,
 ) -> None:

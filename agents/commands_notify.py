@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from tocsin.agents import logs
+from tocsin.agents.errors import InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
 from tocsin.agents.given_files import read_given
@@ -91,8 +92,7 @@ async def _dead(settings: Settings, terminal: Terminal, keys: Sequence[str]) -> 
     found = {_name(delivery): delivery for delivery in await read_dead(settings)}
     unknown = [key for key in keys if key not in found]
     if unknown:
-        terminal.note(f"no dead delivery {', '.join(unknown)}; --dead lists them", style="red")
-        return Exit.DIFFERENCE
+        raise InputError(f"no dead delivery {', '.join(unknown)}", mend="--dead lists them")
     if keys:
         await resend(settings, [found[key] for key in keys])
         terminal.result({"resent": list(keys)})

@@ -287,10 +287,8 @@ def _overrides_of(settings: Settings, policy: Policy, customer: str) -> int:
     with looking(settings) as lookup:
         customer = lookup.customer(customer)
         standing = lookup.standing(customer)
-    if standing is None:
-        raise InputError(
-            f"customer {customer} is not known", mend="see `tocsin customer` for those that are"
-        )
+        if standing is None:
+            raise lookup.stranger(customer)
     return policy.overrides_of(
         standing["segment"] or "",
         standing["country"] or "",

@@ -8,8 +8,9 @@ import click
 
 from tocsin.agents import cards
 from tocsin.agents.cards import Language, View
+from tocsin.agents.errors import InputError
 from tocsin.agents.log_values import Day
-from tocsin.agents.lookup import Wanted, looking
+from tocsin.agents.lookup import Lookup, Wanted, looking
 from tocsin.agents.options import COUNT, Named, connected, language_option, run
 from tocsin.agents.privacy import opening
 from tocsin.agents.query_warnings import as_json, matches, view_of
@@ -18,6 +19,9 @@ from tocsin.agents.settings import Settings
 from tocsin.agents.terminal import Terminal
 from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import WARNINGS
+from tocsin.schemas.near import nearest
+from tocsin.streams.policy import RESERVED
+from tocsin.streams.policy_reading import load_policy
 from tocsin.streams.severity import SEVERITIES
 
 
@@ -72,6 +76,8 @@ def warnings(
         return
     with looking(settings) as lookup:
         found = [placed.warning for placed in lookup.warnings(wanted)]
+        if not found:
+            _require_sense(lookup, wanted, settings.horizon_days)
         view = view_of(lookup, found, language)
     terminal.result([as_json(warning, view) for warning in found])
     if is_long:
@@ -81,6 +87,20 @@ def warnings(
         cards.table(terminal, found, view)
     if len(found) == limit:
         terminal.note(f"the first {limit}; --limit shows more")
+
+
+def _require_sense(lookup: Lookup, wanted: Wanted, horizon_days: int) -> None:
+    """Raise InputError if nothing is found since nobody and nothing has the name that is given."""
+    if wanted.customer_id:
+        lookup.require_customer(wanted.customer_id)
+    document = lookup.policy_in_force()
+    policy, _ = load_policy(document, horizon_days) if document else (None, [])
+    known = {*RESERVED, *(rule.name for rule in policy.rules)} if policy else set()
+    if wanted.rule and known and wanted.rule not in known:
+        raise InputError(
+            f"the policy in force has no rule {wanted.rule!r}{nearest(wanted.rule, sorted(known))}",
+            mend="`tocsin policy show` lists its rules",
+        )
 
 
 async def _follow(

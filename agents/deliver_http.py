@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.agents.deliver import DELIVERED, Message, Outcome, Result, secret_of
-from tocsin.agents.errors import ConfigurationError, InputError
+from tocsin.agents.errors import InputError
 from tocsin.agents.formats import clean, instant
 from tocsin.agents.notify_config import Alertmanager, Endpoint, url_problems
 from tocsin.agents.notify_outbox import Notice
@@ -188,7 +188,7 @@ def _signing_key(secret: Secret, what: str) -> bytes:
     try:
         return base64.b64decode(text.removeprefix(WHSEC), validate=True)
     except binascii.Error as error:
-        raise ConfigurationError(f"{what}: what follows {WHSEC} is not base64") from error
+        raise InputError(f"{what}: what follows {WHSEC} is not base64") from error
 
 
 class AlertmanagerSender:

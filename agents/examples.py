@@ -53,7 +53,12 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "demand C1 --as-of 2025-03-31 --lang zh",
     ),
     "provision": ("provision", "provision --as-of 2025-03-31"),
-    "sql": ('sql "SELECT * FROM v_aging"', 'sql "SELECT count() FROM warnings FINAL" --json'),
+    "sql": (
+        'sql "SELECT * FROM v_aging"',
+        'sql "SELECT count() FROM warnings FINAL" --json',
+        'sql "SELECT * FROM v_aging" --out aging.parquet',
+        'sql "SELECT * FROM v_aging FORMAT Markdown"',
+    ),
     "log": (
         "log contact C1 --channel phone --outcome answered",
         "log acknowledge 2f1d --note 'in talks with the owner'",

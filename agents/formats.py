@@ -10,6 +10,8 @@ from tocsin.streams.money import MINOR_DIGITS, format_minor
 from tocsin.streams.score import GRADES
 
 EPOCH = date(1970, 1, 1)
+INSTANTS_END_MS = 10_413_792_000_000  # 2300-01-01, with which ClickHouse's DateTime64 ends
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def money(amount_minor: int, currency: str | None) -> str:
@@ -85,7 +87,12 @@ def parse_instant(text: str) -> int:
         ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+    instant_ms = round((moment - _EPOCH).total_seconds() * 1000)
+    if not 0 <= instant_ms < INSTANTS_END_MS:
+        raise InputError(
+            f"{text!r} lies outside of 1970 to 2299, which records and tables can hold"
+        )
+    return instant_ms
 
 
 def is_text(found: str) -> bool:

@@ -26,7 +26,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from tocsin.agents.errors import ConfigurationError, TocsinError, UnavailableError
+from tocsin.agents.errors import ConfigurationError, InputError, TocsinError, UnavailableError
 from tocsin.agents.settings import Settings
 
 ATTEMPT_MS: Final = 5000
@@ -79,9 +79,7 @@ async def trouble(settings: Settings) -> TocsinError:
     for server in settings.bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
         if not (host and port.isdigit()):
-            return ConfigurationError(
-                f"bootstrap_servers names {server.strip()!r}", mend="write host:port"
-            )
+            return InputError(f"bootstrap_servers names {server.strip()!r}", mend="write host:port")
         found = await _attempt(settings, host.strip("[]"), int(port))
         if isinstance(found, ConfigurationError):
             break

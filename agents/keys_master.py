@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tocsin.agents.errors import ConfigurationError
+from tocsin.agents.errors import ConfigurationError, InputError
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -120,7 +120,7 @@ class MasterFile:
                 self._keys = _parsed(self._path)
                 self._read = (found.st_mtime_ns, found.st_ino)
         except OSError as error:
-            raise ConfigurationError(
+            raise InputError(
                 f"the master key in {self._path} cannot be read: {error.strerror}",
                 mend="set master_key_file to its file, or make it with `tocsin keys init`",
             ) from error

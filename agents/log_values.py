@@ -22,6 +22,7 @@ from tocsin.agents.options import GivenPath
 from tocsin.streams.money import MINOR_DIGITS, parse_major
 
 PERCENT_BASIS_POINTS = 100
+YEARS_END = 2300  # of ClickHouse's dates
 _AMOUNT = re.compile(r"([\d.,_]+)\s*([A-Za-z]{3})")
 _SHARE = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))?\s*%?")
 
@@ -57,9 +58,12 @@ class Day(click.ParamType):
         if isinstance(value, int):
             return value
         try:
-            return (date.fromisoformat(value) - EPOCH).days
+            found = date.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is no date; write it like 2025-01-31", param, ctx)
+        if not EPOCH.year <= found.year < YEARS_END:
+            self.fail(f"{value!r} lies outside of 1970 to 2299", param, ctx)
+        return (found - EPOCH).days
 
 
 class Instant(click.ParamType):

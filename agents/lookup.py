@@ -369,6 +369,11 @@ class Lookup:
             mend=f"did you mean one of {near}?" if near else "write its id as the events have it",
         )
 
+    def require_customer(self, customer_id: str) -> None:
+        """Raise InputError if the history does not know this customer."""
+        if self.standing(customer_id) is None:
+            raise self.stranger(customer_id)
+
     def dead_letters(
         self, *, topic_id: int | None = None, code: str = "", limit: int = 50
     ) -> list[Refused]:

@@ -400,6 +400,8 @@ def _build(
 
 def _contradictions(settings: Settings) -> Iterable[str]:
     """What is wrong with values that are well-formed one by one."""
+    if not settings.data_dir:
+        yield "data_dir is empty; name a folder, or leave it out"
     if _minutes(settings.close_after) < 0:
         yield f"close_after is {settings.close_after!r}; write it HH:MM, such as 06:00"
     earliest = settings.close_after_minutes if settings.marks else 0

@@ -22,7 +22,8 @@ def open_codec(settings: Settings, protector: Protector | None = None) -> Codec:
         return Codec(_open_registry(settings), protector)
     except RegistryError as error:
         mend = "run `tocsin topics apply`" if settings.registry_url else ""
-        raise ConfigurationError(f"schema registry: {error}", mend=mend) from error
+        kind = ConfigurationError if settings.registry_url else InputError
+        raise kind(f"schema registry: {error}", mend=mend) from error
 
 
 def convention_of(settings: Settings) -> Convention:

@@ -8,6 +8,7 @@ closed day the instant at which it closes. Control records without an instant of
 
 from __future__ import annotations
 
+import codecs
 import functools
 import heapq
 import operator
@@ -87,7 +88,7 @@ def parse(line: bytes | str, number: int, convention: Convention) -> Fact:
         problems = problems_of(line, _KINDS) or [f"{error}; {_HINT}"]
         raise LineRefused(number, code, *problems) from error
     except UNREADABLE as error:
-        raise LineRefused(number, Code.NOT_JSON, f"{error}; {_HINT}") from error
+        raise LineRefused(number, Code.NOT_JSON, f"{error}; {_hint(line)}") from error
     form = _FORMS[type(read)]
     fields = [
         content if convert is None or content is None else convert(content)
@@ -284,6 +285,13 @@ def _milliseconds(instant: datetime) -> int:
 
 def _day(day: date) -> int:
     return day.toordinal() - _EPOCH_ORDINAL
+
+
+def _hint(line: bytes | str) -> str:
+    """What to write in place of a line that is no JSON."""
+    start = line[:3] if isinstance(line, bytes) else line[:3].encode("utf-8", "surrogatepass")
+    is_marked = start.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "save the file as UTF-8, without a byte order mark" if is_marked else _HINT
 
 
 _contents = msgspec.structs.astuple

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -385,6 +386,44 @@ def test_evidence_that_the_history_lacks_comes_from_the_topics(desk: Desk) -> No
 
     assert from_topics == from_history
     assert set(from_topics) == set(warning.evidence)
+
+
+UNKNOWN = [
+    ("customer nobody", "no customer 'nobody' in the history"),
+    ("contacts nobody", "no customer 'nobody' in the history"),
+    ("dossier nobody", "no customer 'nobody' in the history"),
+    ("demand nobody", "no customer 'nobody' in the history"),
+    ("bundle nobody --out x.zip", "no record of a customer 'nobody' in the history"),
+    ("bundle C000001 --out x.zip --episode zzz", "no episode begins with 'zzz'"),
+    ("log breach nobody --kind other", "no customer 'nobody' in the history; --new enters it"),
+    ("log acknowledge zzz", "no warning in the history has the id 'zzz'"),
+    ("policy show --packaged --customer nobody", "no customer 'nobody' in the history"),
+    ("policy show overdue-amout", "(did you mean overdue-amount?)"),
+    ("policy show --version 99", "no policy version 99 was published"),
+    ("policy diff packaged 99", "no policy version 99 was published"),
+    ("policy fit --rule nothing", "has no rule nothing"),
+    ("warnings --customer nobody", "no customer 'nobody' in the history"),
+    ("warnings --rule overdue-amout", "has no rule 'overdue-amout' (did you mean overdue-amount?)"),
+    ("worklist --owner nobody", "no customer has the owner 'nobody'"),
+    ("dead-letters show payments/0/999999", "no refused record payments/0/999999"),
+    ("dead-letters resend payments/0/999999", "no refused record payments/0/999999"),
+    ("dead-letters release payments --partition 99 --reason x", "has no partition 99"),
+    ("notify --resend a/b", "no dead delivery a/b"),
+    ("sql 'SELECT nothing FROM warnings'", "nothing"),
+    ("sql 'SELECT 1 FORMAT Nothing'", "Nothing"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), UNKNOWN)
+def test_a_name_that_nobody_has_is_a_mistake_of_the_caller(
+    line: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(shlex.split(line)) == Exit.USAGE
+
+    out, err = capsys.readouterr()
+    assert words in err
+    assert "Traceback" not in err
+    assert out == ""
 
 
 def test_explain_of_an_ambiguous_or_unknown_id_says_so(desk: Desk, tocsin: Run) -> None:

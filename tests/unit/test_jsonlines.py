@@ -127,6 +127,7 @@ REQUIRED = {
     ("line", "code", "message"),
     [
         ("{", Code.NOT_JSON, "one JSON object a line"),
+        ("\ufeff" + LINE, Code.NOT_JSON, "save the file as UTF-8, without a byte order mark"),
         ("[]", Code.FIELD_INVALID, "Expected `object`"),
         ("{}", Code.FIELD_INVALID, "type: is missing; write the name of the event"),
         (LINE.replace("Issued", "Mailed"), Code.TYPE_UNKNOWN, "use one of AlertLifted, "),
