@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,3 +38,13 @@ def _nothing_is_imported_twice() -> Iterator[None]:
     yield
     doubled = sorted(name for name in sys.modules if name.split(".")[0] in BARE)
     assert not doubled, f"imported outside of tocsin: {', '.join(doubled)}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """End with what was not run and why: what a machine lacks is not to be passed over in silence."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"NOT RUN ({count}): {reason}", yellow=True)
