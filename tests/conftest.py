@@ -42,7 +42,7 @@ def _nothing_is_imported_twice() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
-    """End with what was not run and why: what a machine lacks is not to be passed over in silence."""
+    """End with what was not run and why: what a machine lacks is not passed over in silence."""
     yield
     skipped = terminalreporter.stats.get("skipped", ())
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
