@@ -21,7 +21,7 @@ BY_NAME = {alert["alert"]: alert for alert in ALERTS}
 STEP_S = 60
 HOURS_49 = 49 * 3600
 
-pytestmark = pytest.mark.timeout(BUILD_WITHIN_S + 60)
+pytestmark = [pytest.mark.builds, pytest.mark.timeout(BUILD_WITHIN_S + 60)]
 
 WORKER = 'job="tocsin-worker",instance="a"'
 PLACE = 'topic="payments",partition="3"'

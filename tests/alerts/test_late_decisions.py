@@ -30,7 +30,7 @@ MINUTES = 15  # beyond which a lag of five minutes, for five, must have been tol
 NOTHING: frozenset[str] = frozenset()
 LATE = {("TocsinLag", "invoices"), ("TocsinLag", "payments")}
 
-pytestmark = pytest.mark.timeout(BUILD_WITHIN_S + 60)
+pytestmark = [pytest.mark.builds, pytest.mark.timeout(BUILD_WITHIN_S + 60)]
 
 
 class Record(NamedTuple):

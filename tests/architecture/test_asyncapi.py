@@ -56,6 +56,7 @@ def test_the_document_is_what_the_code_would_write() -> None:
     assert WRITTEN.read_text(encoding="utf-8") == document_text(), "run `make docs`"
 
 
+@pytest.mark.builds
 @needs_node
 def test_asyncapis_own_parser_takes_the_document(parser: Path) -> None:
     found = judged(parser, WRITTEN)
@@ -64,6 +65,7 @@ def test_asyncapis_own_parser_takes_the_document(parser: Path) -> None:
     assert f"{len(TOPICS)} channels" in found.stdout
 
 
+@pytest.mark.builds
 @needs_node
 def test_asyncapis_own_parser_finds_a_broken_one(parser: Path, tmp_path: Path) -> None:
     def without(change: str) -> str:

@@ -29,7 +29,7 @@ CUSTOM = {"ScaledObject", "PodMonitor", "PrometheusRule"}
 PORTS = {"worker": "web_port", "web": "console_port"}
 MINIMAL, ALL = SOURCE / "minimal.yaml", SOURCE / "all.yaml"
 
-pytestmark = pytest.mark.timeout(BUILD_WITHIN_S + 60)
+pytestmark = [pytest.mark.builds, pytest.mark.timeout(BUILD_WITHIN_S + 60)]
 Manifest = dict[str, Any]
 
 
