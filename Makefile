@@ -6,14 +6,19 @@ READY := $(VENV)/.ready
 # Tools that look at what we depend on, in an environment of their own.
 AUDIT := build/audit
 
-.PHONY: demo test check docs bench faults fuzz format lock sbom audit clean
+.PHONY: demo test test-fast check docs bench faults fuzz format lock sbom audit clean
 
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
 
-# Two processes: one has the tests on Kafka, which wait half of their time; tests/conftest.py.
+# Two processes, each with a Kafka and a ClickHouse of its own: tests/scheduling.py.
 test: $(READY)
 	$(VENV)/bin/python -m pytest --numprocesses 2 $(ARGS)
+
+# What needs no service, no Go, no npm and no ledger of 100,000 documents.
+test-fast: $(READY)
+	$(VENV)/bin/python -m pytest --numprocesses 2 --ignore tests/services --ignore tests/faults \
+		-m "not builds and not large" $(ARGS)
 
 # What a change must pass beside its tests.
 check: $(READY)

@@ -26,7 +26,11 @@ from tocsin.streams.severity import SEVERITY_NAMES
 from tocsin.streams.texts import Text
 
 FOLDER: Final = Path(__file__).parent
-STATIC: Final = {"web.css": "text/css", "web.js": "text/javascript"}
+STATIC: Final = {
+    "web.css": "text/css",
+    "web.js": "text/javascript",
+    "web.svg": "image/svg+xml",
+}
 MACHINES: Final = {machine.name: machine for machine in (PROMISE, PLAN)}
 _ENVIRONMENT: Final = Environment(
     loader=FileSystemLoader(FOLDER),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.alerts.promql import PromQL, build
+from tests.alerts.promql import PromQL, engine
 
 
 @pytest.fixture(scope="session")
-def promql(tmp_path_factory: pytest.TempPathFactory) -> PromQL:
-    """The engine, built once."""
-    return build(tmp_path_factory.mktemp("promql"))
+def promql() -> PromQL:
+    """The engine, built at most once."""
+    return engine()

@@ -1,4 +1,4 @@
-"""Asks Prometheus' own engine: the Go program beside this file, built once per run."""
+"""Asks Prometheus' own engine: the Go program beside this file, built once per content."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.builds import BuildError, go_program
+
 HERE = Path(__file__).parent
-BUILD_WITHIN_S = 280.0
 
 
 class PromQL:
@@ -30,20 +31,13 @@ class PromQL:
         return answers
 
 
-def build(folder: Path) -> PromQL:
-    """Build the engine into a folder; skips the test where there is no Go, or none new enough."""
-    go = shutil.which("go")
-    if go is None:
+def engine() -> PromQL:
+    """The engine; skips the test where there is no Go, or none new enough."""
+    if shutil.which("go") is None:
         pytest.skip("Go is not installed: PromQL is evaluated by Prometheus' own engine, in Go")
-    program = folder / "promql"
-    built = subprocess.run(
-        [go, "build", "-o", str(program), "."],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_WITHIN_S,
-    )
-    if built.returncode and ("toolchain" in built.stderr or "requires go" in built.stderr):
-        pytest.skip(f"Go is too old for Prometheus' engine: {built.stderr.strip()[-200:]}")
-    assert built.returncode == 0, built.stderr
-    return PromQL(program)
+    try:
+        return PromQL(go_program(HERE))
+    except BuildError as error:
+        if "toolchain" in str(error) or "requires go" in str(error):
+            pytest.skip(f"Go is too old for Prometheus' engine: {str(error)[-200:]}")
+        raise

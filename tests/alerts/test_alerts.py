@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.alerts.promql import PromQL
+from tests.builds import BUILD_WITHIN_S
 from tocsin.agents.metrics import CATALOG, PROCESS_METRICS, Kind
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,8 @@ ALERTS: list[dict[str, Any]] = yaml.safe_load(RULES.read_text())["groups"][0]["r
 BY_NAME = {alert["alert"]: alert for alert in ALERTS}
 STEP_S = 60
 HOURS_49 = 49 * 3600
+
+pytestmark = [pytest.mark.builds, pytest.mark.timeout(BUILD_WITHIN_S + 60)]
 
 WORKER = 'job="tocsin-worker",instance="a"'
 PLACE = 'topic="payments",partition="3"'

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.alerts.promql import PromQL
 from tests.alerts.test_alerts import RULES, STEP_S
+from tests.builds import BUILD_WITHIN_S
 from tocsin.agents import chunk_watch
 from tocsin.agents import feed as feeds
 from tocsin.agents.chunk_watch import Watch
@@ -28,6 +29,8 @@ INVOICES, PAYMENTS = Source("invoices", GROUP), Source("payments", GROUP)
 MINUTES = 15  # beyond which a lag of five minutes, for five, must have been told
 NOTHING: frozenset[str] = frozenset()
 LATE = {("TocsinLag", "invoices"), ("TocsinLag", "payments")}
+
+pytestmark = [pytest.mark.builds, pytest.mark.timeout(BUILD_WITHIN_S + 60)]
 
 
 class Record(NamedTuple):

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.architecture.command_lines import parse
+from tests.builds import built
 from tocsin.agents.asyncapi import CLOUD_EVENTS, document, document_text
 from tocsin.agents.embedded_jars import parse_lock
 from tocsin.agents.registry_subjects import LEVEL
@@ -32,20 +33,17 @@ needs_node = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def parser() -> Path:
-    """The parser as its lock file pins it, installed once into build/."""
-    folder = ROOT / "build" / "asyncapi"
+    """The parser as its lock file pins it, installed once per content."""
     sources = [PARSER / name for name in ("package.json", "package-lock.json", "validate.mjs")]
-    state = "".join(path.read_text() for path in sources)
-    ready = folder / "ready"
-    if not ready.exists() or ready.read_text() != state:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+
+    def install(folder: Path) -> None:
         for path in sources:
             shutil.copy(path, folder)
         npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(npm, cwd=folder, check=True, timeout=INSTALL_WITHIN_S, capture_output=True)
-        ready.write_text(state)
-    return folder / "validate.mjs"
+
+    node = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
+    return built("npm-asyncapi", sources, node, install) / "validate.mjs"
 
 
 def judged(parser: Path, path: Path) -> subprocess.CompletedProcess[str]:
@@ -58,6 +56,7 @@ def test_the_document_is_what_the_code_would_write() -> None:
     assert WRITTEN.read_text(encoding="utf-8") == document_text(), "run `make docs`"
 
 
+@pytest.mark.builds
 @needs_node
 def test_asyncapis_own_parser_takes_the_document(parser: Path) -> None:
     found = judged(parser, WRITTEN)
@@ -66,6 +65,7 @@ def test_asyncapis_own_parser_takes_the_document(parser: Path) -> None:
     assert f"{len(TOPICS)} channels" in found.stdout
 
 
+@pytest.mark.builds
 @needs_node
 def test_asyncapis_own_parser_finds_a_broken_one(parser: Path, tmp_path: Path) -> None:
     def without(change: str) -> str:

@@ -17,39 +17,27 @@ import pytest
 import yaml
 
 from tests.architecture.command_lines import parse
+from tests.builds import BUILD_WITHIN_S, go_program
 from tocsin.agents.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "chart"
 SOURCE = ROOT / "tests" / "chart"
 KUBERNETES = ("1.27.0", "1.37.0")
-BUILD_S = 600.0
 # Custom resources, whose schemas come with their operators.
 CUSTOM = {"ScaledObject", "PodMonitor", "PrometheusRule"}
 PORTS = {"worker": "web_port", "web": "console_port"}
 MINIMAL, ALL = SOURCE / "minimal.yaml", SOURCE / "all.yaml"
 
-pytestmark = pytest.mark.timeout(BUILD_S + 60)
+pytestmark = [pytest.mark.builds, pytest.mark.timeout(BUILD_WITHIN_S + 60)]
 Manifest = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    go = shutil.which("go")
-    if go is None:
+def program() -> Path:
+    if shutil.which("go") is None:
         pytest.skip("Go is not installed: it builds Helm's and Compose's own code")
-    built = tmp_path_factory.mktemp("chart") / "chart"
-    environ = {**os.environ, "GOFLAGS": "-mod=readonly -trimpath", "CGO_ENABLED": "0"}
-    done = subprocess.run(
-        [go, "build", "-o", str(built), "."],
-        cwd=SOURCE,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_S,
-    )
-    assert done.returncode == 0, done.stderr
-    return built
+    return go_program(SOURCE)
 
 
 class Chart:

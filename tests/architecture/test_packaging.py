@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("streams", "schemas", "agents")
-DATA = {".avsc", ".css", ".html", ".js", ".json", ".lock", ".sql", ".typed", ".yaml"}
+DATA = {".avsc", ".css", ".html", ".js", ".json", ".lock", ".sql", ".svg", ".typed", ".yaml"}
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from tocsin.streams.events import InvoiceIssued
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```([\w ]*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-TARGETS = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 def block(kind: str) -> str:

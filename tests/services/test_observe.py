@@ -11,7 +11,6 @@ import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,8 +18,9 @@ from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.alerts.dashboards import promql, sql, targets
-from tests.alerts.promql import build
+from tests.alerts.promql import engine as prometheus_engine
 from tests.alerts.test_alerts import RULES
+from tests.builds import BUILD_WITHIN_S
 from tests.services.deployment import Deployment
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
@@ -258,13 +258,12 @@ def _given(watched: Watched) -> list[dict[str, str]]:
     return [{"name": name, "values": " ".join(found)} for name, found in values.items()]
 
 
-def test_every_query_of_the_operations_dashboard_and_no_alert(
-    watched: Watched, tmp_path: Path
-) -> None:
+@pytest.mark.timeout(BUILD_WITHIN_S + 60)
+def test_every_query_of_the_operations_dashboard_and_no_alert(watched: Watched) -> None:
     wanted, series = targets("operations"), _given(watched)
     question = {"step_s": 60, "at_s": 120, "series": series}
 
-    told, alerts = build(tmp_path).ask(
+    told, alerts = prometheus_engine().ask(
         [
             {**question, "queries": [promql(target) for target in wanted]},
             {**question, "rules": str(RULES)},
