@@ -90,14 +90,18 @@ def _admin(settings: Settings) -> list[Need]:
     return [
         *_topics(settings, TOPICS, *keep, why="makes and checks topics (`topics apply --fix`)"),
         *_topics(settings, [POLICIES], READ, WRITE, why="publishes policies"),
-        *_transactions([f"{settings.app_id}-policies"], "a policy reaches all partitions, or none"),
+        *_topics(settings, [CLOCK], READ, WRITE, why="records who keeps the clock"),
+        *_transactions(
+            [f"{settings.app_id}-{purpose}" for purpose in ("policies", "clock")],
+            "a record reaches all partitions, or none",
+        ),
     ]
 
 
 def _worker(settings: Settings) -> list[Need]:
     app_id = settings.app_id
     written = [WARNINGS, JOURNAL, DEAD_LETTERS, LEDGERS]
-    closing = [CLOCK] if settings.clock == "system" else []
+    closing = [CLOCK] if settings.clock in (None, "system") else []
     ids = [f"{app_id}-{partition}" for partition in range(settings.partitions)]
     return [
         *_topics(settings, TOPICS, DESCRIBE_CONFIGS, DESCRIBE, why="checks them at its start"),
@@ -142,6 +146,7 @@ def _web(settings: Settings) -> list[Need]:
     return [
         *_topics(settings, OF_CUSTOMERS, WRITE, why="enters events"),
         *_topics(settings, told, READ, why="shows what became of them"),
+        *_topics(settings, [CLOCK, JOURNAL], READ, why="knows what day it is"),
         Need(Resource.GROUP, settings.app_id, (DESCRIBE,), "sees how far the worker is"),
     ]
 
@@ -150,6 +155,7 @@ def _producer(settings: Settings) -> list[Need]:
     """`tocsin produce`. Who writes one topic only needs `Write` on that alone."""
     return [
         *_topics(settings, SOURCES, WRITE, why="writes events"),
+        *_topics(settings, [CLOCK, JOURNAL], READ, why="knows what day it is"),
         *_transactions([f"{settings.app_id}-feed"], "a round of events is seen whole"),
     ]
 

@@ -93,20 +93,39 @@ def produce(
 ) -> None:
     """Send JSON Lines of events to the topics, in the order of their time.
 
-    Every line is checked before the first is sent. With the setting clock=feed the business days
-    of the events are closed with them; otherwise closings are left to the deployment's clock.
+    Every line is checked before the first is sent: nothing goes if the worker would refuse some of
+    it. Where the deployment's clock is feed, the business days of the events are closed with them;
+    otherwise closings are left to that clock.
     """
+    from tocsin.agents.clock_keeper import with_clock
+    from tocsin.agents.foresight import foresee, open_days, refusal_of
     from tocsin.agents.produce import produce as send
     from tocsin.agents.rights import require_rights
 
-    facts = read_facts(settings, paths)
+    read_facts(settings, paths)  # what is wrong with the lines is told before Kafka is asked
     run(require_rights(settings, "producer"))
-    if settings.clock != "feed":  # a deployment has one clock
-        facts = (fact for fact in facts if not isinstance(fact.event, DayClosed))
+    settings = run(with_clock(settings))
+    is_closing = settings.clock == "feed"  # a deployment has one clock
+    count, refused = foresee(
+        read_facts(settings, paths, is_closing=is_closing), settings, run(open_days(settings))
+    )
+    if refused:
+        raise refusal_of(count, refused, str(settings.clock))
+    closings = 0
+
+    def counted() -> Iterator[Fact]:
+        nonlocal closings
+        for fact in read_facts(settings, paths, is_closing=is_closing):
+            closings += isinstance(fact.event, DayClosed)
+            yield fact
+
     with counting(terminal, "sending") as progress:
-        done = run(send(facts, settings, events_per_second=rate, progress=progress))
-    terminal.result(done)
-    terminal.say(f"sent {done.facts:,} events as {done.records:,} records")
+        done = run(send(counted(), settings, events_per_second=rate, progress=progress))
+    terminal.result({**msgspec.to_builtins(done), "closings": closings, "clock": settings.clock})
+    terminal.say(
+        f"sent {done.facts - closings:,} events and {closings:,} closings of days as "
+        f"{done.records:,} records; the clock is {settings.clock}"
+    )
 
 
 @click.command("replay")

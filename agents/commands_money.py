@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from datetime import date
+from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 from tocsin.agents.cards import Language
 from tocsin.agents.demand_told import demand_json, tell_demand
 from tocsin.agents.errors import ConfigurationError, InputError
-from tocsin.agents.formats import day, money
+from tocsin.agents.formats import EPOCH, day, money
 from tocsin.agents.given_files import read_given
 from tocsin.agents.log_values import Day
 from tocsin.agents.lookup import Lookup, looking
@@ -24,7 +25,7 @@ from tocsin.agents.wire import convention_of
 from tocsin.schemas.reference_rates import ReferenceRatesError, packaged_rates, read_rates
 from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.checks import SIZES
-from tocsin.streams.demand import Conditions, demand_of
+from tocsin.streams.demand import Conditions, Demand, demand_of
 from tocsin.streams.interest import MILLION, DayCount, Order, Rate
 from tocsin.streams.provision import (
     ITEMS_MIN_DEFAULT,
@@ -35,9 +36,10 @@ from tocsin.streams.provision import (
     window_of,
 )
 from tocsin.streams.receivables import standing_of
-from tocsin.streams.statutory import OutsideSeriesError, Parties, Reference
+from tocsin.streams.statutory import Parties, Reference
 
 ORDERS = {"principal-first": Order.PRINCIPAL_FIRST, "costs-first": Order.COSTS_FIRST}
+AS_OF_MAX = (date(2999, 12, 31) - EPOCH).days
 DAY_COUNTS = {count.value: count for count in DayCount}
 
 
@@ -52,16 +54,28 @@ class Percent(click.ParamType):
         """Millionths of `12.5`."""
         try:
             millionths = Decimal(value) * 10_000
-        except InvalidOperation:
-            millionths = Decimal(-1)
-        if not 0 <= millionths <= 100 * MILLION or millionths != int(millionths):
+            is_rate = 0 <= millionths <= 100 * MILLION and millionths == int(millionths)
+        except DecimalException:  # also of NaN, which compares with nothing
+            is_rate = False
+        if not is_rate:
             self.fail(f"{value!r} is no rate; write percent, such as 12.5", param, ctx)
         return int(millionths)
 
 
+class AsOf(Day):
+    """A day (epoch day) that calendars of every zone can reckon with."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a date within bounds."""
+        found = super().convert(value, param, ctx)
+        if not 0 <= found <= AS_OF_MAX:
+            self.fail(f"{value!r}: write a day from 1970-01-01 to {day(AS_OF_MAX)}", param, ctx)
+        return found
+
+
 as_of_option = click.option(
     "--as-of",
-    type=Day(),
+    type=AsOf(),
     help="As of the end of this day; the latest business date if not given.",
 )
 
@@ -103,8 +117,8 @@ def demand(
     with looking(settings) as lookup:
         as_of = _as_of(lookup, given["as_of"])
         customer_id = lookup.customer(customer_id)
-        facts = dict(lookup.receivable_facts(customer_id)).get(customer_id)
-        if facts is None:
+        facts = dict(lookup.receivable_facts(customer_id)).get(customer_id, [])
+        if not facts and lookup.standing(customer_id) is None:
             raise lookup.stranger(customer_id)
         known = lookup.total_due(customer_id) if given["as_of"] is None else None
     standing = standing_of(customer_id, facts, convention_of(settings), as_of)
@@ -122,13 +136,11 @@ def demand(
         given["penalty_cap"],
         given["open_only"],
     )
-    try:
-        found = demand_of(standing, parties, reference, conditions, as_of)
-    except OutsideSeriesError as error:
-        raise _outside(error) from error
+    found = demand_of(standing, parties, reference, conditions, as_of)
     terminal.result(demand_json(found, language))
     for line in tell_demand(found, standing.profile.name or "", language):
         terminal.say(line)
+    _tell_gaps(terminal, found)
     open_minor: dict[str, int] = {}
     for receivable in standing.receivables:
         known_minor = open_minor.get(receivable.currency, 0)
@@ -233,12 +245,15 @@ def _agreed(yearly: int | None, daily: int | None) -> Rate | None:
     return None if yearly is None else Rate(0, yearly)
 
 
-def _outside(error: OutsideSeriesError) -> ConfigurationError:
-    return InputError(
-        f"the reference rate {error.series} is not known for {day(error.day)}, only from "
-        f"{day(error.first)} to {day(error.until)}",
-        mend="give a file with later rates (--rates), or an earlier --as-of",
-    )
+def _tell_gaps(terminal: Terminal, found: Demand) -> None:
+    """Say of how many invoices the interest may be too low, for want of a reference rate."""
+    incomplete = sum(not item.basis.is_complete for item in found.items)
+    if incomplete:
+        terminal.note(
+            f"the interest of {incomplete} of {len(found.items)} invoices may be too low: a "
+            "reference rate is not known for all days; give a file with these rates (--rates), or "
+            "an earlier --as-of"
+        )
 
 
 def _compare(

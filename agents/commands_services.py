@@ -36,10 +36,12 @@ def worker(settings: Settings, terminal: Terminal) -> None:
     Any number may run: they share the partitions. Each ends with its own exit code when it
     cannot go on, and is safe to start again at once.
     """
+    from tocsin.agents.clock_keeper import with_clock
     from tocsin.agents.rights import require_rights
     from tocsin.agents.worker import run_worker
 
     logs.configure(settings.log_level, settings.log_format)
+    settings = run(with_clock(settings))
     run(require_rights(settings, "worker"))
     run_worker(settings)
 

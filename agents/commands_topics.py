@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import click
+from msgspec import structs
 
 from tocsin.agents.brokers import connect
+from tocsin.agents.clock_keeper import WAYS
 from tocsin.agents.control import announcing, author, present_ms
 from tocsin.agents.exits import Exit
 from tocsin.agents.formats import instant
@@ -36,6 +38,9 @@ def topics() -> None:
 def topics_apply(settings: Settings, terminal: Terminal, fix: bool) -> None:
     """Create the topics that are missing and publish the packaged policy if there is none.
 
+    Also records who closes the business days (the setting clock), for all programs and commands:
+    system, the worker by its own clock, or feed, the events by their time.
+
     With a schema registry, also register the schemas that are missing, for ever readable backwards.
 
     Nothing that exists is altered, unless --fix is given, and then settings only.
@@ -50,7 +55,9 @@ def topics_apply(settings: Settings, terminal: Terminal, fix: bool) -> None:
         terminal.say(f"the schema registry has {name}")
     if applied.policy:
         terminal.say(f"published policy {applied.policy}")
-    if not (applied.created or applied.mended or applied.subjects or applied.policy):
+    if applied.clock:
+        terminal.say(f"recorded that the clock is {WAYS[applied.clock]}")
+    if not any(structs.astuple(applied)):
         terminal.say("all topics are as they should be", style="green")
 
 

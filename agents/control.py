@@ -6,16 +6,19 @@ transactional id per kind fences a second operator who does the same at the same
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 
 from tocsin.agents.brokers import reaching
+from tocsin.agents.clock_keeper import with_clock
 from tocsin.agents.errors import UnavailableError
 from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
@@ -23,9 +26,15 @@ from tocsin.agents.wire import open_codec
 from tocsin.schemas.catalog import CLOCK, JOURNAL, Topic
 from tocsin.schemas.channels import Protector
 from tocsin.streams.events import ControlEvent
+from tocsin.streams.sources import BEFORE_ANY_EVENT
 
 AUTHOR_VARIABLE = "TOCSIN_AUTHOR"
+OVERTAKEN_ATTEMPTS = 5
+OVERTAKEN_PAUSE_S = 1.0
 LOOK_BACK_OFFSETS = 64  # enough to find a record among the markers of transactions
+
+
+T = TypeVar("T")
 
 
 class OvertakenError(UnavailableError):
@@ -80,6 +89,16 @@ async def announcing(
             await producer.stop()
 
 
+async def retrying(work: Callable[[], Awaitable[T]]) -> T:
+    """Do what others may be doing at the same moment, again while they overtake us."""
+    for attempt in range(1, OVERTAKEN_ATTEMPTS):
+        try:
+            return await work()
+        except OvertakenError:
+            await asyncio.sleep(OVERTAKEN_PAUSE_S * attempt)  # else we overtake each other for ever
+    return await work()
+
+
 def author() -> str:
     """Who speaks: TOCSIN_AUTHOR, else the user of the operating system as far as it has a name."""
     try:
@@ -88,14 +107,31 @@ def author() -> str:
         return "unknown"
 
 
-async def present_ms(settings: Settings) -> int:
-    """The instant (epoch ms) that a control record given now should bear.
+class Present(NamedTuple):
+    """Now (epoch ms), as a deployment has it; `is_simulated` where its feed says so."""
+
+    instant: int
+    is_simulated: bool
+
+
+async def present(settings: Settings) -> Present:
+    """Now, as a record given now should bear it.
 
     It closes all days before it, and everything decided so far must precede it when the topics are
-    read again. A feed may tell of past or simulated days: there the wall clock says nothing.
+    read again. A feed may tell of past or simulated days: there the wall clock says nothing. Raises
+    ConfigurationError if the setting `clock` and the topics differ.
     """
-    instants = [] if settings.clock == "feed" else [time.time_ns() // 1_000_000]
+    is_simulated = (await with_clock(settings)).clock == "feed"
+    wall = time.time_ns() // 1_000_000
+    instants = [] if is_simulated else [wall]
     for topic in (CLOCK, JOURNAL):
         records = await read_topic(settings, settings.topic(topic), LOOK_BACK_OFFSETS)
-        instants += [int(record.timestamp) + 1 for record in records]
-    return max(instants, default=time.time_ns() // 1_000_000)
+        instants += [
+            int(record.timestamp) + 1 for record in records if record.timestamp != BEFORE_ANY_EVENT
+        ]
+    return Present(max(instants, default=wall), is_simulated)
+
+
+async def present_ms(settings: Settings) -> int:
+    """The instant (epoch ms) that a control record given now should bear; see `present`."""
+    return (await present(settings)).instant

@@ -11,20 +11,18 @@ from tocsin.agents.cards import Language
 from tocsin.agents.formats import day, measure, money
 from tocsin.streams.demand import Demand, Item
 from tocsin.streams.interest import Line, Order, Rate
-from tocsin.streams.statutory import Reason, percent
+from tocsin.streams.statutory import ECB, LPR, Reason, percent
 
 STATUTES: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {
         "CN_802": "State Council order 802 of China",
         "EU_2011_7": "Directive 2011/7/EU on late payment",
         "CONTRACT": "the agreed rate",
-        "NONE": "no interest",
     },
     "zh": {
         "CN_802": "《保障中小企业款项支付条例》（国务院令第802号）",
         "EU_2011_7": "欧盟第2011/7/EU号逾期付款指令",
         "CONTRACT": "约定利率",
-        "NONE": "不计利息",
     },
 }
 NAMES: Final[Mapping[Language, Mapping[str, str]]] = {
@@ -33,12 +31,16 @@ NAMES: Final[Mapping[Language, Mapping[str, str]]] = {
         "seller_size": "the seller's size",
         "buyer_country": "the customer's country",
         "buyer_size": "the customer's size",
+        ECB: "the rate of the European Central Bank for its main refinancing operations",
+        LPR: "the one-year loan prime rate",
     },
     "zh": {
         "seller_country": "卖方所在国",
         "seller_size": "卖方规模",
         "buyer_country": "客户所在国",
         "buyer_size": "客户规模",
+        ECB: "欧洲中央银行主要再融资操作利率",
+        LPR: "一年期LPR",
     },
 }
 REASONS: Final[Mapping[Language, Mapping[str, str]]] = {
@@ -51,6 +53,9 @@ REASONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "below the floor": "the agreed rate is below the one-year loan prime rate, {0} %, which "
         "counts in its place",
         "not below the floor": "the agreed rate, not below the one-year loan prime rate of {0} %",
+        "floor not known": "the agreed rate; whether it is below {0} is not judged, which is known "
+        "only from {1} to {2}",
+        "known only": "{0} is known only from {1} to {2}: no interest is reckoned for other days",
         "more than 60 days": "a term of more than 60 days holds only if it was expressly agreed",
         "agreed more": "the agreed rate, which is higher",
         "agreed less": "the agreed rate is not higher and does not count",
@@ -69,6 +74,8 @@ REASONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "0.05 % a day": "未约定利率，按每日万分之五计",
         "below the floor": "约定利率低于一年期LPR（{0}%），按LPR计",
         "not below the floor": "约定利率，不低于一年期LPR（{0}%）",
+        "floor not known": "按约定利率；{0}仅知{1}至{2}，是否低于该利率未予判断",
+        "known only": "{0}仅知{1}至{2}：其余日期未计利息",
         "more than 60 days": "超过60日的付款期限须经明确约定",
         "agreed more": "约定利率较高，按约定计",
         "agreed less": "约定利率不高于法定利率，不适用",
@@ -95,6 +102,7 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "flat": "flat sum for the costs of recovery: {0}",
         "penalty": "agreed penalty: {0}",
         "basis": "by {0}: {1}",
+        "no basis": "no interest: {0}",
         "total": "Total in {0}: principal {1}, interest {2}, costs {3}, penalty {4}; together {5}",
         "nothing": "Nothing is past due, and no interest is owed.",
         "not due": "Not past due yet, not demanded: {0} of {1}, due {2}.",
@@ -119,6 +127,7 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "flat": "追收费用定额补偿：{0}",
         "penalty": "约定违约金：{0}",
         "basis": "依据{0}：{1}",
+        "no basis": "不计利息：{0}",
         "total": "{0}合计：本金{1}，利息{2}，费用{3}，违约金{4}；总计{5}",
         "nothing": "无逾期款项，亦无应付利息。",
         "not due": "尚未逾期，未催收：{0}，{1}，到期日{2}。",
@@ -216,7 +225,10 @@ def _tell_item(item: Item, language: Language) -> Iterator[str]:
     if item.penalty_minor:
         yield "  " + words["penalty"].format(money(item.penalty_minor, currency))
     why = words["; "].join(tell_reason(reason, language) for reason in item.basis.because)
-    yield "  " + words["basis"].format(STATUTES[language][item.basis.rule], why)
+    if item.basis.rates:
+        yield "  " + words["basis"].format(STATUTES[language][item.basis.rule], why)
+    else:
+        yield "  " + words["no basis"].format(why)
 
 
 def _tell_line(line: Line, currency: str, language: Language) -> str:
@@ -262,6 +274,7 @@ def _item_json(item: Item, language: Language) -> dict[str, Any]:
         "due_on": day(item.basis.due_day),
         "days_past_due": item.days_past_due,
         "basis": item.basis.rule,
+        "is_interest_complete": item.basis.is_complete,
         "because": [tell_reason(reason, language) for reason in item.basis.because],
         "applied": [
             {

@@ -33,7 +33,9 @@ SINK_AGE = "SELECT dateDiff('second', max(inserted_at), now64(3)) FROM sink_prog
 WAITING_LETTERS = "SELECT count() FROM dead_letters FINAL"
 CLOCKS = (
     "SELECT source, toUnixTimestamp64Milli(min(timestamp)), toUnixTimestamp64Milli(max(timestamp)) "
-    "FROM clock FINAL WHERE event_type = 'DayClosed' GROUP BY source ORDER BY source"
+    "FROM clock FINAL WHERE event_type = 'DayClosed' "
+    "AND toUnixTimestamp64Milli(timestamp) > 0 "  # what comes before any event only names the clock
+    "GROUP BY source ORDER BY source"
 )
 
 

@@ -12,8 +12,9 @@ from tocsin.agents.acls import ROLES
 from tocsin.agents.broker_facts import ANCIENT, LEAST_RELEASE, clock_ms, release
 from tocsin.agents.brokers import Brokers, connect
 from tocsin.agents.changelog import read_last
+from tocsin.agents.clock_keeper import with_clock
 from tocsin.agents.doctor_findings import Finding, caution, failed, fine, looked, skew, wrong
-from tocsin.agents.errors import TocsinError
+from tocsin.agents.errors import ConfigurationError, TocsinError
 from tocsin.agents.formats import day
 from tocsin.agents.kafka_trouble import RIGHTS_MEND, login
 from tocsin.agents.lags import Place
@@ -45,6 +46,8 @@ async def look_at_kafka(
     try:
         async with connect(settings) as brokers:
             findings.append(await _brokers(brokers, settings))
+            settings, found = await _keeper(settings)
+            findings += found
             findings += await looked("Kafka's clock", lambda: _clock(settings, now_ms))
             findings += await looked("rights", lambda: _rights(settings, role))
             findings += await looked("topics", lambda: _topics(settings))
@@ -72,6 +75,14 @@ async def _clock(settings: Settings, now_ms: Clock) -> list[Finding]:
     if theirs_ms is None:
         return [fine("Kafka's clock", "is not told to this login")]
     return [skew("Kafka's clock", theirs_ms, asked_ms, now_ms())]
+
+
+async def _keeper(settings: Settings) -> tuple[Settings, list[Finding]]:
+    """The settings with the clock that the topics have, and what is wrong with ours."""
+    try:
+        return await with_clock(settings), []
+    except ConfigurationError as error:
+        return settings, [failed("clock", error)]
 
 
 async def _rights(settings: Settings, role: str) -> list[Finding]:
@@ -204,7 +215,7 @@ def _business_date(
     what = f"{day(min(dates))} is open"
     if min(dates) != max(dates):
         what = f"{what} in the slowest partition, {day(max(dates))} in the fastest"
-    if settings.clock != "system":
+    if settings.clock not in (None, "system"):
         return fine("business date", f"{what}; the clock is {settings.clock}")
     behind = convention_of(settings).business_date(now_ms()) - min(dates)
     if behind > 0:

@@ -11,7 +11,7 @@ from typing import Final
 EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "demo": ("demo", "demo --customers 2000 --days 365 --seed 7", "demo --exit --json"),
     "up": ("up", "up --registry --data-dir ~/tocsin"),
-    "worker": ("worker", "worker --set clock=feed", "worker --config tocsin.toml"),
+    "worker": ("worker", "worker --config tocsin.toml"),
     "audit": ("audit", "audit --clickhouse-url https://clickhouse:8443/tocsin"),
     "intake": ("intake mapping.yaml",),
     "web": ("web", "web --new-token maria --role operator"),
@@ -21,7 +21,11 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "completion fish > ~/.config/fish/completions/tocsin.fish",
     ),
     "topics": ("topics apply", "topics check"),
-    "topics apply": ("topics apply", "topics apply --fix --set replication_factor=3"),
+    "topics apply": (
+        "topics apply",
+        "topics apply --set clock=feed",
+        "topics apply --fix --set replication_factor=3",
+    ),
     "topics check": ("topics check", "topics check --json"),
     "topics manifest": ("topics manifest --format strimzi",),
     "migrate": ("migrate",),

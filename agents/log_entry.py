@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from tocsin.agents.brokers import Brokers, connect, reaching
 from tocsin.agents.cards import View
-from tocsin.agents.control import author, present_ms
+from tocsin.agents.control import author, present
 from tocsin.agents.errors import InputError
 from tocsin.agents.log_kinds import Amount, Kind, Part, as_option
 from tocsin.agents.lookup import EventSeen
@@ -91,7 +91,8 @@ class Entered(Struct, frozen=True, kw_only=True):
 async def known_at(settings: Settings, at: int | None) -> tuple[int, int | None]:
     """When the fact was (epoch ms), and when it became known if that was later."""
     await require_topic(settings, ENGAGEMENTS)
-    return instants(at, await present_ms(settings), is_simulated=settings.clock == "feed")
+    now = await present(settings)
+    return instants(at, now.instant, is_simulated=now.is_simulated)
 
 
 def instants(at: int | None, present: int, *, is_simulated: bool) -> tuple[int, int | None]:

@@ -43,6 +43,16 @@ async def read_since(
     return await _read(settings, starts, {place: spans[place][1] for place in starts})
 
 
+async def read_partition(settings: Settings, name: str, partition: int) -> list[ConsumerRecord]:
+    """Every record of a partition that is short enough for memory; none if there is no such."""
+    async with connect(settings) as brokers:
+        spans = await brokers.spans([name], is_settled=False)
+    if (name, partition) not in spans:
+        return []
+    first, end = spans[name, partition]
+    return await _read(settings, {(name, partition): first}, {(name, partition): end})
+
+
 async def read_positions(
     settings: Settings, wanted: Iterable[tuple[str, int, int]]
 ) -> dict[tuple[str, int, int], ConsumerRecord]:

@@ -151,7 +151,10 @@ class Settings:
     web_trusted_proxies: Annotated[str, "addresses of such proxies, comma separated"] = ""
     web_operators: Annotated[str, "users so named who may act, comma separated"] = ""
     web_hosts: Annotated[str, "names that the console answers to beside its own"] = ""
-    clock: Annotated[Literal["system", "feed", "none"], "who closes the business days"] = "system"
+    clock: Annotated[
+        Literal["system", "feed", "none"] | None,
+        "who closes the business days; recorded by `topics apply`, system if not given there",
+    ] = None
     otel_endpoint: Annotated[str, "OpenTelemetry collector (OTLP over HTTP) for traces"] = ""
     log_format: Annotated[
         Literal["auto", "json", "text"], "of the logs; auto: text on a terminal"
@@ -511,10 +514,18 @@ def _secret(kind: type[T], value: object) -> T | Secret:
 def _plain(error: Exception, name: str, value: object) -> str:
     """The problem in words; a secret's value is not repeated."""
     shown = MASK if name in SECRET_FILES else repr(value)
-    choices = get_args(TYPES[name])
-    if choices and all(isinstance(choice, str) for choice in choices):
+    choices = _choices(TYPES[name])
+    if choices:
         return f"{shown} is not one of {', '.join(choices)}"
     return f"{shown} does not do: {str(error)[:1].lower()}{str(error)[1:]}"
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words of a Literal, also of one that may be None."""
+    parts = get_args(kind)
+    if parts and all(isinstance(part, str) for part in parts):
+        return list(parts)
+    return [word for part in parts for word in _choices(part)]
 
 
 def _shown(value: object) -> object:

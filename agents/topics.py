@@ -1,4 +1,4 @@
-"""Topics: make those of the catalog, tell what differs, publish the first policy.
+"""Topics: make those of the catalog, tell what differs, publish the first policy, name the clock.
 
 What exists is never altered in silence: `check` tells, `apply` refuses or, when asked, mends
 settings. A partition count is never changed, since it decides which partition a customer is in.
@@ -13,13 +13,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.agents.brokers import Brokers, TopicSetting, connect
+from tocsin.agents.clock_keeper import DEFAULT, Kept, contradiction, kept
+from tocsin.agents.control import announcing, retrying
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.kafka_trouble import RIGHTS_MEND, login
 from tocsin.agents.policies import publish_first_policy
 from tocsin.agents.reading import read_topic
 from tocsin.agents.refusing import LETTER_BYTES_MAX
 from tocsin.agents.settings import Settings
-from tocsin.schemas.catalog import DEAD_LETTERS, POLICIES, TOPICS, Keeping, Topic
+from tocsin.agents.wire import convention_of
+from tocsin.schemas.catalog import CLOCK, DEAD_LETTERS, POLICIES, TOPICS, Keeping, Topic
+from tocsin.streams.events import DayClosed
+from tocsin.streams.sources import BEFORE_ANY_EVENT
+
+KEEPER_PURPOSE = "clock"
 
 
 class Problem(Struct, frozen=True):
@@ -41,6 +48,7 @@ class Applied(Struct, frozen=True):
     mended: tuple[str, ...]
     subjects: tuple[str, ...]  # of the schema registry, registered or mended
     policy: str = ""  # name and version of the policy that it published, or empty
+    clock: str = ""  # who keeps the clock, if it recorded that
 
 
 def topic_settings(topic: Topic, replication_factor: int) -> dict[str, str]:
@@ -89,13 +97,42 @@ async def require(settings: Settings) -> None:
 
 
 async def apply(settings: Settings, *, fix: bool = False) -> Applied:
-    """Create what is missing, then publish the packaged policy if there has never been one.
+    """Create what is missing, publish the packaged policy if there has never been one.
 
-    `fix` also sets what differs. Raises ConfigurationError for what then remains.
+    Also record who keeps the clock. `fix` also sets what differs. Raises ConfigurationError for
+    what then remains.
     """
     applied = await create(settings, fix=fix)
     first = await publish_first_policy(settings)
-    return replace(applied, policy=f"{first.name} {first.version}" if first else "")
+    keeper = await retrying(lambda: _record_keeper(settings))
+    policy = f"{first.name} {first.version}" if first else ""
+    return replace(applied, policy=policy, clock=keeper)
+
+
+async def _record_keeper(settings: Settings) -> str:
+    """Record who keeps the clock, unless the topics say it; empty if there is no need.
+
+    Asked only after the announcer is open: a second program that does the same overtakes us, or
+    finds it there. Raises ConfigurationError if it can't change any more.
+    """
+    if _is_said(settings, await kept(settings)):
+        return ""
+    async with announcing(settings, KEEPER_PURPOSE) as announcer:
+        if _is_said(settings, await kept(settings)):
+            return ""
+        keeper = settings.clock or DEFAULT
+        last = convention_of(settings).business_date(BEFORE_ANY_EVENT) - 1
+        await announcer.send_everywhere(CLOCK, DayClosed(last, keeper), BEFORE_ANY_EVENT)
+    return keeper
+
+
+def _is_said(settings: Settings, found: Kept | None) -> bool:
+    """Whether the topics say what the setting does, if it says anything."""
+    if found is None or settings.clock in (None, found.keeper):
+        return found is not None
+    if found.is_settled:
+        raise contradiction(settings, found)
+    return False
 
 
 async def create(settings: Settings, *, fix: bool = False) -> Applied:

@@ -12,6 +12,7 @@ from tocsin.streams.refusals import (
     REFERENCES_MAX,
     Code,
     Refusal,
+    check_ahead,
     check_amount,
     check_currency,
     check_day,
@@ -29,7 +30,15 @@ from tocsin.streams.refusals import (
 )
 from tocsin.streams.sources import HOLDABLE, NAMES
 
-__all__ = ["MS_PER_DAY", "Code", "Refusal", "check", "check_id", "check_timestamp"]
+__all__ = [
+    "MS_PER_DAY",
+    "Code",
+    "Refusal",
+    "check",
+    "check_ahead",
+    "check_id",
+    "check_timestamp",
+]
 
 TERMS_DAYS_MAX = 5 * 366
 MARK_BEFORE_DAYS_MAX = 10 * 366

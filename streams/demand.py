@@ -101,7 +101,7 @@ def demand_of(
     conditions: Conditions,
     as_of: int,
 ) -> Demand:
-    """The demand on a customer. Raises OutsideSeriesError where a reference rate is not known."""
+    """The demand on a customer. What bears no interest is demanded without, and says why."""
     items, not_due = [], []
     for receivable in standing.receivables:
         dated = Dated(receivable.issued_on, receivable.due_date, receivable.delivered_on)
@@ -109,7 +109,7 @@ def demand_of(
         is_in_time = settled_on is not None and settled_on <= earliest_due(dated)
         if is_in_time or (settled_on is not None and conditions.open_only):
             continue
-        until = as_of if settled_on is None else min(settled_on, as_of)
+        until = as_of if settled_on is None else _interest_ends(settled_on, conditions, as_of)
         if as_of <= earliest_due(dated):
             not_due.append(receivable)
             continue
@@ -118,7 +118,7 @@ def demand_of(
             not_due.append(receivable)
             continue
         item = _item(receivable, basis, conditions, as_of)
-        if item.statement.total_minor or item.penalty_minor:
+        if item.statement.total_minor or item.penalty_minor or item.flat_minor:
             items.append(item)
     return Demand(
         standing.customer_id,
@@ -144,7 +144,8 @@ def _item(receivable: Receivable, basis: Basis, conditions: Conditions, as_of: i
         ),
         basis.flat_minor if is_in_euro else 0,
     )
-    statement = state(claim, Terms(basis.rates, conditions.day_count, conditions.order), as_of)
+    terms = Terms(basis.rates, conditions.day_count, conditions.order, basis.until)
+    statement = state(claim, terms, as_of)
     penalty = 0
     if conditions.penalty_daily:
         penalty = penalty_minor(claim, conditions.penalty_daily, conditions.penalty_cap, as_of)
@@ -153,9 +154,17 @@ def _item(receivable: Receivable, basis: Basis, conditions: Conditions, as_of: i
         basis,
         statement,
         penalty,
-        0 if is_in_euro or not statement.lines else basis.flat_minor,
+        0 if is_in_euro or not statement.is_late else basis.flat_minor,
         as_of - basis.due_day,
     )
+
+
+def _interest_ends(settled_on: int, conditions: Conditions, as_of: int) -> int:
+    """The last day on which an invoice that was paid may bear interest.
+
+    Where its money paid interest first, the principal that is left for that still does.
+    """
+    return min(settled_on, as_of) if conditions.order is Order.PRINCIPAL_FIRST else as_of
 
 
 def _last_paid(receivable: Receivable) -> int:

@@ -13,10 +13,10 @@ from typing import Any
 
 from tocsin.streams import events, holds
 from tocsin.streams.assess import Finding, assess
-from tocsin.streams.checks import MS_PER_DAY, Code, Refusal, check, check_id, check_timestamp
+from tocsin.streams.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.collection import STEPPING, Collector
 from tocsin.streams.completeness import Completeness
-from tocsin.streams.convention import Convention, calendar, epoch_day_text
+from tocsin.streams.convention import Convention, calendar
 from tocsin.streams.decisions import Evidence, RiskWarning
 from tocsin.streams.digests import opening_digest
 from tocsin.streams.documents import NEVER
@@ -34,7 +34,7 @@ from tocsin.streams.policy import Policy, Problem, Variant, hash_of
 from tocsin.streams.policy_reading import load_policy
 from tocsin.streams.score import Scorer
 from tocsin.streams.source_warnings import mark_incomplete, tell_sources
-from tocsin.streams.sources import POLICIES
+from tocsin.streams.sources import begins_a_day
 from tocsin.streams.state import LIVE, PartitionState, PolicyInForce, Sweep
 
 LOGIC_VERSION = 2
@@ -257,14 +257,15 @@ class Desk:
         """Finish sweeps and pass every boundary up to `timestamp`, in order of their instants."""
         state = self.state
         if state.business_date == 0:
-            # Policies may be published long before the first fact: they don't say what day it is.
-            if topic_id != POLICIES:
+            if begins_a_day(topic_id, timestamp):
                 refusal = check_timestamp(timestamp)
                 if refusal is not None:
                     return refusal
                 state.business_date = self._today.date = self._calendar.business_date(timestamp)
         else:
-            refusal = self._check_ahead(timestamp)
+            date = state.business_date
+            closes_at = self._calendar.closes_at(date)
+            refusal = check_ahead(timestamp, date, closes_at, self.convention.horizon_days)
             if refusal is not None:
                 return refusal
         while True:
@@ -284,17 +285,6 @@ class Desk:
                 self._begin_sweep(_DAY, close)
             else:
                 self._put_in_force(state.pending.pop(0), effective)
-
-    def _check_ahead(self, timestamp: int) -> Refusal | None:
-        date, days = self.state.business_date, self.convention.horizon_days
-        if timestamp < self._calendar.closes_at(date) + days * MS_PER_DAY:
-            return None
-        return Refusal(
-            Code.AHEAD_OF_CLOCK,
-            f"the record's timestamp {timestamp} lies more than {days} days after the business "
-            f"date {epoch_day_text(date)}: correct it, or close the days between with DayClosed "
-            "records first",
-        )
 
     def _note_boundary(self) -> tuple[int, int]:
         state = self.state

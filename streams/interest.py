@@ -8,9 +8,9 @@ up, so that the lines add up to the total. Rates are integers, millionths: 12 % 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, timedelta
 from enum import Enum, unique
+from itertools import zip_longest
 
 from msgspec import Struct
 
@@ -76,13 +76,17 @@ class Applied(Struct, frozen=True):
 
 
 class Statement(Struct, frozen=True):
-    """A claim as of a day: what is left of principal, interest and costs, and how that came."""
+    """A claim as of a day: what is left of principal, interest and costs, and how that came.
+
+    `is_late`: a part of the principal was still unpaid after the due day.
+    """
 
     lines: tuple[Line, ...]
     applied: tuple[Applied, ...]
     principal_minor: int
     interest_minor: int
     costs_minor: int
+    is_late: bool
 
     @property
     def accrued_minor(self) -> int:
@@ -105,11 +109,16 @@ class Claim(Struct, frozen=True):
 
 
 class Terms(Struct, frozen=True):
-    """Rates in the order of their days, how days are counted, and what money pays first."""
+    """Rates in the order of their days, how days are counted, and what money pays first.
+
+    The rates speak for days up to and with `until` (epoch day; None: for ever); later days bear
+    nothing. Without rates no day does.
+    """
 
     rates: tuple[Rate, ...]
     day_count: DayCount = DayCount.ACT_365
     order: Order = Order.PRINCIPAL_FIRST
+    until: int | None = None
 
 
 def state(claim: Claim, terms: Terms, as_of: int) -> Statement:
@@ -163,6 +172,7 @@ class _Account:
         self._principal = claim.principal_minor
         self._interest = 0
         self._costs = 0
+        self._is_late = False
         self._lines: list[Line] = []
         self._applied: list[Applied] = []
 
@@ -172,7 +182,8 @@ class _Account:
             return
         if self._principal and self._until == self._claim.due_day:
             self._costs = self._claim.costs_minor
-        for first, last, rate in _stretches(self._terms.rates, self._until, until):
+            self._is_late = True
+        for first, last, rate in _stretches(self._terms, self._until, until):
             days = days_between(first, last, self._terms.day_count)
             if self._principal and days:
                 interest = interest_minor(self._principal, rate, days, self._terms.day_count)
@@ -206,18 +217,20 @@ class _Account:
             self._principal,
             self._interest,
             self._costs,
+            self._is_late,
         )
 
 
-def _stretches(rates: Sequence[Rate], after: int, until: int) -> list[tuple[int, int, Rate]]:
+def _stretches(terms: Terms, after: int, until: int) -> list[tuple[int, int, Rate]]:
     """The days after one day up to and with another, parted by the rates in force.
 
-    Days before the first rate bear nothing.
+    Days before the first rate and after the last known day are left out.
     """
     found = []
-    ends = [rate.from_day - 1 for rate in rates[1:]] + [until]
-    for rate, end in zip(rates, ends, strict=True):
-        first, last = max(rate.from_day - 1, after), min(end, until)
+    known_until = until if terms.until is None else min(until, terms.until)
+    for rate, following in zip_longest(terms.rates, terms.rates[1:]):
+        end = known_until if following is None else following.from_day - 1
+        first, last = max(rate.from_day - 1, after), min(end, known_until)
         if first < last:
             found.append((first, last, rate))
     return found

@@ -11,6 +11,7 @@ from enum import StrEnum, unique
 import msgspec
 from msgspec import Struct
 
+from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.money import AMOUNT_MAX_MINOR, MINOR_DIGITS
 from tocsin.streams.sealed import room
 
@@ -97,6 +98,18 @@ def check_timestamp(timestamp: int) -> Refusal | None:
         Code.DATE_ABSURD,
         f"the record's timestamp {timestamp} lies outside 1990 to 2199: "
         "set it to the business instant in milliseconds since 1970",
+    )
+
+
+def check_ahead(timestamp: int, date: int, closes_at: int, days: int) -> Refusal | None:
+    """Judge a record's sequence time by the open day (epoch day), which closes at an instant."""
+    if timestamp < closes_at + days * MS_PER_DAY:
+        return None
+    return Refusal(
+        Code.AHEAD_OF_CLOCK,
+        f"the record's timestamp {timestamp} lies more than {days} days after the business "
+        f"date {epoch_day_text(date)}: correct it, or close the days between with DayClosed "
+        "records first",
     )
 
 

@@ -23,5 +23,17 @@ NAMES = {
     ENGAGEMENTS: "engagements",
 }
 
+BEFORE_ANY_EVENT = 0
+"""Sequence time (epoch ms) of the first policy, and of who keeps the clock: they begin no day."""
+
 # Control topics are never put on hold: the clock carries the record that would release them.
 HOLDABLE = frozenset({CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS, ENGAGEMENTS})
+
+
+def begins_a_day(topic_id: int, timestamp: int) -> bool:
+    """Whether a record tells a partition without any day yet which one it is.
+
+    Policies may be published long before the first fact, and who keeps the clock is said before it.
+    """
+    is_before = topic_id == CLOCK and timestamp == BEFORE_ANY_EVENT
+    return topic_id != POLICIES and not is_before

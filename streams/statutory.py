@@ -11,7 +11,7 @@ not known is named. Counsel must confirm a claim.
 from __future__ import annotations
 
 from bisect import bisect_right
-from datetime import date
+from datetime import date, timedelta
 
 from msgspec import Struct
 
@@ -30,20 +30,16 @@ EU_IN_FORCE = (date(2013, 3, 16) - _EPOCH).days
 EU_POINTS_MILLIONTHS = 80_000
 EU_FLAT_MINOR, EU_FLAT_CURRENCY = 40_00, "EUR"
 EU_TERM_DAYS = 60
+_GAPS = ("known only", "floor not known")  # reasons for which interest may be too low
 _EU = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 EU_COUNTRIES = frozenset(_EU.split())
 
 
-class OutsideSeriesError(Exception):
-    """A reference rate is asked for on a day for which its series does not speak."""
-
-    def __init__(self, series: str, day: int, first: int, until: int) -> None:
-        self.series, self.day, self.first, self.until = series, day, first, until
-        super().__init__(f"{series} has no rate for epoch day {day}, only from {first} to {until}")
-
-
 class Series(Struct, frozen=True):
-    """A reference rate: `points` are the days (epoch days) of its changes, with millionths."""
+    """A reference rate: `points` are the days (epoch days) of its changes, with millionths.
+
+    It speaks for days from its first point up to and with `until`, and never guesses another.
+    """
 
     name: str
     what: str
@@ -52,18 +48,30 @@ class Series(Struct, frozen=True):
     until: int
     points: tuple[tuple[int, int], ...]
 
-    def at(self, day: int) -> int:
-        """The rate in force on a day, in millionths a year. Raises OutsideSeriesError."""
+    @property
+    def first(self) -> int:
+        """The first day (epoch day) that it speaks for."""
+        return self.points[0][0]
+
+    def at(self, day: int) -> int | None:
+        """The rate in force on a day, in millionths a year; None if it is not known."""
         place = bisect_right(self.points, day, key=lambda point: point[0])
-        if not place or day > self.until:
-            raise OutsideSeriesError(self.name, day, self.points[0][0], self.until)
-        return self.points[place - 1][1]
+        return self.points[place - 1][1] if place and day <= self.until else None
 
     def rates(self, first: int, until: int, plus: int = 0) -> tuple[Rate, ...]:
-        """The rates in force from one day to another, `plus` millionths added to each."""
-        self.at(until)
+        """What is known of the rates in force from one day to another, with `plus` millionths."""
         changes = [day for day, _ in self.points if first < day <= until]
-        return tuple(Rate(day, self.at(day) + plus) for day in (first, *changes))
+        found = ((day, self.at(day)) for day in (first, *changes))
+        return tuple(Rate(day, rate + plus) for day, rate in found if rate is not None)
+
+    def covers(self, first: int, until: int) -> bool:
+        """Whether it speaks for all days from one to another."""
+        return self.first <= first and until <= self.until
+
+    @property
+    def reach(self) -> tuple[str, str, str]:
+        """Its name, the first and the last day that it speaks for, as texts to be told."""
+        return self.name, _iso(self.first), _iso(self.until)
 
 
 class Reference(Struct, frozen=True):
@@ -97,7 +105,8 @@ class Basis(Struct, frozen=True):
     """By what an invoice bears interest.
 
     `rule` is CN_802, EU_2011_7, CONTRACT or NONE. `due_day` is the day that counts: the statute may
-    set an earlier one than the invoice. Days are epoch days.
+    set an earlier one than the invoice. The rates speak for days up to and with `until`; None: for
+    all. Days are epoch days.
     """
 
     rule: str
@@ -105,6 +114,12 @@ class Basis(Struct, frozen=True):
     rates: tuple[Rate, ...]
     flat_minor: int
     because: tuple[Reason, ...]
+    until: int | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all reference rates that it builds on are known."""
+        return not any(reason.code in _GAPS for reason in self.because)
 
 
 class Dated(Struct, frozen=True):
@@ -123,7 +138,7 @@ def earliest_due(dated: Dated) -> int:
 
 
 def basis_of(dated: Dated, parties: Parties, reference: Reference, as_of: int) -> Basis:
-    """By what an invoice bears interest up to a day, and why. Raises OutsideSeriesError."""
+    """By what an invoice bears interest up to a day, and why."""
     against_cn = _against_cn(dated, parties)
     if not against_cn:
         return _by_cn(dated, parties, reference)
@@ -165,13 +180,15 @@ def _by_cn(dated: Dated, parties: Parties, reference: Reference) -> Basis:
     if agreed is None:
         rate = Rate(due_day, CN_DAILY_MILLIONTHS, is_daily=True)
         return Basis("CN_802", due_day, (rate,), 0, (*because, Reason("0.05 % a day")))
-    floor = reference.series[LPR].at(dated.issued_on)
-    yearly = agreed.millionths * (365 if agreed.is_daily else 1)
-    if yearly < floor:
-        because.append(Reason("below the floor", (percent(floor),)))
-        return Basis("CN_802", due_day, (Rate(due_day, floor),), 0, tuple(because))
-    because.append(Reason("not below the floor", (percent(floor),)))
     rate = Rate(due_day, agreed.millionths, agreed.is_daily)
+    floor = reference.series[LPR].at(dated.issued_on)
+    if floor is None:  # the agreed rate is owed at least
+        because.append(Reason("floor not known", reference.series[LPR].reach))
+    elif agreed.millionths * (365 if agreed.is_daily else 1) < floor:
+        rate = Rate(due_day, floor)
+        because.append(Reason("below the floor", (percent(floor),)))
+    else:
+        because.append(Reason("not below the floor", (percent(floor),)))
     return Basis("CN_802", due_day, (rate,), 0, tuple(because))
 
 
@@ -193,16 +210,19 @@ def _by_eu(dated: Dated, parties: Parties, reference: Reference, as_of: int) -> 
         because.append(Reason("more than 60 days"))
     if as_of < first:
         return Basis("EU_2011_7", dated.due_day, (), EU_FLAT_MINOR, tuple(because))
-    rates = reference.series[ECB].rates(first, as_of, EU_POINTS_MILLIONTHS)
+    series = reference.series[ECB]
+    rates = series.rates(first, as_of, EU_POINTS_MILLIONTHS)
+    if not series.covers(first, as_of):
+        because.append(Reason("known only", series.reach))
     agreed = parties.agreed
-    if agreed is not None:
+    if agreed is not None and rates:
         higher = agreed.millionths * (365 if agreed.is_daily else 1)
         if all(higher > rate.millionths for rate in rates):
             rates = (Rate(first, agreed.millionths, agreed.is_daily),)
             because.append(Reason("agreed more"))
         else:
             because.append(Reason("agreed less"))
-    return Basis("EU_2011_7", dated.due_day, rates, EU_FLAT_MINOR, tuple(because))
+    return Basis("EU_2011_7", dated.due_day, rates, EU_FLAT_MINOR, tuple(because), series.until)
 
 
 def _country(
@@ -217,6 +237,10 @@ def _size(name: str, size: str | None, wanted: tuple[str, ...]) -> list[Reason]:
     if size is None:
         return [Reason("unknown", ("CN_802", name))]
     return [] if size in wanted else [Reason("other size", ("CN_802", name, size))]
+
+
+def _iso(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def percent(millionths: int) -> str:

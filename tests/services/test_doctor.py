@@ -349,7 +349,7 @@ def two_clocks(sound: Settings) -> Iterator[None]:
     url, password = sound.clickhouse_url, sound.clickhouse_password.reveal()
     client = connect_clickhouse(url, user=WRITER, password=password)
     rows = ", ".join(
-        f"(1, 0, {offset}, fromUnixTimestamp64Milli({offset}), 'DayClosed', '{source}')"
+        f"(1, 0, {offset}, fromUnixTimestamp64Milli({offset + 1}), 'DayClosed', '{source}')"
         for offset, source in enumerate(("system", "feed", "system", "feed"))
     )
     names = "topic_id, partition, offset, timestamp, event_type, source"

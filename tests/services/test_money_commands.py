@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.services import test_views
 from tests.services.deployment import published
@@ -15,9 +16,9 @@ from tests.services.test_views import History, day, invoice, noon, payment
 from tocsin.agents.cli import run_command
 from tocsin.agents.embedded import EmbeddedEngine
 from tocsin.agents.exits import Exit
-from tocsin.schemas.catalog import CUSTOMERS, DEAD_LETTERS, INVOICES, PAYMENTS
+from tocsin.schemas.catalog import COMPLAINTS, CUSTOMERS, DEAD_LETTERS, INVOICES, PAYMENTS
 from tocsin.streams.documents import Account, Due, Summary
-from tocsin.streams.events import CustomerUpdated
+from tocsin.streams.events import ComplaintOpened, CustomerUpdated
 
 history = test_views.history
 
@@ -32,7 +33,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Runs a command over the history and returns what it printed."""
+    """Runs a command over the history as its users do, who only read; returns what it printed."""
     ((name,),) = history.rows("SELECT currentDatabase()")
     published(tmp_path, engine, name)
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
@@ -146,15 +147,100 @@ def test_what_cannot_be_reckoned_is_refused_with_a_way_out(history: History, run
     told(history)
     seller = ("--seller-country", "DE")
 
-    late = run("demand", "C1", *seller, "--as-of", "2099-01-01", code=Exit.USAGE)
+    never = run("demand", "C1", *seller, "--as-of", "9999-12-31", code=Exit.USAGE)
     stranger = run("demand", "C9", *seller, code=Exit.USAGE)
     no_file = run("demand", "C1", "--rates", "none.yaml", code=Exit.UNAVAILABLE)
-    no_rate = run("demand", "C1", "--agreed-rate", "lots", code=Exit.USAGE)
+    no_rates = [
+        run("demand", "C1", "--agreed-rate", rate, code=Exit.USAGE)
+        for rate in ("lots", "nan", "snan", "inf", "1e999999999", "12.34567", "10001")
+    ]
 
-    assert "ecb-main-refinancing is not known for 2099-01-01, only from 2013-01-01" in late
+    assert "write a day from 1970-01-01 to 2999-12-31" in never
     assert "did you mean one of C1?" in stranger
     assert "--rates: none.yaml: No such file" in no_file
-    assert "is no rate" in no_rate
+    assert all("is no rate" in no_rate for no_rate in no_rates)
+
+
+def test_b01_a_statement_without_statute_and_rate_has_principal_and_the_reason(
+    history: History, run: Run
+) -> None:
+    history.facts(CUSTOMERS, CustomerUpdated("Z", noon("2023-04-01")))
+    history.facts(INVOICES, invoice("R1", "2023-01-02", 5_000_00, due="2023-02-01"))
+
+    found = json.loads(run("demand", "C1", "--json").splitlines()[0])
+    shown = run("demand", "C1")
+    nothing = run("demand", "Z")
+
+    (item,) = found["items"]
+    assert (item["basis"], item["principal_minor"], item["interest_minor"]) == ("NONE", 5_000_00, 0)
+    assert item["because"][0] == "no statute applies and no rate was agreed"
+    assert found["totals"][0]["total_minor"] == 5_000_00
+    assert "  no interest: no statute applies and no rate was agreed; " in shown
+    assert "Nothing is past due, and no interest is owed." in nothing
+
+
+def test_an_invoice_without_interest_does_not_spoil_the_statement(
+    history: History, run: Run
+) -> None:
+    told(history)
+    old = invoice("OLD", "2011-12-01", 100_00, due="2012-01-01")
+    history.facts(INVOICES, structs.replace(old, currency="PLN"))
+
+    printed = run("demand", "C1", "--seller-country", "DE", "--json")
+
+    found = json.loads(printed.splitlines()[0])
+    assert [(item["invoice_id"], item["basis"]) for item in found["items"]] == [
+        ("OLD", "NONE"),
+        ("R2", "EU_2011_7"),
+        ("R1", "EU_2011_7"),
+    ]
+
+
+def test_what_was_paid_in_time_after_60_days_from_delivery_owes_nothing(
+    history: History, run: Run
+) -> None:
+    slow = structs.replace(
+        invoice("R1", "2023-01-10", 100_00, due="2023-08-01"), delivered_on=day("2023-01-05")
+    )
+    history.facts(INVOICES, slow)
+    history.facts(PAYMENTS, payment("P1", "2023-07-15", 100_00))
+
+    for options in ([], ["--seller-country", "DE"], ["--agreed-rate", "12"]):
+        assert json.loads(run("demand", "C1", *options, "--json"))["items"] == []
+
+
+def test_where_the_reference_rates_end_interest_ends_and_that_is_said(
+    history: History, run: Run
+) -> None:
+    told(history)
+    late = ("demand", "C1", "--seller-country", "DE", "--as-of", "2099-01-01")
+
+    found = json.loads(run(*late, "--json").splitlines()[0])
+    shown = run(*late)
+
+    assert [item["lines"][-1]["until"] for item in found["items"]] == ["2026-06-30"] * 3
+    assert [item["is_interest_complete"] for item in found["items"]] == [False] * 3
+    assert "is known only from 2013-01-01 to 2026-06-30" in shown
+    assert "the interest of 3 of 3 invoices may be too low" in shown
+
+
+def test_a_customer_that_only_complains_owes_nothing(history: History, run: Run) -> None:
+    history.facts(COMPLAINTS, ComplaintOpened("C7", "K1", noon("2023-08-01"), "QUALITY"))
+    history.standing("C7", Summary())
+
+    assert "Nothing is past due, and no interest is owed." in run("demand", "C7")
+
+
+@pytest.mark.parametrize("as_of", ["1970-01-01", "2999-12-31"])
+def test_no_day_that_may_be_asked_for_is_a_defect(history: History, run: Run, as_of: str) -> None:
+    told(history)
+
+    run("demand", "C1", "--as-of", as_of)
+    run("provision", "--as-of", as_of, "--window", "36500", "--loss-after", "3650")
+
+
+def test_a_provision_over_nothing_says_so(history: History, run: Run) -> None:
+    assert "no invoice is old enough: no rate can be derived" in run("provision")
 
 
 def test_a_difference_to_the_workers_standing_is_said(history: History, run: Run) -> None:

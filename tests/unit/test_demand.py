@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
+from tocsin.agents.demand_told import demand_json, tell_demand
 from tocsin.schemas.reference_rates import packaged_rates, read_rates
 from tocsin.streams.convention import Convention
 from tocsin.streams.demand import Conditions, Demand, Total, demand_of
@@ -19,7 +22,7 @@ from tocsin.streams.events import (
     PaymentReceived,
     PaymentReversed,
 )
-from tocsin.streams.interest import Order, Rate
+from tocsin.streams.interest import DayCount, Order, Rate
 from tocsin.streams.receivables import Standing, standing_of
 from tocsin.streams.statutory import Parties
 
@@ -204,3 +207,184 @@ def test_money_at_hand_and_the_customers_data_are_told() -> None:
 
     assert found.unapplied_minor == {"EUR": 7_00}
     assert (found.profile.country, found.profile.size) == ("FR", "LARGE")
+
+
+def told(found: Demand) -> str:
+    return "\n".join(tell_demand(found, "", "en"))
+
+
+def test_b01_without_statute_and_rate_the_principal_is_demanded_and_why_no_more() -> None:
+    found = demand(
+        "2025-04-01", invoice("R1", "2025-01-02", "2025-02-01", 5_000_00), parties=Parties()
+    )
+
+    (item,) = found.items
+    assert (item.basis.rule, item.days_past_due) == ("NONE", 59)
+    assert found.totals == (Total("EUR", 5_000_00, 0, 0, 0),)
+    assert "no interest: no statute applies and no rate was agreed" in told(found)
+
+
+def test_b01_one_invoice_without_interest_leaves_the_others_theirs() -> None:
+    facts = (
+        invoice("OLD", "2011-12-01", "2012-01-01", 7_000_00),  # before the Directive was in force
+        invoice("NEW", "2023-07-01", "2023-07-31", 10_000_00),
+    )
+
+    found = demand("2023-08-30", *facts, parties=UNION)
+
+    assert [(item.basis.rule, item.statement.interest_minor) for item in found.items] == [
+        ("NONE", 0),
+        ("EU_2011_7", 98_63),
+    ]
+    assert found.totals == (Total("EUR", 17_000_00, 98_63, 40_00, 0),)
+
+
+def test_b01_what_was_paid_in_time_after_60_days_from_delivery_owes_nothing() -> None:
+    facts = (
+        invoice("R1", "2025-01-10", "2025-12-31", 100_00, delivered_on=day("2025-01-05")),
+        payment("P1", "2025-10-01", 100_00, "R1"),
+    )
+
+    for parties in (Parties(), UNION, TWELVE):
+        found = demand("2026-03-01", *facts, parties=parties)
+        assert (found.items, found.not_due, found.totals) == ((), (), ())
+
+
+def test_where_the_rates_end_interest_ends_and_the_demand_says_so() -> None:
+    found = demand(
+        "2027-01-31", invoice("R1", "2026-05-01", "2026-05-31", 36_500_00), parties=UNION
+    )
+
+    (item,) = found.items
+    assert not item.basis.is_complete
+    assert found.totals == (Total("EUR", 36_500_00, 30 * 10_15, 40_00, 0),)
+    assert "is known only from 2013-01-01 to 2026-06-30" in told(found)
+
+
+def test_the_flat_sum_is_owed_from_the_first_day_late_though_no_interest_is_reckoned() -> None:
+    facts = (
+        invoice("R1", "2026-06-30", "2026-07-30", 100_00, "PLN"),
+        structs.replace(payment("P1", "2026-07-31", 100_00, "R1"), currency="PLN"),
+    )
+
+    found = demand("2026-08-30", *facts, parties=UNION)
+
+    assert found.totals == (Total("EUR", 0, 0, 40_00, 0), Total("PLN", 0, 0, 0, 0))
+
+
+def test_interest_that_money_paid_first_leaves_principal_to_bear_the_later_rates() -> None:
+    facts = (
+        invoice("R1", "2023-05-01", "2023-05-31", 365_000_00),
+        payment("P1", "2023-06-30", 365_000_00, "R1"),
+    )
+
+    found = demand(
+        "2023-07-31",
+        *facts,
+        parties=UNION,
+        conditions=Conditions(order=Order.COSTS_FIRST),
+    )
+
+    (item,) = found.items
+    assert [line.rate.millionths for line in item.statement.lines] == [105_000, 120_000]
+
+
+EARLY, LATE = day("2011-01-01"), day("2028-12-31")
+CURRENCIES = st.sampled_from(["EUR", "CNY", "PLN", "JPY"])
+AMOUNTS = st.integers(1, 10**7)
+IDS = st.sampled_from(["R1", "R2", "R3"])
+MOMENTS = st.integers(EARLY * DAY_MS, LATE * DAY_MS)
+
+
+@st.composite
+def invoices(draw: st.DrawFn) -> InvoiceIssued:
+    issued = draw(MOMENTS)
+    delivered = draw(st.none() | st.integers(-700, 700))
+    return InvoiceIssued(
+        "C1",
+        draw(IDS),
+        issued,
+        issued // DAY_MS + draw(st.integers(-700, 1_800)),
+        draw(AMOUNTS),
+        draw(CURRENCIES),
+        delivered_on=None if delivered is None else issued // DAY_MS + delivered,
+    )
+
+
+FACTS = st.lists(
+    invoices()
+    | st.builds(
+        PaymentReceived,
+        st.just("C1"),
+        st.sampled_from(["P1", "P2", "P3"]),
+        MOMENTS,
+        AMOUNTS,
+        CURRENCIES,
+        st.lists(IDS, max_size=2, unique=True).map(tuple),
+    )
+    | st.builds(PaymentReversed, st.just("C1"), st.sampled_from(["P1", "P2"]), MOMENTS)
+    | st.builds(
+        CreditNoteIssued,
+        st.just("C1"),
+        st.sampled_from(["N1", "N2"]),
+        MOMENTS,
+        AMOUNTS,
+        CURRENCIES,
+        st.sampled_from(["PRICE", "WRITE_OFF"]),
+        IDS | st.none(),
+    )
+    | st.builds(
+        DisputeOpened,
+        st.just("C1"),
+        st.sampled_from(["D1", "D2"]),
+        MOMENTS,
+        IDS,
+        AMOUNTS,
+        CURRENCIES,
+        st.just("QUALITY"),
+        is_own_fault=st.booleans(),
+    ),
+    max_size=8,
+).map(lambda facts: sorted(facts, key=lambda fact: fact.occurred_at))
+PLACES = st.sampled_from([None, "CN", "DE", "FR", "US"])
+SIZES = st.sampled_from([None, "MICRO", "MEDIUM", "LARGE", "PUBLIC"])
+PERCENT = st.none() | st.integers(0, 1_000_000)
+PARTIES = st.builds(
+    Parties,
+    PLACES,
+    SIZES,
+    PLACES,
+    SIZES,
+    st.none() | st.builds(Rate, st.just(0), st.integers(0, 1_000_000), st.booleans()),
+)
+CONDITIONS = st.builds(
+    Conditions,
+    st.sampled_from(DayCount),
+    st.sampled_from(Order),
+    st.integers(0, 10_000),
+    PERCENT,
+    st.booleans(),
+)
+
+
+@given(FACTS, PARTIES, CONDITIONS, st.integers(EARLY - 1_000, LATE + 30_000))
+def test_no_demand_raises_and_every_demand_adds_up(
+    facts: list[CustomerEvent], parties: Parties, conditions: Conditions, as_of: int
+) -> None:
+    timed = [(fact.occurred_at, fact) for fact in facts]
+    known = standing_of("C1", timed, Convention(zone="UTC"), as_of)
+
+    found = demand_of(known, parties, REFERENCE, conditions, as_of)
+
+    for item in found.items:
+        assert 0 <= item.statement.principal_minor <= item.receivable.amount_minor
+        assert item.statement.interest_minor >= 0
+        assert item.basis.rates or not item.statement.lines
+        assert item.basis.because
+    for total in found.totals:
+        mine = [item for item in found.items if item.receivable.currency == total.currency]
+        assert total.principal_minor == sum(item.statement.principal_minor for item in mine)
+        assert total.interest_minor == sum(item.statement.interest_minor for item in mine)
+    for language in ("en", "zh"):
+        assert list(tell_demand(found, "", language))
+        assert demand_json(found, language)["as_of"]

@@ -125,6 +125,35 @@ def test_days_before_the_first_rate_bear_nothing() -> None:
     assert (line.after, line.days, line.interest_minor) == (110, 2, 20_00)
 
 
+def test_without_a_rate_nothing_but_principal_and_costs_is_owed() -> None:
+    claim = Claim(10_000_00, 100, (Receipt(130, 4_000_00, "P1"),), costs_minor=40_00)
+
+    statement = state(claim, Terms(()), 160)
+
+    assert (statement.principal_minor, statement.interest_minor) == (6_000_00, 0)
+    assert (statement.costs_minor, statement.lines) == (40_00, ())
+
+
+def test_days_after_the_last_that_the_rates_speak_for_bear_nothing() -> None:
+    terms = Terms((Rate(0, 120_000), Rate(111, 60_000)), until=115)
+
+    lines = state(Claim(36_500_00, 100), terms, 400).lines
+
+    assert [(line.until, line.days) for line in lines] == [(110, 10), (115, 5)]
+    assert state(Claim(36_500_00, 200), terms, 400).lines == ()
+
+
+def test_what_is_paid_after_the_due_day_was_late_whatever_the_count_of_days_says() -> None:
+    due = day("2025-01-30")
+    european = Terms(TEN.rates, DayCount.THIRTY_360)
+
+    late = state(Claim(100_00, due, (Receipt(due + 1, 100_00),)), european, due + 1)
+    in_time = state(Claim(100_00, due, (Receipt(due, 100_00),)), european, due + 1)
+
+    assert (late.is_late, late.lines) == (True, ())
+    assert not in_time.is_late
+
+
 def test_what_was_credited_was_never_due() -> None:
     claim = Claim(10_000_00, 100, (Receipt(150, 4_000_00, "N1", is_credit=True),))
 

@@ -13,7 +13,6 @@ from tocsin.streams.statutory import (
     LPR,
     Basis,
     Dated,
-    OutsideSeriesError,
     Parties,
     basis_of,
     percent,
@@ -38,7 +37,7 @@ def codes(basis: Basis) -> list[tuple[str, ...]]:
 
 def interest(basis: Basis, principal_minor: int, as_of: str) -> tuple[int, int]:
     claim = Claim(principal_minor, basis.due_day, costs_minor=basis.flat_minor)
-    statement = state(claim, Terms(basis.rates), day(as_of))
+    statement = state(claim, Terms(basis.rates, until=basis.until), day(as_of))
     return statement.interest_minor, statement.costs_minor
 
 
@@ -142,16 +141,37 @@ def test_without_a_statute_only_an_agreed_rate_bears_interest() -> None:
     assert ("elsewhere", "EU_2011_7", "seller_country", "US") in codes(basis)
 
 
-def test_a_day_outside_the_series_is_refused_and_never_guessed() -> None:
+def test_a_rate_outside_the_series_is_never_guessed() -> None:
     last = REFERENCE.series[ECB].until
 
     assert REFERENCE.series[ECB].at(last) == 21_500
-    with pytest.raises(OutsideSeriesError):
-        REFERENCE.series[ECB].at(last + 1)
-    with pytest.raises(OutsideSeriesError):
-        REFERENCE.series[LPR].at(day("2019-08-19"))
-    with pytest.raises(OutsideSeriesError):
-        basis_of(Dated(last - 40, last - 10), UNION, REFERENCE, last + 1)
+    assert REFERENCE.series[ECB].at(last + 1) is None
+    assert REFERENCE.series[LPR].at(day("2019-08-19")) is None
+
+
+def test_interest_in_the_union_ends_with_the_rates_that_are_known_and_says_so() -> None:
+    last = REFERENCE.series[ECB].until
+
+    partly = basis_of(Dated(last - 40, last - 10), UNION, REFERENCE, last + 30)
+    never = basis_of(Dated(last - 40, last), UNION, REFERENCE, last + 30)
+    whole = basis_of(Dated(last - 40, last - 10), UNION, REFERENCE, last)
+
+    assert interest(partly, 36_500_00, "2026-12-31") == (10 * 10_15, 40_00)
+    assert interest(never, 36_500_00, "2026-12-31") == (0, 40_00)
+    told = ("known only", ECB, "2013-01-01", "2026-06-30")
+    assert told in codes(partly)
+    assert told in codes(never)
+    assert (partly.is_complete, never.is_complete, whole.is_complete) == (False, False, True)
+
+
+def test_an_agreed_rate_whose_floor_is_not_known_is_taken_and_the_floor_not_judged() -> None:
+    agreed = Parties("CN", "SMALL", "CN", "LARGE", Rate(0, 20_000))
+
+    basis = basis_of(dated("2027-01-10", "2027-02-10"), agreed, REFERENCE, day("2027-03-12"))
+
+    assert interest(basis, 36_500_00, "2027-03-12") == (30 * 2_00, 0)
+    assert ("floor not known", LPR, "2019-08-20", "2025-12-31") in codes(basis)
+    assert not basis.is_complete
 
 
 def test_the_file_of_rates_is_covered_by_its_hash() -> None:
