@@ -27,9 +27,9 @@ OF_SERVICES = {
 }  # fmt: skip
 # ... and of the others.
 OF_OTHERS = {
-    "test_state": 25, "test_desk_laws": 25, "test_simulation": 25, "test_chart": 20,
+    "test_state_records": 25, "test_engine_laws": 25, "test_simulation": 25, "test_chart": 20,
     "test_arrears_laws": 15, "test_lever_laws": 15, "test_policy_laws": 15,
-    "test_demo_portfolio": 12,
+    "test_portfolio": 12,
 }  # fmt: skip
 REAL_PARTS = {"services", "faults"}
 SHORT_OF_SERVICES, SHORT_OF_OTHERS = 30, 5
