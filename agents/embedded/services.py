@@ -54,7 +54,7 @@ from tocsin.agents.settings.data_folder import (
     process_start,
     read_services,
 )
-from tocsin.agents.settings.errors import ConfigurationError, FolderBusyError, UnavailableError
+from tocsin.agents.settings.errors import ConfigurationError, FolderBusyError, InputError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.files import write_atomically
 
@@ -322,7 +322,7 @@ def _lock(files: Files) -> TextIOWrapper:
         files.folder.mkdir(parents=True, exist_ok=True)
         lock = files.lock.open("a+")
     except OSError as error:
-        raise UnavailableError(
+        raise InputError(
             f"data folder {files.folder} cannot be used: {error.strerror}",
             mend="give another with --data-dir or TOCSIN_DATA_DIR",
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from tocsin.agents.generate.assumptions import Assumptions
-from tocsin.agents.generate.conduct import CLERKS, ENGAGEMENTS, Put
+from tocsin.agents.generate.conduct import CLERKS, Put
 from tocsin.agents.generate.portfolio import Customer, WorkCalendar
 from tocsin.streams.facts.events import (
     Instalment,
@@ -18,6 +18,7 @@ from tocsin.streams.facts.events import (
     PromiseMade,
     PromiseWithdrawn,
 )
+from tocsin.streams.facts.sources import ENGAGEMENTS
 
 PROMISES_MAX = 4  # about one invoice, each after the one before was broken
 PLAN_REASONS = ("orders in hand for the next quarter", "a bank credit is being arranged", None)

@@ -51,6 +51,7 @@ from tocsin.agents.observe.metrics import (
 )
 from tocsin.agents.observe.probes import Probe, serve_probes
 from tocsin.agents.observe.tracing import Attempt, Tracer, open_tracer, traces_of
+from tocsin.agents.settings.errors import TrimmedError
 from tocsin.agents.settings.exits import Exit, die
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.transaction import Chunk, Committer, Producers, Route, Transaction
@@ -169,8 +170,8 @@ class Notifier:
         while not self._mine:
             if self._stop.is_set():
                 return False
-            # Where to begin is not known before the outbox is read.
-            with suppress(NoOffsetForPartitionError):
+            # Where to begin the outbox tells; the group's offset may be none, or lie before it.
+            with suppress(NoOffsetForPartitionError, TrimmedError):
                 await self._consumer.getmany(timeout_ms=POLL_MS, max_records=1)
         return True
 

@@ -20,7 +20,7 @@ from tocsin.schemas.contracts.catalog import COMPLAINTS, CUSTOMERS, DEAD_LETTERS
 from tocsin.streams.facts.events import ComplaintOpened, CustomerUpdated
 from tocsin.streams.ledger.documents import Account, Due, Summary
 
-history = test_views.history
+migrated, history = test_views.migrated, test_views.history
 
 Run = Callable[..., str]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tocsin.agents.console.users import TOKENS_BYTES_MAX, TokenFile
-from tocsin.agents.deployment.policies import PolicyError, first_event
-from tocsin.agents.notify.config import NotifyConfigError, load_notify
-from tocsin.agents.settings.errors import ConfigurationError
+from tocsin.agents.deployment.policies import first_event
+from tocsin.agents.notify.config import load_notify
+from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import load
 from tocsin.schemas.codec.mapping import MappingError, load_mapping
 from tocsin.schemas.files.text_files import read_text
@@ -32,9 +32,9 @@ def test_a_file_of_just_the_length_is_read_and_one_byte_more_is_not(tmp_path: Pa
     ("read", "refusal", "bytes_max"),
     [
         (lambda path: load_mapping(path, Convention()), MappingError, POLICY_BYTES_MAX),
-        (lambda path: first_event(load({}, discover=False), path), PolicyError, POLICY_BYTES_MAX),
-        (load_notify, NotifyConfigError, POLICY_BYTES_MAX),
-        (lambda path: TokenFile(path).user_of("0"), ConfigurationError, TOKENS_BYTES_MAX),
+        (lambda path: first_event(load({}, discover=False), path), InputError, POLICY_BYTES_MAX),
+        (load_notify, InputError, POLICY_BYTES_MAX),
+        (lambda path: TokenFile(path).user_of("0"), InputError, TOKENS_BYTES_MAX),
     ],
     ids=["mapping", "policy", "notify", "tokens"],
 )

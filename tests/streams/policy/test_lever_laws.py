@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.book import Book, merge
 from tests.streams.decide.test_engine import random_lines
-from tests.streams.decide.test_engine_laws import LAW, SEEDS, SHORT
+from tests.streams.decide.test_engine_laws import LAW, SEEDS, SHORT, a_restart_changes_nothing
 from tocsin.streams.decide import engine as desk
 from tocsin.streams.decide.assess import assess
 from tocsin.streams.decide.engine import Desk, Step
@@ -161,10 +161,7 @@ def test_looking_only_when_something_could_change_misses_nothing(seed: int) -> N
 @LAW
 @given(seed=SEEDS, cuts=st.frozensets(st.integers(0, 180), max_size=8))
 def test_a_restart_at_any_point_goes_on_byte_for_byte(seed: int, cuts: frozenset[int]) -> None:
-    facts = handled(seed, 120)
-    whole, parts = run(facts), run(facts, restarts=cuts)
-    assert parts.warnings == whole.warnings
-    assert parts.log == whole.log
+    a_restart_changes_nothing(handled(seed, 120), cuts, run)
 
 
 @LAW
