@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -28,12 +29,12 @@ from tocsin.agents.produce import produce
 from tocsin.agents.query_explanation import completed
 from tocsin.agents.reconcile import reconcile
 from tocsin.agents.replay import KafkaLog, Replay
-from tocsin.schemas.catalog import COMPLAINTS, ENGAGEMENTS, INVOICES, PAYMENTS
+from tocsin.schemas.catalog import COMPLAINTS, CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.schemas.jsonlines import Fact
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import RiskWarning
-from tocsin.streams.events import CreditDecided, InvoiceIssued, PaymentReceived
+from tocsin.streams.events import AlertRaised, CreditDecided, InvoiceIssued, PaymentReceived
 from tocsin.streams.ledger import Ledger
 from tocsin.streams.severity import SEVERITIES
 
@@ -245,6 +246,47 @@ def test_the_credit_file_says_what_is_lacking_for_a_score(desk: Desk, tocsin: Ru
 
     assert score["score"] is None
     assert score["lacking"] == ["settled invoices: 0 of 3", "days known: 0 of 60"]
+
+
+def test_what_an_insolvent_customer_owes_is_told_in_its_own_currencies_everywhere(
+    desk: Desk, tocsin: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rule of insolvency has no currency; the policy reports in CNY, of which none is owed."""
+    for number, (amount, currency) in enumerate([(500_000_000, "EUR"), (3_000_000, "USD")]):
+        at = desk.later()
+        event = InvoiceIssued("INS", f"x{number}", at, at // DAY_MS + 30, amount, currency)
+        desk.send(Fact(at, INVOICES.topic_id, event))
+    at = desk.later()
+    desk.send(Fact(at, CUSTOMERS.topic_id, AlertRaised("INS", "a", at, "INSOLVENCY")))
+    desk.until_audited()
+
+    (warning,) = tocsin("warnings", "--customer", "INS", "--rule", "insolvency", "--limit", "1")
+    (listed,) = [
+        entry
+        for entries in [tocsin("worklist", "--budget", "1000")]
+        for entry in (*entries["shown"], *entries["left"])
+        if entry["customer_id"] == "INS"
+    ]
+
+    assert (warning["currency"], warning["exposure_minor"]) == ("EUR", 500_000_000)
+    assert warning["other_exposures"] == [{"currency": "USD", "exposure_minor": 3_000_000}]
+    assert (listed["currency"], listed["stake_minor"]) == ("EUR", 500_000_000)
+    assert listed["other_stakes"] == [{"currency": "USD", "stake_minor": 3_000_000}]
+    for command in (
+        ["warnings", "--customer", "INS"],
+        ["warnings", "--customer", "INS", "--long"],
+        ["warnings", "--customer", "INS", "--long", "--lang", "zh"],
+        ["explain", warning["warning_id"]],
+        ["customer", "INS"],
+        ["worklist", "--budget", "1000"],
+    ):
+        capsys.readouterr()
+        assert run_command(command) == Exit.OK
+        told = capsys.readouterr().out
+        if command[0] == "worklist":  # others may owe nothing
+            told = next(line for line in told.splitlines() if "INS" in line)
+        assert "5,000,000.00 EUR, 30,000.00 USD" in told, command
+        assert not re.search(r"(?<![\d,])0\.00 CNY|minor units", told), command
 
 
 def test_the_worklist_shows_as_many_as_wanted_and_loses_nobody(desk: Desk, tocsin: Run) -> None:
