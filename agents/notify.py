@@ -24,6 +24,7 @@ from aiokafka.structs import TopicPartition
 from tocsin.agents.brokers import consuming, reaching
 from tocsin.agents.deliver import Outcome, Result, Sender
 from tocsin.agents.deliver_http import AlertmanagerSender
+from tocsin.agents.errors import TrimmedError
 from tocsin.agents.exits import Exit, die
 from tocsin.agents.faust_runtime import ExclusiveAssignor
 from tocsin.agents.metrics import (
@@ -169,8 +170,8 @@ class Notifier:
         while not self._mine:
             if self._stop.is_set():
                 return False
-            # Where to begin is not known before the outbox is read.
-            with suppress(NoOffsetForPartitionError):
+            # Where to begin the outbox tells; the group's offset may be none, or lie before it.
+            with suppress(NoOffsetForPartitionError, TrimmedError):
                 await self._consumer.getmany(timeout_ms=POLL_MS, max_records=1)
         return True
 
