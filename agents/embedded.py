@@ -48,7 +48,7 @@ from tocsin.agents.embedded_kafka import (
     kept_ports,
     write_atomically,
 )
-from tocsin.agents.errors import ConfigurationError, FolderBusyError, UnavailableError
+from tocsin.agents.errors import ConfigurationError, FolderBusyError, InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
 from tocsin.agents.supervisor import Process, Program, Service, Supervisor, stop_on_signals
@@ -391,7 +391,7 @@ def _lock(files: Files) -> TextIOWrapper:
         files.folder.mkdir(parents=True, exist_ok=True)
         lock = files.lock.open("a+")
     except OSError as error:
-        raise UnavailableError(
+        raise InputError(
             f"data folder {files.folder} cannot be used: {error.strerror}",
             mend="give another with --data-dir or TOCSIN_DATA_DIR",
         ) from error
