@@ -52,7 +52,7 @@ from tocsin.agents.embedded_kafka import (
     find_java,
     kept_ports,
 )
-from tocsin.agents.errors import ConfigurationError, FolderBusyError, UnavailableError
+from tocsin.agents.errors import ConfigurationError, FolderBusyError, InputError
 from tocsin.agents.exits import Exit
 from tocsin.agents.files import write_atomically
 from tocsin.agents.registry_embedded import EmbeddedRegistry, ensure_registry
@@ -322,7 +322,7 @@ def _lock(files: Files) -> TextIOWrapper:
         files.folder.mkdir(parents=True, exist_ok=True)
         lock = files.lock.open("a+")
     except OSError as error:
-        raise UnavailableError(
+        raise InputError(
             f"data folder {files.folder} cannot be used: {error.strerror}",
             mend="give another with --data-dir or TOCSIN_DATA_DIR",
         ) from error

@@ -126,6 +126,7 @@ USAGE = [
     ("doctor --set nothing=3", "--set nothing: no such setting"),
     ("doctor --set partitions", "NAME=VALUE"),
     ("doctor --set zone=Mars", "zone 'Mars' is unknown"),
+    ("demo --data-dir policy.yaml/x", "data folder policy.yaml/x cannot be used"),
     ("doctor --data-dir ''", "data_dir is empty"),
     ("topics check --bootstrap-servers localhost", "write host:port"),
     ("doctor --clickhouse-url ftp://x", "must begin with http://"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tocsin.agents.errors import ConfigurationError
-from tocsin.agents.notify_config import NotifyConfigError, load_notify
-from tocsin.agents.policies import PolicyError, first_event
+from tocsin.agents.errors import InputError
+from tocsin.agents.notify_config import load_notify
+from tocsin.agents.policies import first_event
 from tocsin.agents.settings import load
 from tocsin.agents.web_users import TOKENS_BYTES_MAX, TokenFile
 from tocsin.schemas.mapping import MappingError, load_mapping
@@ -32,9 +32,9 @@ def test_a_file_of_just_the_length_is_read_and_one_byte_more_is_not(tmp_path: Pa
     ("read", "refusal", "bytes_max"),
     [
         (lambda path: load_mapping(path, Convention()), MappingError, POLICY_BYTES_MAX),
-        (lambda path: first_event(load({}, discover=False), path), PolicyError, POLICY_BYTES_MAX),
-        (load_notify, NotifyConfigError, POLICY_BYTES_MAX),
-        (lambda path: TokenFile(path).user_of("0"), ConfigurationError, TOKENS_BYTES_MAX),
+        (lambda path: first_event(load({}, discover=False), path), InputError, POLICY_BYTES_MAX),
+        (load_notify, InputError, POLICY_BYTES_MAX),
+        (lambda path: TokenFile(path).user_of("0"), InputError, TOKENS_BYTES_MAX),
     ],
     ids=["mapping", "policy", "notify", "tokens"],
 )
