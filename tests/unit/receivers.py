@@ -208,7 +208,7 @@ class MailReceiver:
     async def _say(self, writer: asyncio.StreamWriter, word: str, usual: str, key: str = "") -> str:
         text = self.answers.get(key or word, usual)
         if text == "HANG":
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         writer.write(f"{text}\r\n".encode())
         await writer.drain()
         return text

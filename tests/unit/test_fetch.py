@@ -43,7 +43,7 @@ def test_a_fetch_that_a_rebalance_holds_up_ends_empty() -> None:
     consumer = HeldUp()
 
     async def fetch() -> Any:
-        return await asyncio.wait_for(Thread(consumer)._fetch([SOURCE], 0.01), 5)
+        return await asyncio.wait_for(Thread(consumer)._fetch([SOURCE], 0.01), 60)
 
     fetched = asyncio.run(fetch())
 

@@ -310,16 +310,16 @@ async def test_a_third_transaction_waits_until_one_of_two_is_committed() -> None
     slow = Slow()
     committer = Committer("app", cast("Producers", {FOUR.group: slow}), fatal)
     for _ in range(COMMITS_PENDING_MAX):
-        await asyncio.wait_for(committer.make_room(FOUR.group), 5)
+        await asyncio.wait_for(committer.make_room(FOUR.group), 60)
         committer.seal(Transaction(chunk_of((INVOICES, 0)), NOTHING), None, None, lambda: None)
 
     room = asyncio.create_task(committer.make_room(FOUR.group))
     _, waiting = await asyncio.wait([room], timeout=0.05)
     assert waiting
     slow.let.release()
-    await asyncio.wait_for(room, 5)
+    await asyncio.wait_for(room, 60)
 
     assert slow.committed == 1
     slow.let.release()
-    await asyncio.wait_for(committer.drain(), 5)
+    await asyncio.wait_for(committer.drain(), 60)
     assert slow.committed == COMMITS_PENDING_MAX == 2
