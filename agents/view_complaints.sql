@@ -18,11 +18,6 @@ SELECT
     max(event_type = 'ComplaintResolved') AS is_resolved
 FROM complaints FINAL
 WHERE is_decoded
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 5
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 GROUP BY customer_id, complaint_id
 HAVING countIf(event_type = 'ComplaintOpened') > 0;

@@ -21,11 +21,6 @@ SELECT
 FROM invoices FINAL
 WHERE is_decoded
     AND event_type = 'CreditNoteIssued'
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 3
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 ORDER BY offset DESC
 LIMIT 1 BY customer_id, credit_note_id;

@@ -29,11 +29,6 @@ SELECT
 FROM engagements FINAL
 WHERE is_decoded
     AND event_type IN ('DisputeOpened', 'DisputeResolved')
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 6
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 GROUP BY customer_id, dispute_id
 HAVING countIf(event_type = 'DisputeOpened') > 0;

@@ -45,11 +45,6 @@ SELECT
     offset
 FROM engagements FINAL
 WHERE is_decoded
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 6
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 ORDER BY offset DESC
 LIMIT 1 BY customer_id, event, document_id;

@@ -21,11 +21,6 @@ SELECT
 FROM invoices FINAL
 WHERE is_decoded
     AND event_type IN ('InvoiceIssued', 'InvoiceCancelled')
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 3
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 GROUP BY customer_id, invoice_id
 HAVING countIf(event_type = 'InvoiceIssued') > 0;

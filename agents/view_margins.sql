@@ -37,12 +37,7 @@ FROM
         FROM invoices FINAL
         WHERE is_decoded
             AND event_type = 'InvoiceIssued'
-            AND (partition, offset) NOT IN
-            (
-                SELECT refused_partition, refused_offset
-                FROM dead_letters
-                WHERE is_decoded AND refused_topic_id = 3
-            )
+            AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
         ORDER BY offset DESC
         LIMIT 1 BY customer_id, invoice_id
     ) AS i

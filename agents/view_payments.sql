@@ -20,11 +20,6 @@ SELECT
     maxIf(occurred_at, event_type = 'PaymentReversed') AS reversed_at
 FROM payments FINAL
 WHERE is_decoded
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 4
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 GROUP BY customer_id, payment_id
 HAVING countIf(event_type = 'PaymentReceived') > 0;

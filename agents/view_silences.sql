@@ -40,12 +40,7 @@ FROM
     FROM engagements FINAL
     WHERE is_decoded
         AND event_type IN ('SilenceBegan', 'SilenceEnded')
-        AND (partition, offset) NOT IN
-        (
-            SELECT refused_partition, refused_offset
-            FROM dead_letters
-            WHERE is_decoded AND refused_topic_id = 6
-        )
+        AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 ) AS said
 CROSS JOIN (SELECT max(business_date) AS business_date FROM journal) AS latest
 GROUP BY customer_id, silence_id

@@ -17,7 +17,7 @@ from tocsin.schemas.catalog import CUSTOMERS, DEAD_LETTERS, INVOICES, PAYMENTS
 from tocsin.streams.documents import Account, Due, Summary
 from tocsin.streams.events import CustomerUpdated
 
-history = test_views.history
+migrated, history = test_views.migrated, test_views.history
 
 Run = Callable[..., str]
 
