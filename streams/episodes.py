@@ -237,7 +237,7 @@ def _exposure_told(ledger: Ledger, subject: str, policy: Policy) -> str:
 
 
 def compose(
-    ledger: Ledger,
+    ledger: Ledger | None,
     moment: Moment,
     *,
     rule: str,
@@ -253,15 +253,16 @@ def compose(
     texts: tuple[Text, Text, Text],
     missing: str | None = None,
 ) -> RiskWarning:
-    """A warning of one step of an episode, whose `steps` count it."""
+    """A warning of one step of an episode, whose `steps` count it; without a ledger, of sources."""
     said, clears_when, advised = texts
     value, threshold, unit = measured_as
     policy = moment.policy
-    episode_id = derived_id(ledger.customer_id, rule, subject, episode.ordinal)
+    customer_id = "" if ledger is None else ledger.customer_id
+    episode_id = derived_id(customer_id, rule, subject, episode.ordinal)
     return RiskWarning(
         warning_id=derived_id(episode_id, episode.steps),
         episode_id=episode_id,
-        customer_id=ledger.customer_id,
+        customer_id=customer_id,
         rule=rule,
         subject=subject,
         transition=transition,
@@ -275,7 +276,7 @@ def compose(
         threshold=threshold,
         unit=unit.value,
         currency=subject if unit is Unit.MINOR else None,
-        exposure_minor=_exposure(ledger, subject, policy)[0],
+        exposure_minor=0 if ledger is None else _exposure(ledger, subject, policy)[0],
         evidence=proof.evidence,
         evidence_count=proof.count,
         evidence_digest=proof.digest,
@@ -289,9 +290,9 @@ def compose(
         policy_name=policy.name,
         policy_version=policy.version,
         policy_hash=policy.hash,
-        score=ledger.summary.score,
-        grade=ledger.summary.grade or None,
-        flaps=episode.ordinal,
+        score=None if ledger is None else ledger.summary.score,
+        grade=None if ledger is None else ledger.summary.grade or None,
+        flaps=1 if ledger is None else episode.ordinal,
         missing=missing,
     )
 
