@@ -1,6 +1,6 @@
 """docs/data-dictionary.md: every table and view of history, its columns with type and meaning.
 
-Tables are told as ClickHouse has them after all migrations, views as their files have them. Written
+Tables are told as ClickHouse has them after all migrations, views as their files tell them. Written
 by `make docs`; a test compares the file with what this module would write today.
 """
 
@@ -43,7 +43,8 @@ def render(client: ClickHouse) -> str:
         columns.setdefault(table, []).append(tuple(column))
     parts = [_HEAD, "\n## Views\n"]
     for view in sorted(packaged_views(), key=lambda view: view.name):
-        parts.extend(_entry(_asked(view), view.meaning, () if view.alike else _told(view)))
+        told = () if view.alike else _told(view, view.types(client))
+        parts.extend(_entry(_asked(view), view.meaning, told))
     parts.append("\n## Tables\n")
     for name, comment in client.rows(_TABLES):
         parts.extend(_entry(name, comment, columns[name]))
@@ -54,8 +55,8 @@ def _asked(view: View) -> str:
     return f"{view.name}({', '.join(view.parameters)})" if view.parameters else view.name
 
 
-def _told(view: View) -> Iterator[tuple[str, str, str]]:
-    return ((column.name, column.type, column.meaning) for column in view.columns)
+def _told(view: View, types: dict[str, str]) -> Iterator[tuple[str, str, str]]:
+    return ((name, types[name], meaning) for name, meaning in view.columns.items())
 
 
 def _entry(name: str, meaning: str, columns: Iterable[tuple[str, str, str]]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from random import Random
 
 from tocsin.agents.assumptions import Assumptions
 from tocsin.agents.portfolio import Customer, WorkCalendar, minor_units, to_date
-from tocsin.schemas import catalog
 from tocsin.streams.convention import MS_PER_DAY
 from tocsin.streams.events import (
     AlertLifted,
@@ -35,10 +34,7 @@ from tocsin.streams.events import (
     WarningAcknowledged,
 )
 from tocsin.streams.ids import derived_id
-
-CUSTOMERS = catalog.CUSTOMERS.topic_id
-INVOICES = catalog.INVOICES.topic_id
-ENGAGEMENTS = catalog.ENGAGEMENTS.topic_id
+from tocsin.streams.sources import CUSTOMERS, ENGAGEMENTS, INVOICES
 
 AGENCIES = ("Agentur Nord", "Lighthouse Ratings")
 LABELS = ("AAA", "AA", "A", "BBB", "BB", "B", "CCC", "CC", "C", "D")  # three notches each
@@ -150,17 +146,17 @@ class Conduct:
         if order_id is not None:
             self._order(customer, day, 0, 0)
             customer.order_id = None
-        changes = assumed.change_share * self._times(customer, "changes", day)
+        changes = assumed.change_share * customer.more_often("changes", day)
         for _ in range(int(changes) + (random.random() < changes % 1)):
-            instant = self._instant_after(day, 0, 10)
+            instant = self._calendar.instant_after(day, 0, 10, self._random)
             kind = random.choice(CHANGES)
             self._say(
                 instant,
                 OrderChanged(customer.customer_id, customer.next_id("H"), instant, kind, order_id),
             )
-        times = self._times(customer, "service", day)
+        times = customer.more_often("service", day)
         if random.random() < assumed.service_share * times:
-            instant = self._instant_after(day, 0, 20)
+            instant = self._calendar.instant_after(day, 0, 20, self._random)
             minutes = random.randint(1, 16) * 15
             cost = minutes * HOURLY_COST * minor_units(customer.currency) // 60
             cost += int(amount * random.uniform(0.0, assumed.parts_used_share * times))
@@ -181,10 +177,10 @@ class Conduct:
     ) -> tuple[float, int]:
         """Perhaps dispute an invoice; return the days that delays it and what is conceded."""
         assumed, random = self._assumptions, self._random
-        if random.random() >= assumed.dispute_share * self._times(customer, "disputes", day):
+        if random.random() >= assumed.dispute_share * customer.more_often("disputes", day):
             return 0.0, 0
         disputed = max(amount * random.randint(20, 100) // 100, 1)
-        opened = self._instant_after(day, 3, 25)
+        opened = self._calendar.instant_after(day, 3, 25, self._random)
         dispute_id = customer.next_id("D")
         reason, outcome = _draw(random, DISPUTED), _draw(random, SETTLED)
         is_ours = random.random() < assumed.own_fault_share
@@ -367,7 +363,8 @@ class Conduct:
         while day <= self._calendar.last:
             if random.random() < assumed.survey_share:
                 drawn = round(random.gauss(8.0, 1.2) - lost * customer.strength(day))
-                rating, instant = min(max(drawn, 0), 10), self._instant_after(day, 0, 3)
+                rating = min(max(drawn, 0), 10)
+                instant = self._calendar.instant_after(day, 0, 3, self._random)
                 survey_id = customer.next_id("Y")
                 self._say(
                     instant,
@@ -385,7 +382,7 @@ class Conduct:
             count = random.randint(1, 3)
             days += [customer.change + random.randint(10, lasts) for _ in range(count)]
         for day in days:
-            instant = self._instant_after(day, 0, 5)
+            instant = self._calendar.instant_after(day, 0, 5, self._random)
             kind = random.choice(("PAYMENT", "PAYMENT", "ACCEPTANCE", "RESALE", "OTHER"))
             is_serious = random.random() < assumed.serious_share
             breach_id = customer.next_id("B")
@@ -409,7 +406,7 @@ class Conduct:
             day = customer.change + customer.terms_days + random.randint(20, 60)
             author = random.choice(CLERKS)
             if random.random() < assumed.acknowledged_share:
-                instant = self._instant_after(day, 0, 3)
+                instant = self._calendar.instant_after(day, 0, 3, self._random)
                 self._say(
                     instant,
                     WarningAcknowledged(
@@ -417,7 +414,7 @@ class Conduct:
                     ),
                 )
             if random.random() < assumed.judged_share:
-                instant = self._instant_after(day, 30, 90)
+                instant = self._calendar.instant_after(day, 30, 90, self._random)
                 is_true = regime.lasts_days == 0 and not regime.is_reversed
                 verdict = "TRUE_ALARM" if is_true else "FALSE_ALARM"
                 reason = "paid months late" if is_true else "paid after the season"
@@ -434,7 +431,7 @@ class Conduct:
         day = customer.joins + int(random.random() * span)
         if customer.regime is not None:
             day = customer.change + customer.terms_days
-        began = self._instant_after(day, 0, 20)
+        began = self._calendar.instant_after(day, 0, 20, self._random)
         silence_id, author = customer.next_id("Q"), random.choice(CLERKS)
         rule = random.choice((None, *assumed.silenced_rules))
         expires = self._calendar.bucket(began) + random.randint(14, 45)
@@ -466,14 +463,6 @@ class Conduct:
 
     def _say(self, instant: int, event: CustomerEvent) -> None:
         self._put(ENGAGEMENTS, instant, event, self._random)
-
-    def _instant_after(self, day: int, least: int, most: int) -> int:
-        later = self._calendar.working(day + self._random.randint(least, most))
-        return self._calendar.office_instant(later, self._random)
-
-    def _times(self, customer: Customer, factor: str, day: int) -> float:
-        regime = customer.regime
-        return 1.0 if regime is None else customer.times(getattr(regime, factor), day)
 
 
 def _draw(random: Random, weighted: tuple[tuple[str, int], ...]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from tocsin.agents.assumptions import Assumptions
-from tocsin.agents.generated_conduct import CLERKS, ENGAGEMENTS, Put
+from tocsin.agents.generated_conduct import CLERKS, Put
 from tocsin.agents.portfolio import Customer, WorkCalendar
 from tocsin.streams.events import (
     Instalment,
@@ -18,6 +18,7 @@ from tocsin.streams.events import (
     PromiseMade,
     PromiseWithdrawn,
 )
+from tocsin.streams.sources import ENGAGEMENTS
 
 PROMISES_MAX = 4  # about one invoice, each after the one before was broken
 PLAN_REASONS = ("orders in hand for the next quarter", "a bank credit is being arranged", None)

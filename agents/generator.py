@@ -29,7 +29,7 @@ from tocsin.agents.portfolio import (
     draw_customers,
     minor_units,
 )
-from tocsin.schemas import catalog, jsonlines
+from tocsin.schemas import jsonlines
 from tocsin.schemas.jsonlines import Fact
 from tocsin.streams.convention import MS_PER_DAY, Convention
 from tocsin.streams.events import (
@@ -44,11 +44,7 @@ from tocsin.streams.events import (
     PaymentReceived,
     PaymentReversed,
 )
-
-CUSTOMERS = catalog.CUSTOMERS.topic_id
-INVOICES = catalog.INVOICES.topic_id
-PAYMENTS = catalog.PAYMENTS.topic_id
-COMPLAINTS = catalog.COMPLAINTS.topic_id
+from tocsin.streams.sources import CLOCK, COMPLAINTS, CUSTOMERS, INVOICES, PAYMENTS
 
 COMPLAINT_TEXTS = {
     "QUALITY": ("surface is scratched on half of the parts", "表面有划痕，无法使用"),
@@ -146,7 +142,7 @@ class Portfolio:
             for customer in self._runs.pop(day, ()):
                 self._pay_run(customer, day)
             yield from sorted(self._buckets.pop(day, ()), key=_PLACE)
-        yield Fact(calendar.end, catalog.CLOCK.topic_id, DayClosed(calendar.last, "feed"))
+        yield Fact(calendar.end, CLOCK, DayClosed(calendar.last, "feed"))
 
     def _introduce(self, customer: Customer) -> None:
         """Say who the customer is, at the start of the day on which it joins."""
@@ -212,7 +208,7 @@ class Portfolio:
         issued = self._write_invoice(customer, invoice_id, day, day + terms, amount)
         self._conduct.invoiced(customer, day, amount)
         if random.random() < assumed.cancelled_share:
-            instant = self._instant_after(day, 1, 5)
+            instant = self._calendar.instant_after(day, 1, 5, self._random)
             self._put(
                 INVOICES,
                 instant,
@@ -222,7 +218,7 @@ class Portfolio:
             return
         if random.random() < assumed.corrected_share:
             amount = max(amount * random.randint(90, 110) // 100, 1)
-            known = self._instant_after(day, 1, 6)
+            known = self._calendar.instant_after(day, 1, 6, self._random)
             corrected = msgspec.structs.replace(issued, amount_minor=amount, recorded_at=known)
             self._put(INVOICES, known, corrected, random)
         self._settle(customer, invoice_id, day, day + terms, amount)
@@ -261,7 +257,7 @@ class Portfolio:
             amount += amount // 20 + 1
         elif drawn < assumed.overpaid_share + assumed.underpaid_share:
             amount -= amount // 50
-        partial = assumed.partial_share * self._times(customer, "partials", due)
+        partial = assumed.partial_share * customer.more_often("partials", due)
         if random.random() < partial and amount > assumed.parts_max:
             self._pay_in_parts(customer, invoice_id, pay_day, amount, strength)
         elif customer.run_weekday is not None:
@@ -276,10 +272,10 @@ class Portfolio:
     def _complain(self, customer: Customer, invoice_id: str, day: int) -> float:
         """Perhaps complain of an invoice; return by how many days that delays its payment."""
         assumed, random = self._assumptions, self._random
-        share = assumed.complaint_share * self._times(customer, "complaints", day)
+        share = assumed.complaint_share * customer.more_often("complaints", day)
         if random.random() >= share:
             return 0.0
-        opened = self._instant_after(day, 2, 25)
+        opened = self._calendar.instant_after(day, 2, 25, self._random)
         kind = random.choice(KINDS)
         resolved = self._complaint(customer, invoice_id, kind, opened)
         if random.random() < assumed.complaint_again_share:
@@ -312,7 +308,7 @@ class Portfolio:
     ) -> int:
         """Perhaps issue a credit note; return what the payer then leaves off."""
         assumed, random = self._assumptions, self._random
-        share = assumed.credit_note_share * self._times(customer, "returns", day)
+        share = assumed.credit_note_share * customer.more_often("returns", day)
         if random.random() >= share or amount <= 0:
             return 0
         credited = max(amount * random.randint(5, 100) // 100, 1)
@@ -371,7 +367,7 @@ class Portfolio:
             ),
             random,
         )
-        reversed_share = assumed.reversed_share * self._times(customer, "reversals", day)
+        reversed_share = assumed.reversed_share * customer.more_often("reversals", day)
         if random.random() < reversed_share:
             back = self._calendar.working(day + random.randint(2, 8))
             instant = self._calendar.office_instant(back, random)
@@ -410,14 +406,6 @@ class Portfolio:
         if instant < self._calendar.end:
             bucket = self._buckets.setdefault(self._calendar.bucket(instant), [])
             bucket.extend([Fact(instant, topic_id, event)] * copies)
-
-    def _instant_after(self, day: int, least: int, most: int) -> int:
-        later = self._calendar.working(day + self._random.randint(least, most))
-        return self._calendar.office_instant(later, self._random)
-
-    def _times(self, customer: Customer, factor: str, day: int) -> float:
-        regime = customer.regime
-        return 1.0 if regime is None else customer.times(getattr(regime, factor), day)
 
     def _draw_amount(self, customer: Customer) -> int:
         """Draw an invoice's amount in minor units: lognormal, capped."""

@@ -331,8 +331,7 @@ class Lookup:
         In the order in which they are folded: by time, which never goes back within a topic.
         """
         facts = "UNION ALL".join(
-            sql.RECEIVABLE_FACTS.format(table=topic.table, topic_id=topic.topic_id)
-            for topic in RECEIVABLE_TOPICS
+            sql.RECEIVABLE_FACTS.format(table=topic.table) for topic in RECEIVABLE_TOPICS
         )
         values = {"customer": customer_id, "kinds": list(RECEIVABLE_KINDS)}
         statement = sql.IN_ORDER.format(facts=facts)

@@ -134,12 +134,7 @@ WHERE is_decoded
     AND event_type = 'ContactLogged'
     AND customer_id = {customer:String}
     AND toUnixTimestamp64Milli(occurred_at) >= {since:Int64}
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 6
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 ORDER BY timestamp, offset
 """
 
@@ -148,12 +143,7 @@ SELECT partition, offset, toUnixTimestamp64Milli(timestamp), base64Encode(raw_va
 FROM engagements FINAL
 WHERE is_decoded
     AND customer_id = {customer:String}
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 6
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 ORDER BY timestamp, offset
 """
 
@@ -341,11 +331,7 @@ FROM {table} FINAL
 WHERE is_decoded
     AND event_type IN {{kinds:Array(String)}}
     AND ({{customer:String}} = '' OR customer_id = {{customer:String}})
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = {topic_id}
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 """
 
 IN_ORDER: Final = "SELECT * FROM ({facts}) ORDER BY customer_id, topic_id, offset"

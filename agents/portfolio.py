@@ -137,6 +137,10 @@ class Customer:
         """A factor of the regime, as far as it holds on that day."""
         return 1.0 + (factor - 1.0) * self.strength(day)
 
+    def more_often(self, what: str, day: int) -> float:
+        """How much more often than usual something happens on a day: the regime's field `what`."""
+        return 1.0 if self.regime is None else self.times(getattr(self.regime, what), day)
+
     def pace(self, day: int) -> float:
         """Invoices per unit of activity on a day."""
         if self.regime is None:
@@ -223,6 +227,10 @@ class WorkCalendar:
         """An instant within the office hours of a day."""
         minutes = OPENS_AT_MINUTES + random.random() * OFFICE_MINUTES
         return self.midnight(day) + int(minutes * MS_PER_MINUTE)
+
+    def instant_after(self, day: int, least: int, most: int, random: Random) -> int:
+        """An instant within office hours, so many days after a day or on the next working day."""
+        return self.office_instant(self.working(day + random.randint(least, most)), random)
 
     def bucket(self, instant: int) -> int:
         """The day as which an instant is sorted: grows with the instant, about its local day."""

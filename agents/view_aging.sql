@@ -1,17 +1,15 @@
 -- Open amounts by days past due as of the latest open business date. Days past due count from the
 -- day after the due date: due today is CURRENT.
+--
+-- as_of: Day as of which days past due are counted.
+-- currency: ISO 4217 code of the amounts.
+-- segment: Segment of the customers.
+-- bucket: Days past due: CURRENT, D1_30, D31_60, D61_90 or D91_PLUS.
+-- total_open_minor: Open amounts, in minor units.
+-- total_items: How many invoices that is.
+-- customers: How many customers owe them.
 
-CREATE OR REPLACE VIEW v_aging
-(
-    `as_of` Nullable(Date32) COMMENT 'Day as of which days past due are counted.',
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `segment` LowCardinality(Nullable(String)) COMMENT 'Segment of the customers.',
-    `bucket` String COMMENT 'Days past due: CURRENT, D1_30, D31_60, D61_90 or D91_PLUS.',
-    `total_open_minor` Int64 COMMENT 'Open amounts, in minor units.',
-    `total_items` Int64 COMMENT 'How many invoices that is.',
-    `customers` UInt64 COMMENT 'How many customers owe them.'
-)
-AS
+CREATE OR REPLACE VIEW v_aging AS
 SELECT
     business_date AS as_of,
     currency,

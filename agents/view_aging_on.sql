@@ -2,8 +2,7 @@
 -- after the due date: due today is CURRENT. Amounts are those open now.
 -- Columns: those of v_aging.
 
-CREATE OR REPLACE VIEW v_aging_on
-AS
+CREATE OR REPLACE VIEW v_aging_on AS
 SELECT
     {as_of:Date32} AS as_of,
     currency,

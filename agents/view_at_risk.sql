@@ -1,17 +1,15 @@
 -- Of what was billed to fall due in a month, the share that is still unpaid now. Gross of disputes,
 -- before money at hand. What stood open on the 90th day but was paid since: `tocsin provision` has
 -- it, by cohort.
+--
+-- currency: ISO 4217 code of the amounts.
+-- month: First day of the month.
+-- billed_minor: Billed to fall due in it, in minor units.
+-- unpaid_minor: Still unpaid of it, in minor units.
+-- is_judged: 1 if its last day is 90 days past.
+-- at_risk_basis_points: Unpaid share, in basis points; null if it is not judged.
 
-CREATE OR REPLACE VIEW v_at_risk
-(
-    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
-    `month` Date COMMENT 'First day of the month.',
-    `billed_minor` Int64 COMMENT 'Billed to fall due in it, in minor units.',
-    `unpaid_minor` Int64 COMMENT 'Still unpaid of it, in minor units.',
-    `is_judged` Nullable(UInt8) COMMENT '1 if its last day is 90 days past.',
-    `at_risk_basis_points` Nullable(Int64) COMMENT 'Unpaid share, in basis points; null if it is not judged.'
-)
-AS
+CREATE OR REPLACE VIEW v_at_risk AS
 SELECT
     currency,
     month,

@@ -1,22 +1,9 @@
 -- Collection effectiveness over so many days up to the latest open business date, the parameter
 -- days: (owed at first + sales - owed at last) / (owed at first + sales - not past due at last).
 -- Money not applied yet is taken off what is past due first.
+-- Columns: those of v_cei.
 
-CREATE OR REPLACE VIEW v_cei_over
-(
-    `segment` LowCardinality(String) COMMENT 'Segment of the customers; empty if they have none.',
-    `owner` LowCardinality(String) COMMENT 'Who is answerable for the customers; empty if nobody is.',
-    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
-    `begin_minor` Int64 COMMENT 'Owed at first, in minor units.',
-    `total_sales_minor` Int64 COMMENT 'Sales, in minor units.',
-    `end_minor` Int64 COMMENT 'Owed at last, in minor units.',
-    `past_due_minor` Int64 COMMENT 'Past due at last, in minor units.',
-    `end_current_minor` Int64 COMMENT 'Owed and not past due at last, in minor units.',
-    `collected_minor` Int64 COMMENT 'Collected, in minor units.',
-    `collectable_minor` Int64 COMMENT 'What could be collected, in minor units.',
-    `cei_basis_points` Nullable(Int64) COMMENT 'Collection effectiveness, in basis points; null where nothing was to be collected.'
-)
-AS
+CREATE OR REPLACE VIEW v_cei_over AS
 SELECT
     segment,
     owner,

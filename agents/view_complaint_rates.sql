@@ -1,16 +1,14 @@
 -- Complaints and disputes per invoice in the 365 days up to the latest open business date. What was
 -- withdrawn does not count.
+--
+-- customer_id: The customer.
+-- invoices_issued: Invoices issued and not cancelled.
+-- complaints_opened: Complaints made.
+-- disputes_opened: Disputes opened.
+-- complaint_rate_basis_points: Complaints per invoice, in basis points; null without invoices.
+-- dispute_rate_basis_points: Disputes per invoice, in basis points; null without invoices.
 
-CREATE OR REPLACE VIEW v_complaint_rates
-(
-    `customer_id` String COMMENT 'The customer.',
-    `invoices_issued` UInt64 COMMENT 'Invoices issued and not cancelled.',
-    `complaints_opened` UInt64 COMMENT 'Complaints made.',
-    `disputes_opened` UInt64 COMMENT 'Disputes opened.',
-    `complaint_rate_basis_points` Nullable(UInt64) COMMENT 'Complaints per invoice, in basis points; null without invoices.',
-    `dispute_rate_basis_points` Nullable(UInt64) COMMENT 'Disputes per invoice, in basis points; null without invoices.'
-)
-AS
+CREATE OR REPLACE VIEW v_complaint_rates AS
 SELECT
     customer_id,
     countIf(what = 'INVOICE') AS invoices_issued,

@@ -1,16 +1,14 @@
 -- Complaints as they stand: the last version of each. What the worker refused is left out; the same
 -- id again is a correction, as in the ledger. Days are those of the instant in UTC.
+--
+-- customer_id: The customer.
+-- complaint_id: Number of the complaint, unique for the customer.
+-- complaint_kind: QUALITY, DELIVERY, PRICE, SERVICE, BILLING, DEMAND or OTHER.
+-- opened_at: Business instant at which it was made.
+-- complaint_outcome: UPHELD, REJECTED or WITHDRAWN; empty while it is open.
+-- is_resolved: 1 if it is settled, else 0.
 
-CREATE OR REPLACE VIEW v_complaints
-(
-    `customer_id` String COMMENT 'The customer.',
-    `complaint_id` String COMMENT 'Number of the complaint, unique for the customer.',
-    `complaint_kind` Nullable(String) COMMENT 'QUALITY, DELIVERY, PRICE, SERVICE, BILLING, DEMAND or OTHER.',
-    `opened_at` DateTime64(3, 'UTC') COMMENT 'Business instant at which it was made.',
-    `complaint_outcome` Nullable(String) COMMENT 'UPHELD, REJECTED or WITHDRAWN; empty while it is open.',
-    `is_resolved` UInt8 COMMENT '1 if it is settled, else 0.'
-)
-AS
+CREATE OR REPLACE VIEW v_complaints AS
 SELECT
     customer_id,
     complaint_id,
@@ -20,11 +18,6 @@ SELECT
     max(event_type = 'ComplaintResolved') AS is_resolved
 FROM complaints FINAL
 WHERE is_decoded
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 5
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 GROUP BY customer_id, complaint_id
 HAVING countIf(event_type = 'ComplaintOpened') > 0;

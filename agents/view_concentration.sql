@@ -1,18 +1,16 @@
 -- How much of what is owed hangs on few customers, by currency. Customers that are ahead count as
 -- owing nothing.
+--
+-- currency: ISO 4217 code of the amounts.
+-- debtors: Customers that owe something.
+-- total_owed_minor: What all owe, in minor units.
+-- largest_minor: What the one that owes most owes, in minor units.
+-- ten_largest_minor: What the ten that owe most owe, in minor units.
+-- largest_customer: The customer that owes most.
+-- largest_basis_points: Its share of all, in basis points.
+-- ten_largest_basis_points: Share of those ten of all, in basis points.
 
-CREATE OR REPLACE VIEW v_concentration
-(
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `debtors` UInt64 COMMENT 'Customers that owe something.',
-    `total_owed_minor` Int64 COMMENT 'What all owe, in minor units.',
-    `largest_minor` Int64 COMMENT 'What the one that owes most owes, in minor units.',
-    `ten_largest_minor` Int64 COMMENT 'What the ten that owe most owe, in minor units.',
-    `largest_customer` String COMMENT 'The customer that owes most.',
-    `largest_basis_points` Int32 COMMENT 'Its share of all, in basis points.',
-    `ten_largest_basis_points` Int32 COMMENT 'Share of those ten of all, in basis points.'
-)
-AS
+CREATE OR REPLACE VIEW v_concentration AS
 SELECT
     account_currency AS currency,
     count() AS debtors,

@@ -1,22 +1,20 @@
 -- One row per customer: the limit in force on the latest open business date (as decided, else as
 -- master data say), whether it is on hold, how it was screened, when it was reviewed.
+--
+-- customer_id: The customer.
+-- group_id: Group of customers that it belongs to, as its data say.
+-- place: Place of the limit in force in the limits of the standing; 0: none was decided.
+-- is_limit_decided: 1 if the limit was decided, 0 if it is of master data.
+-- limit_minor: Limit in force, in minor units; null: none is set, 0: no credit.
+-- limit_currency: ISO 4217 code of that limit.
+-- limit_until: Last day of that limit; null: until another decision.
+-- is_held: 1 if the customer is on hold.
+-- held_since: Day since which it is on hold.
+-- released_until: Last day of a release for a time.
+-- screening: Result of the last screening; empty if there was none.
+-- reviewed_on: Day of the last credit review.
 
-CREATE OR REPLACE VIEW v_credit_decisions
-(
-    `customer_id` String COMMENT 'The customer.',
-    `group_id` Nullable(String) COMMENT 'Group of customers that it belongs to, as its data say.',
-    `place` UInt32 COMMENT 'Place of the limit in force in the limits of the standing; 0: none was decided.',
-    `is_limit_decided` UInt8 COMMENT '1 if the limit was decided, 0 if it is of master data.',
-    `limit_minor` Nullable(Int64) COMMENT 'Limit in force, in minor units; null: none is set, 0: no credit.',
-    `limit_currency` Nullable(String) COMMENT 'ISO 4217 code of that limit.',
-    `limit_until` Nullable(Date32) COMMENT 'Last day of that limit; null: until another decision.',
-    `is_held` Nullable(UInt8) COMMENT '1 if the customer is on hold.',
-    `held_since` Nullable(Date32) COMMENT 'Day since which it is on hold.',
-    `released_until` Nullable(Date32) COMMENT 'Last day of a release for a time.',
-    `screening` LowCardinality(String) COMMENT 'Result of the last screening; empty if there was none.',
-    `reviewed_on` Nullable(Date32) COMMENT 'Day of the last credit review.'
-)
-AS
+CREATE OR REPLACE VIEW v_credit_decisions AS
 SELECT
     customer_id,
     group_id,

@@ -1,34 +1,32 @@
 -- One row per customer: what it owes, how it pays, what is open against it.
+--
+-- customer_id: The customer.
+-- name: Name of the customer, as said last.
+-- segment: Segment of the customer.
+-- owner: Who is answerable for the customer, as its data say.
+-- country: ISO 3166 alpha-2 code.
+-- credit_limit_minor: Credit limit in force, in minor units; null: none is set, 0: no credit.
+-- credit_limit_currency: ISO 4217 code of that limit.
+-- payment_terms_days: Agreed days from invoice to due date.
+-- currencies: Currencies in which the customer has an account: ISO 4217 codes.
+-- open_minor: What is open in each of those currencies, in minor units.
+-- unapplied_minor: Money and credit not applied yet in each of those currencies, in minor units.
+-- exposure_minor: What is owed in each of those currencies, in minor units: open less unapplied, gross of disputes.
+-- past_due_minor: What is past due in each of those currencies, in minor units.
+-- oldest_due_date: Due date of the oldest open item; null if none is open.
+-- as_of: Latest open business date of any partition.
+-- open_warnings: How many warnings are open.
+-- worst_severity: Worst severity of those; null without any.
+-- rules: Rules of the open warnings, by name.
+-- last_payment_at: Business instant of the last payment that was not reversed.
+-- last_payment_minor: Its amount, in minor units.
+-- last_payment_currency: ISO 4217 code of that amount.
+-- complaints: How many complaints there were.
+-- open_complaints: How many of those are open.
+-- changed_at: When the standing changed last.
+-- partition: Partition of the customer in Kafka.
 
-CREATE OR REPLACE VIEW v_credit_file
-(
-    `customer_id` String COMMENT 'The customer.',
-    `name` Nullable(String) COMMENT 'Name of the customer, as said last.',
-    `segment` LowCardinality(Nullable(String)) COMMENT 'Segment of the customer.',
-    `owner` LowCardinality(Nullable(String)) COMMENT 'Who is answerable for the customer, as its data say.',
-    `country` LowCardinality(Nullable(String)) COMMENT 'ISO 3166 alpha-2 code.',
-    `credit_limit_minor` Nullable(Int64) COMMENT 'Credit limit in force, in minor units; null: none is set, 0: no credit.',
-    `credit_limit_currency` Nullable(String) COMMENT 'ISO 4217 code of that limit.',
-    `payment_terms_days` Nullable(Int32) COMMENT 'Agreed days from invoice to due date.',
-    `currencies` Array(LowCardinality(String)) COMMENT 'Currencies in which the customer has an account: ISO 4217 codes.',
-    `open_minor` Array(Int64) COMMENT 'What is open in each of those currencies, in minor units.',
-    `unapplied_minor` Array(Int64) COMMENT 'Money and credit not applied yet in each of those currencies, in minor units.',
-    `exposure_minor` Array(Int64) COMMENT 'What is owed in each of those currencies, in minor units: open less unapplied, gross of disputes.',
-    `past_due_minor` Array(Int64) COMMENT 'What is past due in each of those currencies, in minor units.',
-    `oldest_due_date` Nullable(Date32) COMMENT 'Due date of the oldest open item; null if none is open.',
-    `as_of` Nullable(Date32) COMMENT 'Latest open business date of any partition.',
-    `open_warnings` UInt64 COMMENT 'How many warnings are open.',
-    `worst_severity` Nullable(String) COMMENT 'Worst severity of those; null without any.',
-    `rules` Array(String) COMMENT 'Rules of the open warnings, by name.',
-    `last_payment_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Business instant of the last payment that was not reversed.',
-    `last_payment_minor` Nullable(Int64) COMMENT 'Its amount, in minor units.',
-    `last_payment_currency` Nullable(String) COMMENT 'ISO 4217 code of that amount.',
-    `complaints` UInt64 COMMENT 'How many complaints there were.',
-    `open_complaints` UInt64 COMMENT 'How many of those are open.',
-    `changed_at` DateTime64(3, 'UTC') COMMENT 'When the standing changed last.',
-    `partition` Int32 COMMENT 'Partition of the customer in Kafka.'
-)
-AS
+CREATE OR REPLACE VIEW v_credit_file AS
 SELECT
     s.customer_id AS customer_id,
     c.name AS name,

@@ -1,17 +1,15 @@
 -- Credit notes as they stand: the last version of each. What the worker refused is left out; the
 -- same id again is a correction, as in the ledger. Days are those of the instant in UTC.
+--
+-- customer_id: The customer.
+-- credit_note_id: Number of the credit note, unique for the customer.
+-- invoice_id: The credited invoice; null: the credit is unapplied.
+-- issued_on: Day of issue.
+-- credited_minor: Amount, in minor units.
+-- credited_currency: ISO 4217 code of the amount.
+-- reason: RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF or OTHER.
 
-CREATE OR REPLACE VIEW v_credit_notes
-(
-    `customer_id` String COMMENT 'The customer.',
-    `credit_note_id` String COMMENT 'Number of the credit note, unique for the customer.',
-    `invoice_id` Nullable(String) COMMENT 'The credited invoice; null: the credit is unapplied.',
-    `issued_on` Date32 COMMENT 'Day of issue.',
-    `credited_minor` Nullable(Int64) COMMENT 'Amount, in minor units.',
-    `credited_currency` LowCardinality(Nullable(String)) COMMENT 'ISO 4217 code of the amount.',
-    `reason` Nullable(String) COMMENT 'RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF or OTHER.'
-)
-AS
+CREATE OR REPLACE VIEW v_credit_notes AS
 SELECT
     customer_id,
     assumeNotNull(credit_note_id) AS credit_note_id,
@@ -23,11 +21,6 @@ SELECT
 FROM invoices FINAL
 WHERE is_decoded
     AND event_type = 'CreditNoteIssued'
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 3
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 ORDER BY offset DESC
 LIMIT 1 BY customer_id, credit_note_id;

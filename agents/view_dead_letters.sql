@@ -1,20 +1,18 @@
 -- Refused records with the reason, one row per record. Undecodable dead letters are left out.
+--
+-- topic: Topic that the record was read from.
+-- refused_partition: Partition that it was read from.
+-- refused_offset: Offset that it was read from.
+-- refused_timestamp: Its timestamp.
+-- code: Stable code of the reason; docs/refusals.md lists them.
+-- detail: What is wrong and how to mend it.
+-- stage: Where it was refused: DECODE, CHECK or DECIDE.
+-- refused_key: Its key, byte for byte.
+-- value_bytes: Length of its value, in bytes; null without a value.
+-- partition: Partition of the dead letter.
+-- offset: Offset of the dead letter.
 
-CREATE OR REPLACE VIEW v_dead_letters
-(
-    `topic` String COMMENT 'Topic that the record was read from.',
-    `refused_partition` Int32 COMMENT 'Partition that it was read from.',
-    `refused_offset` Int64 COMMENT 'Offset that it was read from.',
-    `refused_timestamp` DateTime64(3, 'UTC') COMMENT 'Its timestamp.',
-    `code` LowCardinality(String) COMMENT 'Stable code of the reason; docs/refusals.md lists them.',
-    `detail` String COMMENT 'What is wrong and how to mend it.',
-    `stage` LowCardinality(String) COMMENT 'Where it was refused: DECODE, CHECK or DECIDE.',
-    `refused_key` Nullable(String) COMMENT 'Its key, byte for byte.',
-    `value_bytes` Nullable(UInt64) COMMENT 'Length of its value, in bytes; null without a value.',
-    `partition` Int32 COMMENT 'Partition of the dead letter.',
-    `offset` Int64 COMMENT 'Offset of the dead letter.'
-)
-AS
+CREATE OR REPLACE VIEW v_dead_letters AS
 SELECT
     transform(
         refused_topic_id,

@@ -1,21 +1,19 @@
 -- Disputes as they stand: the last version of each. What the worker refused is left out. Days are
 -- those of the instant in UTC.
+--
+-- customer_id: The customer.
+-- dispute: Number of the dispute, unique for the customer.
+-- disputed_invoice: The disputed invoice.
+-- opened_on: Day on which it was opened.
+-- disputed_minor: The disputed part, in minor units.
+-- disputed_currency: ISO 4217 code of the amount.
+-- disputed_for: PRICE, QUANTITY, QUALITY, DELIVERY, DUPLICATE or OTHER.
+-- is_resolved: 1 if it is settled, else 0.
+-- dispute_outcome: ACCEPTED, PARTLY_ACCEPTED, REJECTED or WITHDRAWN; empty while it is open.
+-- resolved_on: Day on which it was settled; 1970-01-01 while it is open.
+-- is_ours: Whether the seller caused the delay, as found, else as admitted.
 
-CREATE OR REPLACE VIEW v_disputes
-(
-    `customer_id` String COMMENT 'The customer.',
-    `dispute` Nullable(String) COMMENT 'Number of the dispute, unique for the customer.',
-    `disputed_invoice` Nullable(String) COMMENT 'The disputed invoice.',
-    `opened_on` Date32 COMMENT 'Day on which it was opened.',
-    `disputed_minor` Nullable(Int64) COMMENT 'The disputed part, in minor units.',
-    `disputed_currency` Nullable(String) COMMENT 'ISO 4217 code of the amount.',
-    `disputed_for` Nullable(String) COMMENT 'PRICE, QUANTITY, QUALITY, DELIVERY, DUPLICATE or OTHER.',
-    `is_resolved` UInt8 COMMENT '1 if it is settled, else 0.',
-    `dispute_outcome` Nullable(String) COMMENT 'ACCEPTED, PARTLY_ACCEPTED, REJECTED or WITHDRAWN; empty while it is open.',
-    `resolved_on` Date32 COMMENT 'Day on which it was settled; 1970-01-01 while it is open.',
-    `is_ours` Nullable(Bool) COMMENT 'Whether the seller caused the delay, as found, else as admitted.'
-)
-AS
+CREATE OR REPLACE VIEW v_disputes AS
 SELECT
     customer_id,
     dispute_id AS dispute,
@@ -31,11 +29,6 @@ SELECT
 FROM engagements FINAL
 WHERE is_decoded
     AND event_type IN ('DisputeOpened', 'DisputeResolved')
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 6
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 GROUP BY customer_id, dispute_id
 HAVING countIf(event_type = 'DisputeOpened') > 0;

@@ -1,17 +1,15 @@
 -- Days sales outstanding for each month: receivables at its end / its sales x its days. The latest
 -- month ends with the latest open business date. Receivables are net of money not applied yet.
+--
+-- currency: ISO 4217 code of the amounts.
+-- month: First day of the month.
+-- last_day: Last day of the month, or the latest open business date.
+-- days: Days of the month up to then.
+-- receivables_minor: Receivables at the end of the last day, in minor units.
+-- total_sales_minor: Sales, in minor units.
+-- dso_days: Days sales outstanding; null without sales.
 
-CREATE OR REPLACE VIEW v_dso
-(
-    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
-    `month` Date COMMENT 'First day of the month.',
-    `last_day` Nullable(Date32) COMMENT 'Last day of the month, or the latest open business date.',
-    `days` Nullable(Int64) COMMENT 'Days of the month up to then.',
-    `receivables_minor` Int64 COMMENT 'Receivables at the end of the last day, in minor units.',
-    `total_sales_minor` Int64 COMMENT 'Sales, in minor units.',
-    `dso_days` Nullable(Decimal(76, 6)) COMMENT 'Days sales outstanding; null without sales.'
-)
-AS
+CREATE OR REPLACE VIEW v_dso AS
 SELECT
     currency,
     month,

@@ -1,17 +1,15 @@
 -- Days sales outstanding over the days from first to last, the parameters: receivables at the end /
 -- sales of the time x days of the time. Receivables are net of money not applied yet.
+--
+-- currency: ISO 4217 code of the amounts.
+-- first_day: First day of the time.
+-- last_day: Last day of the time.
+-- days: Days of the time.
+-- receivables_minor: Receivables at the end of the last day, in minor units.
+-- total_sales_minor: Sales, in minor units.
+-- dso_days: Days sales outstanding; null without sales.
 
-CREATE OR REPLACE VIEW v_dso_between
-(
-    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
-    `first_day` Date32 COMMENT 'First day of the time.',
-    `last_day` Date32 COMMENT 'Last day of the time.',
-    `days` Int64 COMMENT 'Days of the time.',
-    `receivables_minor` Int64 COMMENT 'Receivables at the end of the last day, in minor units.',
-    `total_sales_minor` Int64 COMMENT 'Sales, in minor units.',
-    `dso_days` Nullable(Decimal(76, 6)) COMMENT 'Days sales outstanding; null without sales.'
-)
-AS
+CREATE OR REPLACE VIEW v_dso_between AS
 SELECT
     currency,
     {first:Date32} AS first_day,

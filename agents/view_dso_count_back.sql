@@ -1,17 +1,15 @@
 -- Days sales outstanding by counting back, at the end of each month: its sales, then those of the
 -- months before are taken off what is owed then, each for its days; of the last only its share.
+--
+-- currency: ISO 4217 code of the amounts.
+-- month: First day of the month.
+-- receivables_minor: Receivables at its end, in minor units.
+-- counted_minor: What of those was counted back, in minor units.
+-- uncounted_minor: What was not, in minor units, since a month without sales, or the beginning, comes before.
+-- months_counted: Months that were counted.
+-- dso_days: Days sales outstanding; null if not all was counted.
 
-CREATE OR REPLACE VIEW v_dso_count_back
-(
-    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
-    `month` Date COMMENT 'First day of the month.',
-    `receivables_minor` Int64 COMMENT 'Receivables at its end, in minor units.',
-    `counted_minor` Int64 COMMENT 'What of those was counted back, in minor units.',
-    `uncounted_minor` Int64 COMMENT 'What was not, in minor units, since a month without sales, or the beginning, comes before.',
-    `months_counted` UInt64 COMMENT 'Months that were counted.',
-    `dso_days` Nullable(Decimal(76, 6)) COMMENT 'Days sales outstanding; null if not all was counted.'
-)
-AS
+CREATE OR REPLACE VIEW v_dso_count_back AS
 SELECT
     currency,
     month,

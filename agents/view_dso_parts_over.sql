@@ -1,21 +1,9 @@
 -- What of the days sales outstanding is the terms and what is paying late, over so many days, the
 -- parameter days: the best possible counts only what is not past due, the average days delinquent
 -- the rest, so that both always add up. Money not applied yet is taken off what is past due first.
+-- Columns: those of v_dso_parts.
 
-CREATE OR REPLACE VIEW v_dso_parts_over
-(
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `as_of` Nullable(Date32) COMMENT 'Latest open business date of any partition.',
-    `days` UInt32 COMMENT 'Days of sales.',
-    `total_sales_minor` Int64 COMMENT 'Sales, in minor units.',
-    `receivables_minor` Int64 COMMENT 'Receivables, in minor units.',
-    `past_due_minor` Int64 COMMENT 'What of those is past due, in minor units.',
-    `current_minor` Int64 COMMENT 'What of those is not past due, in minor units.',
-    `dso_days` Nullable(Decimal(76, 6)) COMMENT 'Days sales outstanding; null without sales.',
-    `best_possible_dso_days` Nullable(Decimal(76, 6)) COMMENT 'The part of what is not past due; null without sales.',
-    `average_days_delinquent` Nullable(Decimal(76, 6)) COMMENT 'The part of what is past due; null without sales.'
-)
-AS
+CREATE OR REPLACE VIEW v_dso_parts_over AS
 SELECT
     owed.currency AS currency,
     owed.as_of AS as_of,

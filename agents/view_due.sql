@@ -1,17 +1,15 @@
 -- Open amounts by due date now, one row per customer, currency and date, from the current
 -- standings.
+--
+-- customer_id: The customer.
+-- segment: Segment of the customer.
+-- country: ISO 3166 alpha-2 code.
+-- currency: ISO 4217 code of the amounts.
+-- due_date: Last day on which payment is in time.
+-- open_minor: Open amount, in minor units.
+-- items: How many invoices that is.
 
-CREATE OR REPLACE VIEW v_due
-(
-    `customer_id` String COMMENT 'The customer.',
-    `segment` LowCardinality(Nullable(String)) COMMENT 'Segment of the customer.',
-    `country` LowCardinality(Nullable(String)) COMMENT 'ISO 3166 alpha-2 code.',
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `due_date` Date32 COMMENT 'Last day on which payment is in time.',
-    `open_minor` Int64 COMMENT 'Open amount, in minor units.',
-    `items` Int32 COMMENT 'How many invoices that is.'
-)
-AS
+CREATE OR REPLACE VIEW v_due AS
 SELECT
     customer_id,
     segment,

@@ -1,19 +1,17 @@
 -- Groups of customers against the limit that they share, one row per group and currency. The limit
 -- is the largest in force of its members; a member without one counts all the same. What is owed is
 -- gross of disputes.
+--
+-- group_id: The group, as the data of the customers say.
+-- currency: ISO 4217 code of the amounts.
+-- members: How many customers of the group have an account.
+-- owed_minor: What they owe, in minor units, net of unapplied cash.
+-- ordered_minor: Ordered and not invoiced yet, in minor units.
+-- exposure_minor: Owed and ordered, in minor units.
+-- limit_minor: Shared limit, in minor units; null: none is set.
+-- utilisation_basis_points: Exposure of the limit, in basis points, at most 1000000, which also means a limit of 0; null without a limit.
 
-CREATE OR REPLACE VIEW v_group_limits
-(
-    `group_id` String COMMENT 'The group, as the data of the customers say.',
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `members` UInt64 COMMENT 'How many customers of the group have an account.',
-    `owed_minor` Int64 COMMENT 'What they owe, in minor units, net of unapplied cash.',
-    `ordered_minor` Int64 COMMENT 'Ordered and not invoiced yet, in minor units.',
-    `exposure_minor` Int64 COMMENT 'Owed and ordered, in minor units.',
-    `limit_minor` Nullable(Int64) COMMENT 'Shared limit, in minor units; null: none is set.',
-    `utilisation_basis_points` Nullable(Int64) COMMENT 'Exposure of the limit, in basis points, at most 1000000, which also means a limit of 0; null without a limit.'
-)
-AS
+CREATE OR REPLACE VIEW v_group_limits AS
 SELECT
     g.grouped AS group_id,
     g.currency AS currency,

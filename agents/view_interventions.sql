@@ -1,17 +1,15 @@
 -- Everything by which people changed what is warned of, with author and reason: nothing is turned
 -- off without a row here. A policy has its name and version for a reason, and no author.
+--
+-- at: When.
+-- intervention: SilenceBegan, SilenceEnded, WarningAcknowledged, VerdictGiven, HoldReleased, PolicyPublished or CustomerErased.
+-- concerning: Customer, partition (of a hold), policy, or token (of an erased customer).
+-- document: Number of the silence or episode, topic of the hold, version of the policy.
+-- by_whom: Who did it.
+-- because: Why.
+-- outcome_told: Verdict, or DRAINED; else empty.
 
-CREATE OR REPLACE VIEW v_interventions
-(
-    `at` DateTime64(3, 'UTC') COMMENT 'When.',
-    `intervention` String COMMENT 'SilenceBegan, SilenceEnded, WarningAcknowledged, VerdictGiven, HoldReleased, PolicyPublished or CustomerErased.',
-    `concerning` String COMMENT 'Customer, partition (of a hold), policy, or token (of an erased customer).',
-    `document` Nullable(String) COMMENT 'Number of the silence or episode, topic of the hold, version of the policy.',
-    `by_whom` Nullable(String) COMMENT 'Who did it.',
-    `because` Nullable(String) COMMENT 'Why.',
-    `outcome_told` String COMMENT 'Verdict, or DRAINED; else empty.'
-)
-AS
+CREATE OR REPLACE VIEW v_interventions AS
 SELECT
     happened_at AS at,
     event AS intervention,

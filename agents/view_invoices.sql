@@ -1,17 +1,15 @@
 -- Invoices as they stand: the last version of each. What the worker refused is left out; the same
 -- id again is a correction, as in the ledger. Days are those of the instant in UTC.
+--
+-- customer_id: The customer.
+-- invoice_id: Number of the invoice, unique for the customer.
+-- issued_on: Day of issue.
+-- due_on: Last day on which payment is in time.
+-- invoiced_minor: Amount, in minor units.
+-- invoiced_currency: ISO 4217 code of the amount.
+-- is_cancelled: 1 if it was cancelled, else 0.
 
-CREATE OR REPLACE VIEW v_invoices
-(
-    `customer_id` String COMMENT 'The customer.',
-    `invoice_id` Nullable(String) COMMENT 'Number of the invoice, unique for the customer.',
-    `issued_on` Date32 COMMENT 'Day of issue.',
-    `due_on` Nullable(Date32) COMMENT 'Last day on which payment is in time.',
-    `invoiced_minor` Nullable(Int64) COMMENT 'Amount, in minor units.',
-    `invoiced_currency` Nullable(String) COMMENT 'ISO 4217 code of the amount.',
-    `is_cancelled` UInt8 COMMENT '1 if it was cancelled, else 0.'
-)
-AS
+CREATE OR REPLACE VIEW v_invoices AS
 SELECT
     customer_id,
     invoice_id,
@@ -23,11 +21,6 @@ SELECT
 FROM invoices FINAL
 WHERE is_decoded
     AND event_type IN ('InvoiceIssued', 'InvoiceCancelled')
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 3
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 GROUP BY customer_id, invoice_id
 HAVING countIf(event_type = 'InvoiceIssued') > 0;

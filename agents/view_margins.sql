@@ -1,17 +1,15 @@
 -- What is left of sales in the 365 days up to the latest open business date. Only invoices that say
 -- what was delivered cost.
+--
+-- customer_id: The customer.
+-- currency: ISO 4217 code of the amounts.
+-- sold_minor: Sales of those invoices, in minor units.
+-- delivered_cost_minor: What was delivered cost, in minor units.
+-- service_minor: What other work in the same currency cost, in minor units.
+-- margin_minor: Sales less both, in minor units.
+-- margin_basis_points: Margin of sales, in basis points; null without sales.
 
-CREATE OR REPLACE VIEW v_margins
-(
-    `customer_id` String COMMENT 'The customer.',
-    `currency` LowCardinality(Nullable(String)) COMMENT 'ISO 4217 code of the amounts.',
-    `sold_minor` Int64 COMMENT 'Sales of those invoices, in minor units.',
-    `delivered_cost_minor` Int64 COMMENT 'What was delivered cost, in minor units.',
-    `service_minor` Int64 COMMENT 'What other work in the same currency cost, in minor units.',
-    `margin_minor` Int64 COMMENT 'Sales less both, in minor units.',
-    `margin_basis_points` Nullable(Int64) COMMENT 'Margin of sales, in basis points; null without sales.'
-)
-AS
+CREATE OR REPLACE VIEW v_margins AS
 SELECT
     customer_id,
     currency,
@@ -39,12 +37,7 @@ FROM
         FROM invoices FINAL
         WHERE is_decoded
             AND event_type = 'InvoiceIssued'
-            AND (partition, offset) NOT IN
-            (
-                SELECT refused_partition, refused_offset
-                FROM dead_letters
-                WHERE is_decoded AND refused_topic_id = 3
-            )
+            AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
         ORDER BY offset DESC
         LIMIT 1 BY customer_id, invoice_id
     ) AS i

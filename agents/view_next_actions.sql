@@ -1,24 +1,22 @@
 -- One row per customer with a step of collection to be taken, waited for, or left.
+--
+-- customer_id: The customer.
+-- segment: Segment of the customer.
+-- owner: Who is answerable for the customer, as its data say.
+-- past_due_since: Day since which something is past due.
+-- step: Next step as the policy has it; empty if there is none.
+-- due_on: Day on which it is to be taken.
+-- is_blocked: Whether something blocks it.
+-- blocked_until: Day before which it is not taken; null if it is not blocked, or for no known time.
+-- why: What it falls due by, or what blocks it.
+-- past_due_minor: What is past due in the currency, in minor units.
+-- currency: ISO 4217 code of the amounts.
+-- leading_invoice_id: The invoice that leads to the step.
+-- days_overdue: Days since the step fell due, negative before that.
+-- as_of: Latest open business date of any partition.
+-- worst_severity: Worst severity open and not muted: 1 LOW to 4 CRITICAL, else 0.
 
-CREATE OR REPLACE VIEW v_next_actions
-(
-    `customer_id` String COMMENT 'The customer.',
-    `segment` LowCardinality(Nullable(String)) COMMENT 'Segment of the customer.',
-    `owner` LowCardinality(Nullable(String)) COMMENT 'Who is answerable for the customer, as its data say.',
-    `past_due_since` Nullable(Date32) COMMENT 'Day since which something is past due.',
-    `step` LowCardinality(String) COMMENT 'Next step as the policy has it; empty if there is none.',
-    `due_on` Nullable(Date32) COMMENT 'Day on which it is to be taken.',
-    `is_blocked` Bool COMMENT 'Whether something blocks it.',
-    `blocked_until` Nullable(Date32) COMMENT 'Day before which it is not taken; null if it is not blocked, or for no known time.',
-    `why` LowCardinality(String) COMMENT 'What it falls due by, or what blocks it.',
-    `past_due_minor` Int64 COMMENT 'What is past due in the currency, in minor units.',
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `leading_invoice_id` String COMMENT 'The invoice that leads to the step.',
-    `days_overdue` Nullable(Int64) COMMENT 'Days since the step fell due, negative before that.',
-    `as_of` Nullable(Date32) COMMENT 'Latest open business date of any partition.',
-    `worst_severity` UInt64 COMMENT 'Worst severity open and not muted: 1 LOW to 4 CRITICAL, else 0.'
-)
-AS
+CREATE OR REPLACE VIEW v_next_actions AS
 SELECT
     s.customer_id AS customer_id,
     s.segment AS segment,

@@ -1,8 +1,7 @@
 -- The latest step of each episode that has not ended. A digest is no step of an episode.
 -- Columns: those of v_warning_history.
 
-CREATE OR REPLACE VIEW v_open_warnings
-AS
+CREATE OR REPLACE VIEW v_open_warnings AS
 SELECT *
 FROM
 (

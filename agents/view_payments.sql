@@ -1,17 +1,15 @@
 -- Payments as they stand: the last version of each. What the worker refused is left out; the same
 -- id again is a correction, as in the ledger. Days are those of the instant in UTC.
+--
+-- customer_id: The customer.
+-- payment_id: Number of the payment, unique for the customer.
+-- paid_at: Business instant of the payment.
+-- paid_minor: Amount, in minor units.
+-- paid_currency: ISO 4217 code of the amount.
+-- is_reversed: 1 if it was reversed, else 0.
+-- reversed_at: Business instant of the reversal; 1970-01-01 without one.
 
-CREATE OR REPLACE VIEW v_payments
-(
-    `customer_id` String COMMENT 'The customer.',
-    `payment_id` String COMMENT 'Number of the payment, unique for the customer.',
-    `paid_at` DateTime64(3, 'UTC') COMMENT 'Business instant of the payment.',
-    `paid_minor` Nullable(Int64) COMMENT 'Amount, in minor units.',
-    `paid_currency` Nullable(String) COMMENT 'ISO 4217 code of the amount.',
-    `is_reversed` UInt8 COMMENT '1 if it was reversed, else 0.',
-    `reversed_at` DateTime64(3, 'UTC') COMMENT 'Business instant of the reversal; 1970-01-01 without one.'
-)
-AS
+CREATE OR REPLACE VIEW v_payments AS
 SELECT
     customer_id,
     payment_id,
@@ -22,11 +20,6 @@ SELECT
     maxIf(occurred_at, event_type = 'PaymentReversed') AS reversed_at
 FROM payments FINAL
 WHERE is_decoded
-    AND (partition, offset) NOT IN
-    (
-        SELECT refused_partition, refused_offset
-        FROM dead_letters
-        WHERE is_decoded AND refused_topic_id = 4
-    )
+    AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 GROUP BY customer_id, payment_id
 HAVING countIf(event_type = 'PaymentReceived') > 0;

@@ -1,20 +1,18 @@
 -- Whether a customer can afford its plan: what the instalments in force ask per 30 days, against
 -- what it paid per 30 days in the 360 days before they were agreed.
+--
+-- customer_id: The customer.
+-- plan_id: Number of the plan, unique for the customer.
+-- state: State in its process; docs/processes.md draws it.
+-- currency: ISO 4217 code of the amounts.
+-- amount_minor: Sum of the instalments, in minor units.
+-- paid_minor: What came in for it, in minor units.
+-- agreed_on: Day on which it was agreed.
+-- last_due_on: Day of the last instalment.
+-- asked_monthly_minor: What the plan asks per 30 days, in minor units.
+-- paid_monthly_minor: What was paid per 30 days before, in minor units.
 
-CREATE OR REPLACE VIEW v_plan_affordability
-(
-    `customer_id` String COMMENT 'The customer.',
-    `plan_id` String COMMENT 'Number of the plan, unique for the customer.',
-    `state` LowCardinality(String) COMMENT 'State in its process; docs/processes.md draws it.',
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `amount_minor` Int64 COMMENT 'Sum of the instalments, in minor units.',
-    `paid_minor` Int64 COMMENT 'What came in for it, in minor units.',
-    `agreed_on` Date32 COMMENT 'Day on which it was agreed.',
-    `last_due_on` Date32 COMMENT 'Day of the last instalment.',
-    `asked_monthly_minor` Int64 COMMENT 'What the plan asks per 30 days, in minor units.',
-    `paid_monthly_minor` Int64 COMMENT 'What was paid per 30 days before, in minor units.'
-)
-AS
+CREATE OR REPLACE VIEW v_plan_affordability AS
 SELECT
     l.customer_id AS customer_id,
     l.plan_id AS plan_id,

@@ -1,22 +1,20 @@
 -- Payment plans one by one, as the worker judges them.
+--
+-- customer_id: The customer.
+-- plan_id: Number of the plan, unique for the customer.
+-- state: State in its process; docs/processes.md draws it.
+-- since: Day since which it is in that state.
+-- agreed_on: Day on which it was agreed.
+-- due_on: Day of the first instalment that is not paid in full.
+-- amount_minor: Sum of the instalments, in minor units.
+-- paid_minor: What came in for it, in minor units.
+-- left_minor: What is left of it, in minor units.
+-- currency: ISO 4217 code of the amounts.
+-- ended_by: How it ended: CANCELLED or REPLACED; empty if it did not.
+-- author: Who said so last.
+-- reason: Why, and what speaks for the ability to pay.
 
-CREATE OR REPLACE VIEW v_plans
-(
-    `customer_id` String COMMENT 'The customer.',
-    `plan_id` String COMMENT 'Number of the plan, unique for the customer.',
-    `state` LowCardinality(String) COMMENT 'State in its process; docs/processes.md draws it.',
-    `since` Date32 COMMENT 'Day since which it is in that state.',
-    `agreed_on` Date32 COMMENT 'Day on which it was agreed.',
-    `due_on` Nullable(Date32) COMMENT 'Day of the first instalment that is not paid in full.',
-    `amount_minor` Int64 COMMENT 'Sum of the instalments, in minor units.',
-    `paid_minor` Int64 COMMENT 'What came in for it, in minor units.',
-    `left_minor` Int64 COMMENT 'What is left of it, in minor units.',
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `ended_by` LowCardinality(String) COMMENT 'How it ended: CANCELLED or REPLACED; empty if it did not.',
-    `author` String COMMENT 'Who said so last.',
-    `reason` String COMMENT 'Why, and what speaks for the ability to pay.'
-)
-AS
+CREATE OR REPLACE VIEW v_plans AS
 SELECT
     customer_id,
     case_id AS plan_id,

@@ -1,13 +1,11 @@
 -- How often a rule was right, of the episodes that were judged.
+--
+-- rule: Name of the rule.
+-- true_alarms: Episodes judged to be true alarms.
+-- false_alarms: Episodes judged to be false alarms.
+-- precision_basis_points: Share of true alarms of both, in basis points.
 
-CREATE OR REPLACE VIEW v_precision
-(
-    `rule` LowCardinality(Nullable(String)) COMMENT 'Name of the rule.',
-    `true_alarms` UInt64 COMMENT 'Episodes judged to be true alarms.',
-    `false_alarms` UInt64 COMMENT 'Episodes judged to be false alarms.',
-    `precision_basis_points` Int32 COMMENT 'Share of true alarms of both, in basis points.'
-)
-AS
+CREATE OR REPLACE VIEW v_precision AS
 SELECT
     rule,
     countIf(verdict = 'TRUE_ALARM') AS true_alarms,

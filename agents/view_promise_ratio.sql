@@ -1,21 +1,19 @@
 -- Of promises whose day has passed, or that were kept before: how many were kept, by count and by
 -- value, by segment, owner and who took them. What is open or withdrawn does not count.
+--
+-- segment: Segment of the customers; empty if they have none.
+-- owner: Who is answerable for the customers; empty if nobody is.
+-- author: Who took the promises.
+-- currency: ISO 4217 code of the amounts.
+-- kept: Promises kept.
+-- broken: Promises broken, or kept late.
+-- pending: Promises that are open.
+-- promised_minor: Amounts of those kept or broken, in minor units.
+-- paid_in_time_minor: What came in for those in time, in minor units.
+-- kept_basis_points: Share kept by count, in basis points; null without any.
+-- kept_value_basis_points: Share paid in time by value, in basis points; null without any.
 
-CREATE OR REPLACE VIEW v_promise_ratio
-(
-    `segment` LowCardinality(String) COMMENT 'Segment of the customers; empty if they have none.',
-    `owner` LowCardinality(String) COMMENT 'Who is answerable for the customers; empty if nobody is.',
-    `author` String COMMENT 'Who took the promises.',
-    `currency` LowCardinality(String) COMMENT 'ISO 4217 code of the amounts.',
-    `kept` UInt64 COMMENT 'Promises kept.',
-    `broken` UInt64 COMMENT 'Promises broken, or kept late.',
-    `pending` UInt64 COMMENT 'Promises that are open.',
-    `promised_minor` Int64 COMMENT 'Amounts of those kept or broken, in minor units.',
-    `paid_in_time_minor` Int64 COMMENT 'What came in for those in time, in minor units.',
-    `kept_basis_points` Nullable(UInt64) COMMENT 'Share kept by count, in basis points; null without any.',
-    `kept_value_basis_points` Nullable(Int64) COMMENT 'Share paid in time by value, in basis points; null without any.'
-)
-AS
+CREATE OR REPLACE VIEW v_promise_ratio AS
 SELECT
     ifNull(toString(s.segment), '') AS segment,
     ifNull(toString(s.owner), '') AS owner,

@@ -1,16 +1,14 @@
 -- What changed receivables, document by document. An invoice that was cancelled is void from the
 -- start; a credit note lowers receivables, not sales.
+--
+-- customer_id: The customer.
+-- currency: ISO 4217 code of the amounts.
+-- day: Day of the document in UTC.
+-- kind: INVOICE, CREDIT_NOTE, PAYMENT or REVERSAL.
+-- change_minor: What it adds to receivables, in minor units; negative if it lowers them.
+-- sales_minor: What it adds to sales, in minor units.
 
-CREATE OR REPLACE VIEW v_receivable_movements
-(
-    `customer_id` String COMMENT 'The customer.',
-    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
-    `day` Date32 COMMENT 'Day of the document in UTC.',
-    `kind` String COMMENT 'INVOICE, CREDIT_NOTE, PAYMENT or REVERSAL.',
-    `change_minor` Int64 COMMENT 'What it adds to receivables, in minor units; negative if it lowers them.',
-    `sales_minor` Int64 COMMENT 'What it adds to sales, in minor units.'
-)
-AS
+CREATE OR REPLACE VIEW v_receivable_movements AS
 SELECT customer_id, invoiced_currency AS currency, issued_on AS day, 'INVOICE' AS kind,
     assumeNotNull(invoiced_minor) AS change_minor, assumeNotNull(invoiced_minor) AS sales_minor
 FROM v_invoices

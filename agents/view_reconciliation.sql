@@ -1,17 +1,15 @@
 -- What the journals say was read and written against the rows here, from ClickHouse alone. Rows
 -- beyond the position of the journal are not counted. `tocsin verify` also compares with Kafka,
 -- byte for byte.
+--
+-- direction: read: records of source topics; written: warnings and dead letters.
+-- topic_id: Topic: its number in the catalog; null of what was written.
+-- partition: Partition.
+-- in_journal: Records by the journal.
+-- in_history: Records in the tables here.
+-- difference: The former less the latter; expected: 0.
 
-CREATE OR REPLACE VIEW v_reconciliation
-(
-    `direction` String COMMENT 'read: records of source topics; written: warnings and dead letters.',
-    `topic_id` Nullable(Int32) COMMENT 'Topic: its number in the catalog; null of what was written.',
-    `partition` Int32 COMMENT 'Partition.',
-    `in_journal` UInt64 COMMENT 'Records by the journal.',
-    `in_history` UInt64 COMMENT 'Records in the tables here.',
-    `difference` Int64 COMMENT 'The former less the latter; expected: 0.'
-)
-AS
+CREATE OR REPLACE VIEW v_reconciliation AS
 SELECT
     'read' AS direction,
     read.topic_id AS topic_id,

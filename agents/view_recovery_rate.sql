@@ -1,20 +1,18 @@
 -- Of what fell due in a month, less what was credited: the share that has been paid by now. What
 -- was written off is not recovered. A month that is not over counts as far as it has come.
+--
+-- segment: Segment of the customers; empty if they have none.
+-- owner: Who is answerable for the customers; empty if nobody is.
+-- currency: ISO 4217 code of the amounts.
+-- month: First day of the month in which it fell due.
+-- billed_minor: Billed, in minor units.
+-- credited_minor: Credited, in minor units.
+-- written_off_minor: Written off, in minor units.
+-- open_minor: Still open, in minor units.
+-- recovered_minor: Billed less the three, in minor units.
+-- recovery_basis_points: Recovered share of billed less credited, in basis points; null if that is nothing.
 
-CREATE OR REPLACE VIEW v_recovery_rate
-(
-    `segment` LowCardinality(String) COMMENT 'Segment of the customers; empty if they have none.',
-    `owner` LowCardinality(String) COMMENT 'Who is answerable for the customers; empty if nobody is.',
-    `currency` Nullable(String) COMMENT 'ISO 4217 code of the amounts.',
-    `month` Date COMMENT 'First day of the month in which it fell due.',
-    `billed_minor` Int64 COMMENT 'Billed, in minor units.',
-    `credited_minor` Int64 COMMENT 'Credited, in minor units.',
-    `written_off_minor` Int64 COMMENT 'Written off, in minor units.',
-    `open_minor` Int64 COMMENT 'Still open, in minor units.',
-    `recovered_minor` Int64 COMMENT 'Billed less the three, in minor units.',
-    `recovery_basis_points` Nullable(Int64) COMMENT 'Recovered share of billed less credited, in basis points; null if that is nothing.'
-)
-AS
+CREATE OR REPLACE VIEW v_recovery_rate AS
 SELECT
     ifNull(toString(s.segment), '') AS segment,
     ifNull(toString(s.owner), '') AS owner,

@@ -1,22 +1,20 @@
 -- Score, grade and classes of each customer, with the names of the components from the policy that
 -- the worker used last.
+--
+-- customer_id: The customer.
+-- segment: Segment of the customer.
+-- country: ISO 3166 alpha-2 code.
+-- score: Risk score, 0 to 100, higher is worse; null without enough evidence.
+-- grade: Grade of the score as the policy cuts it; empty if there is none.
+-- components: Names of the components of the score, in order.
+-- points: Points of each of those; -1: could not be judged.
+-- abc: Class by turnover: A (most), B or C.
+-- rfm: Recency, frequency and money of purchases: three digits, 5 the best, - unknown.
+-- rfa: How late, how often late, share past due: three digits, 5 the best, - unknown.
+-- known_since: Business date of the first fact.
+-- settled_items: Invoices settled that the payment behaviour is judged by.
 
-CREATE OR REPLACE VIEW v_scores
-(
-    `customer_id` String COMMENT 'The customer.',
-    `segment` LowCardinality(Nullable(String)) COMMENT 'Segment of the customer.',
-    `country` LowCardinality(Nullable(String)) COMMENT 'ISO 3166 alpha-2 code.',
-    `score` Nullable(Int32) COMMENT 'Risk score, 0 to 100, higher is worse; null without enough evidence.',
-    `grade` LowCardinality(String) COMMENT 'Grade of the score as the policy cuts it; empty if there is none.',
-    `components` Array(String) COMMENT 'Names of the components of the score, in order.',
-    `points` Array(Int32) COMMENT 'Points of each of those; -1: could not be judged.',
-    `abc` LowCardinality(String) COMMENT 'Class by turnover: A (most), B or C.',
-    `rfm` LowCardinality(String) COMMENT 'Recency, frequency and money of purchases: three digits, 5 the best, - unknown.',
-    `rfa` LowCardinality(String) COMMENT 'How late, how often late, share past due: three digits, 5 the best, - unknown.',
-    `known_since` Date32 COMMENT 'Business date of the first fact.',
-    `settled_items` Int32 COMMENT 'Invoices settled that the payment behaviour is judged by.'
-)
-AS
+CREATE OR REPLACE VIEW v_scores AS
 SELECT
     s.customer_id AS customer_id,
     s.segment AS segment,

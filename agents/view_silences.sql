@@ -1,21 +1,19 @@
 -- What was muted: by whom, why, from when to when. It is over from `ended_at` or `last_expires_on`
 -- on.
+--
+-- customer_id: The customer.
+-- silence: Number of the silence, unique for the customer.
+-- muted: The rule muted, or: all rules.
+-- began_at: When it began.
+-- last_expires_on: First day on which it no longer holds.
+-- begun_by: Who began it.
+-- begun_because: Why.
+-- ended_at: When it was lifted; null if it was not.
+-- ended_by: Who lifted it.
+-- ended_because: Why.
+-- is_over: 1 if it no longer holds on the latest open business date.
 
-CREATE OR REPLACE VIEW v_silences
-(
-    `customer_id` String COMMENT 'The customer.',
-    `silence` Nullable(String) COMMENT 'Number of the silence, unique for the customer.',
-    `muted` String COMMENT 'The rule muted, or: all rules.',
-    `began_at` DateTime64(3, 'UTC') COMMENT 'When it began.',
-    `last_expires_on` Nullable(Date32) COMMENT 'First day on which it no longer holds.',
-    `begun_by` Nullable(String) COMMENT 'Who began it.',
-    `begun_because` Nullable(String) COMMENT 'Why.',
-    `ended_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was lifted; null if it was not.',
-    `ended_by` Nullable(String) COMMENT 'Who lifted it.',
-    `ended_because` Nullable(String) COMMENT 'Why.',
-    `is_over` Nullable(UInt8) COMMENT '1 if it no longer holds on the latest open business date.'
-)
-AS
+CREATE OR REPLACE VIEW v_silences AS
 SELECT
     customer_id,
     silence_id AS silence,
@@ -42,12 +40,7 @@ FROM
     FROM engagements FINAL
     WHERE is_decoded
         AND event_type IN ('SilenceBegan', 'SilenceEnded')
-        AND (partition, offset) NOT IN
-        (
-            SELECT refused_partition, refused_offset
-            FROM dead_letters
-            WHERE is_decoded AND refused_topic_id = 6
-        )
+        AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
 ) AS said
 CROSS JOIN (SELECT max(business_date) AS business_date FROM journal) AS latest
 GROUP BY customer_id, silence_id

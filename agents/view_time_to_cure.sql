@@ -1,18 +1,16 @@
 -- How long episodes of a rule last until they end: days from the first warning to the last. Those
 -- that are muted count as well.
+--
+-- segment: Segment of the customers; empty if they have none.
+-- owner: Who is answerable for the customers; empty if nobody is.
+-- rule: Name of the rule.
+-- cured: Episodes that ended.
+-- median_days: Median of the days that they lasted.
+-- slow_days: Ninth decile of the days that they lasted.
+-- not_cured: Episodes that are open.
+-- oldest_days: Days of the oldest of those.
 
-CREATE OR REPLACE VIEW v_time_to_cure
-(
-    `segment` LowCardinality(String) COMMENT 'Segment of the customers; empty if they have none.',
-    `owner` LowCardinality(String) COMMENT 'Who is answerable for the customers; empty if nobody is.',
-    `rule` LowCardinality(String) COMMENT 'Name of the rule.',
-    `cured` UInt64 COMMENT 'Episodes that ended.',
-    `median_days` Nullable(Int64) COMMENT 'Median of the days that they lasted.',
-    `slow_days` Nullable(Int64) COMMENT 'Ninth decile of the days that they lasted.',
-    `not_cured` UInt64 COMMENT 'Episodes that are open.',
-    `oldest_days` Nullable(Int64) COMMENT 'Days of the oldest of those.'
-)
-AS
+CREATE OR REPLACE VIEW v_time_to_cure AS
 SELECT
     ifNull(toString(s.segment), '') AS segment,
     ifNull(toString(s.owner), '') AS owner,

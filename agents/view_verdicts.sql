@@ -1,18 +1,16 @@
 -- The last verdict on each episode, with the rule that raised it.
+--
+-- customer_id: The customer.
+-- judged_episode: The episode.
+-- rule: Rule that raised it; null if the episode is not known.
+-- policy_name: Policy by which it was raised.
+-- policy_version: Version of that policy.
+-- verdict: TRUE_ALARM or FALSE_ALARM.
+-- by_whom: Who judged.
+-- because: Why.
+-- given_at: When.
 
-CREATE OR REPLACE VIEW v_verdicts
-(
-    `customer_id` String COMMENT 'The customer.',
-    `judged_episode` Nullable(String) COMMENT 'The episode.',
-    `rule` LowCardinality(Nullable(String)) COMMENT 'Rule that raised it; null if the episode is not known.',
-    `policy_name` LowCardinality(Nullable(String)) COMMENT 'Policy by which it was raised.',
-    `policy_version` Nullable(Int32) COMMENT 'Version of that policy.',
-    `verdict` String COMMENT 'TRUE_ALARM or FALSE_ALARM.',
-    `by_whom` Nullable(String) COMMENT 'Who judged.',
-    `because` Nullable(String) COMMENT 'Why.',
-    `given_at` DateTime64(3, 'UTC') COMMENT 'When.'
-)
-AS
+CREATE OR REPLACE VIEW v_verdicts AS
 SELECT
     v.customer_id AS customer_id,
     v.document_id AS judged_episode,

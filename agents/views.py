@@ -1,7 +1,7 @@
 """The views of history, for people and BI tools: each stands once, in its newest form, in a file.
 
-A packaged file `view_NAME.sql` holds what the view is, its columns with type, unit and meaning, and
-its query. In ClickHouse a view bears, at the end of its comment, the version of the layer that made
+A packaged file `view_NAME.sql` holds what the view is, its columns with meaning and unit, and its
+query. In ClickHouse a view bears, at the end of its comment, the version of the layer that made
 it and a checksum: told in the statement that makes it, so true whoever replaced it last. Views with
 another checksum are replaced, those first that others read.
 """
@@ -9,7 +9,7 @@ another checksum are replaced, those first that others read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from graphlib import TopologicalSorter
 from hashlib import sha256
@@ -26,14 +26,13 @@ VERSION: Final = 1
 
 _FILE: Final = re.compile(r"view_\w+\.sql")
 _VIEW: Final = re.compile(
-    r"(?P<head>(?:--.*\n)+)\n"
-    r"CREATE OR REPLACE VIEW (?P<name>v_\w+)\n"
-    r"(?:\(\n(?P<columns>.*?)\n\)\n)?"
-    r"AS\n(?P<query>.*);\n",
-    re.DOTALL,
+    r"(?P<head>(?:-- .*\n)+)(?:--\n(?P<columns>(?:-- \w+: .*\n)+))?\n"
+    r"CREATE OR REPLACE VIEW (?P<name>v_\w+) AS\n(?P<query>[\s\S]*);\n",
 )
-_COLUMN: Final = re.compile(r" {4}`(.+?)` (.+) COMMENT '(.*)',?")
-_PARAMETER: Final = re.compile(r"\{(\w+):\w+\}")
+_COLUMN: Final = re.compile(r"^-- (\w+): (.*)$", re.MULTILINE)
+_PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
+_EXAMPLES: Final = {"UInt32": 30, "Date32": "2000-01-01"}
+"""A parameter of each type; the types of columns do not hang on it."""
 _NAME: Final = re.compile(r"\bv_\w+")
 _ALIKE: Final = re.compile(r"Columns: those of (v_\w+)\.")
 _MARK: Final = re.compile(r"\[tocsin (\d+) ([0-9a-f]{16})\]$")
@@ -42,47 +41,60 @@ _FOUND: Final = (
 )
 
 
-class ViewColumn(Struct, frozen=True):
-    """A column: its name, ClickHouse type, and meaning with its unit."""
-
-    name: str
-    type: str
-    meaning: str
+_DENIED: Final = frozenset({164, 497})
+_GRANT: Final = (
+    "let the login CREATE VIEW and DROP VIEW in this database, or give `tocsin migrate` another"
+)
 
 
 class View(Struct, frozen=True):
-    """A view as its file has it. `alike`: the view whose columns it has, if they stand there."""
+    """A view as its file has it: its columns with their meaning, the query that gives their types.
+
+    `alike`: the view whose columns it has, if they are told there.
+    """
 
     name: str
     meaning: str
-    columns: tuple[ViewColumn, ...]
+    columns: dict[str, str]
     query: str
     alike: str = ""
 
     @property
-    def parameters(self) -> list[str]:
-        """What it is asked with, as `days` in `v_cei_over(days=30)`."""
-        return list(dict.fromkeys(_PARAMETER.findall(self.query)))
-
-    @property
-    def comment(self) -> str:
-        """What ClickHouse is told of the whole; it keeps no columns of a view with parameters."""
-        if not self.parameters:
-            return self.meaning
-        told = [f"{column.name}: {column.meaning}" for column in self.columns]
-        return "\n".join([self.meaning, *told])
+    def parameters(self) -> dict[str, str]:
+        """What it is asked with, as `days` in `v_cei_over(days=30)`, and of which type."""
+        return dict(_PARAMETER.findall(self.query))
 
     @property
     def checksum(self) -> str:
-        """Half a SHA-256 of what makes it, all comments with it."""
-        return sha256(self.statement("").encode()).hexdigest()[:16]
+        """Half a SHA-256 of all that the file says."""
+        told = "\n".join(
+            [self.name, self.meaning, *map(": ".join, self.columns.items()), self.query]
+        )
+        return sha256(told.encode()).hexdigest()[:16]
 
-    def statement(self, mark: str) -> str:
-        """What makes it, whether it is there or not."""
-        columns = [f"    `{c.name}` {c.type} COMMENT {_quoted(c.meaning)}" for c in self.columns]
-        shape = "" if self.parameters else "(\n" + ",\n".join(columns) + "\n)\n"
-        comment = _quoted(self.comment + mark)
-        return f"CREATE OR REPLACE VIEW {self.name}\n{shape}AS\n{self.query}\nCOMMENT {comment}"
+    def types(self, client: ClickHouse) -> dict[str, str]:
+        """The columns' types, asked of the engine. Raises ValueError if others are told of."""
+        given = {name: _EXAMPLES[kind] for name, kind in self.parameters.items()}
+        found = {name: kind for name, kind, *_ in client.rows(f"DESCRIBE ({self.query}\n)", given)}
+        if list(found) != list(self.columns):
+            raise ValueError(f"{self.name} has the columns {list(found)}, told are others")
+        return found
+
+    def statement(self, types: Mapping[str, str], mark: str) -> str:
+        """What makes it, whether it is there or not.
+
+        ClickHouse keeps no columns of a view with parameters: the comment on the whole tells them.
+        """
+        comment, shape = self.meaning, ""
+        if self.parameters:
+            comment = "\n".join([comment, *map(": ".join, self.columns.items())])
+        else:
+            told = (
+                f"`{name}` {types[name]} COMMENT {_quoted(self.columns[name])}" for name in types
+            )
+            shape = f" ({', '.join(told)})"
+        comment = _quoted(comment + mark)
+        return f"CREATE OR REPLACE VIEW {self.name}{shape} AS\n{self.query}\nCOMMENT {comment}"
 
 
 class Comparison(Struct, frozen=True):
@@ -114,18 +126,10 @@ def parse_view(text: str) -> View:
     parts = _VIEW.fullmatch(text)
     if parts is None:
         raise ValueError(f"not a view's file: {text[:80]!r}")
-    meaning = " ".join(line.removeprefix("--").strip() for line in parts["head"].splitlines())
-    columns = [_COLUMN.fullmatch(line) for line in (parts["columns"] or "").splitlines()]
-    if not all(columns):
-        raise ValueError(f"{parts['name']}: a column is name, type and COMMENT, on one line")
+    meaning = " ".join(line.removeprefix("-- ") for line in parts["head"].splitlines())
     alike = _ALIKE.search(meaning)
-    return View(
-        parts["name"],
-        meaning,
-        tuple(ViewColumn(c[1], c[2], c[3].replace("''", "'")) for c in columns if c),
-        parts["query"],
-        alike[1] if alike else "",
-    )
+    columns = dict(_COLUMN.findall(parts["columns"] or ""))
+    return View(parts["name"], meaning, columns, parts["query"], alike[1] if alike else "")
 
 
 def compare_views(
@@ -155,13 +159,13 @@ def replace_views(
     stale = compare_views(client, views, version).stale
     for view in stale:
         try:
-            client.command(view.statement(f" [tocsin {version} {view.checksum}]"))
+            mark = f" [tocsin {version} {view.checksum}]"
+            client.command(view.statement(view.types(client), mark))
         except ClickHouseRefusedError as error:
+            is_denied = error.code in _DENIED
+            mend = _GRANT if is_denied else "run `tocsin migrate` again"
             raise ClickHouseRefusedError(
-                f"{view.name}: {error}",
-                code=error.code,
-                mend="let the login CREATE VIEW and DROP VIEW in this database, or have another "
-                "that may run `tocsin migrate`",
+                f"{view.name}: {error}", code=error.code, mend=mend
             ) from error
     return [view.name for view in stale]
 

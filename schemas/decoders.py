@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from tocsin.schemas.emitting import Lines
+
 # Parsed JSON of a schema: only this module and the codec look inside, at names they check.
 Json: TypeAlias = Any
 Decoder: TypeAlias = Callable[[bytes], Struct]
@@ -103,29 +105,16 @@ def _overrun(position: int, size: int) -> MalformedError:
     return TrailingError(f"{size - position} bytes follow the record")
 
 
-class _Source:
+class _Source(Lines):
     """Lines of the function being made: `v` is the value, `p` the position, `n` any number."""
-
-    def __init__(self, structs: Mapping[str, type[Struct]]) -> None:
-        self.lines: list[str] = []
-        self.indent = 0
-        self._structs = structs
-        self._count = 0
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self.indent + text)
 
     def block(self, text: str) -> None:
         for line in text.strip("\n").split("\n"):
             self.line(line)
 
-    def variable(self) -> str:
-        self._count += 1
-        return f"x{self._count}"
-
     def record(self, target: str, schema: Json) -> None:
         name = schema["name"]
-        check_fields(self._structs[name], schema)
+        check_fields(self.structs[name], schema)
         variables = []
         for field in schema["fields"]:
             variables.append(self.variable())

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from tocsin.schemas.decoders import INT_BITS, LONG_BITS, Json, check_fields
+from tocsin.schemas.emitting import Lines
 
 # Any: an encoder is made for one type of record, the one that it is looked up by.
 Encoder: TypeAlias = Callable[[Any], bytes]
@@ -68,25 +69,12 @@ def compile_encoder(schema: Json, structs: Mapping[str, type[Struct]], head: byt
     return encoder
 
 
-class _Source:
+class _Source(Lines):
     """Lines of the function being made. What a value becomes is a list of expressions of bytes."""
-
-    def __init__(self, structs: Mapping[str, type[Struct]]) -> None:
-        self.lines: list[str] = []
-        self.indent = 0
-        self._structs = structs
-        self._count = 0
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self.indent + text)
-
-    def variable(self) -> str:
-        self._count += 1
-        return f"x{self._count}"
 
     def record(self, name: str, schema: Json) -> list[str]:
         """Emit lines that prepare the record held by the variable `name`; return its pieces."""
-        check_fields(self._structs[schema["name"]], schema)
+        check_fields(self.structs[schema["name"]], schema)
         pieces = []
         for field in schema["fields"]:
             pieces += self.value(f"{name}.{field['name']}", field["type"])

@@ -13,7 +13,7 @@ from msgspec import Struct
 from tocsin.streams.assess import Finding
 from tocsin.streams.collection_words import spell_step
 from tocsin.streams.convention import epoch_day_text
-from tocsin.streams.decisions import Evidence, RiskWarning
+from tocsin.streams.decisions import Evidence, Exposure, RiskWarning
 from tocsin.streams.documents import Episode
 from tocsin.streams.evidence import EVIDENCE_MAX, Proof, prove
 from tocsin.streams.exposure import exposures_of, tell_exposures
@@ -217,7 +217,7 @@ def _with_cause(proof: Proof, cause: Evidence | None) -> Proof:
 
 
 def compose(
-    ledger: Ledger,
+    ledger: Ledger | None,
     moment: Moment,
     *,
     rule: str,
@@ -233,16 +233,17 @@ def compose(
     texts: tuple[Text, Text, Text],
     missing: str | None = None,
 ) -> RiskWarning:
-    """A warning of one step of an episode, whose `steps` count it."""
+    """A warning of one step of an episode, whose `steps` count it; without a ledger, of sources."""
     said, clears_when, advised = texts
     value, threshold, unit = measured_as
     policy = moment.policy
-    owed, *others = exposures_of(ledger, subject, policy)
-    episode_id = derived_id(ledger.customer_id, rule, subject, episode.ordinal)
+    customer_id = "" if ledger is None else ledger.customer_id
+    owed, *others = [Exposure("", 0)] if ledger is None else exposures_of(ledger, subject, policy)
+    episode_id = derived_id(customer_id, rule, subject, episode.ordinal)
     return RiskWarning(
         warning_id=derived_id(episode_id, episode.steps),
         episode_id=episode_id,
-        customer_id=ledger.customer_id,
+        customer_id=customer_id,
         rule=rule,
         subject=subject,
         transition=transition,
@@ -255,7 +256,7 @@ def compose(
         value=value,
         threshold=threshold,
         unit=unit.value,
-        currency=owed.currency,
+        currency=owed.currency or None,
         exposure_minor=owed.exposure_minor,
         evidence=proof.evidence,
         evidence_count=proof.count,
@@ -270,9 +271,9 @@ def compose(
         policy_name=policy.name,
         policy_version=policy.version,
         policy_hash=policy.hash,
-        score=ledger.summary.score,
-        grade=ledger.summary.grade or None,
-        flaps=episode.ordinal,
+        score=None if ledger is None else ledger.summary.score,
+        grade=None if ledger is None else ledger.summary.grade or None,
+        flaps=1 if ledger is None else episode.ordinal,
         missing=missing,
         other_exposures=tuple(others),
     )

@@ -12,7 +12,7 @@ from functools import lru_cache
 from tocsin.streams import ledger as parts
 from tocsin.streams.documents import NEVER, Settled
 from tocsin.streams.ledger import Ledger
-from tocsin.streams.measure import Measure, Parameters, Reading, Unit, Weighed
+from tocsin.streams.measure import Measure, Parameters, Read, Reading, Unit, Weighed
 from tocsin.streams.measures_money import NET_OF_DISPUTES
 from tocsin.streams.severity import Ladder
 from tocsin.streams.sources import INVOICES
@@ -132,57 +132,33 @@ def _settled(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -
             yield delay_days, invoice_id, INVOICES, invoice.offset
 
 
-_FIGURES = {"of": frozenset({"gross", "excused"})}
+def _measure(
+    name: str,
+    unit: Unit,
+    read: Read,
+    required: str,
+    optional: str = "of",
+    *,
+    by_currency: bool = False,
+) -> Measure:
+    return Measure(
+        name,
+        unit,
+        read,
+        _settled,
+        parts.SETTLED,
+        NET_OF_DISPUTES,
+        by_currency=by_currency,
+        required=tuple(required.split()),
+        optional=tuple(optional.split()),
+        words={"of": frozenset({"gross", "excused"})},
+        needs="settled invoices",
+    )
+
 
 SETTLED_MEASURES = (
-    Measure(
-        "late_share",
-        Unit.BASIS_POINTS,
-        _late_share,
-        _settled,
-        parts.SETTLED,
-        NET_OF_DISPUTES,
-        required=("last", "minimum"),
-        optional=("grace", "of"),
-        words=_FIGURES,
-        needs="settled invoices",
-    ),
-    Measure(
-        "delay_trend",
-        Unit.DAYS,
-        _delay_trend,
-        _settled,
-        parts.SETTLED,
-        NET_OF_DISPUTES,
-        required=("last", "baseline", "minimum"),
-        optional=("grace", "of"),
-        words=_FIGURES,
-        needs="settled invoices",
-    ),
-    Measure(
-        "weighted_delay",
-        Unit.DAYS,
-        _weighted_delay,
-        _settled,
-        parts.SETTLED,
-        NET_OF_DISPUTES,
-        by_currency=True,
-        required=("last", "minimum"),
-        optional=("of",),
-        words=_FIGURES,
-        needs="settled invoices",
-    ),
-    Measure(
-        "payment_index",
-        Unit.BASIS_POINTS,
-        _payment_index,
-        _settled,
-        parts.SETTLED,
-        NET_OF_DISPUTES,
-        by_currency=True,
-        required=("last", "minimum"),
-        optional=("of",),
-        words=_FIGURES,
-        needs="settled invoices",
-    ),
+    _measure("late_share", Unit.BASIS_POINTS, _late_share, "last minimum", "grace of"),
+    _measure("delay_trend", Unit.DAYS, _delay_trend, "last baseline minimum", "grace of"),
+    _measure("weighted_delay", Unit.DAYS, _weighted_delay, "last minimum", by_currency=True),
+    _measure("payment_index", Unit.BASIS_POINTS, _payment_index, "last minimum", by_currency=True),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tocsin.streams import ledger as parts
 from tocsin.streams.checks_engagements import ALERT_KINDS
@@ -31,32 +31,36 @@ def _rating_notch(
     return max((notch for _, notch in _figures(ledger, "rating")), default=None), NEVER
 
 
-def _liabilities_share(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    figures, gravest = ledger.summary.figures, None
-    for currency, liabilities in _figures(ledger, "liabilities"):
-        equity = figures.get(f"equity:{currency}")
-        if equity is not None:
-            owned = liabilities + equity
-            share = liabilities * 10_000 // owned if owned > 0 else SHARE_MAX
-            share = min(share, SHARE_MAX) if liabilities or equity < 0 else 0
-            gravest = share if gravest is None else max(gravest, share)
-    return gravest, NEVER
+def _share_of_equity(
+    name: str, share: Callable[[int, int], int]
+) -> Callable[[Ledger, str, int, Parameters, Ladder], Reading]:
+    """The gravest share over the currencies, of a figure and the equity beside it."""
+
+    def read(
+        ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+    ) -> Reading:
+        equities = dict(_figures(ledger, "equity"))
+        found = [
+            share(figure, equities[currency])
+            for currency, figure in _figures(ledger, name)
+            if currency in equities
+        ]
+        return max(found, default=None), NEVER
+
+    return read
 
 
-def _loss_share(
-    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
-) -> Reading:
-    figures, gravest = ledger.summary.figures, None
-    for currency, income in _figures(ledger, "income"):
-        equity = figures.get(f"equity:{currency}")
-        if equity is not None:
-            share = 0
-            if income < 0:
-                share = min(-income * 10_000 // equity, SHARE_MAX) if equity > 0 else SHARE_MAX
-            gravest = share if gravest is None else max(gravest, share)
-    return gravest, NEVER
+def _liabilities_share(liabilities: int, equity: int) -> int:
+    if not liabilities and equity >= 0:
+        return 0
+    owned = liabilities + equity
+    return min(liabilities * 10_000 // owned, SHARE_MAX) if owned > 0 else SHARE_MAX
+
+
+def _loss_share(income: int, equity: int) -> int:
+    if income >= 0:
+        return 0
+    return min(-income * 10_000 // equity, SHARE_MAX) if equity > 0 else SHARE_MAX
 
 
 def _open_alerts(
@@ -107,7 +111,7 @@ STANDING_MEASURES = (
     Measure(
         "liabilities_share",
         Unit.BASIS_POINTS,
-        _liabilities_share,
+        _share_of_equity("liabilities", _liabilities_share),
         _accounts,
         parts.STANDING,
         _FROM_OUTSIDE,
@@ -115,7 +119,7 @@ STANDING_MEASURES = (
     Measure(
         "loss_share",
         Unit.BASIS_POINTS,
-        _loss_share,
+        _share_of_equity("income", _loss_share),
         _accounts,
         parts.STANDING,
         _FROM_OUTSIDE,

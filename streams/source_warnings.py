@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from tocsin.streams.convention import epoch_day_text
 from tocsin.streams.decisions import RiskWarning
 from tocsin.streams.documents import Episode
-from tocsin.streams.episodes import NO_PROOF, Moment, blank, fill
-from tocsin.streams.ids import derived_id
+from tocsin.streams.episodes import NO_PROOF, Moment, blank, compose, fill
 from tocsin.streams.measure import Unit
 from tocsin.streams.policy import SOURCE_HELD, SOURCE_INCOMPLETE
 from tocsin.streams.severity import HIGH, SEVERITY_NAMES
@@ -80,8 +79,7 @@ def _warn(
     moment: Moment,
 ) -> RiskWarning:
     rule, _, subject = key.partition(":")
-    policy = moment.policy
-    words = policy.sources[rule]
+    words = moment.policy.sources[rule]
     is_over = trouble is None
     if trouble is None:
         trouble = _Trouble(0, Unit.DAYS if rule == SOURCE_INCOMPLETE else Unit.COUNT, "")
@@ -100,41 +98,24 @@ def _warn(
             "as_of": epoch_day_text(moment.as_of),
         }
     )
-    said = fill(words.over if is_over else words.text, values)
-    clears_when = NO_TEXT if is_over else fill(words.clears_when, values)
-    advised = NO_TEXT if is_over else fill(words.action_text, values)
-    episode_id = derived_id("", rule, subject, episode.ordinal)
-    return RiskWarning(
-        warning_id=derived_id(episode_id, episode.steps),
-        episode_id=episode_id,
-        customer_id="",
+    return compose(
+        None,
+        moment,
         rule=rule,
         subject=subject,
+        episode=episode,
         transition=transition,
         reason=reason,
-        severity=SEVERITY_NAMES[HIGH],
-        previous_severity=None if previous is None else SEVERITY_NAMES[previous],
-        phase=moment.phase,
-        as_of=moment.as_of,
-        occurred_at=moment.occurred_at,
-        value=trouble.value,
-        threshold=1,
-        unit=trouble.unit.value,
-        currency=None,
-        exposure_minor=0,
-        evidence=NO_PROOF.evidence,
-        evidence_count=NO_PROOF.count,
-        evidence_digest=NO_PROOF.digest,
-        clears_when_en=clears_when.en,
-        clears_when_zh=clears_when.zh,
+        severity=HIGH,
+        previous=previous,
+        measured_as=(trouble.value, 1, trouble.unit),
+        proof=NO_PROOF,
         action="NONE" if is_over else words.action,
-        text_en=said.en,
-        text_zh=said.zh,
-        action_en=advised.en,
-        action_zh=advised.zh,
-        policy_name=policy.name,
-        policy_version=policy.version,
-        policy_hash=policy.hash,
+        texts=(
+            fill(words.over if is_over else words.text, values),
+            NO_TEXT if is_over else fill(words.clears_when, values),
+            NO_TEXT if is_over else fill(words.action_text, values),
+        ),
     )
 
 

@@ -26,7 +26,6 @@ KNOWN = {
     "history": {"topic.table"},
     "lookup": {
         "topic.table",
-        "topic.topic_id",
         "BY_ID[evidence.topic_id].table",
         "facts",
         "'v_open_warnings' if wanted.is_open else 'v_warning_history'",

@@ -20,7 +20,7 @@ from tocsin.schemas.catalog import COMPLAINTS, CUSTOMERS, DEAD_LETTERS, INVOICES
 from tocsin.streams.documents import Account, Due, Summary
 from tocsin.streams.events import ComplaintOpened, CustomerUpdated
 
-history = test_views.history
+migrated, history = test_views.migrated, test_views.history
 
 Run = Callable[..., str]
 

@@ -195,12 +195,13 @@ def step(**changes: Any) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def migrated(engine: EmbeddedEngine) -> Iterator[ClickHouse]:
-    """A database of this module's own."""
+def migrated(engine: EmbeddedEngine, request: pytest.FixtureRequest) -> Iterator[ClickHouse]:
+    """A database of the module's own."""
+    name = request.module.__name__.rpartition(".")[2]
     first = connect(engine.url, user=WRITER, password=engine.token)
-    first.command("CREATE DATABASE views")
+    first.command(f"CREATE DATABASE {name}")
     first.close()
-    client = connect(f"{engine.url}/views", user=WRITER, password=engine.token)
+    client = connect(f"{engine.url}/{name}", user=WRITER, password=engine.token)
     migrate(client)
     yield client
     client.close()

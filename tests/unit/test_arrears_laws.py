@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from tests.unit.conftest import Book, audit, instant
 from tests.unit.test_desk import random_lines
-from tests.unit.test_desk_laws import LAW, SEEDS, SHORT, run, strip
+from tests.unit.test_desk_laws import (
+    LAW,
+    SEEDS,
+    SHORT,
+    a_fact_again_changes_nothing,
+    a_restart_changes_nothing,
+    run,
+    totals_hold_in_aggregate,
+)
 from tocsin.streams import events
 from tocsin.streams.convention import Convention, calendar
 from tocsin.streams.desk import Step
@@ -91,31 +99,19 @@ def test_money_is_conserved_with_disputes_and_orders(seed: int) -> None:
 @LAW
 @given(seed=SEEDS, cuts=st.frozensets(st.integers(0, 160), max_size=8))
 def test_a_restart_at_any_point_goes_on_byte_for_byte(seed: int, cuts: frozenset[int]) -> None:
-    facts = arrears_lines(seed, 120)
-    whole, parts = run(facts), run(facts, restarts=cuts)
-    assert parts.warnings == whole.warnings
-    assert parts.log == whole.log
+    a_restart_changes_nothing(arrears_lines(seed, 120), cuts)
 
 
 @LAW
 @given(seed=SEEDS)
 def test_beyond_the_document_limit_totals_still_hold(seed: int) -> None:
-    facts = arrears_lines(seed, 120)
-    whole = run(facts, documents_max=8)
-    parts = run(facts, documents_max=8, restarts=frozenset(range(0, 160, 7)))
-    assert parts.log == whole.log
-    for ledger in whole.desk.ledgers.values():
-        audit(ledger)
+    totals_hold_in_aggregate(arrears_lines(seed, 120), documents_max=8)
 
 
 @LAW
 @given(seed=SEEDS)
 def test_each_fact_again_at_once_changes_nothing(seed: int) -> None:
-    facts = arrears_lines(seed, 100)
-    once, twice = run(facts), run([fact for fact in facts for _ in range(2)])
-    assert [strip(warning) for warning in twice.warnings] == [
-        strip(warning) for warning in once.warnings
-    ]
+    a_fact_again_changes_nothing(arrears_lines(seed, 100))
 
 
 @LAW

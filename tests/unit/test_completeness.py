@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.conftest import ZONE, Book, instant, parse_line, tell
 from tests.unit.test_desk import code, random_lines
 from tests.unit.test_desk_laws import LAW, SEEDS, SHORT
+from tests.unit.test_desk_laws import run as run_book
 from tocsin.schemas import jsonlines
 from tocsin.schemas.policy_file import default_policy_text, read_policy
 from tocsin.streams import events
@@ -264,19 +266,8 @@ def marks(
     return found
 
 
-def run(
-    facts: list[tuple[int, int, events.Event]],
-    budget: int = 10**9,
-    restarts: frozenset[int] = frozenset(),
-) -> Book:
-    """A book that waits for payments, after the facts, restarted before some of them."""
-    convention = Convention(zone=ZONE, horizon_days=60, required_marks=("payments",))
-    book = Book(SHORT, convention)
-    for number, (at, topic, event) in enumerate(facts):
-        if number in restarts:
-            book.restart()
-        book.take(at, topic, event, budget)
-    return book
+run = partial(run_book, required_marks=("payments",))
+"""A book that waits for payments."""
 
 
 @LAW

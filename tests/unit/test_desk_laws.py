@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
@@ -25,17 +27,19 @@ LAW = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 DAY_MS = 86_400_000
+Fact = tuple[int, int, events.Event]
+Run = Callable[..., Book]
 SEEDS = st.integers(min_value=0, max_value=10_000)
 
 
 def run(
-    facts: list[tuple[int, int, events.Event]],
+    facts: list[Fact],
     budget: int = 10**9,
     restarts: frozenset[int] = frozenset(),
-    documents_max: int = 100_000,
+    **convened: Any,
 ) -> Book:
-    """A book after the facts, restarted before some of them."""
-    convention = Convention(zone="Asia/Shanghai", horizon_days=60, documents_max=documents_max)
+    """A book after the facts under a convention with these settings, restarted before some."""
+    convention = Convention(zone="Asia/Shanghai", horizon_days=60, **convened)
     book = Book(SHORT, convention)
     for number, (at, topic, event) in enumerate(facts):
         if number in restarts:
@@ -67,13 +71,10 @@ SHORT = short_document()
 @LAW
 @given(seed=SEEDS, cuts=st.frozensets(st.integers(0, 160), max_size=8))
 def test_a_restart_at_any_point_goes_on_byte_for_byte(seed: int, cuts: frozenset[int]) -> None:
-    facts = random_lines(seed, 150)
-    whole, parts = run(facts), run(facts, restarts=cuts)
-    assert parts.warnings == whole.warnings
-    assert parts.log == whole.log
+    a_restart_changes_nothing(random_lines(seed, 150), cuts)
 
 
-def promising_lines(seed: int, count: int) -> list[tuple[int, int, events.Event]]:
+def promising_lines(seed: int, count: int) -> list[Fact]:
     """Random facts with promises and plans among them, revised, withdrawn, ended, out of order."""
     source = Random(seed)
     facts = []
@@ -151,23 +152,13 @@ def test_money_is_conserved_after_every_fact(seed: int) -> None:
 @LAW
 @given(seed=SEEDS)
 def test_money_is_conserved_and_restarts_are_exact_beyond_the_document_limit(seed: int) -> None:
-    facts = random_lines(seed, 150)
-    whole = run(facts, documents_max=6)
-    parts = run(facts, documents_max=6, restarts=frozenset(range(0, 150, 7)))
-    assert parts.log == whole.log
-    for ledger in whole.desk.ledgers.values():
-        audit(ledger)
+    totals_hold_in_aggregate(random_lines(seed, 150), documents_max=6)
 
 
 @LAW
 @given(seed=SEEDS)
 def test_each_fact_again_at_once_changes_nothing(seed: int) -> None:
-    facts = random_lines(seed, 120)
-    doubled = [fact for fact in facts for _ in range(2)]
-    once, twice = run(facts), run(doubled)
-    assert [strip(warning) for warning in twice.warnings] == [
-        strip(warning) for warning in once.warnings
-    ]
+    a_fact_again_changes_nothing(random_lines(seed, 120))
 
 
 def strip(warning: msgspec.Struct) -> tuple[object, ...]:
@@ -175,6 +166,28 @@ def strip(warning: msgspec.Struct) -> tuple[object, ...]:
     plain = msgspec.to_builtins(warning)
     plain["evidence"] = tuple(entry["id"] for entry in plain["evidence"])
     return tuple(sorted(plain.items()))
+
+
+def a_restart_changes_nothing(facts: list[Fact], cuts: frozenset[int], run: Run = run) -> None:
+    """Assert that a book which is restarted before these facts goes on byte for byte."""
+    whole, parts = run(facts), run(facts, restarts=cuts)
+    assert parts.warnings == whole.warnings
+    assert parts.log == whole.log
+
+
+def a_fact_again_changes_nothing(facts: list[Fact], run: Run = run) -> None:
+    """Assert that each fact again at once warns of nothing else."""
+    once, twice = run(facts), run([fact for fact in facts for _ in range(2)])
+    assert list(map(strip, twice.warnings)) == list(map(strip, once.warnings))
+
+
+def totals_hold_in_aggregate(facts: list[Fact], documents_max: int) -> None:
+    """Assert that beyond the document limit money is conserved and restarts are exact."""
+    whole = run(facts, documents_max=documents_max)
+    restarts = frozenset(range(0, len(facts), 7))
+    assert run(facts, documents_max=documents_max, restarts=restarts).log == whole.log
+    for ledger in whole.desk.ledgers.values():
+        audit(ledger)
 
 
 @LAW

@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
 from tocsin.agents.migrate import packaged_migrations
 from tocsin.agents.views import VERSION, packaged_views, parse_view
@@ -18,13 +17,11 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "views.json"
 VIEWS = {view.name: view for view in packaged_views()}
 TEXT = """-- What it is,
 -- in two lines.
+--
+-- a: One, in days.
+-- b: It's another.
 
-CREATE OR REPLACE VIEW v_it
-(
-    `a` Int32 COMMENT 'One, in days.',
-    `b` Nullable(DateTime64(3, 'UTC')) COMMENT 'It''s another.'
-)
-AS
+CREATE OR REPLACE VIEW v_it AS
 SELECT a, b FROM t;
 """
 
@@ -54,9 +51,8 @@ def test_a_view_comes_after_those_that_it_reads() -> None:
 def test_each_view_and_each_of_its_columns_has_a_meaning() -> None:
     for view in VIEWS.values():
         assert view.columns, view.name
-        assert all(
-            text.endswith(".") for text in (view.meaning, *(c.meaning for c in view.columns))
-        )
+        texts = [view.meaning, *view.columns.values()]
+        assert all(text.endswith(".") for text in texts), view.name
 
 
 def test_who_changes_a_view_raises_the_version_of_the_layer() -> None:
@@ -72,32 +68,25 @@ def test_who_changes_a_view_raises_the_version_of_the_layer() -> None:
 
 
 def test_a_view_is_made_with_its_comments_and_a_mark() -> None:
-    view = parse_view(TEXT)
+    types = {"a": "Int32", "b": "Nullable(DateTime64(3, 'UTC'))"}
 
-    assert view.statement(" [mark]") == (
-        "CREATE OR REPLACE VIEW v_it\n"
-        "(\n"
-        "    `a` Int32 COMMENT 'One, in days.',\n"
-        "    `b` Nullable(DateTime64(3, 'UTC')) COMMENT 'It''s another.'\n"
-        ")\n"
-        "AS\n"
+    assert parse_view(TEXT).statement(types, " [mark]") == (
+        "CREATE OR REPLACE VIEW v_it (`a` Int32 COMMENT 'One, in days.', "
+        "`b` Nullable(DateTime64(3, 'UTC')) COMMENT 'It''s another.') AS\n"
         "SELECT a, b FROM t\n"
         "COMMENT 'What it is, in two lines. [mark]'"
     )
 
 
 def test_any_change_of_a_view_gives_another_checksum() -> None:
-    view = parse_view(TEXT)
     changed = [
-        parse_view(TEXT.replace(old, new))
-        for old, new in (("What", "That"), ("One", "Two"), ("Int32", "Int64"), ("b FROM", "2 FROM"))
+        parse_view(TEXT.replace(old, new)).checksum
+        for old, new in (("What", "That"), ("One", "Two"), ("-- b:", "-- c:"), ("b FROM", "2 FROM"))
     ]
 
-    assert len({view.checksum, *(other.checksum for other in changed)}) == 5
-    assert structs.replace(view).checksum == view.checksum
+    assert len({parse_view(TEXT).checksum, *changed}) == 5
 
 
-@pytest.mark.parametrize("text", ["SELECT 1;\n", TEXT.replace(" COMMENT 'One, in days.'", "")])
-def test_a_file_of_another_form_is_no_view(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not a view|a column is"):
-        parse_view(text)
+def test_a_file_of_another_form_is_no_view() -> None:
+    with pytest.raises(ValueError, match="not a view"):
+        parse_view(TEXT.replace("OR REPLACE ", ""))
