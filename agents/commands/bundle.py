@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tocsin.agents.bundle.archive import BundleError, packed
+from tocsin.agents.bundle.archive import BundleError, packed, unpacked
 from tocsin.agents.bundle.contents import Contents, files_of, place
 from tocsin.agents.bundle.reading import gather
 from tocsin.agents.bundle.verdict import Verdict, judge
@@ -96,13 +96,15 @@ def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) ->
 
 
 def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -> Exit:
-    if not (offline or settings.bootstrap_servers):
-        raise InputError(
-            "no Kafka is known to compare the bundle with",
-            mend="set bootstrap_servers, or give --offline to see whether it agrees with itself",
-        )
+    content = path.read_bytes()
     try:
-        verdict = run(_judged(settings, path.read_bytes(), offline))
+        unpacked(content)  # what is no bundle is told before Kafka is asked for
+        if not (offline or settings.bootstrap_servers):
+            raise InputError(
+                "no Kafka is known to compare the bundle with",
+                mend="set bootstrap_servers, or give --offline to see whether it agrees with itself",
+            )
+        verdict = run(_judged(settings, content, offline))
     except BundleError as error:
         raise InputError(f"{path}: {error}", mend="make it anew") from error
     terminal.result(

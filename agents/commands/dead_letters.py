@@ -24,7 +24,7 @@ from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import CUT
+from tocsin.agents.transactions.dead_letters import CUT, OWN_CODES
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.mapping import MappingCode
 from tocsin.schemas.codec.records import DeadLetter
@@ -34,7 +34,7 @@ from tocsin.schemas.files.near import nearest
 from tocsin.streams.facts.refusals import Code
 
 TOPIC = click.Choice([topic.name for topic in SOURCES])
-CODES = sorted({code.value for code in (*Code, *FormCode, *MappingCode)})
+CODES = sorted({code.value for code in (*Code, *FormCode, *MappingCode)} | OWN_CODES)
 BYTES_SHOWN = 256
 RESEND_MAX = 10_000
 

@@ -115,7 +115,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "dead-letters show": ("dead-letters show payments/0/17",),
     "dead-letters resend": (
         "dead-letters resend payments/0/17",
-        "dead-letters resend --code UNKNOWN_INVOICE",
+        "dead-letters resend --code KEY_MISMATCH",
     ),
     "dead-letters release": (
         "dead-letters release payments --partition 0 --reason 'the feed is mended'",

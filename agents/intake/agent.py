@@ -24,7 +24,7 @@ from tocsin.agents.privacy.encryption import Guard, sealing
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.exits import die
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import letter_of
+from tocsin.agents.transactions.dead_letters import FOREIGN_CONTROL, letter_of
 from tocsin.agents.transactions.transaction import Route, Transaction
 from tocsin.agents.worker import faust_contract
 from tocsin.agents.worker.chunk_watch import watch
@@ -77,7 +77,7 @@ class Intake:
         fact = self._mappers[record.topic].map(record.value)
         customer_id = getattr(fact.event, "customer_id", None)
         if customer_id is None:
-            self._refuse(transaction, record, origin, "FOREIGN_CONTROL", WARNING)
+            self._refuse(transaction, record, origin, FOREIGN_CONTROL, WARNING)
             return
         refusal = check(fact.event, fact.instant)
         if refusal is not None:

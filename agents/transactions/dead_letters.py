@@ -11,6 +11,12 @@ from typing import Any, Final
 
 from tocsin.schemas.codec.records import DeadLetter, RecordHeader
 
+KEY_MISMATCH: Final = "KEY_MISMATCH"
+WRONG_PARTITION: Final = "WRONG_PARTITION"
+FOREIGN_CONTROL: Final = "FOREIGN_CONTROL"
+OWN_CODES: Final = frozenset({KEY_MISMATCH, WRONG_PARTITION, FOREIGN_CONTROL})
+"""Why agents refuse a record that can be read and is valid: it has no business to be there."""
+
 LETTER_BYTES_MAX: Final = 4 << 20  # the dead-letters topic's limit
 CONTENT_BYTES_MAX: Final = LETTER_BYTES_MAX - (64 << 10)  # leaves room for detail and framing
 CUT_BYTES: Final = 1000

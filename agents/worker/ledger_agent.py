@@ -16,7 +16,7 @@ from msgspec import Struct
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.observe.tracing import TRACEPARENT, Tracer
 from tocsin.agents.transactions.batches import framed_line
-from tocsin.agents.transactions.dead_letters import letter_of
+from tocsin.agents.transactions.dead_letters import KEY_MISMATCH, WRONG_PARTITION, letter_of
 from tocsin.agents.transactions.journal import Journal, Stand
 from tocsin.agents.transactions.record_digests import PROCESSED_AT
 from tocsin.agents.transactions.transaction import ContradictionError, Route, Transaction
@@ -36,8 +36,6 @@ from tocsin.streams.ledger import state_records as states
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.state_records import Change, Kind, LoadedPartition, PartitionState
 
-KEY_MISMATCH = "KEY_MISMATCH"
-WRONG_PARTITION = "WRONG_PARTITION"
 SHOWN_MAX = 100  # bytes or characters of a key in a refusal's detail
 _DECODE_CODES = frozenset(Code)
 DESK_CODES = frozenset(DeskCode)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tocsin.agents.docs import diagrams
 from tocsin.agents.docs import security as security_docs
 from tocsin.agents.kafka.acls import ROLES
-from tocsin.agents.worker.ledger_agent import KEY_MISMATCH, WRONG_PARTITION
+from tocsin.agents.transactions.dead_letters import OWN_CODES
 from tocsin.schemas.codec.mapping import MappingCode
 from tocsin.schemas.codec.refused import Code as FormCode
 from tocsin.streams.facts.refusals import Code
@@ -35,5 +35,4 @@ def test_the_codes_of_refusals_are_all_told_and_none_is_gone() -> None:
     told = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "refusals.md").read_text("utf-8"), re.M)
 
     assert len(told) == len(set(told))
-    own = {KEY_MISMATCH, WRONG_PARTITION, "FOREIGN_CONTROL"}
-    assert set(told) == {*Code, *FormCode, *MappingCode} | own
+    assert set(told) == {*Code, *FormCode, *MappingCode} | OWN_CODES

@@ -18,7 +18,7 @@ from tocsin.agents.embedded.broker import EmbeddedKafka
 from tocsin.agents.embedded.services import EmbeddedEngine
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.kafka.reading import read_topic
-from tocsin.agents.worker.ledger_agent import KEY_MISMATCH, WRONG_PARTITION
+from tocsin.agents.transactions.dead_letters import KEY_MISMATCH, WRONG_PARTITION
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.codec.records import DeadLetter, RecordHeader
