@@ -102,7 +102,7 @@ def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -
         if not (offline or settings.bootstrap_servers):
             raise InputError(
                 "no Kafka is known to compare the bundle with",
-                mend="set bootstrap_servers, or give --offline to see whether it agrees with itself",
+                mend="set bootstrap_servers, or see with --offline whether it agrees with itself",
             )
         verdict = run(_judged(settings, content, offline))
     except BundleError as error:
