@@ -14,6 +14,8 @@ from typing import Any
 
 from measuring import cpu_seconds_of
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from tocsin.agents.embedded.broker import EmbeddedKafka, KafkaOptions, find_java, free_port
 from tocsin.agents.embedded.jars import (
     cache_folder,
