@@ -28,7 +28,7 @@ from tests.unit.receivers import (
     says,
     trickles,
 )
-from tocsin.agents.cards import View
+from tocsin.agents.cards import Language, View
 from tocsin.agents.deliver import DELIVERED, Message, Outcome, Result
 from tocsin.agents.deliver_http import AlertmanagerSender, Webhook, labels_of
 from tocsin.agents.deliver_mail import MailSender
@@ -38,6 +38,7 @@ from tocsin.agents.embedded_kafka import free_port
 from tocsin.agents.errors import ConfigurationError
 from tocsin.agents.notify_config import Alertmanager, Endpoint, Mail
 from tocsin.agents.notify_outbox import Notice
+from tocsin.streams.decisions import Exposure
 
 NOW = 1_738_310_400_123
 TIMEOUT_S = 60.0  # for who answers at once, on however busy a machine
@@ -459,6 +460,32 @@ def test_a_line_that_would_say_nothing_is_left_out_and_none_says_ends_twice() ->
     assert "\nEnds when paid.\n" in line_of(when, "en", "", View())
     assert "\n付清时解除。\n" in line_of(when, "zh", "", View("zh"))
     assert line_of(over, "en", "{rule}\nTo do: {action}\nBye", View()) == "overdue-amount\nBye"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    ("currency", "exposure_minor", "others", "told"),
+    [
+        ("EUR", 160_000_000, (), "1,600,000.00 EUR"),
+        ("EUR", 160_000_000, (Exposure("JPY", 500),), "1,600,000.00 EUR, 500 JPY"),
+        ("EUR", 0, (Exposure("JPY", 500),), "500 JPY"),  # never 0.00 where something is owed
+        ("EUR", 0, (), "0.00 EUR"),
+        (None, 0, (), "-"),  # of logic version 1: 0 of the reporting currency, whatever is owed
+        (None, 700, (), "-"),
+    ],
+)
+def test_what_is_owed_is_told_in_each_currency_and_never_in_another(
+    language: Language,
+    currency: str | None,
+    exposure_minor: int,
+    others: tuple[Exposure, ...],
+    told: str,
+) -> None:
+    one = notice(
+        subject="", currency=currency, exposure_minor=exposure_minor, other_exposures=others
+    )
+
+    assert line_of(one, language, "{owes}", View(language)) == told
 
 
 def test_templates_of_ones_own_name_values_and_nothing_else() -> None:
