@@ -116,7 +116,7 @@ async def test_what_is_written_compressed_is_read_by_every_program_and_command(
         outbox = Outbox(deployment.codec)
         assert await read_outbox(settings, outbox) > 0
         assert outbox.all(Position)
-        assert "UNDECODABLE" in await ran(deployment.program("dead-letters", "list", "--json"))
+        assert "NOT_FRAMED" in await ran(deployment.program("dead-letters", "list", "--json"))
         assert json.loads((await ran(deployment.program("verify", "--json"))).splitlines()[-1])
         assert "Traceback" not in await said(deployment.program("doctor"))
 

@@ -39,7 +39,7 @@ from tocsin.agents.wire import open_clickhouse
 from tocsin.schemas.catalog import CUSTOMERS, INVOICES, WARNINGS
 from tocsin.schemas.jsonlines import iso_instant
 
-ONE = {"partitions": 1, "session_timeout_s": 60, "notify_port": 0}
+ONE = {"partitions": 1, "session_timeout_s": 15, "notify_port": 0}
 FOREIGN = "overtaken-erp"
 STOPPED_WITHIN_S = 60.0
 WITHOUT_CLICKHOUSE = {f"TOCSIN_CLICKHOUSE_{name}": "" for name in ("URL", "USER", "PASSWORD")}
@@ -252,9 +252,15 @@ async def test_the_intake_stops_at_records_that_were_deleted_before_it_read_them
         assert_told(await examine(deployment.settings), "intake", FOREIGN)
         again = deployment.started("intake", mapping)
         assert wanted_of(await stopped(again), FOREIGN, 10, first) == reached
-        # The way on that docs/recovery.md tells.
+        # The way on that docs/recovery.md tells, once the group has given up who was killed.
+        group = f"{deployment.settings.app_id}-intake"
         async with connect(deployment.settings) as brokers:
-            await brokers.place(f"{deployment.settings.app_id}-intake", {(FOREIGN, 0): first})
+
+            async def is_left() -> bool:
+                return not (await brokers.group(group)).members
+
+            await until(is_left, "members are left")
+            await brokers.place(group, {(FOREIGN, 0): first})
         again = deployment.started("intake", mapping)
         await until_mapped(deployment, FOREIGN, first + 5, again)
 
