@@ -11,9 +11,10 @@ AUDIT := build/audit
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
 
-# Two processes, each with a Kafka and a ClickHouse of its own: tests/scheduling.py.
+# Each process has a Kafka and a ClickHouse of its own (tests/scheduling.py) and waits for them a
+# third of its time: so three for two cores.
 test: $(READY)
-	$(VENV)/bin/python -m pytest --numprocesses 2 $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses 3 $(ARGS)
 
 # What needs no service, no Go, no npm and no ledger of 100,000 documents.
 test-fast: $(READY)

@@ -6,13 +6,13 @@ import importlib
 import shutil
 import subprocess
 import sys
-import tempfile
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
-from services import BUILD, HERE, tell
+from services import HERE, tell
+
+from tests.builds import BuildError, built
 
 NAME = "compiled_job"
 
@@ -21,9 +21,10 @@ NAME = "compiled_job"
 def compiled_job() -> ModuleType:
     """The module, compiled if that can be done here."""
     source = HERE / f"{NAME}.py"
-    told = f"{sys.version}{source.read_text()}"
-    folder = BUILD / f"{NAME}-{sha256(told.encode()).hexdigest()[:16]}"
-    if not folder.exists() and not _compile(source, folder):
+    try:
+        folder = built(NAME, [source], sys.version, lambda made: _compile(source, made))
+    except BuildError as error:
+        tell(f"it stays Python: {error}")
         return importlib.import_module(NAME)
     sys.path.insert(0, str(folder))
     try:
@@ -32,19 +33,10 @@ def compiled_job() -> ModuleType:
         sys.path.remove(str(folder))
 
 
-def _compile(source: Path, folder: Path) -> bool:
+def _compile(source: Path, folder: Path) -> None:
     tell(f"compiling {source.name}")
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUILD, ignore_cleanup_errors=True) as made:
-        shutil.copy(source, made)
-        argv = [sys.executable, "-m", "mypyc", source.name]
-        done = subprocess.run(argv, cwd=made, capture_output=True, text=True, check=False)
-        if done.returncode:
-            tell(f"it stays Python: {(done.stderr or done.stdout).strip()[-300:]}")
-            return False
-        try:
-            Path(made).rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process was first
-                raise
-    return True
+    shutil.copy(source, folder)
+    argv = [sys.executable, "-m", "mypyc", source.name]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError((done.stderr or done.stdout).strip()[-300:])

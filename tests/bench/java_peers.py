@@ -8,16 +8,15 @@ writes the hashes of the versions that the lock files name anew.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
-from services import BUILD, HERE, tell
+from services import HERE, tell
 
+from tests.builds import built
 from tocsin.agents.embedded_jars import (
     cache_folder,
     ensure_jars,
@@ -42,17 +41,15 @@ def command(peer: str, main_class: str) -> list[str]:
     """The argv that runs a job, compiled beforehand if it has changed."""
     java = str(find_java(os.environ))
     jars = os.pathsep.join(map(str, _jars(peer)))
-    classes = BUILD / f"classes-{peer}"
     sources = [SOURCES / f"{name}.java" for name in ("Job", "Measured", main_class)]
-    state = sha256(jars.encode() + b"".join(path.read_bytes() for path in sources)).hexdigest()
-    ready = classes / "ready"
-    if not ready.exists() or ready.read_text() != state:
+
+    def compile_(folder: Path) -> None:
         tell(f"compiling {main_class}")
-        shutil.rmtree(classes, ignore_errors=True)
         (compiler,) = _jars("compiler")
-        compile_ = [java, "-jar", str(compiler), "-source", RELEASE, "-target", RELEASE, "-nowarn"]
-        subprocess.run([*compile_, "-cp", jars, "-d", str(classes), *map(str, sources)], check=True)
-        ready.write_text(state)
+        argv = [java, "-jar", str(compiler), "-source", RELEASE, "-target", RELEASE, "-nowarn"]
+        subprocess.run([*argv, "-cp", jars, "-d", str(folder), *map(str, sources)], check=True)
+
+    classes = built(f"bench-classes-{peer}", sources, jars, compile_)
     path = os.pathsep.join([str(classes), jars])
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
     return [java, HEAP, *OPENED, quiet, "-cp", path, main_class]

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import java_peers
 import records
 from records import Found
-from services import BUILD, HERE, Broker, run_to_line, tell
+from services import HERE, Broker, run_to_line, tell
+
+from tests.builds import built
 
 EVENTS_PER_SECOND_MIN = 1_000  # a runner that is slower is given up
 START_WITHIN_S = 90.0
@@ -58,15 +60,19 @@ def jvm(peer: str, main_class: str) -> Callable[[], list[str]]:
 def interpreter(lock_name: str) -> Path:
     """An environment for libraries that the product does without, made from their own lock."""
     lock = HERE / lock_name
-    folder = BUILD / f"python-{lock.stem}"
-    python, ready = folder / "bin" / "python", folder / ".ready"
-    if not ready.exists() or ready.read_bytes() != lock.read_bytes():
+
+    def install(folder: Path) -> None:
         tell(f"making an environment from {lock_name}")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "--requirement", str(lock)], check=True)
-        ready.write_bytes(lock.read_bytes())
-    return python
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(_python_of(folder)), "-m", "pip", "install", "--quiet"]
+        quiet = ["--disable-pip-version-check", "--require-hashes"]
+        subprocess.run([*pip, *quiet, "--requirement", str(lock)], check=True)
+
+    return _python_of(built(f"bench-{lock.stem}", [lock], sys.version + sys.base_prefix, install))
+
+
+def _python_of(folder: Path) -> Path:
+    return folder / "bin" / "python"
 
 
 OWN = own("run_tocsin.py")

@@ -14,6 +14,8 @@ from typing import Any
 
 from measuring import cpu_seconds_of
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from tocsin.agents.embedded_jars import (
     cache_folder,
     ensure_jars,

@@ -17,18 +17,13 @@ from typing import Any
 
 import msgspec
 
-from tocsin.agents.brokers import connect
+from tests.services.forked import Forked
+from tocsin.agents.brokers import Brokers, connect
 from tocsin.agents.clickhouse import connect as connect_clickhouse
-from tocsin.agents.embedded import (
-    PRIVATE,
-    WRITER,
-    EmbeddedEngine,
-    Files,
-    Running,
-    Services,
-    process_start,
-)
-from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port, write_atomically
+from tocsin.agents.data_folder import Files, Running, Services, process_start
+from tocsin.agents.embedded import PRIVATE, WRITER, EmbeddedEngine
+from tocsin.agents.embedded_kafka import EmbeddedKafka, free_port
+from tocsin.agents.files import write_atomically
 from tocsin.agents.generator import Portfolio
 from tocsin.agents.policies import first_event
 from tocsin.agents.portfolio import Request
@@ -42,6 +37,7 @@ from tocsin.schemas.codec import Codec
 from tocsin.schemas.jsonlines import Fact, with_closings
 from tocsin.streams.decisions import RiskWarning
 
+CLI: tuple[str, ...] = ("-m", "tocsin.agents.cli")
 POLL_S = 0.1
 STALL_S = 90.0
 
@@ -51,11 +47,15 @@ class Program:
 
     def __init__(self, name: str, environ: dict[str, str], log_path: Path, *more: str) -> None:
         self.name, self._environ, self._log_path, self._more = name, environ, log_path, more
-        self.program: tuple[str, ...] = ("-m", "tocsin.agents.cli")
+        self.program = CLI
         self.before: tuple[str, ...] = ()  # what it is started by
-        self._process: subprocess.Popen[bytes] | None = None
+        self.is_forked = True  # where nothing else is said: it starts sooner
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def start(self) -> None:
+        if self.is_forked and not self.before and self.program == CLI:
+            self._process = Forked([self.name, *self._more], self._environ, self._log_path)
+            return
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self.before, sys.executable, *self.program, self.name, *self._more],
@@ -166,11 +166,14 @@ class Deployment:
 
     async def decided(self) -> tuple[int, bool]:
         """Source records whose decisions are committed, and whether those are all."""
+        async with connect(self.settings) as brokers:
+            return await self._decided(brokers)
+
+    async def _decided(self, brokers: Brokers) -> tuple[int, bool]:
         settings = self.settings
         names = {settings.topic(topic) for topic in SOURCES}
-        async with connect(settings) as brokers:
-            committed = await brokers.committed(settings.app_id)
-            ends = {place: end for place, (_, end) in (await brokers.spans(names)).items()}
+        committed = await brokers.committed(settings.app_id)
+        ends = {place: end for place, (_, end) in (await brokers.spans(names)).items()}
         done = sum(committed.get(place, 0) for place in ends)
         # A partition may end with the marker of the transaction that wrote its last record.
         return done, all(committed.get(place, 0) >= end - 1 for place, end in ends.items() if end)
@@ -178,14 +181,16 @@ class Deployment:
     async def until_decided(self, *watched: Program) -> None:
         """Wait until the workers have decided all that was written; programs must stay alive."""
         before, deadline, is_all = -1, time.monotonic() + STALL_S, False
-        while not is_all:
-            done, is_all = await self.decided()
-            if done != before:
-                before, deadline = done, time.monotonic() + STALL_S
-            assert time.monotonic() < deadline, f"stalled after {done} records"
-            for program in watched:
-                assert program.is_running, program.log()[-3000:]
-            await asyncio.sleep(POLL_S)
+        async with connect(self.settings) as brokers:
+            while not is_all:
+                done, is_all = await self._decided(brokers)
+                if done != before:
+                    before, deadline = done, time.monotonic() + STALL_S
+                assert time.monotonic() < deadline, f"stalled after {done} records"
+                for program in watched:
+                    assert program.is_running, program.log()[-3000:]
+                if not is_all:
+                    await asyncio.sleep(POLL_S)
 
     async def warnings(self) -> list[RiskWarning]:
         """The warnings topic, read committed, by partition and offset."""

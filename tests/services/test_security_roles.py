@@ -121,6 +121,7 @@ class Roles:
         by_name = {name: more.pop(name) for name in list(more) if name.startswith("TOCSIN_")}
         environ = {**self.environ(user, **more), **by_name}
         program = Program(command[0], environ, log_path, *command[1:])
+        program.is_forked = False  # what it is called with must tell no secret
         program.start()
         self.programs.append(program)
         return program

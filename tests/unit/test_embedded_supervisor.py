@@ -48,6 +48,11 @@ def has_started(folder: Path, name: str) -> Callable[[], asyncio.Future[bool]]:
     return ready  # type: ignore[return-value] # a coroutine function is one
 
 
+async def at_once() -> bool:
+    """The readiness of a child that may have ended by the time it is looked at."""
+    return True
+
+
 def test_pauses_double_up_to_a_bound() -> None:
     policy = RestartPolicy(pause_s_first=0.5, pause_s_max=3)
 
@@ -71,7 +76,7 @@ async def test_a_child_that_was_killed_is_started_again(tmp_path: Path) -> None:
 async def test_a_child_that_ends_too_often_stops_the_whole_with_its_log(tmp_path: Path) -> None:
     supervisor = Supervisor(QUICK)
     code = f"print('out of sorts', flush=True); sys.exit({Exit.TRANSACTION:d})"
-    await supervisor.start(child(tmp_path, "a", code))
+    await supervisor.start(child(tmp_path, "a", code, ready=at_once))
 
     with pytest.raises(ProgramFailedError, match=r"a ended 3 times(.|\n)*out of sorts") as caught:
         async with asyncio.timeout(WITHIN_S):
@@ -85,7 +90,7 @@ async def test_a_child_that_ends_too_often_stops_the_whole_with_its_log(tmp_path
 @pytest.mark.parametrize("code", [Exit.USAGE, Exit.CONFIGURATION, Exit.RESTORE])
 async def test_what_a_restart_cannot_mend_is_not_restarted(tmp_path: Path, code: Exit) -> None:
     supervisor = Supervisor(QUICK)
-    await supervisor.start(child(tmp_path, "a", f"sys.exit({code:d})"))
+    await supervisor.start(child(tmp_path, "a", f"sys.exit({code:d})", ready=at_once))
 
     with pytest.raises(ProgramFailedError, match="will not go on") as caught:
         async with asyncio.timeout(WITHIN_S):
@@ -98,7 +103,8 @@ async def test_what_a_restart_cannot_mend_is_not_restarted(tmp_path: Path, code:
 
 async def test_a_child_that_is_done_is_not_restarted(tmp_path: Path) -> None:
     supervisor = Supervisor(QUICK)
-    process = await supervisor.start(child(tmp_path, "a", "sys.exit(0)", is_done_at_zero=True))
+    program = child(tmp_path, "a", "sys.exit(0)", is_done_at_zero=True, ready=at_once)
+    process = await supervisor.start(program)
     await process.ended(WITHIN_S)
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(0.3, stop.set)
