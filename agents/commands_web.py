@@ -48,7 +48,7 @@ def web(settings: Settings, terminal: Terminal, *, name: str | None, role: str) 
 
     require_clickhouse(settings)
     logs.configure(settings.log_level, settings.log_format)
-    run(_check_rights(settings))
+    run(_check_brokers(settings))
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -58,15 +58,17 @@ def web(settings: Settings, terminal: Terminal, *, name: str | None, role: str) 
     run(serve())
 
 
-async def _check_rights(settings: Settings) -> None:
-    """Raise ConfigurationError for a right that is lacking.
+async def _check_brokers(settings: Settings) -> None:
+    """Raise ConfigurationError for a right that is lacking, or another clock than the topics'.
 
     Brokers that are away can't tell, and keep nobody from reading the history.
     """
+    from tocsin.agents.clock_keeper import with_clock
     from tocsin.agents.rights import require_rights
 
     try:
         await require_rights(settings, "web")
+        await with_clock(settings)
     except UnavailableError as error:
         logger.warning("rights_not_asked", extra={"why": str(error)})
 

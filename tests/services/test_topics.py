@@ -15,7 +15,7 @@ from tocsin.agents.policies import publish, published
 from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings, load
 from tocsin.agents.topics import apply, check, require
-from tocsin.schemas.catalog import INVOICES, LEDGERS, POLICIES, TOPICS
+from tocsin.schemas.catalog import CLOCK, INVOICES, LEDGERS, POLICIES, TOPICS
 from tocsin.schemas.policy_file import default_policy_text
 
 
@@ -77,6 +77,7 @@ async def test_two_who_apply_at_once_publish_one_policy(broker: EmbeddedKafka) -
     gc.collect()
     assert [result for result in results if isinstance(result, BaseException)] == []
     assert len(await read_topic(settings, settings.topic(POLICIES))) == settings.partitions
+    assert len(await read_topic(settings, settings.topic(CLOCK))) == settings.partitions
 
 
 async def test_a_changed_partition_count_is_refused_with_the_way_back(
