@@ -1,15 +1,20 @@
-"""Events that a user gives as files of JSON Lines."""
+"""Events that a user gives as files of JSON Lines, also packed by gzip."""
 
 from __future__ import annotations
 
+import gzip
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tocsin.agents.deployment.connections import convention_of
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.jsonlines import Fact, LinesError
+
+PACKED = ".gz"
 
 
 def read_facts(settings: Settings, paths: Iterable[Path]) -> Iterator[Fact]:
@@ -18,7 +23,31 @@ def read_facts(settings: Settings, paths: Iterable[Path]) -> Iterator[Fact]:
     Raises InputError that tells every line that is no event, before any is yielded.
     """
     convention = convention_of(settings)
+    folder = TemporaryDirectory(prefix="tocsin-events-")
+    given = {_unpacked(path, number, Path(folder.name)): path for number, path in enumerate(paths)}
     try:
-        return jsonlines.with_closings(jsonlines.read(paths, convention), convention)
+        facts = jsonlines.with_closings(jsonlines.read(given, convention), convention)
     except LinesError as error:
-        raise InputError(f"the events cannot be taken:\n{error}") from error
+        told = str(error)
+        for file, path in given.items():
+            told = told.replace(str(file), str(path))
+        raise InputError(f"the events cannot be taken:\n{told}") from error
+    return _until_read(facts, folder)
+
+
+def _until_read(facts: Iterator[Fact], folder: TemporaryDirectory[str]) -> Iterator[Fact]:
+    with folder:
+        yield from facts
+
+
+def _unpacked(path: Path, number: int, folder: Path) -> Path:
+    """A file that can be read at any place: the given one, or what it is the packed form of."""
+    if path.suffix != PACKED:
+        return path
+    target = folder / f"{number}-{path.stem}"
+    try:
+        with gzip.open(path) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is no whole gzip file: {error}", mend="pack it anew") from error
+    return target
