@@ -32,11 +32,12 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 class Candidate(Struct, frozen=True):
     """A policy to be tried: its name, and the record that puts it in force before any event.
 
-    Without that record the policies among the events decide.
+    `follows_events`: it gives way to the policies among the events, as in a deployment.
     """
 
     name: str
-    published: PolicyPublished | None
+    published: PolicyPublished
+    follows_events: bool = False
 
 
 class Track:
@@ -54,9 +55,9 @@ class Track:
         self.alarms: list[Alarm] = []
         self.digest = DecisionDigest()
         self._on_warning = on_warning
-        if candidate.published is not None:
-            first = Fact(candidate.published.effective_from, POLICIES.topic_id, candidate.published)
-            self.take(first, 0, None)
+        self.follows_events = candidate.follows_events
+        first = candidate.published
+        self.take(Fact(first.effective_from, POLICIES.topic_id, first), 0, None)
 
     def take(self, fact: Fact, number: int, history: History | None) -> Refusal | None:
         """Let the desk decide; `history` follows its ledgers, if it is this desk's to follow."""
@@ -143,11 +144,10 @@ def run(
 ) -> Run:
     """Decide all events by every candidate. Policies among the events count only where one asks.
 
-    Days are closed by the events (see `jsonlines.with_closings`). Raises PolicyMissing.
+    Days are closed by the events (see `jsonlines.with_closings`).
     """
     history = History()
     tracks = [Track(candidate, convention, on_warning) for candidate in candidates]
-    takes_published = [candidate.published is None for candidate in candidates]
     observations, refused = list[Observation](), list[str]()
     number, begin, instant, closed = 0, 0, 0, 0
     for number, fact in enumerate(facts, 1):
@@ -162,12 +162,10 @@ def run(
         ):
             day = convention.business_date(instant)
             known = history.customers.get(event.customer_id) or Known(day)
-            seen = observer(
-                Judged.ISSUE, event.customer_id, event.invoice_id, day, known, tracks
-            )
+            seen = observer(Judged.ISSUE, event.customer_id, event.invoice_id, day, known, tracks)
         is_policy = isinstance(event, PolicyPublished)
         for place, track in enumerate(tracks):
-            if is_policy and not takes_published[place]:
+            if is_policy and not track.follows_events:
                 continue
             refusal = track.take(fact, number, None if place else history)
             if refusal is not None and not place:
