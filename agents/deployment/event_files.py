@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,28 +24,29 @@ def read_facts(settings: Settings, paths: Iterable[Path]) -> Iterator[Fact]:
     Raises InputError that tells every line that is no event, before any is yielded.
     """
     convention = convention_of(settings)
-    folder = TemporaryDirectory(prefix="tocsin-events-")
-    given = {_unpacked(path, number, Path(folder.name)): path for number, path in enumerate(paths)}
-    try:
-        facts = jsonlines.with_closings(jsonlines.read(given, convention), convention)
-    except LinesError as error:
-        told = str(error)
-        for file, path in given.items():
-            told = told.replace(str(file), str(path))
-        raise InputError(f"the events cannot be taken:\n{told}") from error
-    return _until_read(facts, folder)
+    with ExitStack() as stack:
+        given = {_unpacked(path, stack): path for path in paths}
+        try:
+            facts = jsonlines.with_closings(jsonlines.read(given, convention), convention)
+        except LinesError as error:
+            told = str(error)
+            for file, path in given.items():
+                told = told.replace(str(file), str(path))
+            raise InputError(f"the events cannot be taken:\n{told}") from error
+        return _until_read(facts, stack.pop_all())
 
 
-def _until_read(facts: Iterator[Fact], folder: TemporaryDirectory[str]) -> Iterator[Fact]:
-    with folder:
+def _until_read(facts: Iterator[Fact], unpacked: ExitStack) -> Iterator[Fact]:
+    with unpacked:
         yield from facts
 
 
-def _unpacked(path: Path, number: int, folder: Path) -> Path:
+def _unpacked(path: Path, stack: ExitStack) -> Path:
     """A file that can be read at any place: the given one, or what it is the packed form of."""
     if path.suffix != PACKED:
         return path
-    target = folder / f"{number}-{path.stem}"
+    folder = stack.enter_context(TemporaryDirectory(prefix="tocsin-events-"))
+    target = Path(folder) / path.stem
     try:
         with gzip.open(path) as packed, target.open("wb") as file:
             shutil.copyfileobj(packed, file)

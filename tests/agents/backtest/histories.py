@@ -71,7 +71,11 @@ def simple_ledger(customers: int = 40, days: int = 400, seed: int = 5) -> list[P
             issued = FIRST_DAY + day
             found.append(
                 Payment(
-                    f"C{number:03}", name, issued, issued + 30, FIRST_DAY + paid if is_paid else None
+                    f"C{number:03}",
+                    name,
+                    issued,
+                    issued + 30,
+                    FIRST_DAY + paid if is_paid else None,
                 )
             )
             day += draw.randint(1, 20)
