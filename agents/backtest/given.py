@@ -19,15 +19,20 @@ from tocsin.streams.evaluate.harm import Harm
 
 LABEL_BYTES_MAX = 64 << 20
 PROBLEMS_SHOWN_MAX = 20
+AS_PUBLISHED = "published"
 
 
-def candidates(settings: Settings, names: Sequence[str]) -> list[Candidate]:
+def candidates(
+    settings: Settings, names: Sequence[str], *, has_policies: bool = False
+) -> list[Candidate]:
     """The policies of names or files. Raises PolicyError, InputError, UnavailableError.
 
-    Of none, the packaged one, which gives way to policies among the events as in `replay`.
+    Of none, the policies among the events, as in `replay`: after the packaged one, unless the
+    events have one before anything else (`has_policies`).
     """
     if not names:
-        return [Candidate(DEFAULT, first_event(settings, None), follows_events=True)]
+        first = None if has_policies else first_event(settings, None)
+        return [Candidate(AS_PUBLISHED if has_policies else DEFAULT, first, follows_events=True)]
     found = {name: _candidate(settings, name) for name in names}
     return list(found.values())
 

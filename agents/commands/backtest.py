@@ -9,11 +9,12 @@ import click
 
 from tocsin.agents.backtest.figures import BacktestReport, report
 from tocsin.agents.backtest.given import candidates, harms
+from tocsin.agents.backtest.journalled import run_journalled
 from tocsin.agents.backtest.page import page
-from tocsin.agents.backtest.run import run
+from tocsin.agents.backtest.run import run as run_facts
 from tocsin.agents.backtest.tables import show
 from tocsin.agents.commands.data import WHERE, Progressed, counting
-from tocsin.agents.commands.options import TargetPath, connected, language_option
+from tocsin.agents.commands.options import TargetPath, connected, language_option, run
 from tocsin.agents.deployment.connections import convention_of
 from tocsin.agents.deployment.event_files import read_facts
 from tocsin.agents.render.terminal import Terminal
@@ -27,8 +28,9 @@ REFUSED_SHOWN_MAX = 20
 
 @click.command("backtest")
 @click.option(
-    "--events", "paths", multiple=True, required=True, type=WHERE, help="A file or folder of them."
+    "--events", "paths", multiple=True, type=WHERE, help="Of a file or folder; else the topics'."
 )
+@click.option("--history", is_flag=True, help="Read from ClickHouse, not from the topics.")
 @click.option(
     "--policy",
     "policies",
@@ -51,6 +53,7 @@ def backtest(
     terminal: Terminal,
     *,
     paths: tuple[Path, ...],
+    history: bool,
     policies: tuple[str, ...],
     harm_names: tuple[str, ...],
     target: Path | None,
@@ -58,12 +61,19 @@ def backtest(
 ) -> None:
     """Try policies on a history: how good their warnings are, how early, and how many.
 
-    Each customer is judged by what was known at the moment, and by nothing later. Needs no Kafka.
+    Each customer is judged by what was known at the moment, and by nothing later. With --events no
+    Kafka is needed.
     """
-    tried, judged = candidates(settings, policies), harms(harm_names)
-    facts = read_facts(settings, paths)
+    if paths and history:
+        raise click.UsageError("--events and --history are two sources: give one")
+    judged = harms(harm_names)
+    tried = candidates(settings, policies, has_policies=not paths)
     with counting(terminal, "deciding") as progress:
-        done = run(_counted(facts, progress), convention_of(settings), tried)
+        if paths:
+            facts = _counted(read_facts(settings, paths), progress)
+            done = run_facts(facts, convention_of(settings), tried)
+        else:
+            done = run(run_journalled(settings, tried, history=history, progress=progress))
     for line in done.refused[:REFUSED_SHOWN_MAX]:
         terminal.note(line, style="yellow")
     found = report(done, judged, lambda what: terminal.note(f"figures: {what}"))

@@ -96,6 +96,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "backtest": (
         "backtest --events events.jsonl --report backtest.html",
         "backtest --events events.jsonl --policy default --policy policy.yaml --harm H30 --json",
+        "backtest --history --policy policy.yaml",
     ),
     "verify": ("verify", "verify --wait 60 --json"),
     "doctor": ("doctor", "doctor --settings", "doctor --role worker --json"),
