@@ -47,4 +47,8 @@ def lead_days(cases: Iterable[Case], track: int) -> Leads:
 
 def lead_time(days: list[int]) -> LeadTime:
     """Median and the tenth percentile of sorted days of lead."""
-    return LeadTime(len(days), quantile(days, 0.5), quantile(days, 0.1))
+    return LeadTime(len(days), _rounded(quantile(days, 0.5)), _rounded(quantile(days, 0.1)))
+
+
+def _rounded(days: float | None) -> float | None:
+    return None if days is None else round(days, 1)
