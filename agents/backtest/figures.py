@@ -68,10 +68,14 @@ class Predictor(Struct, frozen=True):
 
 
 class PolicyQuality(Struct, frozen=True):
-    """What a policy goes by: worst severity, grade, score, and each rule."""
+    """What a policy goes by: worst severity, grade, score, and each rule.
+
+    `references_where_rated`: AUC of the plain references over the observations that have a score.
+    """
 
     policy: str
     predictors: list[Predictor]
+    references_where_rated: dict[str, Figure | None] = {}
 
 
 class Part(Struct, frozen=True):
@@ -203,7 +207,11 @@ def _part(name: str, cases: list[Case], policies: Sequence[str]) -> Part:
         sample.base(),
         list(_references(sample, cases)),
         [
-            PolicyQuality(policy, list(_predictors(sample, cases, track)))
+            PolicyQuality(
+                policy,
+                list(_predictors(sample, cases, track)),
+                dict(_where_rated(sample, cases, track)),
+            )
             for track, policy in enumerate(policies)
         ],
     )
@@ -219,6 +227,15 @@ def _references(sample: Sample, cases: list[Case]) -> Iterator[Predictor]:
         ]
         error, bins = sample.calibration(values) if is_share else (None, [])
         yield Predictor("reference", name, _told(values), sample.auc(values), cuts, error, bins)
+
+
+def _where_rated(
+    sample: Sample, cases: list[Case], track: int
+) -> Iterator[tuple[str, Figure | None]]:
+    is_rated = [case.observation.stands[track].score is not None for case in cases]
+    for place, name in enumerate(REFERENCES):
+        values = _values([_reference(case, place) for case in cases])
+        yield name, sample.auc(np.where(is_rated, values, np.nan))
 
 
 def _predictors(sample: Sample, cases: list[Case], track: int) -> Iterator[Predictor]:

@@ -24,6 +24,7 @@ from tocsin.agents.backtest.texts import in_language, say
 from tocsin.agents.render.warning_cards import Language
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
+CUSTOMERS_LEAST = 5
 _NAMES = {"en": "English", "zh": "中文"}
 _STYLE = """
 body{font:15px/1.45 sans-serif;margin:2em auto;max-width:76em;padding:0 1em;color:#222}
@@ -33,6 +34,8 @@ th.l,td.l{text-align:left}
 h2{border-top:2px solid #1f4e79;padding-top:.6em;margin-top:2em}
 .wide{overflow-x:auto}
 .note{color:#555}
+details{margin:1em 0}
+summary{cursor:pointer;font-weight:bold}
 svg{max-width:100%;height:auto}
 .choice{display:none}
 section{display:none}
@@ -115,10 +118,13 @@ def _harm(harm: HarmFigures, language: Language) -> list[str]:
 
 
 def _bars(predictor: Predictor, language: Language) -> list[Bar]:
-    """The lift of each cut that flags anything."""
+    """The lift of each cut that flags anything; of a rule only where it says something often."""
+    cuts = predictor.cuts
+    if predictor.kind == "rule":
+        cuts = [cut for cut in cuts[:1] if cut.quality.customers >= CUSTOMERS_LEAST]
     return [
         Bar(f"{say(predictor.name, language)} ≥ {cut.at}", cut.quality.lift)
-        for cut in predictor.cuts
+        for cut in cuts
         if cut.quality.lift is not None
     ]
 
@@ -149,4 +155,8 @@ def _table(table: Table) -> str:
 
     head = f"<tr>{cells('th', table.names)}</tr>"
     rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
-    return f'<h3>{escape(table.title)}</h3><div class="wide"><table>{head}{rows}</table></div>'
+    body = f'<div class="wide"><table>{head}{rows}</table></div>'
+    title = escape(table.title)
+    if table.is_detail:
+        return f"<details><summary>{title}</summary>{body}</details>"
+    return f"<h3>{title}</h3>{body}"

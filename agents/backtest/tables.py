@@ -11,6 +11,7 @@ from tocsin.agents.backtest.figures import (
     HarmFigures,
     Part,
     PolicyLoad,
+    PolicyQuality,
     Predictor,
 )
 from tocsin.agents.backtest.resampling import Figure
@@ -31,6 +32,7 @@ class Table(Struct, frozen=True):
     names: list[str]
     rows: list[list[str]]
     left: int = 1
+    is_detail: bool = False
 
 
 def show(terminal: Terminal, found: BacktestReport, language: Language) -> None:
@@ -82,6 +84,7 @@ def harm_tables(harm: HarmFigures, language: Language) -> Iterator[Table]:
     for place, policy in enumerate(whole.policies):
         columns = [_of_policy(part, place) for part in harm.parts]
         yield _ranking(policy.policy, columns, harm.parts, language)
+        yield _beside(policy, language)
         yield _cuts(policy.policy, policy.predictors, language)
     yield _ranking(
         say("references", language),
@@ -190,6 +193,18 @@ def _ranking(
     return Table(f"{title}: {say('ranking', language)}", names, rows)
 
 
+def _beside(policy: PolicyQuality, language: Language) -> Table:
+    """Score and references over the same observations."""
+    score = next((one for one in policy.predictors if one.name == "score"), None)
+    found = {} if score is None else {"score": score.auc}
+    rows = [
+        [say(name, language), told(auc)]
+        for name, auc in {**found, **policy.references_where_rated}.items()
+    ]
+    names = [say("by", language), say("auc", language)]
+    return Table(f"{policy.policy}: {say('rated', language)}", names, rows)
+
+
 def _cuts(title: str, predictors: Sequence[Predictor], language: Language) -> Table:
     keys = (
         "by",
@@ -225,7 +240,7 @@ def _cuts(title: str, predictors: Sequence[Predictor], language: Language) -> Ta
                 ]
             )
     names = [say(key, language) for key in keys]
-    return Table(f"{title}: {say('cuts', language)}", names, rows, left=2)
+    return Table(f"{title}: {say('cuts', language)}", names, rows, left=2, is_detail=True)
 
 
 def _changed(

@@ -57,6 +57,10 @@ TEXTS: Final = {
         "How well it ranks (AUC; 0.5 is a coin, 1 is perfect)",
         "排序能力（AUC；0.5等同掷硬币，1为完美）",
     ),
+    "rated": Text(
+        "The score beside the references, where there is a score (AUC)",
+        "有评分处：评分与参照对比（AUC）",
+    ),
     "cuts": Text("What is flagged, and how often it is right", "标记了什么，正确率如何"),
     "alarms": Text("How much it says", "预警量"),
     "rule": Text("rule", "规则"),
@@ -80,8 +84,9 @@ TEXTS: Final = {
     "at_stake": Text("owed by them at most", "其最高欠款"),
     "lift_plot": Text("Lift over the base rate", "相对基准率的提升度"),
     "lift_note": Text(
-        "1 means: no better than choosing at random. The line is the 95 % interval.",
-        "1表示与随机选择无异。横线为95%区间。",
+        "1 means: no better than choosing at random. The line is the 95 % interval. "
+        "Rules from their mildest severity on, if they flagged five customers or more.",
+        "1表示与随机选择无异。横线为95%区间。规则自最轻严重度起，且至少标记五个客户。",
     ),
     "calibration_plot": Text("Predicted against observed", "预测与实际"),
     "calibration_note": Text(

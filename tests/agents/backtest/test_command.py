@@ -78,7 +78,15 @@ def test_every_field_for_programs_is_documented(
     assert fields(found) <= told, fields(found) - told
 
 
-KEYED = {"alarms", "by_rule", "by_month", "episodes", "lead_days", "outcomes"}
+KEYED = {
+    "references_where_rated",
+    "alarms",
+    "by_rule",
+    "by_month",
+    "episodes",
+    "lead_days",
+    "outcomes",
+}
 BY_NAME = {"added_by", "removed_by", "added_at_stake", "removed_at_stake"}
 
 
