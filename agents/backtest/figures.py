@@ -198,6 +198,7 @@ def _part(name: str, cases: list[Case], policies: Sequence[str]) -> Part:
     if not cases:
         return Part(name, 0, 0, 0, None, [], [PolicyQuality(policy, []) for policy in policies])
     is_harm = [case.outcome is Outcome.HARM for case in cases]
+    columns = _columns(cases)
     sample = Sample([case.observation.customer_id for case in cases], is_harm)
     return Part(
         name,
@@ -205,21 +206,20 @@ def _part(name: str, cases: list[Case], policies: Sequence[str]) -> Part:
         len(sample.names),
         sum(is_harm),
         sample.base(),
-        list(_references(sample, cases)),
+        list(_references(sample, columns)),
         [
             PolicyQuality(
                 policy,
                 list(_predictors(sample, cases, track)),
-                dict(_where_rated(sample, cases, track)),
+                dict(_where_rated(sample, cases, track, columns)),
             )
             for track, policy in enumerate(policies)
         ],
     )
 
 
-def _references(sample: Sample, cases: list[Case]) -> Iterator[Predictor]:
-    for place, name in enumerate(REFERENCES):
-        values = _values([_reference(case, place) for case in cases])
+def _references(sample: Sample, columns: Numbers) -> Iterator[Predictor]:
+    for name, values in zip(REFERENCES, columns, strict=True):
         is_share = name in SHARES
         cuts = [
             Cut(f"{cut:g}", sample.quality(values >= cut))
@@ -230,11 +230,10 @@ def _references(sample: Sample, cases: list[Case]) -> Iterator[Predictor]:
 
 
 def _where_rated(
-    sample: Sample, cases: list[Case], track: int
+    sample: Sample, cases: list[Case], track: int, columns: Numbers
 ) -> Iterator[tuple[str, Figure | None]]:
     is_rated = [case.observation.stands[track].score is not None for case in cases]
-    for place, name in enumerate(REFERENCES):
-        values = _values([_reference(case, place) for case in cases])
+    for name, values in zip(REFERENCES, columns, strict=True):
         yield name, sample.auc(np.where(is_rated, values, np.nan))
 
 
@@ -288,9 +287,10 @@ def _warning(
     return Predictor(kind, name, _told(values), sample.auc(values), cuts)
 
 
-def _reference(case: Case, place: int) -> float | None:
-    found = case.observation.references
-    return found[place] if found else None
+def _columns(cases: list[Case]) -> Numbers:
+    """A row for each reference, a column for each case; NaN where nothing was settled yet."""
+    nothing = (np.nan,) * len(REFERENCES)
+    return np.array([case.observation.references or nothing for case in cases]).T
 
 
 def _values(values: Sequence[float | None]) -> Numbers:
