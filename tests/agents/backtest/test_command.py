@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -134,7 +135,11 @@ def test_the_page_needs_nothing_and_speaks_both_languages(
     page = target.read_text("utf-8")
     assert "http" not in page
     assert "<script" not in page
-    assert page.count("<svg") >= 20
+    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(drawings) >= 20
+    for drawing in drawings:
+        assert "nan" not in drawing
+        ElementTree.fromstring(drawing)  # well-formed
     assert "Lift over the base rate" in page
     assert "相对基准率的提升度" in page
     assert "late-share" in capsys.readouterr().out
