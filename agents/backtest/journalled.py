@@ -15,6 +15,7 @@ from tocsin.agents.replay.replay import ClickHouseLog, KafkaLog, Log, opened, ta
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.catalog import SOURCES
+from tocsin.streams.facts.convention import Convention
 
 
 async def run_journalled(
@@ -30,20 +31,39 @@ async def run_journalled(
     """
     client = open_clickhouse(settings, is_reader=True) if history else None
     log: Log = KafkaLog(settings) if client is None else ClickHouseLog(client)
-    codec, parts, before = open_codec(settings), list[Run](), 0
+    try:
+        async with reaching(settings):
+            return await run_log(
+                log,
+                settings.partitions,
+                open_codec(settings),
+                convention_of(settings),
+                candidates,
+                progress,
+            )
+    finally:
+        if client is not None:
+            client.close()
+
+
+async def run_log(
+    log: Log,
+    partitions: int,
+    codec: Codec,
+    convention: Convention,
+    candidates: Sequence[Candidate],
+    progress: Callable[[int], None] = lambda records: None,
+) -> Run:
+    """Try candidates on the partitions of a log, one after the other."""
+    parts, before = list[Run](), 0
 
     def count(records: int) -> None:
         progress(before + records)
 
-    try:
-        async with reaching(settings):
-            for partition in range(settings.partitions):
-                work = Pass(convention_of(settings), candidates, partition)
-                before += await _partition(log, codec, partition, work, count)
-                parts.append(work.done())
-    finally:
-        if client is not None:
-            client.close()
+    for partition in range(partitions):
+        work = Pass(convention, candidates, partition)
+        before += await _partition(log, codec, partition, work, count)
+        parts.append(work.done())
     return joined(parts)
 
 
