@@ -63,6 +63,7 @@ COMMANDS = {
     "generate": Entry("Events", "data", "Make up a portfolio's events."),
     "produce": Entry("Events", "data", "Send events from JSON Lines."),
     "replay": Entry("Prove", "data", "Decide again, and compare."),
+    "backtest": Entry("Prove", "backtest", "What a policy would have done, and how early."),
     "verify": Entry("Prove", "data", "Compare Kafka, ClickHouse and journal."),
     "doctor": Entry("Mend", "doctor", "Find what is wrong, and how to mend it."),
     "keys": Entry("Set up", "keys", "Keys of customers' personal data."),

@@ -102,6 +102,11 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "replay",
         "replay --events events.jsonl --policy policy.yaml --out warnings.jsonl",
     ),
+    "backtest": (
+        "backtest --events events.jsonl --report backtest.html",
+        "backtest --events events.jsonl --policy default --policy policy.yaml --harm H30 --json",
+        "backtest --history --policy policy.yaml",
+    ),
     "verify": ("verify", "verify --wait 60 --json"),
     "doctor": ("doctor", "doctor --settings", "doctor --role worker --json"),
     "keys": ("keys init", "keys list"),

@@ -1,9 +1,13 @@
-"""Events that a user gives as files of JSON Lines."""
+"""Events that a user gives as files of JSON Lines, also packed by gzip."""
 
 from __future__ import annotations
 
+import gzip
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tocsin.agents.deployment.connections import convention_of
 from tocsin.agents.settings.errors import InputError
@@ -11,6 +15,8 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.jsonlines import Fact, LinesError
 from tocsin.streams.facts.events import DayClosed
+
+PACKED = ".gz"
 
 
 def read_facts(
@@ -22,10 +28,36 @@ def read_facts(
     out. Raises InputError that tells every line that is no event, before any is yielded.
     """
     convention = convention_of(settings)
+    with ExitStack() as stack:
+        given = {_unpacked(path, stack): path for path in paths}
+        try:
+            facts = jsonlines.read(given, convention)
+            if is_closing:
+                facts = jsonlines.with_closings(facts, convention)
+            else:
+                facts = (fact for fact in facts if not isinstance(fact.event, DayClosed))
+        except LinesError as error:
+            told = str(error)
+            for file, path in given.items():
+                told = told.replace(str(file), str(path))
+            raise InputError(f"the events cannot be taken:\n{told}") from error
+        return _until_read(facts, stack.pop_all())
+
+
+def _until_read(facts: Iterator[Fact], unpacked: ExitStack) -> Iterator[Fact]:
+    with unpacked:
+        yield from facts
+
+
+def _unpacked(path: Path, stack: ExitStack) -> Path:
+    """A file that can be read at any place: the given one, or what it is the packed form of."""
+    if path.suffix != PACKED:
+        return path
+    folder = stack.enter_context(TemporaryDirectory(prefix="tocsin-events-"))
+    target = Path(folder) / path.stem
     try:
-        facts = jsonlines.read(paths, convention)
-        if is_closing:
-            return jsonlines.with_closings(facts, convention)
-        return (fact for fact in facts if not isinstance(fact.event, DayClosed))
-    except LinesError as error:
-        raise InputError(f"the events cannot be taken:\n{error}") from error
+        with gzip.open(path) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is no whole gzip file: {error}", mend="pack it anew") from error
+    return target

@@ -157,6 +157,11 @@ def first_event(settings: Settings, path: Path | None) -> PolicyPublished:
     """
     text = default_policy_text() if path is None else read_given(path, POLICY_BYTES_MAX, "policy")
     where = "packaged with tocsin" if path is None else str(path)
+    return first_event_of(settings, text, where)
+
+
+def first_event_of(settings: Settings, text: str, where: str) -> PolicyPublished:
+    """The record that puts a policy's text in force before any event. Raises PolicyError."""
     policy, document = checked(text, where, settings.horizon_days)
     return _event(policy, document, text, BEFORE_ANY_EVENT)
 

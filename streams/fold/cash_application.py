@@ -214,16 +214,19 @@ def _reopen(
     ledger.dirty["i" + invoice_id] = invoice
 
 
-def _note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
-    """Keep how late an invoice was paid, by the last of its payments to be valued.
-
-    One that credit notes settled alone says nothing about paying.
-    """
+def last_paid_on(ledger: Ledger, invoice: Invoice) -> int | None:
+    """The value date of the last payment on an invoice; None if no known payment went to it."""
     paid_on = None
     for key in invoice.applied or ():
         if key.startswith("p") and key in ledger.funds:
             valued_on = ledger.funds[key].valued_on
             paid_on = valued_on if paid_on is None else max(paid_on, valued_on)
+    return paid_on
+
+
+def _note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
+    """Keep how late an invoice was paid; one that credit notes settled alone says nothing of it."""
+    paid_on = last_paid_on(ledger, invoice)
     if paid_on is None:
         return
     delay = excused = paid_on - invoice.due_date

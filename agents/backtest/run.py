@@ -1,0 +1,271 @@
+"""One pass over the events: a desk per policy decides, and customers are observed on the way.
+
+An observer is called before the record is taken that it asks about, and gets the desks as they are
+then. It never sees the events to come: nothing that it returns is touched again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.contracts.catalog import POLICIES
+from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.risk_warning import DecisionDigest
+from tocsin.streams.evaluate.alarms import Alarm, OpenEpisodes, alarm_of
+from tocsin.streams.evaluate.harm import Judged
+from tocsin.streams.evaluate.history import History, Known
+from tocsin.streams.evaluate.observations import Observation, Stand
+from tocsin.streams.evaluate.references import references
+from tocsin.streams.facts.checks import Refusal
+from tocsin.streams.facts.convention import Convention
+from tocsin.streams.facts.events import DayClosed, Event, InvoiceIssued, PolicyPublished
+from tocsin.streams.ledger.ledgers import Ledgers
+from tocsin.streams.ledger.state_records import PartitionState
+
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+class Candidate(Struct, frozen=True):
+    """A policy to be tried: its name, and the record that puts it in force before any event.
+
+    `follows_events`: it gives way to the policies among the events, as in a deployment. Where those
+    come before anything else, no first one is needed.
+    """
+
+    name: str
+    published: PolicyPublished | None
+    follows_events: bool = False
+
+
+class Track:
+    """One policy's desk, and what it has warned of so far."""
+
+    def __init__(self, candidate: Candidate, convention: Convention, partition: int = 0) -> None:
+        self.name = candidate.name
+        self.follows_events = candidate.follows_events
+        self.desk = Desk(convention, Ledgers(), PartitionState(), {}, partition)
+        self.episodes = OpenEpisodes()
+        self.alarms: list[Alarm] = []
+        self.digest = DecisionDigest()
+        first = candidate.published
+        if first is not None:
+            place = Place(POLICIES.topic_id, partition, 0)
+            self.take(place, first.effective_from, first, None)
+
+    def take(
+        self, place: Place, instant: int, event: Event, history: History | None
+    ) -> Refusal | None:
+        """Let the desk decide; `history` follows its ledgers, if it is this desk's to follow."""
+        desk, step = self.desk, Step.UNFINISHED
+        while step is Step.UNFINISHED:
+            desk.begin()
+            outcome = desk.take(*place, instant, event)
+            self._note(history)
+            if isinstance(outcome, Refusal):
+                return outcome
+            step = outcome
+        return None
+
+    def refuse(self, place: Place, code: str, history: History | None) -> None:
+        """Count a record that was refused before it came to the desk."""
+        self.desk.begin()
+        self.desk.refused(place.topic_id, place.offset, code)
+        self._note(history)
+
+    def stand(self, customer_id: str) -> Stand:
+        """How this policy sees a customer now."""
+        score, grade = None, ""
+        if customer_id in self.desk.ledgers:
+            summary = self.desk.ledgers.visit(customer_id).summary
+            score, grade = summary.score, summary.grade
+        return Stand(score, grade, self.episodes.of(customer_id))
+
+    def _note(self, history: History | None) -> None:
+        for warning in self.desk.warnings:
+            self.digest.add(warning)
+            alarm = alarm_of(warning)
+            if alarm is not None:
+                self.alarms.append(alarm)
+                self.episodes.take(alarm)
+        today = self.desk.state.business_date
+        for ledger in self.desk.touched.values():
+            if history is None:
+                ledger.dirty.clear()
+            else:
+                history.follow(ledger, today)
+
+
+Observer = Callable[[Judged, str, str, int, Known, Sequence[Track]], Observation]
+"""Makes an observation of a customer: how it is judged, customer, invoice, day, what is known."""
+
+
+class Place(NamedTuple):
+    """Where a record is; of events from files the offset is their number."""
+
+    topic_id: int
+    partition: int
+    offset: int
+
+
+class Warned(Struct, frozen=True):
+    """All that one policy has warned of."""
+
+    name: str
+    alarms: list[Alarm]
+    digest: DecisionDigest
+
+
+class Run(Struct, frozen=True):
+    """A pass over all events. `begin` and `end`: first and last day of the data (epoch days)."""
+
+    events: int
+    refused: list[str]
+    begin: int
+    end: int
+    observations: list[Observation]
+    history: History
+    tracks: list[Warned]
+
+
+def observe(
+    judged: Judged,
+    customer_id: str,
+    invoice_id: str,
+    day: int,
+    known: Known,
+    tracks: Sequence[Track],
+) -> Observation:
+    """Take down what is known of a customer at this moment."""
+    return Observation(
+        judged,
+        customer_id,
+        invoice_id,
+        day,
+        len(known.settled),
+        bool(known.open),
+        known.last_issued_on,
+        references(known.settled, known.delay_sum),
+        tuple([track.stand(customer_id) for track in tracks]),
+    )
+
+
+class Pass:
+    """One partition's records, taken one by one in their order."""
+
+    def __init__(
+        self,
+        convention: Convention,
+        candidates: Sequence[Candidate],
+        partition: int = 0,
+        observer: Observer = observe,
+    ) -> None:
+        self._convention = convention
+        self._observer = observer
+        self._history = History()
+        self._tracks = [Track(candidate, convention, partition) for candidate in candidates]
+        self._observations: list[Observation] = []
+        self._refused: list[str] = []
+        self._events = self._begin = self._closed = self._instant = 0
+
+    def take(self, place: Place, instant: int, event: Event) -> None:
+        """Observe whom the record is an occasion for, then let every policy take it."""
+        self._events += 1
+        seen = None
+        if isinstance(event, DayClosed):
+            self._close(event.date)
+        elif isinstance(event, InvoiceIssued):
+            seen = self._issue(event, instant)
+        is_policy = isinstance(event, PolicyPublished)
+        for number, track in enumerate(self._tracks):
+            if is_policy and not track.follows_events:
+                continue
+            refusal = track.take(place, instant, event, None if number else self._history)
+            if refusal is not None and not number:
+                self._refused.append(f"event {place.offset}: {refusal.code}: {refusal.detail}")
+        if seen is not None and self._history.knows(seen.customer_id, seen.invoice_id):
+            self._observations.append(seen)
+        if not is_policy:
+            self._instant = max(self._instant, instant)
+            self._begin = self._begin or self._convention.business_date(instant)
+
+    def refuse(self, place: Place, code: str) -> None:
+        """Count a record that the journal says was refused."""
+        self._events += 1
+        self._refused.append(f"record {'/'.join(map(str, place))}: {code}")
+        for number, track in enumerate(self._tracks):
+            track.refuse(place, code, None if number else self._history)
+
+    def done(self) -> Run:
+        """What was found."""
+        return Run(
+            self._events,
+            self._refused,
+            self._begin,
+            self._convention.business_date(self._instant) if self._begin else 0,
+            self._observations,
+            self._history,
+            [Warned(track.name, track.alarms, track.digest) for track in self._tracks],
+        )
+
+    def _issue(self, event: InvoiceIssued, instant: int) -> Observation | None:
+        customer_id, invoice_id = event.customer_id, event.invoice_id
+        if self._history.knows(customer_id, invoice_id):
+            return None  # it corrects one that was observed
+        day = self._convention.business_date(instant)
+        known = self._history.customers.get(customer_id) or Known(day)
+        return self._observer(Judged.ISSUE, customer_id, invoice_id, day, known, self._tracks)
+
+    def _close(self, day: int) -> None:
+        if day <= self._closed:
+            return
+        self._closed = day
+        if date.fromordinal(_EPOCH_ORDINAL + day + 1).day == 1:
+            self._observations += [
+                self._observer(Judged.MONTH_END, customer_id, "", day, known, self._tracks)
+                for customer_id, known in self._history.customers.items()
+            ]
+
+
+def run(
+    facts: Iterable[Fact],
+    convention: Convention,
+    candidates: Sequence[Candidate],
+    observer: Observer = observe,
+) -> Run:
+    """Decide all events by every candidate.
+
+    Days are closed by the events (see `jsonlines.with_closings`).
+    """
+    work = Pass(convention, candidates, observer=observer)
+    for number, fact in enumerate(facts, 1):
+        work.take(Place(fact.topic_id, 0, number), fact.instant, fact.event)
+    return work.done()
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """The runs over all partitions as one: no customer is in two of them."""
+    history = History()
+    for part in runs:
+        history.fates |= part.history.fates
+        history.customers |= part.history.customers
+    tracks = []
+    for parts in zip(*(part.tracks for part in runs), strict=True):
+        digest = DecisionDigest()
+        for track in parts:
+            digest.join(track.digest)
+        alarms = [alarm for track in parts for alarm in track.alarms]
+        tracks.append(Warned(parts[0].name, alarms, digest))
+    return Run(
+        sum(part.events for part in runs),
+        [line for part in runs for line in part.refused],
+        min((part.begin for part in runs if part.begin), default=0),
+        max(part.end for part in runs),
+        [seen for part in runs for seen in part.observations],
+        history,
+        tracks,
+    )

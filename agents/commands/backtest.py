@@ -1,0 +1,97 @@
+"""`tocsin backtest`: what policies would have done over a history, and how early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from tocsin.agents.backtest.figures import BacktestReport, report
+from tocsin.agents.backtest.given import candidates, harms
+from tocsin.agents.backtest.journalled import run_journalled
+from tocsin.agents.backtest.page import page
+from tocsin.agents.backtest.run import run as run_facts
+from tocsin.agents.backtest.tables import show
+from tocsin.agents.commands.data import WHERE, Progressed, counting
+from tocsin.agents.commands.options import TargetPath, connected, language_option, run
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.render.terminal import Terminal
+from tocsin.agents.render.warning_cards import Language
+from tocsin.agents.settings.settings import Settings
+from tocsin.agents.settings.whole_files import writing_whole
+from tocsin.schemas.codec.jsonlines import Fact
+
+REFUSED_SHOWN_MAX = 20
+
+
+@click.command("backtest")
+@click.option(
+    "--events", "paths", multiple=True, type=WHERE, help="Of a file or folder; else the topics'."
+)
+@click.option("--history", is_flag=True, help="Read from ClickHouse, not from the topics.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="NAME_OR_FILE",
+    help="Try it; the first is what others are compared with. May repeat.",
+)
+@click.option(
+    "--harm",
+    "harm_names",
+    multiple=True,
+    metavar="NAME_OR_FILE",
+    help="What counts as harm: L0, L5, H30, or a file. May repeat.",
+)
+@click.option("--report", "target", type=TargetPath(), help="Write one HTML page for people.")
+@language_option
+@connected
+def backtest(
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    paths: tuple[Path, ...],
+    history: bool,
+    policies: tuple[str, ...],
+    harm_names: tuple[str, ...],
+    target: Path | None,
+    language: Language,
+) -> None:
+    """Try policies on a history: how good their warnings are, how early, and how many.
+
+    Each customer is judged by what was known at the moment, and by nothing later. With --events no
+    Kafka is needed.
+    """
+    if paths and history:
+        raise click.UsageError("--events and --history are two sources: give one")
+    judged = harms(harm_names)
+    tried = candidates(settings, policies, has_policies=not paths)
+    with counting(terminal, "deciding") as progress:
+        if paths:
+            facts = _counted(read_facts(settings, paths), progress)
+            done = run_facts(facts, convention_of(settings), tried)
+        else:
+            done = run(run_journalled(settings, tried, history=history, progress=progress))
+    for line in done.refused[:REFUSED_SHOWN_MAX]:
+        terminal.note(line, style="yellow")
+    found = report(done, judged, lambda what: terminal.note(f"figures: {what}"))
+    if target is not None:
+        _write(target, found, language)
+    terminal.result(found)
+    show(terminal, found, language)
+    if target is not None:
+        terminal.note(f"report: {target}")
+
+
+def _write(target: Path, found: BacktestReport, language: Language) -> None:
+    with writing_whole(target) as file:
+        file.write(page(found, language).encode())
+
+
+def _counted(facts: Iterator[Fact], progress: Progressed) -> Iterator[Fact]:
+    for number, fact in enumerate(facts):
+        if number % 1000 == 0:
+            progress(number)
+        yield fact
