@@ -16,8 +16,17 @@ MAY_IMPORT = {
     "agents": {"streams", "schemas", "agents"},
 }
 WINGS = {
-    "streams": ("facts", "ledger", "fold", "measures", "policy", "decide", "receivables"),
-    "schemas": ("files", "contracts", "codec", "policies"),
+    "streams": (
+        "facts",
+        "ledger",
+        "fold",
+        "measures",
+        "policy",
+        "decide",
+        "receivables",
+        "evaluate",
+    ),
+    "schemas": ("files", "contracts", "codec", "policies", "harms"),
     "agents": (
         "settings",
         "observe",
@@ -34,6 +43,7 @@ WINGS = {
         "intake",
         "audit",
         "replay",
+        "backtest",
         "bundle",
         "notify",
         "embedded",
