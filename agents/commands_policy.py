@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from tocsin.schemas.policy_file import (
 )
 from tocsin.schemas.signals import read_signals
 from tocsin.schemas.yaml_files import POLICY_BYTES_MAX
-from tocsin.streams.policy import Policy
+from tocsin.streams.policy import Policy, Rule
 from tocsin.streams.reading import NAME as RULE_NAME
 
 FILE = GivenPath()
@@ -115,6 +116,7 @@ def policy_show(
     And how it scores. Of the published versions the latest, unless told otherwise; only RULES if
     some are named. With --customer what overrides change for that customer is marked with a star.
     """
+    versions: list[Published] | None = None
     if file is not None:
         chosen = [(str(file), _text(file))]
     elif packaged or example:
@@ -122,9 +124,6 @@ def policy_show(
     else:
         _require_rules(settings, rules)
         versions = run(published(settings))
-        if not customer and not rules:
-            terminal.result(versions)
-        _list(terminal, versions)
         chosen = [
             (f"{found.name} {found.version}", found.source)
             for found in versions
@@ -133,15 +132,20 @@ def policy_show(
         if not chosen and version is not None:
             raise _no_version(version)
         if not chosen:
+            _list(terminal, versions, is_result=True)
             terminal.note("no policy was published; `tocsin topics apply` publishes one")
             return Exit.DIFFERENCE
     where, text = chosen[-1]
+    is_part = bool(customer or rules)
     if source:
+        _list(terminal, versions, is_result=not is_part)
         return _say_source(terminal, text)
     policy, _ = checked(text, where, settings.horizon_days)
+    shown = () if whole else _rules_shown(settings, policy, rules, customer)
+    _list(terminal, versions, is_result=not is_part)
     if whole:
         return _say_source(terminal, written_out(text))
-    _show_cards(settings, terminal, policy, rules, customer)
+    _show_cards(terminal, policy, shown, is_result=is_part)
     if policy.scorecard is not None and not rules:
         show_scorecard(terminal, policy.scorecard)
     if policy.collection is not None and not rules:
@@ -265,17 +269,24 @@ def _packaged_rules(settings: Settings) -> list[str]:
     return list(dict.fromkeys(rule.name for policy in policies for rule in policy.rules))
 
 
-def _show_cards(
-    settings: Settings, terminal: Terminal, policy: Policy, names: tuple[str, ...], customer: str
-) -> None:
-    known = {rule.name: rule for rule in policy.rules}
+def _rules_shown(
+    settings: Settings, policy: Policy, names: tuple[str, ...], customer: str
+) -> Sequence[Rule]:
+    """The rules wanted, as they hold for a customer if one is named. Raises for unknown names."""
+    known = [rule.name for rule in policy.rules]
     for name in names:
         if name not in known:
             listed = nearest(name, known) or f": {', '.join(known)}"
             raise click.UsageError(f"{name} is no rule of this policy{listed}")
     met = _overrides_of(settings, policy, customer) if customer else 0
-    shown = [rule for rule in policy.rules_under(met) if not names or rule.name in names]
-    if terminal.as_json and (customer or names):
+    return [rule for rule in policy.rules_under(met) if not names or rule.name in names]
+
+
+def _show_cards(
+    terminal: Terminal, policy: Policy, shown: Sequence[Rule], *, is_result: bool
+) -> None:
+    known = {rule.name: rule for rule in policy.rules}
+    if terminal.as_json and is_result:
         terminal.result([rule_cards.as_json(rule) for rule in shown])
     for rule in shown:
         plain = set(rule_cards.lines(known[rule.name]))
@@ -301,7 +312,12 @@ def _text(file: Path) -> str:
     return read_given(file, POLICY_BYTES_MAX)
 
 
-def _list(terminal: Terminal, versions: list[Published]) -> None:
+def _list(terminal: Terminal, versions: list[Published] | None, *, is_result: bool) -> None:
+    """Tell the versions that were published, if those were asked for."""
+    if versions is None:
+        return
+    if is_result:
+        terminal.result(versions)
     columns = [Column("policy"), Column("version", right=True), Column("in force from")]
     rows = [
         (found.name, str(found.version), instant(found.effective_from), found.hash[:12])

@@ -350,10 +350,13 @@ class Lookup:
         return [fact for _, fact in sorted(placed, key=itemgetter(0))]
 
     def similar(self, customer_id: str) -> list[str]:
-        """Known customer ids, three at most, that are a slip or two from one that is not known."""
+        """Known customer ids, three at most, that are fewest slips from one that is not known.
+
+        None if all are far from it.
+        """
         values = {"customer": customer_id, "slips": slips_allowed(customer_id)}
         rows = self._client.rows(sql.SIMILAR_CUSTOMERS, values)
-        return [found for (found,) in rows]
+        return [found for found, slips in rows if slips == rows[0][1]]
 
     def stranger(self, customer_id: str) -> InputError:
         """What to raise where a customer is not known."""

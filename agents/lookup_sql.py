@@ -288,7 +288,7 @@ WHERE customer_id = {customer:String} ORDER BY currency, due_date
 """
 
 SIMILAR_CUSTOMERS: Final = """
-SELECT customer_id
+SELECT customer_id, slips
 FROM (
     SELECT
         customer_id,

@@ -303,7 +303,12 @@ async def _require_decided(settings: Settings) -> None:
         spans = await brokers.spans(names)
     # A partition may end with the marker of the transaction that wrote its last record.
     left = sum(max(0, end - 1 - committed.get(place, 0)) for place, (_, end) in spans.items())
-    if left or not spans:
+    if not spans:
+        raise InputError(
+            f"there is no generation {settings.app_id}: it has no topics",
+            mend="name one that `tocsin reshard copy` made",
+        )
+    if left:
         raise UnavailableError(
             f"{left:,} records of {settings.app_id} are not decided yet",
             mend="run `tocsin worker` with the new generation's settings, and wait",

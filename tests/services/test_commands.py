@@ -396,6 +396,7 @@ def test_fit_refuses_rules_that_are_not_there(tocsin: Run) -> None:
 
 def test_an_unknown_customer_is_answered_with_those_that_are_near(tocsin: Run) -> None:
     assert "did you mean one of C000001" in tocsin("customer", "C00001", code=Exit.USAGE)
+    assert "did you mean one of C000001?" in tocsin("customer", "c000001", code=Exit.USAGE)
     assert "did you mean" not in tocsin("customer", "somebody-else", code=Exit.USAGE)
 
 
@@ -451,6 +452,7 @@ UNKNOWN = [
     ("dead-letters resend payments/0/999999", "no refused record payments/0/999999"),
     ("dead-letters release payments --partition 99 --reason x", "has no partition 99"),
     ("notify --resend a/b", "no dead delivery a/b"),
+    ("reshard compare --to nobody --partitions 4", "there is no generation nobody"),
     ("sql 'SELECT nothing FROM warnings'", "nothing"),
     ("sql 'SELECT 1 FORMAT Nothing'", "Nothing"),
 ]
