@@ -30,7 +30,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Runs a command over the history as its users do, who only read; returns what it printed."""
+    """Run a command over the history as its users do, who only read; returns what it printed."""
     ((name,),) = history.rows("SELECT currentDatabase()")
     monkeypatch.setenv("TOCSIN_CLICKHOUSE_URL", f"{engine.url}/{name}")
     history.known_at = noon("2023-08-30")
