@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -98,7 +99,7 @@ def produce(
     otherwise closings are left to that clock.
     """
     from tocsin.agents.clock_keeper import with_clock
-    from tocsin.agents.foresight import foresee, open_days, refusal_of
+    from tocsin.agents.foresight import Foresight, open_days
     from tocsin.agents.produce import produce as send
     from tocsin.agents.rights import require_rights
 
@@ -106,11 +107,12 @@ def produce(
     run(require_rights(settings, "producer"))
     settings = run(with_clock(settings))
     is_closing = settings.clock == "feed"  # a deployment has one clock
-    count, refused = foresee(
-        read_facts(settings, paths, is_closing=is_closing), settings, run(open_days(settings))
-    )
-    if refused:
-        raise refusal_of(count, refused, str(settings.clock))
+    foresight = Foresight(settings, run(open_days(settings)))
+    foresight.look(read_facts(settings, paths, is_closing=is_closing))
+    if foresight.found:
+        raise foresight.refusal
+    if caution := foresight.caution(time.time_ns() // 1_000_000):
+        terminal.note(f"caution: {caution}", style="yellow")
     closings = 0
 
     def counted() -> Iterator[Fact]:

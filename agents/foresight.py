@@ -18,10 +18,10 @@ from tocsin.agents.reading import read_topic
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of, open_codec
 from tocsin.schemas.catalog import CLOCK, JOURNAL
-from tocsin.schemas.jsonlines import Fact, iso_instant
-from tocsin.streams.checks import Code, Refusal, check, check_ahead, check_timestamp
+from tocsin.schemas.jsonlines import Fact, iso_date, iso_instant
+from tocsin.streams.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.convention import calendar
-from tocsin.streams.events import CustomerEvent, Event, business_id
+from tocsin.streams.events import CustomerEvent, business_id
 from tocsin.streams.sources import BEFORE_ANY_EVENT, begins_a_day
 
 
@@ -46,49 +46,15 @@ async def open_days(settings: Settings) -> dict[int, int]:
     return {partition: day for partition, day in days.items() if day}
 
 
-def foresee(
-    facts: Iterable[Fact], settings: Settings, days: Mapping[int, int]
-) -> tuple[int, dict[str, Foreseen]]:
-    """How many facts there are, and by code those that would be refused.
-
-    `days` are the open days of the partitions, see `open_days`.
-    """
-    watch = _Watch(settings, days)
-    count, found = 0, dict[str, Foreseen]()
-    for fact in facts:
-        count += 1
-        refusal = watch.judge(fact)
-        if refusal is None:
-            continue
-        if refusal.code in found:
-            found[refusal.code].count += 1
-        else:
-            found[refusal.code] = Foreseen(1, f"{_named(fact)}: {refusal.detail}")
-    return count, found
-
-
-def refusal_of(count: int, found: Mapping[str, Foreseen], clock: str) -> ConfigurationError:
-    """What to say instead of sending facts of which some would be refused."""
-    refused = sum(each.count for each in found.values())
-    mend = "mend these, or leave them out"
-    if Code.AHEAD_OF_CLOCK in found and clock != "feed":
-        mend += (
-            f". The clock is {clock}, which closes no days for them: where it is feed (tocsin "
-            "topics apply --set clock=feed), the days between are closed with the events"
-        )
-    lines = "".join(
-        f"\n  - {each.count:,} as {code}, the first: {each.first}" for code, each in found.items()
-    )
-    return ConfigurationError(
-        f"nothing was sent: {refused:,} of {count:,} events would be refused; {mend}:{lines}"
-    )
-
-
-class _Watch:
+class Foresight:
     """Judges facts in their order; the days of the partitions go on with them."""
 
     def __init__(self, settings: Settings, days: Mapping[int, int]) -> None:
+        """Begin with the open days of the partitions, see `open_days`."""
         convention = convention_of(settings)
+        self.count = 0
+        self.found: dict[str, Foreseen] = {}
+        self._clock = settings.clock
         self._partitions = range(settings.partitions)
         self._horizon_days = convention.horizon_days
         self._calendar = calendar(convention)
@@ -96,18 +62,62 @@ class _Watch:
         self._closes = {part: self._calendar.closes_at(day) for part, day in days.items()}
         self._tokenised = sealing(settings).tokenised
 
-    def judge(self, fact: Fact) -> Refusal | None:
-        """Why a fact would be refused; None if nothing speaks against it."""
-        ahead = None
-        for partition in self._places(fact.event):
-            ahead = self._reach(partition, fact) or ahead
-        return ahead or check(fact.event, fact.instant)
+    def look(self, facts: Iterable[Fact]) -> None:
+        """Count facts, and by code those that would be refused."""
+        for fact in facts:
+            self.count += 1
+            refusal = self._judge(fact)
+            if refusal is None:
+                continue
+            if refusal.code in self.found:
+                self.found[refusal.code].count += 1
+            else:
+                self.found[refusal.code] = Foreseen(1, f"{_named(fact)}: {refusal.detail}")
 
-    def _places(self, event: Event) -> Iterable[int]:
-        customer_id: str | None = getattr(self._tokenised(event), "customer_id", None)
+    @property
+    def refusal(self) -> ConfigurationError:
+        """What to say instead of sending what was looked at."""
+        refused = sum(each.count for each in self.found.values())
+        mend = "mend these, or leave them out"
+        if Code.AHEAD_OF_CLOCK in self.found and self._clock != "feed":
+            mend += (
+                f". The clock is {self._clock}, which closes no days for them: where it is feed "
+                "(tocsin topics apply --set clock=feed), the events close the days between"
+            )
+        lines = "".join(
+            f"\n  - {each.count:,} as {code}, the first: {each.first}"
+            for code, each in self.found.items()
+        )
+        return ConfigurationError(
+            f"nothing was sent: {refused:,} of {self.count:,} events would be refused; {mend}:"
+            f"{lines}"
+        )
+
+    def caution(self, now: int) -> str:
+        """What to say where the system closes days, and what was looked at ends long before now."""
+        if self._clock != "system" or not self._days:
+            return ""
+        day = min(self._days.values())
+        if check_ahead(now, day, self._calendar.closes_at(day), self._horizon_days) is None:
+            return ""
+        return (
+            f"these events end on {iso_date(day)}, more than {self._horizon_days} days ago: unless "
+            "later ones follow, the system's closing of today will be refused, and no day closes; "
+            "for events of the past let feed keep the clock: tocsin topics apply --set clock=feed"
+        )
+
+    def _judge(self, fact: Fact) -> Refusal | None:
+        """Why a fact would be refused; None if nothing speaks against it."""
+        customer_id: str | None = getattr(self._tokenised(fact.event), "customer_id", None)
         if customer_id is None:
-            return self._partitions
-        return (partition_of(customer_id.encode(), len(self._partitions)),)
+            refusals = [self._reach(partition, fact) for partition in self._partitions]
+            return next(filter(None, refusals), None) or check(fact.event, fact.instant)
+        partition = partition_of(customer_id.encode(), len(self._partitions))
+        return (
+            self._reach(partition, fact)
+            or check(fact.event, fact.instant)
+            or check_id("customer_id", customer_id)
+        )
 
     def _reach(self, partition: int, fact: Fact) -> Refusal | None:
         """Let a partition's day go on with a fact, unless that lies too far ahead."""

@@ -33,7 +33,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Runs a command over the history as its users do, who only read; returns what it printed."""
+    """Run a command over the history as its users do, who only read; returns what it printed."""
     ((name,),) = history.rows("SELECT currentDatabase()")
     published(tmp_path, engine, name)
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))

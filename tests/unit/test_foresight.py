@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.conftest import Book, default_document
-from tocsin.agents.foresight import Foreseen, foresee, refusal_of
+from tocsin.agents.foresight import Foreseen, Foresight
 from tocsin.agents.partitioning import partition_of
 from tocsin.agents.settings import Settings
 from tocsin.agents.wire import convention_of
@@ -22,6 +23,7 @@ from tocsin.streams.sources import INVOICES
 DAY_MS = 86_400_000
 START = 20_000  # epoch day
 SETTINGS = Settings(partitions=2)
+Clock = Literal["system", "feed", "none"]
 HORIZON = SETTINGS.horizon_days
 
 
@@ -32,9 +34,14 @@ def invoice(day: int, customer_id: str = "C1", amount_minor: int = 100_00) -> Fa
 
 
 def foreseen(*facts: Fact, days: Mapping[int, int] | None = None) -> dict[str, Foreseen]:
-    count, found = foresee(facts, SETTINGS, days or {})
-    assert count == len(facts)
-    return found
+    return look(*facts, days=days).found
+
+
+def look(*facts: Fact, days: Mapping[int, int] | None = None, clock: Clock = "feed") -> Foresight:
+    foresight = Foresight(replace(SETTINGS, clock=clock), days or {})
+    foresight.look(facts)
+    assert foresight.count == len(facts)
+    return foresight
 
 
 def test_events_that_go_on_where_the_deployment_stands_are_fine() -> None:
@@ -72,9 +79,7 @@ def test_a_deployment_that_stands_long_before_takes_nothing() -> None:
 
 
 def test_what_a_fact_itself_is_refused_for_is_foreseen_and_told() -> None:
-    count, found = foresee([invoice(START), invoice(START, amount_minor=-1)], SETTINGS, {})
-
-    told = str(refusal_of(count, found, "system"))
+    told = str(look(invoice(START), invoice(START, amount_minor=-1), clock="system").refusal)
 
     assert told.startswith("nothing was sent: 1 of 2 events would be refused; mend these")
     assert "1 as AMOUNT_NOT_POSITIVE, the first: InvoiceIssued I20000 of C1" in told
@@ -82,11 +87,25 @@ def test_what_a_fact_itself_is_refused_for_is_foreseen_and_told() -> None:
 
 
 def test_a_gap_under_another_clock_than_feed_names_the_way() -> None:
-    count, found = foresee([invoice(START), invoice(START + 900)], SETTINGS, {})
+    gap = invoice(START), invoice(START + 900)
 
-    assert "The clock is system" in str(refusal_of(count, found, "system"))
-    assert "topics apply --set clock=feed" in str(refusal_of(count, found, "system"))
-    assert "The clock is" not in str(refusal_of(count, found, "feed"))
+    assert "The clock is system" in str(look(*gap, clock="system").refusal)
+    assert "topics apply --set clock=feed" in str(look(*gap, clock="system").refusal)
+    assert "The clock is" not in str(look(*gap, clock="feed").refusal)
+
+
+def test_events_of_a_past_that_the_system_cannot_close_are_sent_with_a_caution() -> None:
+    now = (START + 2 * HORIZON) * DAY_MS
+
+    told = look(invoice(START), clock="system").caution(now)
+
+    assert "these events end on 2024-10-04, more than 400 days ago" in told
+    assert look(invoice(START), clock="feed").caution(now) == ""
+    assert look(invoice(START), clock="system").caution(START * DAY_MS) == ""
+
+
+def test_a_customer_without_a_name_is_foreseen() -> None:
+    assert list(foreseen(invoice(START, ""))) == ["ID_EMPTY"]
 
 
 @pytest.mark.parametrize("is_closing", [True, False])
@@ -103,7 +122,8 @@ def test_the_desk_refuses_what_was_foreseen(is_closing: bool, steps: list[tuple[
     if is_closing:
         facts = list(with_closings(facts, convention))
 
-    _, found = foresee(facts, single, {})
+    foresight = Foresight(single, {})
+    foresight.look(facts)
 
     book = Book(default_document(), convention)
     refused = [
@@ -111,7 +131,7 @@ def test_the_desk_refuses_what_was_foreseen(is_closing: bool, steps: list[tuple[
         for fact in facts
         if isinstance(taken := book.take(fact.instant, fact.topic_id, fact.event), Refusal)
     ]
-    assert {code: each.count for code, each in found.items()} == {
+    assert {code: each.count for code, each in foresight.found.items()} == {
         code: refused.count(code) for code in refused
     }
 
