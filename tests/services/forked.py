@@ -34,6 +34,7 @@ class Forked:
     """One process, with the part of `subprocess.Popen` that tests need."""
 
     def __init__(self, words: Sequence[str], environ: Mapping[str, str], log_path: Path) -> None:
+        log_path.touch()  # who waits for a line may look before the child has written any
         given = (list(words), dict(environ), str(log_path))
         self._process = _context().Process(target=_run, args=given)
         self._process.start()
