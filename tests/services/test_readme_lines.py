@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.test_readme import README, block, command_lines
-from tocsin.agents.embedded.services import discover
+from tocsin.agents.settings.data_folder import discover
 from tocsin.agents.settings.exits import Exit
 
 WITHIN_S = 240.0

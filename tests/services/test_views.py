@@ -21,11 +21,12 @@ from tocsin.agents.clickhouse.client import ClickHouse, connect
 from tocsin.agents.clickhouse.history import HistoryRecord
 from tocsin.agents.clickhouse.history_tables import Column, history_table
 from tocsin.agents.clickhouse.migrate import migrate
-from tocsin.agents.commands.worklist import candidates_of
-from tocsin.agents.customer_credit import facts_of, read_credit
+from tocsin.agents.commands.customer_cards import facts_of
 from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
+from tocsin.agents.queries.credit_decisions import read_credit
 from tocsin.agents.queries.lookup import ORIGIN_HEADER, Lookup, place_of
 from tocsin.agents.queries.ranking import stakes_of
+from tocsin.agents.queries.worklist import candidates_of
 from tocsin.agents.transactions.record_digests import TOPIC_IDS
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.records import DeadLetter, JournalRecord, OffsetRange
