@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tocsin.agents.render.provision import provision_json, show_provision
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.render.warning_cards import Language
 from tocsin.agents.settings.errors import ConfigurationError, InputError
-from tocsin.agents.settings.formats import EPOCH, day, money
+from tocsin.agents.settings.formats import money
 from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.files.yaml_files import POLICY_BYTES_MAX
@@ -39,7 +38,6 @@ from tocsin.streams.receivables.provision import (
 from tocsin.streams.receivables.statutory import Parties, Reference
 
 ORDERS = {"principal-first": Order.PRINCIPAL_FIRST, "costs-first": Order.COSTS_FIRST}
-AS_OF_MAX = (date(2999, 12, 31) - EPOCH).days
 DAY_COUNTS = {count.value: count for count in DayCount}
 
 
@@ -62,20 +60,9 @@ class Percent(click.ParamType):
         return int(millionths)
 
 
-class AsOf(Day):
-    """A day (epoch day) that calendars of every zone can reckon with."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a date within bounds."""
-        found = super().convert(value, param, ctx)
-        if not 0 <= found <= AS_OF_MAX:
-            self.fail(f"{value!r}: write a day from 1970-01-01 to {day(AS_OF_MAX)}", param, ctx)
-        return found
-
-
 as_of_option = click.option(
     "--as-of",
-    type=AsOf(),
+    type=Day(),
     help="As of the end of this day; the latest business date if not given.",
 )
 

@@ -21,7 +21,7 @@ from tocsin.agents.embedded.services import EmbeddedEngine
 from tocsin.agents.settings.exits import Exit
 from tocsin.schemas.contracts.catalog import APPEND_ONLY, JOURNAL, POLICIES, WARNINGS
 
-history = test_views.history
+migrated, history = test_views.migrated, test_views.history
 
 
 class Audit:

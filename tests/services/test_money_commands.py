@@ -155,7 +155,7 @@ def test_what_cannot_be_reckoned_is_refused_with_a_way_out(history: History, run
         for rate in ("lots", "nan", "snan", "inf", "1e999999999", "12.34567", "10001")
     ]
 
-    assert "write a day from 1970-01-01 to 2999-12-31" in never
+    assert "lies outside of 1970 to 2299" in never
     assert "did you mean one of C1?" in stranger
     assert "--rates: none.yaml: No such file" in no_file
     assert all("is no rate" in no_rate for no_rate in no_rates)
@@ -231,7 +231,7 @@ def test_a_customer_that_only_complains_owes_nothing(history: History, run: Run)
     assert "Nothing is past due, and no interest is owed." in run("demand", "C7")
 
 
-@pytest.mark.parametrize("as_of", ["1970-01-01", "2999-12-31"])
+@pytest.mark.parametrize("as_of", ["1970-01-01", "2299-12-31"])
 def test_no_day_that_may_be_asked_for_is_a_defect(history: History, run: Run, as_of: str) -> None:
     told(history)
 

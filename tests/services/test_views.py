@@ -213,7 +213,8 @@ def history(migrated: ClickHouse, engine: EmbeddedEngine) -> Iterator[History]:
     """The database without rows, and a reader of it."""
     for (table,) in migrated.rows(TABLES):
         migrated.command(f"TRUNCATE TABLE {table}")
-    reader = connect(f"{engine.url}/views")
+    ((name,),) = migrated.rows("SELECT currentDatabase()")
+    reader = connect(f"{engine.url}/{name}")
     yield History(migrated, reader)
     reader.close()
 
@@ -277,7 +278,7 @@ def test_the_worklist_and_the_file_tell_what_is_owed_in_each_currency(history: H
     dollars = structs.replace(disputed, unapplied_minor=100_00)
     both = {"EUR": disputed, "USD": dollars, "CNY": Account(open_minor=5)}
     history.standing("C5", Summary(accounts=both, collecting=ladder))
-    lookup, policy = Lookup(history.client, CODEC), default_policy()
+    lookup, policy = Lookup(history.reader, CODEC), default_policy()
 
     found = candidates_of(lookup, policy, day("2025-06-30"))
 
@@ -305,7 +306,7 @@ def test_a_limit_is_proposed_in_a_currency_of_the_customer(
     profile = Profile(credit_limit_minor=limit[0], credit_limit_currency=limit[1])
     accounts = open_accounts(CHF=100_00, EUR=1_600_000_00)
     history.standing("C1", Summary(accounts=accounts, grade="D", profile=profile))
-    lookup = Lookup(history.client, CODEC)
+    lookup = Lookup(history.reader, CODEC)
     standing = lookup.standing("C1")
     assert standing is not None
 
