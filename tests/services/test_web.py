@@ -544,9 +544,10 @@ def test_a_browser_draws_it_without_breaking_its_own_policy(site: Site, tmp_path
         assert page.locator(".go").count() > 0
         assert "90,000.00 EUR" in page.content()
 
-        page.locator('a[href*="/customers/C3"]').first.click()
+        page.locator('a[href*="/customers/C"]').first.click()  # whoever leads the worklist by now
+        page.wait_for_url("**/customers/C*")
+        page.goto(f"{site.url}/customers/C3")
 
-        page.wait_for_url("**/customers/C3*")
         assert "270,000.00 EUR" in page.content()
         # Which the browser does, not the server: a style or script that its policy forbids is told.
         assert page.locator("body").evaluate("body => getComputedStyle(body).margin") == "0px"
