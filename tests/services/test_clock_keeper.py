@@ -150,7 +150,7 @@ def test_a_setting_that_contradicts_the_topics_is_an_error_that_names_both(
 
     told = tocsin(*line, "--set", "clock=system", code=Exit.CONFIGURATION)
 
-    assert "--clock says that the clock is system" in told
+    assert "--set clock says that the clock is system" in told
     assert "the topics say that it is feed" in told
     assert "leave the setting out" in told
 

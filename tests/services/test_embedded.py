@@ -22,7 +22,7 @@ UP = (
     "import asyncio, pathlib, sys\n"
     "from tocsin.agents.embedded.services import up\n"
     "from tocsin.agents.settings.errors import TocsinError\n"
-    "try: code = asyncio.run(up(pathlib.Path(sys.argv[1])))\n"
+    "try: code = asyncio.run(up(pathlib.Path(sys.argv[1]), tell=print))\n"
     "except TocsinError as error: print(error, file=sys.stderr); code = error.exit_code\n"
     "sys.exit(code)\n"
 )
