@@ -207,7 +207,7 @@ class Pass:
             self._refused,
             self._begin,
             self._convention.business_date(self._instant) if self._begin else 0,
-            self._observations,
+            in_order(self._observations),
             self._history,
             [Warned(track.name, track.alarms, track.digest) for track in self._tracks],
         )
@@ -247,6 +247,14 @@ def run(
     return work.done()
 
 
+def in_order(observations: Iterable[Observation]) -> list[Observation]:
+    """Observations by day, customer and invoice: draws must not depend on partitions."""
+    return sorted(
+        observations,
+        key=lambda seen: (seen.day, seen.customer_id, seen.invoice_id, seen.judged.value),
+    )
+
+
 def joined(runs: Sequence[Run]) -> Run:
     """The runs over all partitions as one: no customer is in two of them."""
     history = History()
@@ -265,7 +273,7 @@ def joined(runs: Sequence[Run]) -> Run:
         [line for part in runs for line in part.refused],
         min((part.begin for part in runs if part.begin), default=0),
         max(part.end for part in runs),
-        [seen for part in runs for seen in part.observations],
+        in_order(seen for part in runs for seen in part.observations),
         history,
         tracks,
     )

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tocsin.streams.evaluate.alarms import Alarm
 
-MOVED_DAYS_MAX = 30
+MOVED_WITHIN_DAYS = 30
 """Further apart, the one is no moved form of the other."""
 
 
@@ -105,9 +105,9 @@ def _pair(old: list[Alarm], new: list[Alarm]) -> list[int]:
     """Take pairs that are near in time out of both lists, in order; return their shifts in days."""
     shifts, place = [], 0
     for alarm in list(new):
-        while place < len(old) and old[place].day < alarm.day - MOVED_DAYS_MAX:
+        while place < len(old) and old[place].day < alarm.day - MOVED_WITHIN_DAYS:
             place += 1
-        if place < len(old) and old[place].day <= alarm.day + MOVED_DAYS_MAX:
+        if place < len(old) and old[place].day <= alarm.day + MOVED_WITHIN_DAYS:
             shifts.append(alarm.day - old.pop(place).day)
             new.remove(alarm)
     return shifts
