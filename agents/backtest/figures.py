@@ -19,7 +19,7 @@ from tocsin.agents.backtest.resampling import (
     Sample,
     capped,
 )
-from tocsin.agents.backtest.run import Run
+from tocsin.agents.backtest.run import Run, in_order
 from tocsin.streams.evaluate.alarm_load import AlarmLoad, alarm_load
 from tocsin.streams.evaluate.comparison import Difference, compare
 from tocsin.streams.evaluate.harm import Harm
@@ -160,7 +160,7 @@ def harm_figures(
     run: Run, harm: Harm, progress: Callable[[str], None] = lambda what: None
 ) -> HarmFigures:
     """The figures of one harm."""
-    cases = list(judge(harm, run.observations, run.history, run.end))
+    cases = list(judge(harm, in_order(run.observations), run.history, run.end))
     outcomes = Counter(case.outcome for case in cases)
     known = [case for case in cases if case.outcome in _KNOWN]
     rows = Counter(case.observation.customer_id for case in known)

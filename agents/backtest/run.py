@@ -207,7 +207,7 @@ class Pass:
             self._refused,
             self._begin,
             self._convention.business_date(self._instant) if self._begin else 0,
-            in_order(self._observations),
+            self._observations,
             self._history,
             [Warned(track.name, track.alarms, track.digest) for track in self._tracks],
         )
@@ -273,7 +273,7 @@ def joined(runs: Sequence[Run]) -> Run:
         [line for part in runs for line in part.refused],
         min((part.begin for part in runs if part.begin), default=0),
         max(part.end for part in runs),
-        in_order(seen for part in runs for seen in part.observations),
+        [seen for part in runs for seen in part.observations],
         history,
         tracks,
     )
