@@ -159,7 +159,7 @@ def test_the_demos_portfolio_is_spoken_of_on_its_own_day(
 ) -> None:
     reader = Reader(tmp_path, tmp_path / "demo", stack)
     begun = reader.leaves_running(
-        f"tocsin demo --customers 20 --days 60 --data-dir {tmp_path.as_posix()}"
+        f"tocsin demo --customers 20 --days 60 --data-dir {reader.data.as_posix()}"
     )
     until_shown(begun, "services stay up")
     assert discover(reader.data) is not None
@@ -188,6 +188,6 @@ def test_the_demos_portfolio_is_spoken_of_on_its_own_day(
         assert today.isoformat()[:7] in told
     assert "sent 1 events" in sent
     assert "the topics say that it is feed" in refused
-    assert "--clock says that the clock is system" in refused
+    assert "--set clock says that the clock is system" in refused
     for line in lines("tocsin demand"):
         assert "Statement of claims as of" in reader.types(line)
