@@ -18,7 +18,7 @@ from tocsin.agents.privacy.encryption import open_decrypting_guard
 from tocsin.agents.queries.lookup import open_history
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.replay.replay import KafkaLog
-from tocsin.agents.settings.errors import InputError
+from tocsin.agents.settings.errors import ConfigurationError, InputError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.settings.whole_files import writing_whole
@@ -131,7 +131,7 @@ async def _judged(settings: Settings, content: bytes, offline: bool) -> Verdict:
         topics = await brokers.partitions()
     missing = sorted({settings.topic(topic) for topic in APPEND_ONLY} - topics.keys())
     if missing:
-        raise InputError(
+        raise ConfigurationError(
             f"there is no topic {missing[0]} to compare the bundle with",
             mend="check bootstrap_servers and topic_prefix, or give --offline",
         )

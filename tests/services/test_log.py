@@ -296,7 +296,7 @@ def test_a_bundle_is_not_compared_with_topics_that_are_not_there(
     monkeypatch.setenv("TOCSIN_TOPIC_PREFIX", "elsewhere.")
     elsewhere = tocsin("bundle", "--verify", path, code=Exit.CONFIGURATION)
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
-    nowhere = tocsin("bundle", "--verify", path, code=Exit.CONFIGURATION)
+    nowhere = tocsin("bundle", "--verify", path, code=Exit.USAGE)
 
     assert "there is no topic elsewhere." in elsewhere
     assert "--offline" in nowhere
