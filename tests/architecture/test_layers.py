@@ -42,6 +42,7 @@ WINGS = {
         "worker",
         "intake",
         "audit",
+        "anchors",
         "replay",
         "backtest",
         "bundle",
