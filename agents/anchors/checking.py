@@ -7,22 +7,27 @@ beside it. What retention has let go is told apart from what should be there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from tocsin.agents.anchors.chain import Walk
 from tocsin.agents.anchors.extents import Change, Comparison, Extent, ExtentError, Found
+from tocsin.agents.anchors.rows import Rows
 from tocsin.agents.anchors.signing import believed
-from tocsin.agents.anchors.statement import Anchor, AnchorError, read_anchor, row_of
+from tocsin.agents.anchors.statement import Anchor, AnchorError, Row, read_anchor, row_of
 from tocsin.agents.audit.reconcile import Place, Span, caught_up, committed_records
 from tocsin.agents.clickhouse.client import ClickHouse
 from tocsin.agents.clickhouse.history import doubled_offsets, read_pages
 from tocsin.agents.clickhouse.retention import kept_since
-from tocsin.agents.deployment.connections import open_clickhouse
+from tocsin.agents.deployment.connections import open_clickhouse, open_codec
 from tocsin.agents.kafka.brokers import connect, consuming
+from tocsin.agents.replay.replay import ClickHouseLog, KafkaLog
 from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.catalog import APPEND_ONLY, BY_NAME, JOURNAL
 
 TOPICS_ALONE: Final = "topics"
@@ -106,6 +111,9 @@ class _Source(Protocol):
     async def compare(self, anchor: Anchor) -> Compared:
         """Read what an anchor covers, and compare."""
 
+    def journal(self, partition: int) -> AsyncGenerator[Sequence[Any], None]:
+        """Yield all records of a journal, in batches, in offset order."""
+
 
 async def check_anchors(
     settings: Settings, path: Path, sources: Sequence[str] = SOURCES, *, wait_s: float = 30.0
@@ -141,6 +149,8 @@ async def check_anchors(
                     raise AnchorError(f"{file} says nothing of {error}") from error
                 problems += found.problems
                 unproven += found.unproven
+        for source in compared if row.problems else ():
+            problems += await _before_the_row(source, open_codec(settings), row, keys)
         if client is not None:
             problems += await asyncio.to_thread(_strays, client, last.anchor)
     finally:
@@ -193,6 +203,10 @@ class _Topics:
             _sort(found, self.name, anchor, extent, comparison, first if reason else 0, reason)
         return found
 
+    def journal(self, partition: int) -> AsyncGenerator[Sequence[Any], None]:
+        """Yield all records of a journal, in batches, in offset order."""
+        return KafkaLog(self._settings).read(JOURNAL, partition)
+
     def _place(self, extent: Extent) -> tuple[str, int]:
         return self._settings.topic(BY_NAME[extent.topic]), extent.partition
 
@@ -223,6 +237,7 @@ class _History:
     def __init__(self, settings: Settings, client: ClickHouse) -> None:
         self._client = client
         self._since = kept_since(settings)
+        self._rows = Rows(client, open_codec(settings))
 
     async def compare(self, anchor: Anchor) -> Compared:
         """Read what an anchor covers, and compare. Raises ExtentError, UnavailableError."""
@@ -231,18 +246,56 @@ class _History:
             await asyncio.to_thread(self._compare, anchor, extent, found)
         return found
 
+    def journal(self, partition: int) -> AsyncGenerator[Sequence[Any], None]:
+        """Yield all records of a journal, in batches, in offset order."""
+        return ClickHouseLog(self._client).read(JOURNAL, partition)
+
     def _compare(self, anchor: Anchor, extent: Extent, found: Compared) -> None:
         topic, place = BY_NAME[extent.topic], (extent.partition, (extent.first, extent.next))
         since = self._since.get(topic.topic_id, 0)
         comparison = Comparison(extent)
         for page in read_pages(self._client, topic, extent.partition, extent.first, extent.next):
             comparison.add(page)
+            for offset in self._rows.misread(topic, extent.partition, page):
+                comparison.note(offset, Change.MISREAD)
         for offset in sorted(doubled_offsets(self._client, topic, *place, since)):
             doubled = Found(offset, offset, Change.DOUBLED, 1)
             found.problems.append(_problem(self.name, anchor, extent, comparison, doubled))
         is_old = extent.oldest is not None and extent.oldest < since
         reason = f"keep_days lets rows of {topic.table} go that are so old"
         _sort(found, self.name, anchor, extent, comparison, extent.next if is_old else 0, reason)
+
+
+async def _before_the_row(
+    source: _Source, codec: Codec, row: Row, keys: Collection[str]
+) -> list[Problem]:
+    """What the heads tell of journal records that no anchor of the row covers.
+
+    `row` begins too late: an anchor before it is lost.
+    """
+    first, last = (read_anchor(row.files[place], keys).anchor for place in (0, -1))
+    covered = {e.partition: e.first for e in first.extents if e.topic == JOURNAL.name}
+    problems = []
+    for head in last.heads:
+        walk = Walk(codec, head)
+        async with aclosing(source.journal(head.partition)) as pages:
+            async for page in pages:
+                walk.add(page)
+        problems += [
+            Problem(
+                source.name,
+                JOURNAL.name,
+                head.partition,
+                found.first,
+                found.last,
+                1,
+                found.change,
+                found.sequence,
+            )
+            for found in walk.breaks()
+            if found.first < covered[head.partition]
+        ]
+    return problems
 
 
 def _sort(
@@ -288,7 +341,10 @@ def _uncovered(anchor: Anchor, reached: dict[tuple[str, int], int]) -> Iterator[
         place = extent.topic, extent.partition
         before = reached.get(place, 0)
         if before < extent.first:
-            yield Unproven("anchors", *place, before, extent.first - 1, "no anchor here covers it")
+            reason = "no anchor here covers it"
+            if extent.topic == JOURNAL.name:
+                reason += "; the chain of hashes alone proves the values"
+            yield Unproven("anchors", *place, before, extent.first - 1, reason)
         reached[place] = extent.next
 
 
@@ -298,7 +354,10 @@ def _strays(client: ClickHouse, anchor: Anchor) -> Iterable[Problem]:
     for topic in APPEND_ONLY:
         known = [extent.partition for extent in anchor.extents if extent.topic == topic.name]
         rows = client.rows(_STRAY.format(table=topic.table), {"partitions": known})
-        found += [Problem(_History.name, topic.name, *row, Change.ADDED) for row in rows]
+        found += [
+            Problem(_History.name, topic.name, partition, first, last, records, Change.ADDED)
+            for partition, first, last, records in rows
+        ]
     return found
 
 

@@ -48,6 +48,8 @@ class Extent(Struct, frozen=True, forbid_unknown_fields=True):
     def unpacked(self) -> bytearray:
         """The marks, one for each offset. Raises ExtentError."""
         size = (self.next - self.first) * MARK_BYTES
+        if size < 0:
+            raise ExtentError(f"{self.topic}/{self.partition}: it ends before it begins")
         packer = zlib.decompressobj()
         try:
             marks = packer.decompress(base64.b64decode(self.marks, validate=True), size + 1)
@@ -129,6 +131,7 @@ class Comparison:
         self._hash = sha256()
         self._seen = -1
         self._found: list[tuple[int, Change]] = []
+        self._named: set[int] = set()
 
     def add(self, records: Iterable[Record]) -> None:
         """Take the next records; all lie within the extent."""
@@ -139,12 +142,17 @@ class Comparison:
             mark = self._left[at : at + MARK_BYTES]
             self._left[at : at + MARK_BYTES] = NONE
             if record.offset == self._seen:
-                self._found.append((record.offset, Change.DOUBLED))
+                self._tell(record.offset, Change.DOUBLED)
             elif mark == NONE:
-                self._found.append((record.offset, Change.ADDED))
+                self._tell(record.offset, Change.ADDED)
             elif mark != _mark(content):
-                self._found.append((record.offset, Change.CHANGED))
+                self._tell(record.offset, Change.CHANGED)
             self._seen = record.offset
+
+    def note(self, offset: int, change: Change) -> None:
+        """Note what was found about a record elsewhere, unless it is not as it was anyhow."""
+        if offset not in self._named:
+            self._tell(offset, change)
 
     def found(self, gone_before: int = 0) -> list[Found]:
         """What differs, by offset; all of the extent if it does, and the marks cannot tell.
@@ -166,6 +174,10 @@ class Comparison:
         start = (offset - self._extent.first + 1) * MARK_BYTES
         ends = range(start + MARK_BYTES, len(self._marks) + 1, MARK_BYTES)
         return sum(self._marks[end - MARK_BYTES : end] != NONE for end in ends)
+
+    def _tell(self, offset: int, change: Change) -> None:
+        self._found.append((offset, change))
+        self._named.add(offset)
 
     def _missing(self) -> Iterator[int]:
         if not any(self._left):

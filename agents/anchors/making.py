@@ -7,20 +7,18 @@ journals' chains must go on from the heads of that one, and every topic from whe
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
+from tocsin.agents.anchors.chain import BrokenError, Chain
 from tocsin.agents.anchors.extents import Gathering
 from tocsin.agents.anchors.signing import believed, read_key
 from tocsin.agents.anchors.statement import (
     FORMAT,
     Anchor,
-    Head,
     Link,
     Stored,
     encode,
@@ -30,20 +28,11 @@ from tocsin.agents.anchors.statement import (
 from tocsin.agents.audit.reconcile import Place, Span, committed_records
 from tocsin.agents.deployment.connections import open_codec
 from tocsin.agents.kafka.brokers import connect, consuming
-from tocsin.agents.settings.errors import ConfigurationError, TocsinError
-from tocsin.agents.settings.exits import Exit
+from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.settings.whole_files import writing_whole
-from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import iso_instant
-from tocsin.schemas.codec.refused import Refused
 from tocsin.schemas.contracts.catalog import APPEND_ONLY, BY_ID, JOURNAL, Topic
-
-
-class BrokenError(TocsinError):
-    """Topics do not go on from where the anchor before ended: something was changed."""
-
-    exit_code: int = Exit.DIFFERENCE
 
 
 class Made(Struct, frozen=True):
@@ -92,7 +81,7 @@ async def _anchor(settings: Settings, previous: Stored | None) -> Anchor:
         )
         for (topic_id, partition), span in spans.items()
     }
-    chain = _Chain(open_codec(settings), before.heads if before else ())
+    chain = Chain(open_codec(settings), before.heads if before else ())
     async with consuming(settings) as consumer:
         async for place, records in committed_records(consumer, spans, names):
             gathered[place].add(records)
@@ -128,42 +117,3 @@ def _spans(
             )
         spans[topic.topic_id, partition] = (max(first, start), end)
     return spans
-
-
-class _Chain:
-    """Follows the journals from the heads of the anchor before."""
-
-    def __init__(self, codec: Codec, heads: Iterable[Head]) -> None:
-        self._codec = codec
-        self._heads = {head.partition: head for head in heads}
-
-    def take(self, partition: int, records: Iterable[Any]) -> None:
-        """Take the next records of a journal. Raises BrokenError."""
-        for record in records:
-            try:
-                entry = self._codec.decode_journal(record.value)
-            except Refused as error:
-                raise _broken(
-                    partition, record.offset, f"cannot be read: {error.detail}"
-                ) from error
-            before = self._heads.get(partition)
-            if before and (entry.sequence, entry.previous_hash.hex()) != (
-                before.sequence + 1,
-                before.hash,
-            ):
-                raise _broken(
-                    partition, record.offset, f"does not go on from record {before.sequence}"
-                )
-            value_hash = sha256(record.value or b"").hexdigest()
-            self._heads[partition] = Head(partition, entry.sequence, record.offset, value_hash)
-
-    def heads(self) -> tuple[Head, ...]:
-        """Where the journals end."""
-        return tuple(head for _, head in sorted(self._heads.items()))
-
-
-def _broken(partition: int, offset: int, reason: str) -> BrokenError:
-    return BrokenError(
-        f"{JOURNAL.name}/{partition}/{offset} {reason}, so no anchor is made",
-        mend="`tocsin verify` compares the journal with all else",
-    )

@@ -20,6 +20,7 @@ from msgspec import Struct
 from tocsin.agents.anchors.extents import Extent
 from tocsin.agents.anchors.signing import Key, fingerprint, is_signed
 from tocsin.agents.settings.errors import InputError, UnavailableError
+from tocsin.schemas.contracts.catalog import BY_NAME
 
 FORMAT: Final = 1
 SUFFIX: Final = ".anchor"
@@ -105,6 +106,8 @@ def _decode(content: bytes, path: Path, keys: Collection[str]) -> Anchor:
         signature = base64.b64decode(signed.signature, validate=True)
     except (msgspec.MsgspecError, binascii.Error) as error:
         raise _no_anchor(path, f"its second line is no signature: {error}") from error
+    if msgspec.json.encode(_Signed(_text(public), _text(signature))) != lines[1]:
+        raise _no_anchor(path, "its second line is not written as we write it")
     if fingerprint(public) not in keys:
         raise AnchorError(
             f"{path} is signed by {fingerprint(public)}, which does not count here",
@@ -118,6 +121,8 @@ def _decode(content: bytes, path: Path, keys: Collection[str]) -> Anchor:
         raise _no_anchor(path, f"its first line is no statement that we know: {error}") from error
     if anchor.format != FORMAT:
         raise _no_anchor(path, f"it has format {anchor.format}, and this version reads {FORMAT}")
+    if unknown := sorted({extent.topic for extent in anchor.extents} - BY_NAME.keys()):
+        raise _no_anchor(path, f"it covers {unknown[0]}, a topic that this version does not know")
     return anchor
 
 

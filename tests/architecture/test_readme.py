@@ -57,6 +57,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mapping.yaml").write_text(block("yaml"))
     (tmp_path / "policy.yaml").write_text(default_policy_text())
     (tmp_path / "evidence.zip").touch()
+    (tmp_path / "anchors").mkdir()
+    (tmp_path / "anchors" / "tocsin-000042.anchor").touch()
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("TOCSIN_")]:
