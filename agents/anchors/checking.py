@@ -321,8 +321,8 @@ def _problem(
 ) -> Problem:
     sequence = None
     if extent.topic == JOURNAL.name and found.change is not Change.ADDED:
-        (head,) = (head for head in anchor.heads if head.partition == extent.partition)
-        sequence = head.sequence - comparison.after(found.first)
+        heads = [head for head in anchor.heads if head.partition == extent.partition]
+        sequence = heads[0].sequence - comparison.after(found.first) if heads else None
     return Problem(
         source,
         extent.topic,

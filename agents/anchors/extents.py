@@ -69,6 +69,7 @@ class Change(Enum):
     GONE = "gone"  # missing, where records may have been let go
     ADDED = "added"  # at an offset that had none
     DOUBLED = "doubled"  # more than one at one offset
+    MISREAD = "misread"  # as it was; what is told of it beside it is not what it says
 
 
 class Found(Struct, frozen=True, order=True):

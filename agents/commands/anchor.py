@@ -55,20 +55,22 @@ def anchor_key(settings: Settings, terminal: Terminal) -> None:
 def anchor_export(settings: Settings, terminal: Terminal, folder: Path) -> None:
     """Write the next anchor: what came into the topics since the one before, signed.
 
-    Made to be run once a day. The folder belongs on other storage than Kafka's and ClickHouse's,
-    where what is written once stays. Exit code 1 if the topics do not go on from where the anchor
-    before ended, or a journal's chain is broken: then none is written.
+    Made to be run once a day; over a long history the first run writes several. The folder belongs
+    on other storage than Kafka's and ClickHouse's, where what is written once stays. Exit code 1 if
+    the topics do not go on from where the anchor before ended, or a journal's chain is broken: then
+    none is written.
     """
     if not folder.is_dir():
         raise click.UsageError(f"--to {folder}: it is no folder")
     made = run(export(settings, folder))
-    found = made.anchor
+    found = made.last
     terminal.result(
         {
             "file": str(made.path),
             "number": found.number,
             "made_at": found.made_at,
             "previous": found.previous.file if found.previous else None,
+            "anchors": len(made.anchors),
             "records": made.records,
             "journal": [
                 {"partition": head.partition, "sequence": head.sequence, "hash": head.hash}
@@ -76,5 +78,6 @@ def anchor_export(settings: Settings, terminal: Terminal, folder: Path) -> None:
             ],
         }
     )
-    before = f"since {found.previous.file}" if found.previous else "the first"
+    begun = made.anchors[0].previous
+    before = f"since {begun.file}" if begun else "the first"
     terminal.say(f"{made.path}: {made.records:,} records, {before}")

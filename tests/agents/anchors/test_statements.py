@@ -8,7 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tocsin.agents.anchors.extents import Comparison
 from tocsin.agents.anchors.signing import Key, believed, create_key, fingerprint, read_key
 from tocsin.agents.anchors.statement import (
     Anchor,
@@ -19,6 +21,7 @@ from tocsin.agents.anchors.statement import (
     read_anchor,
     row_of,
 )
+from tocsin.agents.clickhouse.history import HistoryRecord
 from tocsin.agents.commands.cli import run_command
 from tocsin.agents.settings.errors import ConfigurationError, InputError
 from tocsin.agents.settings.exits import Exit
@@ -154,3 +157,31 @@ def test_commands_make_a_key_once_and_refuse_what_is_no_anchor(
     assert "is no anchor" in told("verify", "--anchor", str(wrong), code=Exit.USAGE)
     assert "--only goes with --anchor" in told("verify", "--only", "topics", code=Exit.USAGE)
     assert "no folder" in told("anchor", "export", "--to", str(wrong), code=Exit.USAGE)
+
+
+OLD = (
+    b'{"format":1,"app_id":"tocsin","number":1,"made_at":"2026-01-01T00:00:00.000Z",'
+    b'"made_by":"tocsin 1","previous":null,'
+    b'"heads":[{"partition":1,"sequence":3,"offset":9,"hash":"ab"}],'
+    b'"extents":[{"topic":"payments","partition":1,"first":4,"next":7,"count":1,'
+    b'"oldest":1000000000000,"newest":1000000000000,'
+    b'"digest":"c65c042cbb173e35c05a87c8c7f650d4e3db2d7bdfb369b93462d744438ef507",'
+    b'"marks":"eJxjYICAYzEsOrvF7UyhXAYAIloCmA=="}]}\n'
+    b'{"key":"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=","signature":"'
+    b"vKFa/fe0FXkVzTt96QrdKJsZZ/Bvmz7IttI1bl2DgFChnCp4DTDbdz8vhOwDP407oGhdJVl3Sw7qsdkL2K/bAQ=="
+    b'"}\n'
+)
+
+
+def test_an_anchor_of_format_1_counts_as_long_as_it_is_kept(tmp_path: Path) -> None:
+    key = Key(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    path = tmp_path / "tocsin-000001.anchor"
+    path.write_bytes(OLD)
+
+    anchor = read_anchor(path, {"SHA256:E545QOZLVJFyIIjZoNdBYo/IJuCUddNBp4Cs3jxLgHA"}).anchor
+
+    assert encode(anchor, key) == OLD
+    (extent,) = anchor.extents
+    comparison = Comparison(extent)
+    comparison.add([HistoryRecord("payments", 1, 5, 10**12, b"C1", b"v", (("h", None),))])
+    assert comparison.found() == []
