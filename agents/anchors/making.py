@@ -71,7 +71,7 @@ async def export(settings: Settings, folder: Path) -> Made:
     while not made or _ends(made[-1]) != ends:
         anchor = await _anchor(settings, kept, previous)
         path = folder / anchor.file
-        with writing_whole(path) as file:
+        with writing_whole(path, option="--to") as file:
             file.write(encode(anchor, key))
         previous = read_anchor(path, keys)
         made.append(anchor)
