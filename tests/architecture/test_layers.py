@@ -43,6 +43,7 @@ WINGS = {
         "intake",
         "audit",
         "replay",
+        "anchors",
         "backtest",
         "bundle",
         "notify",
