@@ -43,6 +43,7 @@ WINGS = {
         "intake",
         "audit",
         "replay",
+        "past",
         "backtest",
         "bundle",
         "notify",

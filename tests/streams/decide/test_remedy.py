@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from random import Random
 
 import pytest
 
-from tests.book import CUSTOMER, Book, day, default_document, instant, minor, patched
+from tests.book import CUSTOMER, Book, minor
 from tocsin.agents.generate.generator import Portfolio
 from tocsin.agents.generate.portfolio import Request
 from tocsin.schemas.codec.jsonlines import with_closings
+from tocsin.streams.decide import remedy
 from tocsin.streams.decide.engine import Step
 from tocsin.streams.decide.remedy import (
     DAYS_AHEAD,
-    DOCUMENTS_MAX,
     NO_PAYMENT,
     NOT_JUDGED,
     NOT_OPEN,
@@ -26,10 +27,15 @@ from tocsin.streams.decide.remedy import (
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import DayClosed, PaymentReceived
 from tocsin.streams.facts.ids import derived_id
-from tocsin.streams.facts.refusals import UNREADABLE  # noqa: F401
-from tocsin.streams.ledger.state_records import STATE_VERSION
+from tocsin.streams.ledger.state_records import (
+    PARTITION_KEY,
+    STATE_VERSION,
+    Hold,
+    partition_change,
+)
 
 CONVENTION = Convention(zone="Europe/Berlin")
+MOMENTS = ("in the middle", "at the end")
 
 
 def held_by(book: Book, customer: str = CUSTOMER) -> Held:
@@ -52,11 +58,12 @@ def asked(book: Book, rule: str, subject: str = "", customer: str = CUSTOMER) ->
 
 
 class Copy(Book):
-    """A desk over a book's store, on which one thing is tried."""
+    """A desk over what a book's store has of a customer, on which one thing is tried."""
 
-    def __init__(self, book: Book) -> None:
-        super().__init__(convention=book.convention)
-        self.store = dict(book.store)
+    def __init__(self, book: Book, customer: str = CUSTOMER) -> None:
+        self.convention, self.offset = book.convention, book.offset
+        self.warnings, self.log = [], []
+        self.store = {key: body for key, _, body in held_by(book, customer).records}
         self.restart()
 
     def is_open(self, customer: str, key: str) -> bool:
@@ -78,7 +85,7 @@ class Copy(Book):
 def ends(book: Book, customer: str, key: str, remedy: Remedy, on: int, less: int = 0) -> bool:
     """Whether the payment, so much less of it, ends the episode if it comes on a day."""
     assert remedy.amount_minor is not None
-    copy = Copy(book)
+    copy = Copy(book, customer)
     copy.passes_to(on)
     if not copy.is_open(customer, key):
         return False
@@ -169,36 +176,76 @@ def portfolio() -> tuple[tuple[str, Book], ...]:
     """Books of a generated portfolio as they stood at three moments."""
     facts = list(
         with_closings(
-            Portfolio(Request(customers=30, days=260, seed=11), CONVENTION).facts(), CONVENTION
+            Portfolio(Request(customers=12, days=240, seed=11), CONVENTION).facts(), CONVENTION
         )
     )
-    book, found = Book(convention=CONVENTION), []
-    moments = {len(facts) * part // 4: f"{part}/4" for part in (2, 3, 4)}
+    book, found = Book(convention=CONVENTION), list[tuple[str, Book]]()
+    moments = {len(facts) * n // len(MOMENTS): name for n, name in enumerate(MOMENTS, 1)}
     for number, fact in enumerate(facts, 1):
         book.take(fact.instant, fact.topic_id, fact.event)
         if number in moments:
-            found.append((moments[number], Copy(book)))
+            then = Book(convention=CONVENTION)
+            then.store = dict(book.store)
+            then.restart()
+            found.append((moments[number], then))
     return tuple(found)
 
 
-@pytest.mark.parametrize("moment", ["2/4", "3/4", "4/4"])
+def open_episodes(book: Book) -> dict[str, tuple[str, str]]:
+    """One open episode of each rule: customer and key."""
+    found: dict[str, tuple[str, str]] = {}
+    for customer in sorted(book.desk.ledgers):
+        for key, episode in book.desk.ledgers.visit(customer).summary.episodes.items():
+            if episode.severity:
+                found.setdefault(key.partition(":")[0], (customer, key))
+    return found
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_every_answer_over_a_portfolio_is_exact(moment: str) -> None:
     book = dict(portfolio())[moment]
-    said: Counter[str] = Counter()
-    for customer in sorted(book.desk.ledgers):
-        summary = book.desk.ledgers.visit(customer).summary
-        for key, episode in sorted(summary.episodes.items()):
-            if not episode.severity:
-                continue
-            rule, _, subject = key.partition(":")
-            found = asked(book, rule, subject, customer)
-            said[f"{rule} {found.reason or 'PAYMENT'}"] += 1
-            if found.amount_minor is not None:
-                assert ends(book, customer, key, found, found.as_of), (customer, key)
-                assert not ends(book, customer, key, found, found.as_of, less=1), (customer, key)
-                last = found.latest_on or found.as_of + DAYS_AHEAD
-                assert ends(book, customer, key, found, last), (customer, key)
-                if found.latest_on is not None:
-                    assert not ends(book, customer, key, found, last + 1), (customer, key)
-    print(said)
-    assert sum(count for name, count in said.items() if name.endswith("PAYMENT")) > 10
+    chance, said = Random(moment), Counter[str]()
+    for rule, (customer, key) in open_episodes(book).items():
+        found = asked(book, rule, key.partition(":")[2], customer)
+        said[found.reason or "PAYMENT"] += 1
+        if found.amount_minor is None:
+            continue
+        about = f"{customer} {key}: {found}"
+        assert ends(book, customer, key, found, found.as_of), about
+        for less in (1, *(chance.randint(1, found.amount_minor) for _ in range(2))):
+            assert not ends(book, customer, key, found, found.as_of, less), about
+        last = found.latest_on or found.as_of + DAYS_AHEAD
+        assert ends(book, customer, key, found, last), about
+        if found.latest_on is not None:
+            assert not ends(book, customer, key, found, last + 1), about
+    assert said["PAYMENT"] > 3
+    assert said[NO_PAYMENT] > 3
+
+
+def test_nothing_is_said_while_a_source_of_the_rule_is_on_hold() -> None:
+    book = Book()
+    book.add("2025-01-02 invoice A 300,000.00 CNY due 2025-01-31", "2025-02-08 close")
+    state = book.desk.state
+    state.holds[4] = Hold("TEST")
+    book.store[PARTITION_KEY] = partition_change(state)[2]
+
+    assert asked(book, "overdue-amount", "CNY").reason == NOT_JUDGED
+
+
+def test_a_ledger_too_large_to_be_copied_again_and_again_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    book = Book()
+    book.add("2025-01-02 invoice A 300,000.00 CNY due 2025-01-31", "2025-02-08 close")
+    monkeypatch.setattr(remedy, "DOCUMENTS_MAX", 0)
+
+    assert asked(book, "overdue-amount", "CNY").reason == TOO_LARGE
+
+
+def test_too_many_items_are_not_tried_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book()
+    lines = (f"2025-01-02 invoice A-{n} 60,000.00 CNY due 2025-01-31" for n in range(6))
+    book.add(*lines, "2025-02-08 close")
+    monkeypatch.setattr(remedy, "SUMS_MAX", 2)
+
+    assert asked(book, "overdue-amount", "CNY").reason == TOO_LARGE
