@@ -7,6 +7,7 @@ tables, filled with what the worker held.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,15 +21,59 @@ from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.past.cut import Cut, cut
 from tocsin.agents.past.database import database_of
 from tocsin.agents.privacy.encryption import opening
-from tocsin.agents.queries.lookup import Lookup, history
+from tocsin.agents.queries.customer import CreditFile, read_file
+from tocsin.agents.queries.lookup import Lookup, Placed, Wanted, history
+from tocsin.agents.queries.warnings import view_of
+from tocsin.agents.queries.worklist import Found, read_worklist
+from tocsin.agents.render.warning_cards import Language, View
 from tocsin.agents.replay.replay import ClickHouseLog
 from tocsin.agents.settings.errors import ConfigurationError, InputError, UnavailableError
 from tocsin.agents.settings.formats import instant as told
 from tocsin.agents.settings.settings import Settings
 
 T = TypeVar("T")
+Shown = tuple[list[Placed], View]
 MEND: Final = "`tocsin verify` tells what differs, and where"
 _FIRST: Final = "SELECT min(toUnixTimestamp64Milli(timestamp)) FROM journal WHERE is_decoded"
+
+
+def past_file(
+    settings: Settings, instant: int, lookup: Lookup, customer_id: str, event_limit: int
+) -> CreditFile:
+    """A customer's credit file as of an instant; see `ask_past`. Raises InputError for a stranger.
+
+    `lookup` knows who is a customer today.
+    """
+    stored = lookup.customer(customer_id)
+    lookup.require_customer(stored)
+    question = partial(
+        read_file,
+        customer_id=customer_id,
+        event_limit=event_limit,
+        horizon_days=settings.horizon_days,
+    )
+    return ask_past(settings, instant, question, stored)
+
+
+def past_warnings(
+    settings: Settings, instant: int, wanted: Wanted, language: Language = "en"
+) -> Shown:
+    """The warnings known at an instant, and what is needed to show them; see `ask_past`."""
+    question = partial(_warnings, wanted=wanted, language=language)
+    return ask_past(settings, instant, question, wanted.customer_id)
+
+
+def past_worklist(settings: Settings, instant: int, budget: int, owner: str | None) -> Found:
+    """The worklist as of an instant; see `ask_past`."""
+    question = partial(
+        read_worklist, horizon_days=settings.horizon_days, budget=budget, owner=owner
+    )
+    return ask_past(settings, instant, question)
+
+
+def _warnings(lookup: Lookup, wanted: Wanted, language: Language) -> Shown:
+    found = lookup.warnings(wanted)
+    return found, view_of(lookup, [placed.warning for placed in found], language)
 
 
 def ask_past(
@@ -47,9 +92,11 @@ def ask_past(
     processes = min(len(os.sched_getaffinity(0)), len(partitions))
     work = partial(cut, portable, instant=instant, customer_id=customer_id)
     try:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            processes, mp_context=get_context("spawn"), initializer=_in_utc
+        ) as pool:
             cuts = list(pool.map(work, partitions))
-            _require_known(settings, cuts, instant)
+            _require_known(settings, cuts, instant, customer_id)
             return pool.submit(_answer, portable, cuts, customer_id, question).result()
     except BrokenProcessPool as error:
         raise UnavailableError(
@@ -68,7 +115,13 @@ def _partitions(settings: Settings, customer_id: str) -> list[int]:
     return found
 
 
-def _require_known(settings: Settings, cuts: Sequence[Cut], instant: int) -> None:
+def _in_utc() -> None:
+    """Instants read the same on every machine, as in the embedded engine."""
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+
+
+def _require_known(settings: Settings, cuts: Sequence[Cut], instant: int, customer_id: str) -> None:
     for one in cuts:
         report = one.report
         if report.differing or report.other_logic:
@@ -84,6 +137,11 @@ def _require_known(settings: Settings, cuts: Sequence[Cut], instant: int) -> Non
         raise InputError(
             f"--as-of: nothing was known at {told(instant)}: the first records were taken at "
             f"{told(first)}",
+            mend="name a later moment",
+        )
+    if customer_id and not any(cut.standings[0] for cut in cuts):
+        raise InputError(
+            f"--as-of: customer {customer_id!r} was not known yet at {told(instant)}",
             mend="name a later moment",
         )
 

@@ -65,7 +65,7 @@ async def _cut(settings: Settings, partition: int, instant: int, customer_id: st
         reached.positions,
         reached.journalled,
         reached.amid,
-        standing_columns(records, codec),
+        standing_columns(records, codec)[0],
         case_columns(records, codec),
         replay.report,
     )
