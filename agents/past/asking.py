@@ -20,19 +20,19 @@ from tocsin.agents.deployment.connections import open_clickhouse, open_codec
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.past.cut import Cut, cut
 from tocsin.agents.past.database import database_of
-from tocsin.agents.privacy.encryption import opening
+from tocsin.agents.privacy.encryption import open_decrypting_guard
 from tocsin.agents.queries.customer import CreditFile, read_file
-from tocsin.agents.queries.lookup import Lookup, Placed, Wanted, history
+from tocsin.agents.queries.lookup import Lookup, PlacedWarning, WarningFilter, history
 from tocsin.agents.queries.warnings import view_of
-from tocsin.agents.queries.worklist import Found, read_worklist
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.queries.worklist import RankedWorklist, read_worklist
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.replay.replay import ClickHouseLog
 from tocsin.agents.settings.errors import ConfigurationError, InputError, UnavailableError
 from tocsin.agents.settings.formats import instant as told
 from tocsin.agents.settings.settings import Settings
 
 T = TypeVar("T")
-Shown = tuple[list[Placed], View]
+Shown = tuple[list[PlacedWarning], WarningView]
 MEND: Final = "`tocsin verify` tells what differs, and where"
 _FIRST: Final = "SELECT min(toUnixTimestamp64Milli(timestamp)) FROM journal WHERE is_decoded"
 
@@ -56,14 +56,16 @@ def past_file(
 
 
 def past_warnings(
-    settings: Settings, instant: int, wanted: Wanted, language: Language = "en"
+    settings: Settings, instant: int, wanted: WarningFilter, language: Language = "en"
 ) -> Shown:
     """The warnings known at an instant, and what is needed to show them; see `ask_past`."""
     question = partial(_warnings, wanted=wanted, language=language)
     return ask_past(settings, instant, question, wanted.customer_id)
 
 
-def past_worklist(settings: Settings, instant: int, budget: int, owner: str | None) -> Found:
+def past_worklist(
+    settings: Settings, instant: int, budget: int, owner: str | None
+) -> RankedWorklist:
     """The worklist as of an instant; see `ask_past`."""
     question = partial(
         read_worklist, horizon_days=settings.horizon_days, budget=budget, owner=owner
@@ -71,7 +73,7 @@ def past_worklist(settings: Settings, instant: int, budget: int, owner: str | No
     return ask_past(settings, instant, question)
 
 
-def _warnings(lookup: Lookup, wanted: Wanted, language: Language) -> Shown:
+def _warnings(lookup: Lookup, wanted: WarningFilter, language: Language) -> Shown:
     found = lookup.warnings(wanted)
     return found, view_of(lookup, [placed.warning for placed in found], language)
 
@@ -149,7 +151,7 @@ def _require_known(settings: Settings, cuts: Sequence[Cut], instant: int, custom
 def _answer(
     settings: Settings, cuts: Sequence[Cut], customer_id: str, question: Callable[[Lookup], T]
 ) -> T:
-    guard = opening(settings)
+    guard = open_decrypting_guard(settings)
     codec = open_codec(settings, guard)
     server = open_clickhouse(settings, is_reader=True)
     try:

@@ -17,7 +17,7 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.agents.worker.main import calm_collector
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.catalog import LEDGERS
-from tocsin.streams.decide.engine import Desk
+from tocsin.streams.decide.engine import DecisionEngine
 from tocsin.streams.ledger.state_records import STATE_VERSION, Kind, changes
 
 
@@ -71,13 +71,15 @@ async def _cut(settings: Settings, partition: int, instant: int, customer_id: st
     )
 
 
-def _state(desk: Desk, codec: Codec, instant: int, customer_id: str) -> Iterator[HistoryRecord]:
+def _state(
+    desk: DecisionEngine, codec: Codec, instant: int, customer_id: str
+) -> Iterator[HistoryRecord]:
     """The records of the changelog that the tables of standings mirror, as if just written."""
     known: Sequence[str] = sorted(desk.ledgers)
     if customer_id:
         known = [customer_id] if customer_id in desk.ledgers else []
     for name in known:
-        ledger = desk.ledgers.visit(name)
+        ledger = desk.ledgers.peek(name)
         ledger.is_touched = True
         ledger.dirty = {}
         bodies = [(key, kind, body) for key, kind, body in changes(name, ledger) if body]

@@ -14,14 +14,14 @@ from typing import Any, Final
 from msgspec import Struct
 
 from tocsin.agents.deployment.connections import convention_of, open_codec
-from tocsin.agents.kafka.brokers import reaching
+from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.kafka.changelog import batches
-from tocsin.agents.queries.lookup import Placed
+from tocsin.agents.queries.lookup import PlacedWarning
 from tocsin.agents.settings.errors import TocsinError
 from tocsin.agents.settings.formats import day
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import LEDGERS
-from tocsin.streams.decide.remedy import NOT_OPEN, Held, Remedy, remedy_of
+from tocsin.streams.decide.remedy import NOT_OPEN, HeldLedger, Remedy, remedy_of
 from tocsin.streams.ledger.ledgers import StateError
 
 NO_EPISODE: Final = "NO_EPISODE"
@@ -29,7 +29,7 @@ NO_STATE: Final = "NO_STATE"
 _PARTITION: Final = b"\0"  # what the keys of a partition's own records begin with
 
 
-class Found(Struct, frozen=True):
+class RemedyAnswer(Struct, frozen=True):
     """What ends a warning; or `reason` says why that is not told, `detail` in the error's words.
 
     Reasons are those of `Remedy`, NO_EPISODE (a digest, or a warning about a source: there is no
@@ -41,32 +41,34 @@ class Found(Struct, frozen=True):
     detail: str = ""
 
 
-def read_remedy(settings: Settings, episode: Sequence[Placed], placed: Placed) -> Found:
+def read_remedy(
+    settings: Settings, episode: Sequence[PlacedWarning], placed: PlacedWarning
+) -> RemedyAnswer:
     """Find what ends the episode of a warning as of the worker's last commit."""
     warning = placed.warning
     if not warning.customer_id or warning.transition == "DIGEST":
-        return Found(None, NO_EPISODE)
+        return RemedyAnswer(None, NO_EPISODE)
     if any(step.warning.transition == "CLEARED" for step in episode):
-        return Found(None, NOT_OPEN)
+        return RemedyAnswer(None, NOT_OPEN)
     if not settings.bootstrap_servers:
-        return Found(None, NO_STATE, "no brokers are known: set bootstrap_servers")
+        return RemedyAnswer(None, NO_STATE, "no brokers are known: set bootstrap_servers")
     try:
         held = asyncio.run(_held(settings, placed.partition, warning.customer_id))
         if held is None:
-            return Found(None, NO_STATE, "the changelog has no ledger of this customer")
+            return RemedyAnswer(None, NO_STATE, "the changelog has no ledger of this customer")
         remedy = remedy_of(held, warning.rule, warning.subject, warning.episode_id)
     except (TocsinError, StateError) as error:
-        return Found(None, NO_STATE, str(error))
-    return Found(remedy, remedy.reason)
+        return RemedyAnswer(None, NO_STATE, str(error))
+    return RemedyAnswer(remedy, remedy.reason)
 
 
-async def _held(settings: Settings, partition: int, customer_id: str) -> Held | None:
+async def _held(settings: Settings, partition: int, customer_id: str) -> HeldLedger | None:
     """What the changelog holds of a customer, and of its partition; None without such a ledger."""
     name, key = settings.topic(LEDGERS), customer_id.encode()
     codec, mine = open_codec(settings), (_PARTITION, key + b"\0")
     latest: dict[bytes, bytes] = {}
     written = batches(name, partition, settings.client_options())
-    async with reaching(settings), aclosing(written) as pages:
+    async with translating_failures(settings), aclosing(written) as pages:
         async for page in pages:
             for record in page:
                 if record.key != key and not record.key.startswith(mine):
@@ -79,10 +81,10 @@ async def _held(settings: Settings, partition: int, customer_id: str) -> Held | 
         return None
     pieces = [(name, codec.decode_state(value)) for name, value in latest.items()]
     records = tuple((name, piece.version, piece.body) for name, piece in pieces)
-    return Held(customer_id, partition, convention_of(settings), records)
+    return HeldLedger(customer_id, partition, convention_of(settings), records)
 
 
-def remedy_json(found: Found) -> dict[str, Any]:
+def remedy_json(found: RemedyAnswer) -> dict[str, Any]:
     """It as programs get it; dates in ISO 8601."""
     remedy = found.remedy
     return {

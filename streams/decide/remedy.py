@@ -18,7 +18,7 @@ from itertools import pairwise
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.exposure import exposures_of
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import DayClosed, PaymentReceived
@@ -41,7 +41,7 @@ NO_PAYMENT, NOT_OPEN, NOT_JUDGED, TOO_LARGE = "NO_PAYMENT", "NOT_OPEN", "NOT_JUD
 _NAME = "what-if"
 
 
-class Held(Struct, frozen=True):
+class HeldLedger(Struct, frozen=True):
     """What a partition holds of one customer: records of its state, as (key, version, body).
 
     That is the customer's summary and documents, the partition's own record, and its policies.
@@ -72,7 +72,7 @@ class Remedy(Struct, frozen=True):
     reason: str = ""
 
 
-def remedy_of(held: Held, rule: str, subject: str, episode_id: str) -> Remedy:
+def remedy_of(held: HeldLedger, rule: str, subject: str, episode_id: str) -> Remedy:
     """Find what ends an episode of a rule over a subject. Raises StateError for damaged state."""
     trial = Trial(held, f"{rule}:{subject}", episode_id)
     if not trial.is_open:
@@ -96,7 +96,7 @@ class Trial:
     Marks of completeness are taken to come in time.
     """
 
-    def __init__(self, held: Held, key: str, episode_id: str) -> None:
+    def __init__(self, held: HeldLedger, key: str, episode_id: str) -> None:
         loaded = LoadedPartition()
         for name, version, body in held.records:
             load(loaded, name, version, body)
@@ -106,7 +106,7 @@ class Trial:
         self._customer_id, self._key, self._episode_id = held.customer_id, key, episode_id
         self._convention = replace(held.convention, required_marks=())
         document = loaded.policies[loaded.state.policy.hash]
-        self._desk = Desk(
+        self._desk = DecisionEngine(
             self._convention, loaded.ledgers, loaded.state, loaded.policies, held.partition
         )
         self.policy = _policy(document, held.convention)
@@ -140,9 +140,9 @@ class Trial:
 
     def ledger(self) -> Ledger:
         """A copy of the customer's ledger as it is."""
-        self._ledgers.rest()
-        self._ledgers.rest()  # what was not asked for between two rests is kept as bytes
-        return self._ledgers.visit(self._customer_id)
+        self._ledgers.freeze_idle()
+        self._ledgers.freeze_idle()  # what was not asked for between two rests is kept as bytes
+        return self._ledgers.peek(self._customer_id)
 
     def ends_by(self, amount_minor: int, currency: str) -> bool:
         """Whether a payment that comes in on the open day ends the episode."""
@@ -169,7 +169,7 @@ class Trial:
         step = None
         while step is None or step is Step.UNFINISHED:
             self._desk.begin()
-            step = self._desk.take(topic_id, self._desk.partition, 0, instant, event)
+            step = self._desk.process(topic_id, self._desk.partition, 0, instant, event)
 
     def _is_open_in(self, ledger: Ledger) -> bool:
         rule, _, subject = self._key.partition(":")

@@ -29,11 +29,11 @@ from tocsin.agents.embedded.broker import EmbeddedKafka
 from tocsin.agents.embedded.services import EmbeddedEngine
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.past.cut import cut
-from tocsin.agents.queries.lookup import looking
+from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.settings.exits import Exit
 from tocsin.schemas.codec.jsonlines import Fact, iso_instant
 from tocsin.schemas.contracts.catalog import POLICIES
-from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.facts.events import ControlEvent
 from tocsin.streams.ledger.ledgers import Ledgers
 from tocsin.streams.ledger.state_records import PartitionState
@@ -134,10 +134,10 @@ def test_the_last_moment_is_the_present(loaded: Loaded, tocsin: Run) -> None:
     assert found == loaded.said[-1]["file"]
 
 
-def stopped_at(loaded: Loaded, partition: int, instant: int) -> Desk:
+def stopped_at(loaded: Loaded, partition: int, instant: int) -> DecisionEngine:
     """A desk over the same facts in their order, stopped before the first that came later."""
     deployment = loaded.deployment
-    desk = Desk(deployment.convention, Ledgers(), PartitionState(), {}, partition)
+    desk = DecisionEngine(deployment.convention, Ledgers(), PartitionState(), {}, partition)
     policy = Fact(0, POLICIES.topic_id, first_event(deployment.settings, None))
     own = [
         fact
@@ -150,12 +150,12 @@ def stopped_at(loaded: Loaded, partition: int, instant: int) -> Desk:
         step: object = Step.UNFINISHED
         while step is Step.UNFINISHED:
             desk.begin()
-            step = desk.take(fact.topic_id, partition, 0, fact.instant, fact.event)
+            step = desk.process(fact.topic_id, partition, 0, fact.instant, fact.event)
     return desk
 
 
-def standing(desk: Desk, customer_id: str) -> dict[str, Any]:
-    summary = desk.ledgers.visit(customer_id).summary
+def standing(desk: DecisionEngine, customer_id: str) -> dict[str, Any]:
+    summary = desk.ledgers.peek(customer_id).summary
     accounts = sorted(summary.accounts.items())
     action = summary.collecting
     return {
@@ -211,7 +211,7 @@ def test_a_moment_that_cannot_be_told_is_answered_plainly(loaded: Loaded, tocsin
 def test_the_api_says_the_same(loaded: Loaded) -> None:
     settings, moment = loaded.deployment.settings, iso_instant(loaded.moments[0])
     said = loaded.said[0]
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         asked = Asked(settings, lookup, {"customer_id": "C000003"}, may_act=False)
 
         assert answers.customer(asked, answers.FileAsked(as_of=moment)) == said["file"]

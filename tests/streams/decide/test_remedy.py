@@ -20,7 +20,7 @@ from tocsin.streams.decide.remedy import (
     NOT_JUDGED,
     NOT_OPEN,
     TOO_LARGE,
-    Held,
+    HeldLedger,
     Remedy,
     remedy_of,
 )
@@ -38,7 +38,7 @@ CONVENTION = Convention(zone="Europe/Berlin")
 MOMENTS = ("in the middle", "at the end")
 
 
-def held_by(book: Book, customer: str = CUSTOMER) -> Held:
+def held_by(book: Book, customer: str = CUSTOMER) -> HeldLedger:
     """What a book's store has of a customer, as the changelog would give it."""
     own = customer.encode()
     records = tuple(
@@ -46,12 +46,12 @@ def held_by(book: Book, customer: str = CUSTOMER) -> Held:
         for key, body in book.store.items()
         if body is not None and (key.startswith((b"\0", own + b"\0")) or key == own)
     )
-    return Held(customer, 0, book.convention, records)
+    return HeldLedger(customer, 0, book.convention, records)
 
 
 def asked(book: Book, rule: str, subject: str = "", customer: str = CUSTOMER) -> Remedy:
     """What ends the latest episode of a rule over a subject."""
-    ledger = book.desk.ledgers.visit(customer)
+    ledger = book.desk.ledgers.peek(customer)
     ordinal = ledger.summary.episodes[f"{rule}:{subject}"].ordinal
     episode_id = derived_id(customer, rule, subject, ordinal)
     return remedy_of(held_by(book, customer), rule, subject, episode_id)
@@ -67,7 +67,7 @@ class Copy(Book):
         self.restart()
 
     def is_open(self, customer: str, key: str) -> bool:
-        episode = self.desk.ledgers.visit(customer).summary.episodes.get(key)
+        episode = self.desk.ledgers.peek(customer).summary.episodes.get(key)
         return episode is not None and episode.severity > 0
 
     def passes_to(self, day: int) -> None:
@@ -195,7 +195,7 @@ def open_episodes(book: Book) -> dict[str, tuple[str, str]]:
     """One open episode of each rule: customer and key."""
     found: dict[str, tuple[str, str]] = {}
     for customer in sorted(book.desk.ledgers):
-        for key, episode in book.desk.ledgers.visit(customer).summary.episodes.items():
+        for key, episode in book.desk.ledgers.peek(customer).summary.episodes.items():
             if episode.severity:
                 found.setdefault(key.partition(":")[0], (customer, key))
     return found
