@@ -10,7 +10,9 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from datetime import date
 from io import StringIO
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -23,6 +25,7 @@ from tocsin.agents.commands.cli import run_command
 from tocsin.agents.console import answers
 from tocsin.agents.console.answers import Asked
 from tocsin.agents.console.guard import Refusal
+from tocsin.agents.deployment.connections import open_clickhouse
 from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.embedded.broker import EmbeddedKafka
@@ -223,3 +226,46 @@ def test_the_api_says_the_same(loaded: Loaded) -> None:
         )
         with pytest.raises(Refusal, match="is to come"):
             answers.worklist(asked, answers.WorklistAsked(as_of="2200-01-01"))
+
+
+def rows_of(loaded: Loaded, statement: str) -> list[tuple[Any, ...]]:
+    client = open_clickhouse(loaded.deployment.settings, is_reader=True)
+    try:
+        return client.rows(statement)
+    finally:
+        client.close()
+
+
+SCORES_THEN = """
+SELECT customer_id, score, grade, from_at, to_at FROM v_score_history ORDER BY customer_id, from_at
+"""
+SCORES_NOW = "SELECT customer_id, score, grade FROM v_scores ORDER BY customer_id"
+MOVES = """
+SELECT customer_id, month, grade_before, grade, notches, is_worse FROM v_grade_moves
+ORDER BY customer_id, month
+"""
+
+
+def test_the_history_of_scores_ends_with_the_scores_without_a_gap(loaded: Loaded) -> None:
+    found = rows_of(loaded, SCORES_THEN)
+
+    assert [row[:3] for row in found if row[4] is None] == rows_of(loaded, SCORES_NOW)
+    for row, following in pairwise(found):
+        assert row[4] == (following[3] if row[0] == following[0] else None)
+    assert len(found) > len(rows_of(loaded, SCORES_NOW))
+
+
+def test_a_move_of_a_grade_is_between_the_last_ones_of_two_months(loaded: Loaded) -> None:
+    last: dict[str, dict[date, str]] = {}
+    for customer_id, _, grade, since, _ in rows_of(loaded, SCORES_THEN):
+        if grade:
+            last.setdefault(customer_id, {})[since.date().replace(day=1)] = grade
+    expected = [
+        (customer_id, month, before, grade, ord(grade) - ord(before), grade > before)
+        for customer_id, grades in sorted(last.items())
+        for (_, before), (month, grade) in pairwise(sorted(grades.items()))
+        if grade != before
+    ]
+
+    assert rows_of(loaded, MOVES) == expected
+    assert {worse for *_, worse in expected} == {True, False}
