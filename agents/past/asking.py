@@ -22,7 +22,7 @@ from tocsin.agents.past.cut import Cut, cut
 from tocsin.agents.past.database import database_of
 from tocsin.agents.privacy.encryption import open_decrypting_guard
 from tocsin.agents.queries.customer import CreditFile, read_file
-from tocsin.agents.queries.lookup import Lookup, PlacedWarning, WarningFilter, history
+from tocsin.agents.queries.lookup import Lookup, PlacedWarning, WarningFilter, open_history
 from tocsin.agents.queries.warnings import view_of
 from tocsin.agents.queries.worklist import RankedWorklist, read_worklist
 from tocsin.agents.render.warning_cards import Language, WarningView
@@ -110,7 +110,7 @@ def ask_past(
 def _partitions(settings: Settings, customer_id: str) -> list[int]:
     if customer_id:
         return [partition_of(customer_id.encode(), settings.partitions)]
-    with history(settings) as client:
+    with open_history(settings) as client:
         found = ClickHouseLog(client).partitions()
     if not found:
         raise ConfigurationError("nothing was decided yet", mend="load some events first")
@@ -134,7 +134,7 @@ def _require_known(settings: Settings, cuts: Sequence[Cut], instant: int, custom
                 mend=MEND,
             )
     if not any(one.records for one in cuts):
-        with history(settings) as client:
+        with open_history(settings) as client:
             ((first,),) = client.rows(_FIRST)
         raise InputError(
             f"--as-of: nothing was known at {told(instant)}: the first records were taken at "

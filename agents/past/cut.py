@@ -14,7 +14,6 @@ from tocsin.agents.clickhouse.standings import case_columns, standing_columns
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
 from tocsin.agents.replay.replay import ClickHouseLog, Replay, Report
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.worker.main import calm_collector
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.catalog import LEDGERS
 from tocsin.streams.decide.engine import DecisionEngine
@@ -45,6 +44,9 @@ def cut(settings: Settings, partition: int, *, instant: int, customer_id: str) -
 
     Only the named customer's standing is given; of an empty name, everyone's.
     """
+    # It comes with Faust, which takes its time to import and is of no use to questions of today.
+    from tocsin.agents.worker.main import calm_collector
+
     calm_collector()
     return asyncio.run(_cut(settings, partition, instant, customer_id))
 
