@@ -34,7 +34,20 @@ from tocsin.agents.settings.settings import Settings
 T = TypeVar("T")
 Shown = tuple[list[PlacedWarning], WarningView]
 MEND: Final = "`tocsin verify` tells what differs, and where"
-_FIRST: Final = "SELECT min(toUnixTimestamp64Milli(timestamp)) FROM journal WHERE is_decoded"
+_FIRST: Final = """
+SELECT min(first) FROM
+(
+    SELECT min(toUnixTimestamp64Milli(timestamp)) AS first FROM customers HAVING count() > 0
+    UNION ALL
+    SELECT min(toUnixTimestamp64Milli(timestamp)) FROM invoices HAVING count() > 0
+    UNION ALL
+    SELECT min(toUnixTimestamp64Milli(timestamp)) FROM payments HAVING count() > 0
+    UNION ALL
+    SELECT min(toUnixTimestamp64Milli(timestamp)) FROM complaints HAVING count() > 0
+    UNION ALL
+    SELECT min(toUnixTimestamp64Milli(timestamp)) FROM engagements HAVING count() > 0
+)
+"""
 
 
 def past_file(
@@ -133,12 +146,11 @@ def _require_known(settings: Settings, cuts: Sequence[Cut], instant: int, custom
                 f"something else ({why})",
                 mend=MEND,
             )
-    if not any(one.records for one in cuts):
+    if not customer_id and not any(one.business_date for one in cuts):
         with open_history(settings) as client:
             ((first,),) = client.rows(_FIRST)
         raise InputError(
-            f"--as-of: nothing was known at {told(instant)}: the first records were taken at "
-            f"{told(first)}",
+            f"--as-of: nothing was known at {told(instant)}: the first facts are of {told(first)}",
             mend="name a later moment",
         )
     if customer_id and not any(cut.standings[0] for cut in cuts):

@@ -23,13 +23,13 @@ from tocsin.streams.ledger.state_records import STATE_VERSION, Kind, changes
 class Cut(Struct, frozen=True):
     """A partition up to an instant: how far that is, and what the worker held.
 
-    `positions` are offsets after the last records taken, by topic id; `warnings` how many there
+    `business_date` is the open epoch day, 0 if there was no fact yet. `positions` are offsets after the last records taken, by topic id; `warnings` how many there
     were by then; `journalled` and `amid` as in `Reached`. `standings` and `cases` are columns of
     these tables.
     """
 
     partition: int
-    records: int
+    business_date: int
     warnings: int
     positions: dict[int, int]
     journalled: int
@@ -62,7 +62,7 @@ async def _cut(settings: Settings, partition: int, instant: int, customer_id: st
     records = list(_state(reached.desk, codec, instant, customer_id))
     return Cut(
         partition,
-        reached.records,
+        reached.desk.state.business_date,
         reached.warnings,
         reached.positions,
         reached.journalled,

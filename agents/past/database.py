@@ -45,7 +45,9 @@ _WARNING_END: Final = """
 SELECT offset + 1 FROM warnings FINAL WHERE partition = {partition:Int32}
 ORDER BY offset LIMIT 1 OFFSET {before:UInt64}
 """
-_TAKEN: Final = "INSERT INTO {table} ({columns}) SELECT {columns} FROM file('{path}', Native)"
+_TAKEN: Final = """
+INSERT INTO {table} ({columns}) SELECT {columns} FROM file({{path:String}}, 'Native')
+"""
 
 
 @contextmanager
@@ -115,7 +117,8 @@ def _copy(
     with path.open("wb") as file:
         file.writelines(server.raw(statement, _FORM, values))
     if path.stat().st_size:
-        client.command(_TAKEN.format(table=topic.table, columns=columns, path=path))
+        statement = _TAKEN.format(table=topic.table, columns=columns)
+        client.command(statement, {"path": str(path)})
     path.unlink()
 
 

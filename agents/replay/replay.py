@@ -186,7 +186,6 @@ class Reached(Struct, frozen=True):
     """
 
     desk: DecisionEngine
-    records: int
     warnings: int
     positions: dict[int, int]
     journalled: int
@@ -273,8 +272,7 @@ class Replay:
                 break
         ids = self._routes.topic_ids
         positions = {ids[source.topic]: end for source, end in journal.positions.items()}
-        report = self.report
-        return Reached(store.desk, report.records, report.warnings, positions, journalled, amid)
+        return Reached(store.desk, self.report.warnings, positions, journalled, amid)
 
     def _beginning(self, partition: int) -> tuple[Journal, LedgerStore]:
         sources = [Source(self._log.name(topic), partition) for topic in SOURCES]

@@ -23,6 +23,7 @@ SETS_SETTINGS = re.compile(r"\bSETTINGS\s+\w+\s*=")
 # `days` are a number by then; `views` puts together what its packaged files say.
 KNOWN = {
     "chdb_pool": {"name", "_quoted(value)", "_quoted(statement.database, '`')", "text"},
+    "database": {"topic.table", "columns", "owner"},
     "history": {"topic.table"},
     "lookup": {
         "topic.table",
