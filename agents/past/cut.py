@@ -23,9 +23,9 @@ from tocsin.streams.ledger.state_records import STATE_VERSION, Kind, changes
 class Cut(Struct, frozen=True):
     """A partition up to an instant: how far that is, and what the worker held.
 
-    `business_date` is the open epoch day, 0 if there was no fact yet. `positions` are offsets after the last records taken, by topic id; `warnings` how many there
-    were by then; `journalled` and `amid` as in `Reached`. `standings` and `cases` are columns of
-    these tables.
+    `business_date` is the open epoch day, 0 if there was no fact yet. `positions` are offsets after
+    the last records taken, by topic id; `warnings` how many there were by then; `journalled` and
+    `amid` as in `Reached`. `standings` and `cases` are columns of these tables.
     """
 
     partition: int

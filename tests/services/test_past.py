@@ -212,12 +212,8 @@ def test_the_api_says_the_same(loaded: Loaded) -> None:
     with open_lookup(settings) as lookup:
         asked = Asked(settings, lookup, {"customer_id": "C000003"}, may_act=False)
 
-        assert (
-            answers.warnings(asked, answers.WarningsAsked(open=True, limit=200, as_of=moment))[
-                "items"
-            ]
-            == (said["open"])
-        )
+        page = answers.warnings(asked, answers.WarningsAsked(open=True, limit=200, as_of=moment))
+        assert page["items"] == said["open"]
         with pytest.raises(Refusal, match="is to come"):
             answers.worklist(asked, answers.WorklistAsked(as_of="2200-01-01"))
 
