@@ -44,7 +44,7 @@ IsoDate = Annotated[
     str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", extra_json_schema={"format": "date"})
 ]
 AsOf = Annotated[
-    str | None,
+    str,
     Meta(
         max_length=40,
         description="What was known then: a day, to its end in the deployment's zone, or an "
@@ -72,7 +72,7 @@ class WarningsAsked(Struct, frozen=True, forbid_unknown_fields=True):
     since: Annotated[IsoDate | None, Meta(description="From this business date on.")] = None
     cursor: Cursor | None = None
     limit: Limit = 50
-    as_of: AsOf = None
+    as_of: AsOf | None = None
 
 
 class CustomersAsked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +86,7 @@ class FileAsked(Struct, frozen=True, forbid_unknown_fields=True):
     """How much of a credit file."""
 
     events: Annotated[int, Meta(ge=0, le=LIMIT_MAX, description="Latest events in it.")] = 10
-    as_of: AsOf = None
+    as_of: AsOf | None = None
 
 
 class ListAsked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,7 +100,7 @@ class WorklistAsked(Struct, frozen=True, forbid_unknown_fields=True):
 
     budget: Annotated[int, Meta(ge=0, le=LIMIT_MAX)] = 20
     owner: Id | None = None
-    as_of: AsOf = None
+    as_of: AsOf | None = None
 
 
 class LettersAsked(Struct, frozen=True, forbid_unknown_fields=True):
