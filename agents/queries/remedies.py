@@ -20,6 +20,7 @@ from tocsin.agents.queries.lookup import PlacedWarning
 from tocsin.agents.settings.errors import TocsinError
 from tocsin.agents.settings.formats import day
 from tocsin.agents.settings.settings import Settings
+from tocsin.schemas.codec.refused import Refused
 from tocsin.schemas.contracts.catalog import LEDGERS
 from tocsin.streams.decide.remedy import NOT_OPEN, HeldLedger, Remedy, remedy_of
 from tocsin.streams.ledger.ledgers import StateError
@@ -57,7 +58,7 @@ def read_remedy(
         if held is None:
             return RemedyAnswer(None, NO_STATE, "the changelog has no ledger of this customer")
         remedy = remedy_of(held, warning.rule, warning.subject, warning.episode_id)
-    except (TocsinError, StateError) as error:
+    except (TocsinError, StateError, Refused) as error:
         return RemedyAnswer(None, NO_STATE, str(error))
     return RemedyAnswer(remedy, remedy.reason)
 

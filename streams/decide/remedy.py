@@ -25,7 +25,7 @@ from tocsin.streams.facts.events import DayClosed, PaymentReceived
 from tocsin.streams.facts.ids import derived_id
 from tocsin.streams.facts.sources import CLOCK, PAYMENTS
 from tocsin.streams.ledger.ledger import Ledger
-from tocsin.streams.ledger.ledgers import Ledgers
+from tocsin.streams.ledger.ledgers import Ledgers, StateError
 from tocsin.streams.ledger.state_records import LoadedPartition, load
 from tocsin.streams.policy.policy import Policy
 from tocsin.streams.policy.reading import load_policy
@@ -102,7 +102,7 @@ class Trial:
             load(loaded, name, version, body)
         loaded.finish()
         if loaded.state is None or loaded.state.policy is None:
-            raise ValueError("a partition without a policy has no episodes")
+            raise StateError("the partition's state has no policy: no episode can be open")
         self._customer_id, self._key, self._episode_id = held.customer_id, key, episode_id
         self._convention = replace(held.convention, required_marks=())
         document = loaded.policies[loaded.state.policy.hash]
@@ -183,7 +183,7 @@ class Trial:
 def _policy(document: str, convention: Convention) -> Policy:
     policy, problems = load_policy(document, convention.horizon_days)
     if policy is None:
-        raise ValueError("; ".join(map(str, problems)))
+        raise StateError(f"the policy in force can't be read: {'; '.join(map(str, problems))}")
     return policy
 
 
