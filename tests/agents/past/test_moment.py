@@ -1,4 +1,4 @@
-"""Which moment is meant: a day to its end in the deployment's zone, an instant, never one to come."""
+"""Which moment is meant: a day to its end in the zone, an instant as it is, never one to come."""
 
 from __future__ import annotations
 
