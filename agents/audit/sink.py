@@ -33,6 +33,8 @@ from tocsin.agents.clickhouse.standings import (
     CASE_COLUMNS,
     CASES,
     STANDING_COLUMNS,
+    STANDING_HISTORY,
+    STANDING_HISTORY_COLUMNS,
     STANDINGS,
     case_columns,
     standing_columns,
@@ -152,9 +154,13 @@ class Writer:
         started = monotonic()
         if topic is LEDGERS:
             records = [record for block in part for record in block.records]
-            standings = self._attempt(lambda: standing_columns(records, self._codec))
+            standings, then = self._attempt(lambda: standing_columns(records, self._codec))
             cases = self._attempt(lambda: case_columns(records, self._codec))
-            inserts = [(STANDINGS, STANDING_COLUMNS, standings), (CASES, CASE_COLUMNS, cases)]
+            inserts = [
+                (STANDINGS, STANDING_COLUMNS, standings),
+                (STANDING_HISTORY, STANDING_HISTORY_COLUMNS, then),
+                (CASES, CASE_COLUMNS, cases),
+            ]
         else:
             types = history_table(topic).types
             inserts = [(topic.table, types, self._history_columns(topic, part))]

@@ -44,6 +44,7 @@ WINGS = {
         "audit",
         "replay",
         "anchors",
+        "past",
         "backtest",
         "bundle",
         "notify",

@@ -24,6 +24,7 @@ SETS_SETTINGS = re.compile(r"\bSETTINGS\s+\w+\s*=")
 KNOWN = {
     "checking": {"topic.table"},
     "chdb_pool": {"name", "_quoted(value)", "_quoted(statement.database, '`')", "text"},
+    "database": {"topic.table", "columns", "owner"},
     "history": {"topic.table"},
     "lookup": {
         "topic.table",
