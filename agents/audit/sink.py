@@ -125,7 +125,7 @@ class Writer:
         self._numbers = numbers or Metrics(Program.AUDIT)
         self._codec = codec
         self._topic_ids = topic_ids
-        self._decode = _decoders(codec)
+        self._decode = decoders_of(codec)
         self.metrics = SinkMetrics()
         self.stopping = threading.Event()
 
@@ -427,7 +427,8 @@ def _check_span(lane: TopicPartitionBuffer, begin: int, end: int) -> None:
     require_kept(lane.place.topic, lane.place.partition, lane.position, begin, end)
 
 
-def _decoders(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
+def decoders_of(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
+    """How the records of each append-only topic are read, by topic id; each may raise Refused."""
     decoders: dict[int, Callable[[bytes | None], Struct]] = {
         topic.topic_id: partial(codec.decode, topic.topic_id) for topic in SOURCES
     }

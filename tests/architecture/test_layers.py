@@ -43,6 +43,7 @@ WINGS = {
         "intake",
         "audit",
         "replay",
+        "anchors",
         "past",
         "backtest",
         "bundle",

@@ -564,6 +564,18 @@ def test_verify_and_replay_find_nothing_while_nothing_is_wrong(desk: Desk, tocsi
     assert from_topics["warnings"] == len(all_warnings(desk))
 
 
+def test_an_anchor_of_a_whole_deployment_finds_nothing_while_nothing_is_wrong(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    assert tocsin("anchor", "key")["is_new"]
+    made = tocsin("anchor", "export", "--to", str(tmp_path))
+
+    found = tocsin("verify", "--anchor", made["file"])
+
+    assert found["is_unchanged"], found["problems"][:5]
+    assert found["records"] == made["records"] > len(desk.facts) + len(all_warnings(desk))
+
+
 def test_doctor_finds_nothing_wrong_while_all_runs(desk: Desk, tocsin: Run) -> None:
     desk.until_audited()
 
