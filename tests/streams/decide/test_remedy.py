@@ -246,6 +246,10 @@ def test_too_many_items_are_not_tried_one_by_one(monkeypatch: pytest.MonkeyPatch
     book = Book()
     lines = (f"2025-01-02 invoice A-{n} 60,000.00 CNY due 2025-01-31" for n in range(6))
     book.add(*lines, "2025-02-08 close")
+    customer, key = open_episodes(book)["collection-step-overdue"]
     monkeypatch.setattr(remedy, "SUMS_MAX", 2)
 
-    assert asked(book, "overdue-amount", "CNY").reason == TOO_LARGE
+    assert asked(book, "collection-step-overdue", key.partition(":")[2], customer).reason == (
+        TOO_LARGE
+    )
+    assert asked(book, "overdue-amount", "CNY").reason == ""
