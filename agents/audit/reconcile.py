@@ -31,8 +31,9 @@ from tocsin.agents.kafka.brokers import consuming
 from tocsin.agents.kafka.readers import Reader
 from tocsin.agents.settings.errors import UnavailableError
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.merger import head_merge
+from tocsin.agents.transactions.journal import taken_order
 from tocsin.agents.transactions.record_digests import (
+    TOPIC_IDS,
     RecordDigest,
     input_bytes,
     input_digest,
@@ -61,7 +62,6 @@ _GAPS: Final = "SELECT topic_id, sum(abs(difference)) FROM v_reconciliation GROU
 Place = tuple[int, int]  # topic id, partition
 Span = tuple[int, int]  # first offset that Kafka still has, and its end
 _offset = attrgetter("offset")
-_timestamp = attrgetter("timestamp")
 
 
 class Difference(Struct, frozen=True):
@@ -264,7 +264,7 @@ class _JournalReader:
                 self._add(entry, f"{name} has {len(rows)} rows of {read.count} records read")
             self._positions[read.topic_id] = read.next
             queues.append(rows)
-        if is_whole and input_digest(head_merge(queues, _timestamp)) != entry.input_digest:
+        if is_whole and input_digest(taken_order(entry, queues, TOPIC_IDS)) != entry.input_digest:
             self._add(entry, "input digest differs")
 
     def _check_output(self, entry: JournalRecord) -> None:

@@ -210,7 +210,7 @@ def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outg
             mend="send the corrected event with --event",
         )
     if event is None:
-        return as_it_was(letter)
+        return as_it_was(letter, settings)
     lines = [
         line for line in read_given(event, jsonlines.LINE_BYTES_MAX).splitlines() if line.strip()
     ]

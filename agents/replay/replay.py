@@ -28,12 +28,18 @@ from tocsin.agents.kafka.changelog import batches
 from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import CUT
-from tocsin.agents.transactions.journal import Journal, Output, waiting_place
-from tocsin.agents.transactions.merger import Source, head_merge
+from tocsin.agents.transactions.dead_letters import CUT, TIME_CODES
+from tocsin.agents.transactions.journal import (
+    DESK_CODES,
+    Journal,
+    Output,
+    taken_order,
+    waiting_place,
+)
+from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.record_digests import RecordDigest
 from tocsin.agents.transactions.transaction import Chunk, Transaction, record_turn
-from tocsin.agents.worker.ledger_agent import DESK_CODES, Keeper, LedgerStore, Routes
+from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.codec.records import JournalRecord
@@ -142,13 +148,18 @@ async def opened(
         yield {topic.topic_id: Cursor(pages[topic]) for topic in SOURCES}, pages[JOURNAL]
 
 
-async def taken(written: JournalRecord, cursors: Mapping[int, Cursor]) -> list[Any]:
-    """The records that a journalled transaction read, in the order in which it took them."""
+async def taken(
+    written: JournalRecord, cursors: Mapping[int, Cursor], topic_ids: Mapping[str, int]
+) -> list[Any]:
+    """The records that a journalled transaction read, in the order in which it took them.
+
+    `topic_ids` gives the ids of topics by the names that the records bear.
+    """
     queues = [
         await cursors[read.topic_id].until(read.next) if read.count else []
         for read in written.ranges
     ]
-    return head_merge(queues, lambda record: record.timestamp)
+    return taken_order(written, queues, topic_ids)
 
 
 class Report(Struct):
@@ -229,7 +240,7 @@ class Replay:
     async def _chunk(
         self, partition: int, written: JournalRecord, cursors: dict[int, Cursor]
     ) -> Chunk:
-        records = await taken(written, cursors)
+        records = await taken(written, cursors, self._routes.topic_ids)
         waiting = waiting_place(written)
         if waiting is not None:
             topic_id, offset = waiting
@@ -252,8 +263,10 @@ class Replay:
         for record in chunk.records:
             place = self._routes.topic_ids[record.topic], record.offset
             refusal = found.get(place)
-            if refusal and refusal.code not in DESK_CODES and self._keeper.reads(record):
-                self.report.readable += 1
+            if refusal is None or refusal.code in DESK_CODES:
+                continue
+            if not isinstance(self._keeper.read(record), Refusal):
+                self.report.readable += refusal.code not in TIME_CODES
                 details = await self._details(partition)
                 found[place] = Refusal(refusal.code, details.get(place, ""))
         return found
@@ -286,6 +299,7 @@ class Replay:
         held = frozenset(self._log.name(BY_ID[topic_id]) for topic_id in store.desk.held)
         transaction = Transaction(chunk, held)
         self._write_as(store, written)
+        store.desk.logic_version = written.logic_version
         self._keeper.keep(transaction, store, recorded=recorded)
         lines, rebuilt = record_turn(transaction, journal, store)
         self._on_turn(lines, value)

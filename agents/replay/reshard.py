@@ -174,7 +174,7 @@ async def decided_order(
             for entry in page:
                 written = codec.decode_journal(entry.value)
                 left_out = {(found.topic_id, found.offset) for found in written.refusals}
-                for record in await taken(written, cursors):
+                for record in await taken(written, cursors, ids):
                     rank = ids[record.topic]
                     if (rank, record.offset) in left_out:
                         refused()

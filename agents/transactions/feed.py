@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import structs
 
-from tocsin.agents.transactions.merger import Merger, Source
+from tocsin.agents.transactions.merger import BEFORE_ALL, Merger, Source, Times
 from tocsin.agents.transactions.transaction import Chunk
 
 END_OFFSETS_AGE_MAX_S = 0.02
@@ -64,10 +65,8 @@ class Fetcher(Protocol):
 class _Group:
     """One group's merger, and how many of its chunks are not committed yet."""
 
-    def __init__(
-        self, sources: Sequence[Source], timestamp_of: Callable[[Any], int] | None
-    ) -> None:
-        self.merger = Merger(sources, timestamp_of) if timestamp_of else Merger(sources)
+    def __init__(self, sources: Sequence[Source], times: Times | None, reached: int) -> None:
+        self.merger = Merger(sources, times, reached)
         self.outstanding = 0
         self.blocked_at: float | None = None  # since when nothing may be taken of what is buffered
 
@@ -86,14 +85,14 @@ class Feed:
         chunk_records_max: int,
         merge_idle_s: float = 0.0,
         is_gating: Callable[[Source], bool] = lambda source: True,
-        timestamp_of: Callable[[Any], int] | None = None,
+        times: Times | None = None,
         on_merged: Callable[[float], None] = lambda wait_s: None,
     ) -> None:
         self._fetcher = fetcher
         self._limit = chunk_records_max
         self._merge_idle_s = merge_idle_s
         self._is_gating = is_gating
-        self._timestamp_of = timestamp_of
+        self._times = times
         self._on_merged = on_merged
         self._groups: dict[int, _Group] = {}
         self._group_of: dict[Source, _Group] = {}
@@ -133,13 +132,19 @@ class Feed:
         positions: Mapping[Source, int],
         held: Iterable[Source],
         generation: int,
+        reached: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        """Start afresh with these groups at these positions; nothing buffered survives."""
+        """Start afresh with these groups at these positions; nothing buffered survives.
+
+        `reached` is the latest time (epoch ms) of what a group has taken, where that is known.
+        """
         await self.revoke()
         await self._fetcher.seek(positions)
         self._positions = dict(positions)
         for number, sources in groups.items():
-            group = self._groups[number] = _Group(sources, self._timestamp_of)
+            group = self._groups[number] = _Group(
+                sources, self._times, reached.get(number, BEFORE_ALL)
+            )
             self._group_of.update(dict.fromkeys(sources, group))
         for source in held:
             self._group_of[source].merger.hold(source)

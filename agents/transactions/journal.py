@@ -14,10 +14,15 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin.agents.kafka.changelog import read_last
-from tocsin.agents.transactions.merger import Source
+from tocsin.agents.transactions.merger import Source, head_merge
 from tocsin.agents.transactions.record_digests import input_digest, lines_digest, output_digest
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.records import JournalRecord, OffsetRange, RefusalEntry
+from tocsin.streams.decide.engine import REFUSED_MOVE_NOTHING
+from tocsin.streams.facts.checks import Code as DeskCode
+
+DESK_CODES = frozenset(DeskCode)
+"""Why the desk refuses a record, by its state or by its checks; all other codes come before it."""
 
 
 class Stand(Struct, frozen=True):
@@ -143,6 +148,29 @@ class Journal:
 
     def _topic_id(self, source: Source) -> int:
         return self._topic_ids[source.topic]
+
+
+def taken_order(
+    record: JournalRecord, queues: Sequence[Sequence[Any]], topic_ids: Mapping[str, int]
+) -> list[Any]:
+    """The records that a journalled transaction read, in the order in which it took them.
+
+    `queues` are those records per source, by rank; `topic_ids` gives the ids of their topics. What
+    was refused for itself follows the record before it; older logic put it by its timestamp.
+    """
+    timeless: set[tuple[int, int]] = set()
+    if record.logic_version >= REFUSED_MOVE_NOTHING:
+        timeless = {
+            (refused.topic_id, refused.offset)
+            for refused in record.refusals
+            if refused.code not in DESK_CODES
+        }
+
+    def time_of(read: Any) -> int | None:
+        is_timeless = timeless and (topic_ids[read.topic], read.offset) in timeless
+        return None if is_timeless else read.timestamp
+
+    return head_merge(queues, time_of)
 
 
 def waiting_place(record: JournalRecord) -> tuple[int, int] | None:

@@ -58,6 +58,10 @@ class Store(Protocol):
     def stand(self) -> Stand:
         """What the journal says of the partition now."""
 
+    @property
+    def reached(self) -> int:
+        """Sequence time (epoch ms) that the partition has reached."""
+
     def __len__(self) -> int:
         """How many keys it has."""
 

@@ -36,11 +36,11 @@ from tocsin.agents.kafka.group_offsets import Administrator, committed_offsets
 from tocsin.agents.kafka.readers import Reader, require_kept
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
 from tocsin.agents.observe.probes import Probe
-from tocsin.agents.settings.errors import TrimmedError, UnavailableError
+from tocsin.agents.settings.errors import TocsinError, TrimmedError, UnavailableError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.feed import Feed, Fetched
 from tocsin.agents.transactions.journal import Journal, restore_journal
-from tocsin.agents.transactions.merger import Source
+from tocsin.agents.transactions.merger import Source, Times
 from tocsin.agents.transactions.transaction import (
     Chunk,
     Committer,
@@ -64,6 +64,7 @@ QUIESCE_POLL_S = 0.005
 # that are caught up, those with a backlog get nothing.
 METADATA_MAX_AGE_MS = 20_000  # how soon a changed partition count is noticed
 FETCH_MAX_WAIT_MS = 25
+LOG_APPEND_TIME = 1  # in a batch's attributes
 FETCH_LATE_S = 0.05  # a fetch that takes so much longer than asked for is held up
 FETCH_BYTES_MAX = 1 << 20  # per partition; about what the feed buffers of one
 FETCH_RECORDS_MAX = 1 << 13  # per partition, if they came compressed and are many times as much
@@ -88,7 +89,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     probe: Probe
     chunk_records_max: int
     merge_idle_s: float = 0.0
-    timestamp_of: Callable[[Any], int] | None = None
+    times: Times | None = None
     new_store: Callable[[int], Store] | None = None
     journal_route: Route | None = None
     changelog_route: Route | None = None
@@ -172,7 +173,11 @@ class ChunkSchema(Schema):
 
 
 class LightRecord(Struct, gc=False):
-    """A fetched record with what merge, digests and agents need of it."""
+    """A fetched record with what merge, digests and agents need of it.
+
+    `event` is what was read of it already; `is_broker_timed` says that its timestamp is the
+    instant of the append, by the broker's clock, and its sender's is lost.
+    """
 
     topic: str
     partition: int
@@ -181,6 +186,8 @@ class LightRecord(Struct, gc=False):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    is_broker_timed: bool = False
+    event: Any = None
 
 
 class LightPartitionRecords(fetcher.PartitionRecords):
@@ -200,6 +207,7 @@ class LightPartitionRecords(fetcher.PartitionRecords):
             record.key,
             record.value,
             tuple(headers) if headers else (),
+            record.timestamp_type == LOG_APPEND_TIME,
         )
 
 
@@ -337,7 +345,7 @@ class Consumer(driver.Consumer):
             chunk_records_max=wiring.chunk_records_max,
             merge_idle_s=wiring.merge_idle_s,
             is_gating=lambda source: source.topic not in wiring.control_topics,
-            timestamp_of=wiring.timestamp_of,
+            times=wiring.times,
             on_merged=self.app.runtime.meter.merged,
         )
         # Faust drops a message whose offset is not above the last one of its partition.
@@ -369,8 +377,8 @@ class Consumer(driver.Consumer):
     async def _chunks(self, timeout: float) -> list[Chunk]:
         try:
             return await self.feed.next(timeout)
-        except TrimmedError as error:
-            self.app.runtime.wiring.fatal(Exit.RESTORE, str(error))
+        except TocsinError as error:  # trimmed; or the schema registry is away
+            self.app.runtime.wiring.fatal(Exit(error.exit_code), str(error))
             raise
 
     async def _pass_markers(self) -> None:
@@ -671,7 +679,8 @@ class Restore(Service):
         positions = await self._positions(groups, committed)
         await self._begin({s: at for s, at in positions.items() if s not in committed})
         held = [Source(topic, group) for group in groups for topic in runtime.held.get(group, ())]
-        await consumer.feed.assign(groups, positions, held, generation)
+        reached = {group: store.reached for group, store in runtime.stores.items()}
+        await consumer.feed.assign(groups, positions, held, generation, reached)
         if self._is_stale(generation):
             return
         runtime.committer.reached = dict(positions)

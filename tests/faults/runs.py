@@ -35,7 +35,7 @@ from tests.faults.judge import (
     plain,
     read_all,
 )
-from tests.faults.load import generate
+from tests.faults.load import generate, mistimed
 from tests.faults.proxy import FULL, READ_ONLY, Proxy
 from tests.faults.registered import Registry
 from tests.faults.schedule import (
@@ -291,7 +291,7 @@ class Run:
     def _facts(self) -> list[Any]:
         if self.is_full:
             return list(portfolio(self._settings, self.seed, self.events))
-        return list(generate(self.seed, self.events))
+        return list(mistimed(generate(self.seed, self.events), self.schedule.mistimed))
 
     async def _judge(self, *, is_whole: bool = True) -> None:
         outcome = self.outcome
@@ -389,6 +389,8 @@ class Run:
             outcome.codes[f"worker-{number}"] = worker.codes
             if set(worker.codes) & DEFECTS:
                 outcome.note = worker.log()
+        if self.schedule.mistimed and outcome.counts.refused:
+            outcome.observed.append(self.schedule.mistimed)
         names = sorted(path.name for path in self._seen.iterdir())
         planned = {point.name for point in self.schedule.points}
         outcome.observed += [name for name in names if name in planned]

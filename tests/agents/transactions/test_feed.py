@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -111,7 +111,7 @@ class Broker:
         self.answer = answer
         return answer
 
-    def merger(self, sources: list[Source]) -> Merger:
+    def merger(self, sources: list[Source], *more: Any) -> Merger:
         """A merger that notes what the feed knew of the broker when it took a chunk."""
         broker = self
 
@@ -124,7 +124,7 @@ class Broker:
                     broker.notes[id(merged.records)] = note
                 return merged
 
-        return Noting(sources)
+        return Noting(sources, *more)
 
     async def seek(self, positions: Mapping[Source, int]) -> None:
         self.positions.update(positions)  # requests to the consumer are served in their order
