@@ -108,13 +108,20 @@ class Cursor:
     def __init__(self, pages: AsyncGenerator[Sequence[Any], None]) -> None:
         self._pages = pages
         self._waiting: deque[Any] = deque()
+        self._first = 0
+
+    def skip(self, end: int) -> None:
+        """Leave out what may lie before offset `end` and was not taken: nothing was read of it."""
+        self._first = max(self._first, end)
 
     async def until(self, end: int) -> list[Any]:
-        """Take the records before offset `end`; the one at `end` - 1 must exist."""
+        """Take the records before offset `end`."""
         await self._fill(end - 1)
         taken = []
         while self._waiting and self._waiting[0].offset < end:
-            taken.append(self._waiting.popleft())
+            record = self._waiting.popleft()
+            if record.offset >= self._first:
+                taken.append(record)
         return taken
 
     async def peek(self, offset: int) -> Any | None:
@@ -125,7 +132,7 @@ class Cursor:
     async def left(self) -> int:
         """How many records were not taken."""
         await self._fill(OFFSET_LAST)
-        return len(self._waiting)
+        return sum(record.offset >= self._first for record in self._waiting)
 
     async def _fill(self, offset: int) -> None:
         while not self._waiting or self._waiting[-1].offset < offset:
@@ -155,10 +162,12 @@ async def taken(
 
     `topic_ids` gives the ids of topics by the names that the records bear.
     """
-    queues = [
-        await cursors[read.topic_id].until(read.next) if read.count else []
-        for read in written.ranges
-    ]
+    queues = []
+    for read in written.ranges:
+        cursor = cursors[read.topic_id]
+        if not read.count:
+            cursor.skip(read.next)
+        queues.append(await cursor.until(read.next) if read.count else [])
     return taken_order(written, queues, topic_ids)
 
 
@@ -246,7 +255,11 @@ class Replay:
             topic_id, offset = waiting
             record = await cursors[topic_id].peek(offset)
             records += [] if record is None else [record]
-        return Chunk(partition, records, self._ranks(written.passed_idle), 0)
+        positions = {
+            Source(self._log.name(BY_ID[read.topic_id]), partition): read.next
+            for read in written.ranges
+        }
+        return Chunk(partition, records, self._ranks(written.passed_idle), 0, 0, positions)
 
     async def _refusals(
         self, partition: int, written: JournalRecord, chunk: Chunk

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -72,17 +73,19 @@ class Journal:
         lines: Sequence[bytes],
         stand: Stand,
         waiting: Any | None = None,
+        passed: Mapping[Source, int] = MappingProxyType({}),
     ) -> bytes:
         """Advance by one transaction and return its journal record, encoded.
 
         `taken` are the records read, in their order; `lines` those of the changelog, packed, made
-        after `next_link` was asked; `waiting` the record that an unfinished sweep keeps waiting.
+        after `next_link` was asked; `waiting` the record that an unfinished sweep keeps waiting;
+        `passed` where sources are read on if that is beyond what was taken.
         """
         sequence, previous_hash = self.next_link()
         record = JournalRecord(
             sequence=sequence,
             previous_hash=previous_hash,
-            ranges=self._advance(taken),
+            ranges=self._advance(taken, passed),
             passed_idle=tuple(self._topic_id(self.sources[rank]) for rank in passed_idle),
             held=stand.held,
             input_digest=input_digest(taken, self._topic_ids),
@@ -120,7 +123,9 @@ class Journal:
         self.previous_hash = record.previous_hash
         self._hash = sha256(value).digest()
 
-    def _advance(self, taken: Sequence[Any]) -> tuple[OffsetRange, ...]:
+    def _advance(
+        self, taken: Sequence[Any], passed: Mapping[Source, int]
+    ) -> tuple[OffsetRange, ...]:
         """Ranges of every source, of those without records too."""
         topics = [record.topic for record in taken]
         counts = Counter(topics)
@@ -130,6 +135,7 @@ class Journal:
             first = self.positions[source]
             if source.topic in last:
                 self.positions[source] = last[source.topic].offset + 1
+            self.positions[source] = max(self.positions[source], passed.get(source, 0))
             ranges.append(
                 OffsetRange(
                     topic_id=self._topic_id(source),

@@ -208,6 +208,11 @@ class Merger:
             if rank not in self._held and len(self._queues[rank].records) < below
         ]
 
+    @property
+    def emptied(self) -> list[Source]:
+        """Sources of which nothing is buffered, not on hold."""
+        return self.hungry(1)
+
     def __len__(self) -> int:
         """How many records are buffered."""
         return sum(len(queue.records) for queue in self._queues)

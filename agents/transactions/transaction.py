@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -69,7 +70,8 @@ class Store(Protocol):
 class Chunk(Struct):
     """Records of one group in merge order, fixed before they were ordered.
 
-    Chunks are numbered as they are taken.
+    Chunks are numbered as they are taken. `positions` tells where sources are read on of which all
+    that was fetched is taken with this chunk: past markers of transactions too.
     """
 
     group: int
@@ -77,6 +79,7 @@ class Chunk(Struct):
     passed_idle: tuple[int, ...]
     generation: int
     number: int = 0
+    positions: Mapping[Source, int] = MappingProxyType({})
 
 
 class Route(Struct, frozen=True):
@@ -173,6 +176,13 @@ class Transaction:
         return structs.replace(self._chunk, records=records)
 
     @property
+    def positions(self) -> Mapping[Source, int]:
+        """Where sources are read on beyond what was taken; none while a part of it waits."""
+        if self.rest() is not None:
+            return {}
+        return {s: at for s, at in self._chunk.positions.items() if s.topic not in self._held}
+
+    @property
     def passed_idle(self) -> tuple[int, ...]:
         """Ranks of the sources that were passed while idle."""
         return self._chunk.passed_idle
@@ -261,7 +271,7 @@ class Committer:
                 await asyncio.shield(pending.popleft())
 
     async def place(self, group: int, positions: Mapping[Source, int]) -> None:
-        """Commit positions alone; what reads nothing has nothing else that tells where it is."""
+        """Commit positions alone, where nothing else tells yet where reading begins."""
         nothing = Transaction(Chunk(group, (), (), 0), frozenset())
         await asyncio.shield(self._start(nothing, [], _placed(positions), lambda: None))
 
@@ -283,7 +293,7 @@ class Committer:
         if journal is not None and store is not None:
             if self._journal_route is None or self._changelog_route is None:
                 raise TypeError("a store needs routes for its journal and its changelog")
-            instant = _latest(transaction.taken)
+            instant = _latest(transaction.taken) or max(store.reached, 0)
             lines, value = record_turn(transaction, journal, store)
             changelog = self._changelog_route.topic
             batches += [
@@ -360,6 +370,7 @@ def record_turn(
         lines,
         store.stand(),
         transaction.waiting,
+        transaction.positions,
     )
     return lines, record
 
@@ -378,6 +389,7 @@ def _offsets(
         positions = journal.positions
     else:
         positions = {Source(r.topic, r.partition): r.offset + 1 for r in transaction.taken}
+        positions |= transaction.positions
     return _placed(positions)
 
 

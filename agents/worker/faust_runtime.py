@@ -364,14 +364,10 @@ class Consumer(driver.Consumer):
         if not self.feed.groups:
             await self.sleep(0.05)
             return
-        chunks = await self._chunks(timeout)
-        if not chunks:
-            await self._pass_markers()
-        for chunk in chunks:
+        for chunk in await self._chunks(timeout):
             if not self.flow_active:
                 return
-            first = chunk.records[0]
-            tp = TP(first.topic, first.partition)
+            tp = TP(*self.feed.first_source(chunk))
             yield tp, self._message(tp, chunk)
 
     async def _chunks(self, timeout: float) -> list[Chunk]:
@@ -381,24 +377,12 @@ class Consumer(driver.Consumer):
             self.app.runtime.wiring.fatal(Exit(error.exit_code), str(error))
             raise
 
-    async def _pass_markers(self) -> None:
-        """Commit past offsets without records, such as markers, where no journal tells.
-
-        They may be deleted as well as records: a restart before them would miss something.
-        """
-        committer, journals = self.app.runtime.committer, self.app.runtime.journals
-        for group, standing in self.feed.standings().items():
-            passed = {s: at for s, at in standing.positions.items()
-                      if at > committer.reached.get(s, at)}  # fmt: skip
-            if passed and not standing.is_busy and group not in journals:
-                await committer.place(group, passed)
-
     async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
         """Ask the brokers how far these go, uncommitted records included."""
         return await self._thread.end_offsets(sources)
 
     def _message(self, tp: Any, chunk: Chunk) -> Any:
-        instant = chunk.records[-1].timestamp / 1000
+        instant = chunk.records[-1].timestamp / 1000 if chunk.records else 0.0
         number = next(self._message_numbers)
         return ConsumerMessage(
             tp.topic, tp.partition, number, instant, 0, None, None, chunk, None, 0, 0, tp,
@@ -680,7 +664,8 @@ class Restore(Service):
         await self._begin({s: at for s, at in positions.items() if s not in committed})
         held = [Source(topic, group) for group in groups for topic in runtime.held.get(group, ())]
         reached = {group: store.reached for group, store in runtime.stores.items()}
-        await consumer.feed.assign(groups, positions, held, generation, reached)
+        known = {s: at for j in runtime.journals.values() for s, at in j.positions.items()}
+        await consumer.feed.assign(groups, positions, held, generation, reached, known)
         if self._is_stale(generation):
             return
         runtime.committer.reached = dict(positions)

@@ -37,7 +37,7 @@ from tocsin.agents.notify.outbox import Outbox, Position, read_outbox
 from tocsin.agents.settings.errors import TrimmedError
 from tocsin.agents.settings.exits import Exit
 from tocsin.schemas.codec.jsonlines import iso_instant
-from tocsin.schemas.contracts.catalog import CUSTOMERS, INVOICES, WARNINGS
+from tocsin.schemas.contracts.catalog import CUSTOMERS, INVOICES, SOURCES, WARNINGS
 
 ONE = {"partitions": 1, "session_timeout_s": 15, "notify_port": 0}
 FOREIGN = "overtaken-erp"
@@ -179,6 +179,31 @@ async def test_a_deleted_marker_of_a_transaction_is_no_deleted_record(
 
         await until_mapped(deployment, name, 4, intake)
         await until(lambda: len(hook.ids()) == 3, "deliveries", notify)
+
+
+async def test_a_worker_commits_past_markers_and_goes_on_after_one_was_deleted(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("unlagging", broker, engine, tmp_path, **ONE) as deployment:
+        facts = deployment.portfolio(customers=10, days=60)
+        settings = deployment.settings
+        worker = deployment.started("worker")
+        await produce(facts[:-40], settings)
+
+        async def has_no_lag() -> bool:
+            async with connect(settings) as brokers:
+                reached = await brokers.committed(settings.app_id)
+                spans = await brokers.spans([settings.topic(topic) for topic in SOURCES])
+            return all(reached.get(place, 0) == end for place, (_, end) in spans.items() if end)
+
+        await until(has_no_lag, "a lag remains", worker)
+        assert worker.stop() == 0
+        for topic in (INVOICES, CUSTOMERS):
+            await trim(deployment, settings.topic(topic))
+        worker.start()
+        await produce(facts[-40:], settings)
+        await until(has_no_lag, "a lag remains", worker)
+        assert worker.stop() == 0
 
 
 async def send_together(deployment: Deployment, name: str, values: list[bytes]) -> None:

@@ -252,7 +252,8 @@ class Worker:
         held = [Source(topic, group) for group in groups for topic in runtime.held[group]]
         by_group = {group: sources_of(group) for group in groups}
         reached = {group: runtime.stores[group].reached for group in groups}
-        await self.app.consumer.feed.assign(by_group, positions, held, generation, reached)
+        feed = self.app.consumer.feed
+        await feed.assign(by_group, positions, held, generation, reached)
         self.groups = tuple(groups)
         self.app.consumer.flow_active = True
 

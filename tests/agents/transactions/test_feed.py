@@ -174,9 +174,10 @@ class Desk:
         """Take a chunk's records but those on hold, checked against what the broker had."""
         if chunk.generation != self.generation:
             return
-        note = self._broker.notes.pop(id(chunk.records))
-        if note.holds == self._broker.holds:
-            self._check(chunk, note)
+        if chunk.records:
+            note = self._broker.notes.pop(id(chunk.records))
+            if note.holds == self._broker.holds:
+                self._check(chunk, note)
         for record in self._feed.current(chunk).records:
             source = Source(record.topic, record.partition)
             if source not in self._broker.held:
@@ -184,6 +185,11 @@ class Desk:
                     self.problems.append(f"{record} came twice")
                 self.positions[source] = record.offset + 1
                 self.kept[chunk.group].append(record)
+        for source, position in self._feed.current(chunk).positions.items():
+            if source not in self._broker.held:
+                if self._broker.visible(source, self.positions[source], position):
+                    self.problems.append(f"{source} is passed over up to {position}")
+                self.positions[source] = max(self.positions[source], position)
         self._uncommitted.append(chunk)
 
     def _check(self, chunk: Chunk, note: Note) -> None:
