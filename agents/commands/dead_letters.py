@@ -24,7 +24,7 @@ from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import CUT, OWN_CODES
+from tocsin.agents.transactions.dead_letters import CUT, GAP_ACCEPTED, OWN_CODES
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.mapping import MappingCode
 from tocsin.schemas.codec.records import DeadLetter
@@ -203,6 +203,11 @@ def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outg
         raise InputError(
             f"{place_of(letter)} was refused by the intake, and stands in its own topic",
             mend="mend the mapping or its source, and send it there again",
+        )
+    if letter.code == GAP_ACCEPTED:
+        raise InputError(
+            f"{place_of(letter)} begins a gap that was accepted: nothing of it is known here",
+            mend="let its source send what was lost again, as new records",
         )
     if event is None and letter.detail.endswith(CUT):
         raise InputError(

@@ -28,7 +28,7 @@ from tocsin.agents.kafka.changelog import batches
 from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import CUT, TIME_CODES
+from tocsin.agents.transactions.dead_letters import CUT, GAP_ACCEPTED, TIME_CODES
 from tocsin.agents.transactions.journal import (
     DESK_CODES,
     Journal,
@@ -38,7 +38,7 @@ from tocsin.agents.transactions.journal import (
 )
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.record_digests import RecordDigest
-from tocsin.agents.transactions.transaction import Chunk, Transaction, record_turn
+from tocsin.agents.transactions.transaction import AcceptedGap, Chunk, Transaction, record_turn
 from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact
@@ -255,11 +255,27 @@ class Replay:
             topic_id, offset = waiting
             record = await cursors[topic_id].peek(offset)
             records += [] if record is None else [record]
+        gaps = await self._gaps(partition, written)
         positions = {
             Source(self._log.name(BY_ID[read.topic_id]), partition): read.next
             for read in written.ranges
         }
-        return Chunk(partition, records, self._ranks(written.passed_idle), 0, 0, positions)
+        return Chunk(partition, records, self._ranks(written.passed_idle), 0, 0, positions, gaps)
+
+    async def _gaps(self, partition: int, written: JournalRecord) -> tuple[AcceptedGap, ...]:
+        """Gaps that were accepted with a transaction; dead letters know by whom, and why."""
+        until = {read.topic_id: read.next for read in written.ranges}
+        found = [entry for entry in written.refusals if entry.code == GAP_ACCEPTED]
+        details = await self._details(partition) if found else {}
+        return tuple(
+            AcceptedGap(
+                Source(self._log.name(BY_ID[entry.topic_id]), entry.partition),
+                entry.offset,
+                until[entry.topic_id],
+                details.get((entry.topic_id, entry.offset), ""),
+            )
+            for entry in found
+        )
 
     async def _refusals(
         self, partition: int, written: JournalRecord, chunk: Chunk

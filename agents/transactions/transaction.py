@@ -21,10 +21,11 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct, structs
 
+from tocsin.agents.kafka.changelog import read_to_end
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.batches import BATCH_BYTES_MAX, line_batches
-from tocsin.agents.transactions.journal import Journal, Output, Stand
+from tocsin.agents.transactions.journal import Journal, Output, Stand, restore_journal
 from tocsin.agents.transactions.merger import Source
 from tocsin.schemas.codec.records import RefusalEntry
 
@@ -67,6 +68,18 @@ class Store(Protocol):
         """How many keys it has."""
 
 
+class AcceptedGap(Struct, frozen=True):
+    """Offsets of a source that were deleted unread, from `first` to before `until`.
+
+    `said` is who accepts that, and why.
+    """
+
+    source: Source
+    first: int
+    until: int
+    said: str
+
+
 class Chunk(Struct):
     """Records of one group in merge order, fixed before they were ordered.
 
@@ -80,6 +93,7 @@ class Chunk(Struct):
     generation: int
     number: int = 0
     positions: Mapping[Source, int] = MappingProxyType({})
+    gaps: tuple[AcceptedGap, ...] = ()
 
 
 class Route(Struct, frozen=True):
@@ -180,7 +194,13 @@ class Transaction:
         """Where sources are read on beyond what was taken; none while a part of it waits."""
         if self.rest() is not None:
             return {}
-        return {s: at for s, at in self._chunk.positions.items() if s.topic not in self._held}
+        passed = {s: at for s, at in self._chunk.positions.items() if s.topic not in self._held}
+        return passed | {gap.source: gap.until for gap in self.gaps}
+
+    @property
+    def gaps(self) -> tuple[AcceptedGap, ...]:
+        """Gaps that are passed with this transaction."""
+        return self._chunk.gaps
 
     @property
     def passed_idle(self) -> tuple[int, ...]:
@@ -355,6 +375,24 @@ class Committer:
         self.records += len(transaction.taken)
         self.reached.update((Source(*place), at.offset) for place, at in offsets.items())
         on_committed()
+
+
+async def restore(
+    store: Store,
+    journal: Journal,
+    changelog_topic: str,
+    journal_topic: str,
+    partition: int,
+    client_options: Mapping[str, Any],
+) -> int:
+    """Bring a partition's state and journal to where they ended; return the changelog's records.
+
+    Whoever does so has fenced the partition before. Raises ContradictionError.
+    """
+    count = await read_to_end(changelog_topic, partition, client_options, store.load)
+    is_new = not await restore_journal(journal, journal_topic, partition, client_options)
+    store.finish(journal, is_new=is_new)
+    return count
 
 
 def record_turn(

@@ -31,7 +31,6 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 from msgspec import Struct
 
-from tocsin.agents.kafka.changelog import read_to_end
 from tocsin.agents.kafka.group_offsets import Administrator, committed_offsets
 from tocsin.agents.kafka.readers import Reader, require_kept
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
@@ -39,7 +38,7 @@ from tocsin.agents.observe.probes import Probe
 from tocsin.agents.settings.errors import TocsinError, TrimmedError, UnavailableError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.feed import Feed, Fetched
-from tocsin.agents.transactions.journal import Journal, restore_journal
+from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source, Times
 from tocsin.agents.transactions.transaction import (
     Chunk,
@@ -50,6 +49,7 @@ from tocsin.agents.transactions.transaction import (
     Route,
     Store,
     Transaction,
+    restore,
 )
 from tocsin.agents.worker.meter import Meter
 from tocsin.schemas.codec.codec import Codec
@@ -646,9 +646,8 @@ class Restore(Service):
         options, began_s = wiring.client_options, monotonic()
         store = wiring.new_store(group)
         journal = Journal(sources, wiring.topic_ids, wiring.codec)
-        count = await read_to_end(wiring.changelog_route.topic, group, options, store.load)
-        is_new = not await restore_journal(journal, wiring.journal_route.topic, group, options)
-        store.finish(journal, is_new=is_new)
+        topics = wiring.changelog_route.topic, wiring.journal_route.topic
+        count = await restore(store, journal, *topics, group, options)
         runtime.journals[group], runtime.stores[group] = journal, store
         held_ids = set(store.stand().held)
         runtime.held[group] = frozenset(

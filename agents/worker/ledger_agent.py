@@ -21,12 +21,18 @@ from tocsin.agents.transactions.dead_letters import (
     KEY_MISMATCH,
     LEAP,
     WRONG_PARTITION,
+    gap_letter,
     letter_of,
 )
 from tocsin.agents.transactions.journal import DESK_CODES, Journal, Stand
 from tocsin.agents.transactions.merger import BEFORE_ALL
 from tocsin.agents.transactions.record_digests import PROCESSED_AT
-from tocsin.agents.transactions.transaction import ContradictionError, Route, Transaction
+from tocsin.agents.transactions.transaction import (
+    AcceptedGap,
+    ContradictionError,
+    Route,
+    Transaction,
+)
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import iso_instant
 from tocsin.schemas.codec.records import RefusalEntry
@@ -35,6 +41,7 @@ from tocsin.schemas.contracts import catalog
 from tocsin.schemas.contracts.catalog import Topic
 from tocsin.streams.decide.engine import LOGIC_VERSION, Desk, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
+from tocsin.streams.decide.source_warnings import Gap
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import Event
@@ -237,6 +244,8 @@ class Keeper:
         desk = store.desk
         desk.begin()
         before = frozenset(desk.held)
+        for gap in transaction.gaps:
+            self._pass(transaction, desk, gap)
         topic_ids, take, done = self._routes.topic_ids, desk.take, Step.DONE
         tracer, causes = self._tracer, list[Any]()
         for record in transaction:
@@ -316,6 +325,16 @@ class Keeper:
             f"not to {record.partition}: let the producer use Kafka's default partitioner, or send "
             "through `tocsin intake`",
         )
+
+    def _pass(self, transaction: Transaction, desk: Desk, gap: AcceptedGap) -> None:
+        """Say of a gap that it was accepted; the journal lists its first offset as refused."""
+        topic_id = self._routes.topic_ids[gap.source.topic]
+        partition, at = gap.source.partition, max(desk.opened_at, 0)
+        letter = gap_letter(topic_id, partition, gap.first, at, gap.said)
+        transaction.refuse(RefusalEntry(topic_id, partition, gap.first, letter.code))
+        value = self._codec.encode_dead_letter(letter)
+        transaction.send(self._routes.dead_letters, None, value, at)
+        desk.accept_gap(Gap(topic_id, gap.first, gap.until))
 
     def _refuse(
         self, transaction: Transaction, topic_id: int, record: Any, refusal: Refusal

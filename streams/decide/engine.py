@@ -19,7 +19,7 @@ from tocsin.streams.decide.muting import mute
 from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
 from tocsin.streams.decide.rule_selection import Plans
 from tocsin.streams.decide.source_completeness import Completeness
-from tocsin.streams.decide.source_warnings import mark_incomplete, tell_sources
+from tocsin.streams.decide.source_warnings import Gap, mark_incomplete, tell_gap, tell_sources
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.facts.convention import Convention, calendar
@@ -175,6 +175,14 @@ class Desk:
             self._tell_sources(self.opened_at)
         self._resume(topic_id)
         return is_on_hold
+
+    def accept_gap(self, gap: Gap) -> None:
+        """Say of a source that records of it were lost unread, and that somebody accepted it."""
+        state = self.state
+        if self._policy is None or not state.business_date:
+            return  # nothing was decided yet that could miss anything
+        moment = Moment(state.business_date, self.opened_at, state.phase, self._policy)
+        self.warnings += tell_gap(state, self.partition, moment, gap)
 
     def _refuse(self, topic_id: int, offset: int, outcome: Step | Refusal) -> Step | Refusal:
         if isinstance(outcome, Refusal):
