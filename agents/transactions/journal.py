@@ -7,14 +7,15 @@ on where that record ends. Group offsets, which ride in the same transaction, on
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from tocsin.agents.kafka.changelog import read_last
+from tocsin.agents.kafka.changelog import last_record
 from tocsin.agents.transactions.merger import Source, head_merge
 from tocsin.agents.transactions.record_digests import input_digest, lines_digest, output_digest
 from tocsin.schemas.codec.codec import Codec
@@ -24,6 +25,13 @@ from tocsin.streams.facts.checks import Code as DeskCode
 
 DESK_CODES = frozenset(DeskCode)
 """Why the desk refuses a record, by its state or by its checks; all other codes come before it."""
+
+
+TOPIC_IDS_HEADER = "tocsin_kafka_topic_ids"
+"""Header of a journal record: Kafka's ids, in hexadecimal, of the topics that its positions are in.
+
+By the ids that the catalog gives the topics, as JSON.
+"""
 
 
 class Stand(Struct, frozen=True):
@@ -63,6 +71,7 @@ class Journal:
         self.previous_hash = b""
         self._hash = b""
         self.positions: dict[Source, int] = dict.fromkeys(self.sources, 0)
+        self.kafka_ids: dict[str, bytes] = {}
 
     def append(
         self,
@@ -110,8 +119,29 @@ class Journal:
         """Sequence of the next record, and the hash of the record before it."""
         return self.sequence + 1, self._hash
 
-    def resume(self, value: bytes) -> None:
+    @property
+    def read_from(self) -> dict[str, bytes]:
+        """Kafka's ids of topics of which something was read, as far as they are known."""
+        return {
+            source.topic: self.kafka_ids[source.topic]
+            for source, position in self.positions.items()
+            if position and source.topic in self.kafka_ids
+        }
+
+    @property
+    def headers(self) -> tuple[tuple[str, bytes], ...]:
+        """Headers of the next record."""
+        if not self.kafka_ids:
+            return ()
+        told = {str(self._topic_ids[name]): own.hex() for name, own in self.kafka_ids.items()}
+        return ((TOPIC_IDS_HEADER, msgspec.json.encode(told, order="sorted")),)
+
+    def resume(self, value: bytes, headers: Iterable[tuple[str, bytes | None]] = ()) -> None:
         """Stand where the given journal record, the last committed one, ends."""
+        told = msgspec.json.decode(dict(headers).get(TOPIC_IDS_HEADER) or b"{}")
+        for source in self.sources:
+            if found := told.get(str(self._topic_id(source))):
+                self.kafka_ids[source.topic] = bytes.fromhex(found)
         record = self._codec.decode_journal(value)
         by_id = {self._topic_id(source): source for source in self.sources}
         for read in record.ranges:
@@ -192,7 +222,7 @@ async def restore_journal(
     journal: Journal, topic: str, partition: int, client_options: Mapping[str, Any]
 ) -> bool:
     """Bring a journal to its last committed record; False if there is none yet."""
-    last = await read_last(topic, partition, client_options)
+    last = await last_record(topic, partition, client_options)
     if last is not None:
-        journal.resume(last)
+        journal.resume(last.value, last.headers)
     return last is not None

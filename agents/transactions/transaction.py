@@ -321,7 +321,15 @@ class Committer:
                 for batch in line_batches(lines, instant, self._compression)
             ]
             log = self._journal_route
-            own = Output(log.topic_id, log.topic, transaction.partition, None, value, (), instant)
+            own = Output(
+                log.topic_id,
+                log.topic,
+                transaction.partition,
+                None,
+                value,
+                journal.headers,
+                instant,
+            )
             outputs = [*outputs, own]
         batches += pack(producer, outputs)
         self._start(transaction, batches, _offsets(transaction, journal), on_committed)

@@ -33,6 +33,7 @@ from msgspec import Struct
 
 from tocsin.agents.kafka.group_offsets import Administrator, committed_offsets
 from tocsin.agents.kafka.readers import Reader, require_kept
+from tocsin.agents.kafka.topic_ids import missing, require_same, topic_ids
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
 from tocsin.agents.observe.probes import Probe
 from tocsin.agents.settings.errors import TocsinError, TrimmedError, UnavailableError
@@ -64,6 +65,8 @@ QUIESCE_POLL_S = 0.005
 # that are caught up, those with a backlog get nothing.
 METADATA_MAX_AGE_MS = 20_000  # how soon a changed partition count is noticed
 FETCH_MAX_WAIT_MS = 25
+IDS_AGE_MAX_S = 1.0  # of the topics' ids, while there is anything to read
+MISSING_ATTEMPTS = 4
 LOG_APPEND_TIME = 1  # in a batch's attributes
 FETCH_LATE_S = 0.05  # a fetch that takes so much longer than asked for is held up
 FETCH_BYTES_MAX = 1 << 20  # per partition; about what the feed buffers of one
@@ -113,6 +116,7 @@ class Runtime:
         self.journals: dict[int, Journal] = {}
         self.stores: dict[int, Store] = {}
         self.held: dict[int, frozenset[str]] = {}
+        self.kafka_ids: dict[str, bytes] = {}  # of the topics that are read
         self.open_turns = 0
 
     def forget(self, group: int) -> None:
@@ -234,6 +238,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """
 
     _observer: Reader | None = None
+    _ids_asked_at = 0.0
 
     async def on_start(self) -> None:
         """Start both consumers; from here on this process reads light records."""
@@ -305,10 +310,43 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Implement the feed's Fetcher: high watermarks, in one request per broker."""
         if self._observer is None:
             raise RuntimeError("the consumer thread has not started")
+        await self._require_same_topics()
         ends = await self.in_thread(
             self._observer.end_offsets([TopicPartition(*source) for source in sources])
         )
         return {Source(*tp): end for tp, end in ends.items()}
+
+    async def topic_ids(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
+        """Kafka's ids of the sources, None of those that do not exist.
+
+        Asked a few times until those needed are there: brokers that have just started may not know.
+        """
+        if self._observer is None:
+            raise RuntimeError("the consumer thread has not started")
+        names = self.app.runtime.wiring.sources
+        for attempt in range(MISSING_ATTEMPTS):
+            await asyncio.sleep(attempt * IDS_AGE_MAX_S)
+            ids = await self.in_thread(topic_ids(self._observer._client, names))
+            if all(ids[name] is not None for name in needed):
+                break
+        return ids  # type: ignore[no-any-return]
+
+    async def _require_same_topics(self) -> None:
+        """See now and then that no topic was deleted, or made anew, since it is read.
+
+        Raises TrimmedError, ConfigurationError.
+        """
+        if monotonic() - self._ids_asked_at < IDS_AGE_MAX_S:
+            return
+        self._ids_asked_at = monotonic()
+        known, feed = self.app.runtime.kafka_ids, self.app.consumer.feed
+        ids = await self.topic_ids(needed=known)
+        positions = [own.positions for own in feed.standings().values()]
+        begun = {source.topic for own in positions for source, at in own.items() if at}
+        require_same({name: own for name, own in known.items() if name in begun}, ids)
+        lost = missing({name: ids[name] for name in known})
+        if lost is not None:
+            raise lost
 
     async def seek(self, positions: Mapping[Source, int]) -> None:
         """Implement the feed's Fetcher."""
@@ -590,7 +628,7 @@ class Restore(Service):
         runtime, consumer = self.app.runtime, self.app.consumer
         assignment = {Source(*tp) for tp in consumer.assignment()}
         groups = self._groups(assignment)
-        self._require_whole(groups)
+        await self._require_whole(groups)
         for group in runtime.producers.groups():
             if group not in groups:
                 await runtime.producers.stop(group)
@@ -624,11 +662,14 @@ class Restore(Service):
             groups.setdefault(wiring.group_of(source), []).append(source)
         return dict(sorted(groups.items()))
 
-    def _require_whole(self, groups: Mapping[int, Sequence[Source]]) -> None:
-        """Stop where a partition lacks a topic: somebody has changed a partition count."""
+    async def _require_whole(self, groups: Mapping[int, Sequence[Source]]) -> None:
+        """Stop where a partition lacks a topic: deleted, or somebody changed a partition count."""
         wiring = self.app.runtime.wiring
         if wiring.new_store is None:
             return
+        lost = missing(await self.app.consumer._thread.topic_ids(wiring.sources))
+        if lost is not None:
+            wiring.fatal(Exit.CONFIGURATION, str(lost))
         for group, sources in groups.items():
             if len(sources) < len(wiring.sources) or group >= self.app.conf.topic_partitions:
                 having = ", ".join(source.topic for source in sources)
@@ -658,6 +699,7 @@ class Restore(Service):
 
     async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
         app, consumer, runtime = self.app, self.app.consumer, self.app.runtime
+        await self._require_same(groups)
         committed = await self._committed()
         positions = await self._positions(groups, committed)
         await self._begin({s: at for s, at in positions.items() if s not in committed})
@@ -679,6 +721,17 @@ class Restore(Service):
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
+
+    async def _require_same(self, groups: Collection[int]) -> None:
+        """Note which topics these are; raise TrimmedError if one was read and then made anew."""
+        runtime = self.app.runtime
+        ids = await self.app.consumer._thread.topic_ids()
+        runtime.kafka_ids = {name: own for name, own in ids.items() if own}
+        for group in groups:
+            journal = runtime.journals.get(group)
+            if journal is not None:
+                require_same(journal.read_from, ids)
+                journal.kafka_ids = runtime.kafka_ids
 
     async def _committed(self) -> dict[tuple[str, int], int]:
         conf, options = self.app.conf, self.app.runtime.wiring.client_options
