@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from tocsin.agents.deployment.connections import convention_of, open_codec
+from tocsin.agents.deployment.topics import require_topic
+from tocsin.agents.entry.dead_letters import CODE_HEADER
 from tocsin.agents.kafka.broker_facts import clock_ms
+from tocsin.agents.kafka.changelog import batches
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.kafka.rights import require_rights
 from tocsin.agents.observe.metrics import Metrics, Program
@@ -32,6 +36,8 @@ from tocsin.agents.transactions.dead_letters import (
     LEAP,
     letter_of,
 )
+from tocsin.agents.transactions.merger import Source
+from tocsin.agents.transactions.places import Places
 from tocsin.agents.transactions.transaction import Route, Transaction
 from tocsin.agents.worker import faust_contract
 from tocsin.agents.worker.chunk_watch import watch
@@ -43,7 +49,14 @@ from tocsin.schemas.codec.jsonlines import Fact, iso_instant
 from tocsin.schemas.codec.mapping import Mapper, MappingError, load_mapping
 from tocsin.schemas.codec.records import RefusalEntry
 from tocsin.schemas.codec.refused import Refused
-from tocsin.schemas.contracts.catalog import BY_ID, DEAD_LETTERS, SOURCES
+from tocsin.schemas.contracts.catalog import (
+    BY_ID,
+    CLOCK,
+    DEAD_LETTERS,
+    POLICIES,
+    POSITIONS,
+    SOURCES,
+)
 from tocsin.streams.facts.checks import Refusal, check
 
 FOREIGN_TOPIC_ID = -1
@@ -160,6 +173,34 @@ async def brokers_clock(settings: Settings) -> Callable[[], int]:
     return lambda: time.time_ns() // 1_000_000 + ahead
 
 
+async def mapped_up_to(settings: Settings) -> dict[Source, int]:
+    """Where each foreign partition was read up to, by the origins of all that was made of it.
+
+    For an intake that has lost its place: it would read all again, and what is older than the
+    horizon would be folded twice, since nobody knows its documents any more.
+    """
+    found: dict[Source, int] = {}
+    for topic in (*SOURCES, DEAD_LETTERS):
+        if topic in (POLICIES, CLOCK):
+            continue
+        for partition in range(settings.partitions):
+            options = settings.client_options()
+            async with aclosing(batches(settings.topic(topic), partition, options)) as read:
+                async for batch in read:
+                    _note_origins(batch, found)
+    return found
+
+
+def _note_origins(batch: Sequence[Any], found: dict[Source, int]) -> None:
+    for record in batch:
+        headers = dict(record.headers)
+        content = headers.get(ORIGIN)
+        if content is not None and CODE_HEADER not in headers:  # else it was sent again by hand
+            topic, partition, offset = content.decode().rsplit("/", 2)
+            source = Source(topic, int(partition))
+            found[source] = max(found.get(source, 0), int(offset) + 1)
+
+
 def build_intake(settings: Settings, mapping: Path, clock: Callable[[], int]) -> App:
     """Build the intake's app over the foreign topics of a mapping file.
 
@@ -194,6 +235,8 @@ def build_intake(settings: Settings, mapping: Path, clock: Callable[[], int]) ->
             chunk_records_max=settings.chunk_records_max,
             merge_idle_s=settings.merge_idle_ms / 1000,
             times=intake,
+            places=Places(settings.topic(POSITIONS), codec, clock),
+            begun_at=lambda: mapped_up_to(settings),
         ),
         broker_session_timeout=float(settings.session_timeout_s),
         broker_heartbeat_interval=settings.session_timeout_s / 3,
@@ -219,5 +262,6 @@ def run_intake(settings: Settings, mapping: Path) -> None:
     faust_contract.check()
     app = build_intake(settings, mapping, asyncio.run(brokers_clock(settings)))
     asyncio.run(require_rights(settings, "intake", app.runtime.wiring.sources))
+    asyncio.run(require_topic(settings, POSITIONS))
     uvloop.install()
     run_app(app, settings)

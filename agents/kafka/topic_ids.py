@@ -117,7 +117,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):
         self._names = names
 
     def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
-        asked = [(bytes(ID_BYTES), name, {}) for name in self._names]
+        asked: list[Any] = [(bytes(ID_BYTES), name, {}) for name in self._names]
         return request_struct_class(asked, False, False, False, {})
 
 

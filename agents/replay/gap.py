@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tocsin.agents.deployment.connections import convention_of, open_codec
 from tocsin.agents.deployment.control import author
-from tocsin.agents.intake.agent import FOREIGN_TOPIC_ID, ORIGIN
+from tocsin.agents.intake.agent import FOREIGN_TOPIC_ID, ORIGIN, brokers_clock
 from tocsin.agents.kafka.brokers import Brokers, connect, reaching
 from tocsin.agents.privacy.encryption import sealing
 from tocsin.agents.replay.standstill import require_idle
@@ -24,6 +24,7 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.dead_letters import GAP_ACCEPTED, gap_letter
 from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source
+from tocsin.agents.transactions.places import Places
 from tocsin.agents.transactions.transaction import (
     AcceptedGap,
     Chunk,
@@ -36,7 +37,7 @@ from tocsin.agents.transactions.transaction import (
 )
 from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
 from tocsin.schemas.codec.records import RefusalEntry
-from tocsin.schemas.contracts.catalog import BY_ID, BY_NAME, DEAD_LETTERS, SOURCES
+from tocsin.schemas.contracts.catalog import BY_ID, BY_NAME, DEAD_LETTERS, POSITIONS, SOURCES
 from tocsin.streams.ledger.ledgers import StateError
 
 
@@ -66,7 +67,7 @@ async def accept(settings: Settings, topic: str, partition: int, reason: str) ->
     async with connect(settings) as brokers:
         first = await _first_offset(brokers, source)
         await require_idle(brokers, settings, app_id)
-        committed = (await brokers.committed(app_id)).get(source)
+        committed = (await brokers.committed(app_id)).get(source, first)
     producers = Producers(app_id, settings.producer_options())
     group = partition if own is not None else 0
     async with reaching(settings):
@@ -115,21 +116,27 @@ async def _as_intake(
     settings: Settings,
     producers: Producers,
     source: Source,
-    span: tuple[int | None, int],
+    span: tuple[int, int],
     reason: str,
 ) -> Accepted:
     committed, first = span
-    gap = _gap(source, first if committed is None else committed, first, reason, settings)
+    clock, codec = await brokers_clock(settings), open_codec(settings)
+    places = Places(settings.topic(POSITIONS), codec, clock)
+    await places.restore(settings.client_options())
+    known = places.known.get(source)
+    if known is not None:
+        committed, places.kafka_ids = known.next, {source.topic: known.kafka_id}
+    gap = _gap(source, committed, first, reason, settings)
     transaction = Transaction(_chunk(0, gap), frozenset())
-    place = FOREIGN_TOPIC_ID, source.partition, gap.first
-    now = time.time_ns() // 1_000_000
+    place, now = (FOREIGN_TOPIC_ID, source.partition, gap.first), clock()
     transaction.refuse(RefusalEntry(*place, GAP_ACCEPTED))
-    value = open_codec(settings).encode_dead_letter(gap_letter(*place, now, gap.said))
+    value = codec.encode_dead_letter(gap_letter(*place, now, gap.said))
     origin = (ORIGIN, f"{source.topic}/{source.partition}/{gap.first}".encode())
     route = Route(DEAD_LETTERS.topic_id, settings.topic(DEAD_LETTERS))
     to = source.partition % settings.partitions
     transaction.send(route, None, value, now, [origin], to)
-    await _commit(Committer(f"{settings.app_id}-intake", producers, _failed), transaction)
+    app_id = f"{settings.app_id}-intake"
+    await _commit(Committer(app_id, producers, _failed, places=places), transaction)
     return Accepted(source.topic, source.partition, gap.first, gap.until)
 
 

@@ -34,6 +34,7 @@ from tocsin.agents.settings.errors import ConfigurationError, InputError, Unavai
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.batches import BATCH_BYTES_MAX
 from tocsin.agents.transactions.journal import Output
+from tocsin.agents.transactions.places import intake_places
 from tocsin.agents.transactions.transaction import pack
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.catalog import CLOCK, SOURCES, TOPICS, WARNINGS
@@ -120,6 +121,7 @@ async def copy(
         await copier.run(progress)
     async with connect(new) as brokers:
         positions = await brokers.committed(f"{old.app_id}-intake")
+        positions |= await intake_places(brokers, old, open_codec(old))
         await brokers.place(f"{new.app_id}-intake", positions)
     return Copied(copier.records, copier.restamped, copier.refused)
 

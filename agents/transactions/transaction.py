@@ -27,6 +27,7 @@ from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.batches import BATCH_BYTES_MAX, line_batches
 from tocsin.agents.transactions.journal import Journal, Output, Stand, restore_journal
 from tocsin.agents.transactions.merger import Source
+from tocsin.agents.transactions.places import Places
 from tocsin.schemas.codec.records import RefusalEntry
 
 COMMITS_PENDING_MAX = 2
@@ -253,7 +254,8 @@ class Committer:
     """Seals transactions and commits them in the background, in order per group.
 
     `app_id` names the consumer group whose offsets ride along for lag tools; `fatal` ends the
-    process and does not return. `compression` is that of the changelog's batches.
+    process and does not return. `compression` is that of the changelog's batches. `places` is
+    where those say where they are that have no journal.
     """
 
     def __init__(
@@ -264,8 +266,10 @@ class Committer:
         journal_route: Route | None = None,
         changelog_route: Route | None = None,
         compression: str = "none",
+        places: Places | None = None,
     ) -> None:
         self._app_id = app_id
+        self._places = places
         self._compression = compression
         self._producers = producers
         self._fatal = fatal
@@ -292,8 +296,9 @@ class Committer:
 
     async def place(self, group: int, positions: Mapping[Source, int]) -> None:
         """Commit positions alone, where nothing else tells yet where reading begins."""
-        nothing = Transaction(Chunk(group, (), (), 0), frozenset())
-        await asyncio.shield(self._start(nothing, [], _placed(positions), lambda: None))
+        nothing = Transaction(Chunk(group, (), (), 0, 0, positions), frozenset())
+        self.seal(nothing, None, None, lambda: None)
+        await asyncio.shield(self._pending[group][-1])
 
     def seal(
         self,
@@ -331,8 +336,12 @@ class Committer:
                 instant,
             )
             outputs = [*outputs, own]
+        offsets = _offsets(transaction, journal)
+        if journal is None and self._places is not None:
+            reached = {Source(*place): at.offset for place, at in offsets.items()}
+            outputs = [*outputs, *self._places.outputs(reached)]
         batches += pack(producer, outputs)
-        self._start(transaction, batches, _offsets(transaction, journal), on_committed)
+        self._start(transaction, batches, offsets, on_committed)
 
     def _start(
         self,

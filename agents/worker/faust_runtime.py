@@ -12,7 +12,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any
@@ -41,6 +49,7 @@ from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.feed import Feed, Fetched
 from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source, Times
+from tocsin.agents.transactions.places import Places
 from tocsin.agents.transactions.transaction import (
     Chunk,
     Committer,
@@ -77,7 +86,8 @@ class Wiring(Struct, frozen=True, kw_only=True):
     """What the composition root decides for one Faust app.
 
     `sources` are topic names in the order of rank. Records of sources with the same `group_of`
-    are merged and committed together; with `new_store` a group is a partition and has state.
+    are merged and committed together; with `new_store` a group is a partition and has state. Who
+    has none keeps `places`; `begun_at` finds them where neither they nor the group tell.
     """
 
     app_id: str
@@ -96,6 +106,8 @@ class Wiring(Struct, frozen=True, kw_only=True):
     new_store: Callable[[int], Store] | None = None
     journal_route: Route | None = None
     changelog_route: Route | None = None
+    places: Places | None = None
+    begun_at: Callable[[], Awaitable[Mapping[Source, int]]] | None = None
 
 
 class Runtime:
@@ -112,6 +124,7 @@ class Runtime:
             wiring.journal_route,
             wiring.changelog_route,
             wiring.producer_options.get("compression_type") or "none",
+            wiring.places,
         )
         self.journals: dict[int, Journal] = {}
         self.stores: dict[int, Store] = {}
@@ -329,7 +342,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             ids = await self.in_thread(topic_ids(self._observer._client, names))
             if all(ids[name] is not None for name in needed):
                 break
-        return ids  # type: ignore[no-any-return]
+        return ids
 
     async def _require_same_topics(self) -> None:
         """See now and then that no topic was deleted, or made anew, since it is read.
@@ -699,10 +712,14 @@ class Restore(Service):
 
     async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
         app, consumer, runtime = self.app, self.app.consumer, self.app.runtime
+        places = runtime.wiring.places
+        if places is not None:
+            await places.restore(runtime.wiring.client_options)
         await self._require_same(groups)
         committed = await self._committed()
         positions = await self._positions(groups, committed)
-        await self._begin({s: at for s, at in positions.items() if s not in committed})
+        told = committed if places is None else places.known
+        await self._begin({s: at for s, at in positions.items() if s not in told})
         held = [Source(topic, group) for group in groups for topic in runtime.held.get(group, ())]
         reached = {group: store.reached for group, store in runtime.stores.items()}
         known = {s: at for j in runtime.journals.values() for s, at in j.positions.items()}
@@ -727,6 +744,9 @@ class Restore(Service):
         runtime = self.app.runtime
         ids = await self.app.consumer._thread.topic_ids()
         runtime.kafka_ids = {name: own for name, own in ids.items() if own}
+        if runtime.wiring.places is not None:
+            require_same(runtime.wiring.places.read_from, ids)
+            runtime.wiring.places.kafka_ids = runtime.kafka_ids
         for group in groups:
             journal = runtime.journals.get(group)
             if journal is not None:
@@ -745,11 +765,12 @@ class Restore(Service):
     async def _positions(
         self, groups: Mapping[int, Sequence[Source]], committed: Mapping[tuple[str, int], int]
     ) -> dict[Source, int]:
-        """Where to read on: from the journal; without one, from the group's committed offsets.
+        """Where to read on: from the journal; without one, from its own or the group's places.
 
         Raises TrimmedError where records are lost, ContradictionError where the journal is.
         """
         runtime, thread = self.app.runtime, self.app.consumer._thread
+        committed = await self._kept(committed)
         sources = [source for group in groups.values() for source in group]
         first = await thread.first_offsets(sources)
         positions: dict[Source, int] = {}
@@ -772,6 +793,26 @@ class Restore(Service):
                     require_kept(*source, position, first[source])
                 positions[source] = max(position or 0, first[source])
         return positions
+
+    async def _kept(
+        self, committed: Mapping[tuple[str, int], int]
+    ) -> Mapping[tuple[str, int], int]:
+        """Where reading goes on by a program's own places; the group's offsets where it has none.
+
+        Where there is neither, although something was read, what was made of it tells.
+        """
+        wiring = self.app.runtime.wiring
+        places, find = wiring.places, wiring.begun_at
+        if places is None:
+            return committed
+        own = {source: place.next for source, place in places.known.items()}
+        for source, offset in own.items():
+            if committed.get(source, offset) != offset:
+                log.warning("group offset of %s is %s, the place is %s: the place holds",
+                            source, committed[source], offset)  # fmt: skip
+        if own or committed or find is None:
+            return {**committed, **own}
+        return await find()
 
     async def _begin(self, fresh: Mapping[Source, int]) -> None:
         """Commit where sources begin that have no offset yet, unless a journal tells.

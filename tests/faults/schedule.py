@@ -56,7 +56,10 @@ CHOSEN_SHARE = 0.45  # of faults that happen at a chosen point instead of a rand
 ZOMBIE_SHARE = 0.25  # of those in a worker's transaction that stop it instead of killing it
 EARLY_SHARE = 0.15  # of the others that may come while programs still start
 OVERTAKEN = ("trim-frozen-worker", "trim-zombie-worker", "trim-frozen-audit")
-REFUSALS = ("corrupt-state", "trim-changelog", "few-partitions", *OVERTAKEN)
+REFUSALS = (
+    "corrupt-state", "trim-changelog", "few-partitions", *OVERTAKEN, "recreated-topic",
+    "expired-group",
+)  # fmt: skip
 REFUSAL_EVERY = 16  # runs; the broken ground must be refused, not worked on
 
 
