@@ -26,7 +26,7 @@ from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.kafka.rights import require_rights
 from tocsin.agents.observe.metrics import Metrics, Program
 from tocsin.agents.observe.probes import Probe, claim_port
-from tocsin.agents.privacy.encryption import Guard, sealing
+from tocsin.agents.privacy.encryption import PersonalDataGuard, open_encrypting_guard
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.exits import die
 from tocsin.agents.settings.settings import Settings
@@ -73,7 +73,7 @@ class Intake:
         self,
         mappers: Mapping[str, Mapper],
         codec: Codec,
-        guard: Guard,
+        guard: PersonalDataGuard,
         settings: Settings,
         clock: Callable[[], int],
     ) -> None:
@@ -208,7 +208,7 @@ def build_intake(settings: Settings, mapping: Path, clock: Callable[[], int]) ->
 
     Raises ConfigurationError if the mapping can't be used.
     """
-    guard = sealing(settings)
+    guard = open_encrypting_guard(settings)
     codec = open_codec(settings, guard)
     try:
         mappers = load_mapping(mapping, convention_of(settings))

@@ -15,9 +15,9 @@ from msgspec import Struct
 from tocsin.agents.deployment.connections import convention_of, open_codec
 from tocsin.agents.deployment.control import author
 from tocsin.agents.intake.agent import FOREIGN_TOPIC_ID, ORIGIN, brokers_clock
-from tocsin.agents.kafka.brokers import Brokers, connect, reaching
-from tocsin.agents.privacy.encryption import sealing
-from tocsin.agents.replay.standstill import require_idle
+from tocsin.agents.kafka.brokers import Brokers, connect, translating_failures
+from tocsin.agents.privacy.encryption import open_encrypting_guard
+from tocsin.agents.replay.standstill import require_no_workers
 from tocsin.agents.settings.errors import InputError, LostError, UnavailableError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings
@@ -35,7 +35,7 @@ from tocsin.agents.transactions.transaction import (
     Transaction,
     restore,
 )
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.records import RefusalEntry
 from tocsin.schemas.contracts.catalog import BY_ID, BY_NAME, DEAD_LETTERS, POSITIONS, SOURCES
 from tocsin.streams.ledger.ledgers import StateError
@@ -66,11 +66,11 @@ async def accept(settings: Settings, topic: str, partition: int, reason: str) ->
     app_id = settings.app_id if own is not None else f"{settings.app_id}-intake"
     async with connect(settings) as brokers:
         first = await _first_offset(brokers, source)
-        await require_idle(brokers, settings, app_id)
+        await require_no_workers(brokers, settings, app_id)
         committed = (await brokers.committed(app_id)).get(source, first)
     producers = Producers(app_id, settings.producer_options())
     group = partition if own is not None else 0
-    async with reaching(settings):
+    async with translating_failures(settings):
         try:
             await producers.start(group)
             if own is not None:
@@ -105,7 +105,7 @@ async def _as_worker(
     gap = _gap(source, journal.positions[source], first, reason, settings)
     held = {BY_ID[topic_id] for topic_id in store.desk.held}
     transaction = Transaction(_chunk(partition, gap), frozenset(map(settings.topic, held)))
-    keeper = Keeper(settings.app_id, codec, routes, settings.partitions)
+    keeper = PartitionProcessor(settings.app_id, codec, routes, settings.partitions)
     keeper.keep(transaction, store, str(time.time_ns() // 1_000_000).encode())
     committer = Committer(settings.app_id, producers, _failed, routes.journal, routes.changelog)
     await _commit(committer, transaction, journal, store)
@@ -147,7 +147,9 @@ def _gap(source: Source, wanted: int, first: int, reason: str, settings: Setting
             f"{wanted} comes next",
             mend="start the program again; it tells what it misses",
         )
-    who = "" if sealing(settings).is_on else f" by {author()}"  # a name is nothing for a letter
+    who = (
+        "" if open_encrypting_guard(settings).is_on else f" by {author()}"
+    )  # a name is nothing for a letter
     said = (
         f"offsets {wanted} to {first - 1} were deleted before they were read, which was "
         f"accepted{who}: {reason}"

@@ -38,13 +38,18 @@ from tocsin.agents.transactions.journal import (
 )
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.record_digests import RecordDigest
-from tocsin.agents.transactions.transaction import AcceptedGap, Chunk, Transaction, record_turn
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.transactions.transaction import (
+    AcceptedGap,
+    Chunk,
+    Transaction,
+    journal_transaction,
+)
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.codec.records import JournalRecord
 from tocsin.schemas.contracts.catalog import BY_ID, DEAD_LETTERS, JOURNAL, SOURCES, WARNINGS, Topic
-from tocsin.streams.decide.engine import LOGIC_VERSION, Desk, Step
+from tocsin.streams.decide.engine import LOGIC_VERSION, DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import DecisionDigest, RiskWarning
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.facts.convention import Convention
@@ -143,7 +148,7 @@ class Cursor:
 
 
 @asynccontextmanager
-async def opened(
+async def open_partition(
     log: Log, partition: int
 ) -> AsyncIterator[tuple[dict[int, Cursor], AsyncGenerator[Sequence[Any], None]]]:
     """Cursors over a partition's sources, by topic id, and the pages of its journal."""
@@ -155,7 +160,7 @@ async def opened(
         yield {topic.topic_id: Cursor(pages[topic]) for topic in SOURCES}, pages[JOURNAL]
 
 
-async def taken(
+async def records_of_transaction(
     written: JournalRecord, cursors: Mapping[int, Cursor], topic_ids: Mapping[str, int]
 ) -> list[Any]:
     """The records that a journalled transaction read, in the order in which it took them.
@@ -212,7 +217,7 @@ class Replay:
         self._convention = convention
         self._log = log
         self._routes = Routes.of(log.name)
-        self._keeper = Keeper(app_id, codec, self._routes, partitions)
+        self._keeper = PartitionProcessor(app_id, codec, self._routes, partitions)
         self._known_details: dict[int, dict[tuple[int, int], str]] = {}
         self.decisions = DecisionDigest()
         self.report = Report()
@@ -225,7 +230,7 @@ class Replay:
 
     async def partition(
         self, partition: int, on_progress: Callable[[int], None] = lambda records: None
-    ) -> Desk:
+    ) -> DecisionEngine:
         """Replay one partition from its first journal record to its last; return its desk then."""
         name = self._log.name
         sources = [Source(name(topic), partition) for topic in SOURCES]
@@ -233,7 +238,7 @@ class Replay:
         store = LedgerStore(partition, self._convention, self._codec)
         store.finish(journal, is_new=True)
         digest = RecordDigest()
-        async with opened(self._log, partition) as (cursors, pages):
+        async with open_partition(self._log, partition) as (cursors, pages):
             async for page in pages:
                 for record in page:
                     written = self._codec.decode_journal(record.value)
@@ -249,7 +254,7 @@ class Replay:
     async def _chunk(
         self, partition: int, written: JournalRecord, cursors: dict[int, Cursor]
     ) -> Chunk:
-        records = await taken(written, cursors, self._routes.topic_ids)
+        records = await records_of_transaction(written, cursors, self._routes.topic_ids)
         waiting = waiting_place(written)
         if waiting is not None:
             topic_id, offset = waiting
@@ -330,7 +335,7 @@ class Replay:
         self._write_as(store, written)
         store.desk.logic_version = written.logic_version
         self._keeper.keep(transaction, store, recorded=recorded)
-        lines, rebuilt = record_turn(transaction, journal, store)
+        lines, rebuilt = journal_transaction(transaction, journal, store)
         self._on_turn(lines, value)
         warnings = [out for out in transaction.outputs if out.topic_id == WARNINGS.topic_id]
         self._count(transaction, store.desk.warnings)
@@ -399,7 +404,7 @@ def decide(
     No Kafka: the decision digest is that of a deployment that reads the same events. Refused
     events are told by their number, counted from 1. Raises PolicyMissing.
     """
-    desk = Desk(convention, Ledgers(), PartitionState(), {})
+    desk = DecisionEngine(convention, Ledgers(), PartitionState(), {})
     digest, decided = DecisionDigest(), Decided()
     for number, fact in enumerate(facts, 1):
         for warning in _take(desk, number, fact, decided):
@@ -411,11 +416,11 @@ def decide(
     return decided
 
 
-def _take(desk: Desk, number: int, fact: Fact, decided: Decided) -> Iterator[RiskWarning]:
+def _take(desk: DecisionEngine, number: int, fact: Fact, decided: Decided) -> Iterator[RiskWarning]:
     step: Step | Refusal = Step.UNFINISHED
     while step is Step.UNFINISHED:
         desk.begin()
-        step = desk.take(fact.topic_id, 0, number, fact.instant, fact.event)
+        step = desk.process(fact.topic_id, 0, number, fact.instant, fact.event)
         yield from desk.warnings
     if isinstance(step, Refusal):
         decided.refused.append(f"event {number}: {step.code}: {step.detail}")

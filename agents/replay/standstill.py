@@ -13,7 +13,7 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import Keeping, Topic
 
 
-async def require_idle(brokers: Brokers, settings: Settings, app_id: str = "") -> None:
+async def require_no_workers(brokers: Brokers, settings: Settings, app_id: str = "") -> None:
     """Raise ConfigurationError if workers of the deployment, or others as named, are running."""
     name = app_id or settings.app_id
     group = await brokers.group(name)

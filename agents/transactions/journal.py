@@ -34,7 +34,7 @@ By the ids that the catalog gives the topics, as JSON.
 """
 
 
-class Stand(Struct, frozen=True):
+class JournalPosition(Struct, frozen=True):
     """What the domain says of a partition after a transaction; goes into the journal as it is."""
 
     business_date: int | None = None
@@ -80,7 +80,7 @@ class Journal:
         refusals: Sequence[RefusalEntry],
         outputs: Sequence[Output],
         lines: Sequence[bytes],
-        stand: Stand,
+        stand: JournalPosition,
         waiting: Any | None = None,
         passed: Mapping[Source, int] = MappingProxyType({}),
     ) -> bytes:
@@ -176,7 +176,7 @@ class Journal:
             )
         return tuple(ranges)
 
-    def _unfinished(self, stand: Stand, waiting: Any | None) -> str:
+    def _unfinished(self, stand: JournalPosition, waiting: Any | None) -> str:
         """Sweep, and place of the waiting record as topic id and offset: a replay reads it too."""
         if not stand.unfinished or waiting is None:
             return ""

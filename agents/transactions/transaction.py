@@ -25,7 +25,7 @@ from tocsin.agents.kafka.changelog import read_to_end
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.batches import BATCH_BYTES_MAX, line_batches
-from tocsin.agents.transactions.journal import Journal, Output, Stand, restore_journal
+from tocsin.agents.transactions.journal import Journal, JournalPosition, Output, restore_journal
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.places import Places
 from tocsin.schemas.codec.records import RefusalEntry
@@ -58,7 +58,7 @@ class Store(Protocol):
     def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
         """Changelog lines, packed, of all that changed since the last call, for this record."""
 
-    def stand(self) -> Stand:
+    def stand(self) -> JournalPosition:
         """What the journal says of the partition now."""
 
     @property
@@ -319,7 +319,7 @@ class Committer:
             if self._journal_route is None or self._changelog_route is None:
                 raise TypeError("a store needs routes for its journal and its changelog")
             instant = _latest(transaction.taken) or max(store.reached, 0)
-            lines, value = record_turn(transaction, journal, store)
+            lines, value = journal_transaction(transaction, journal, store)
             changelog = self._changelog_route.topic
             batches += [
                 (changelog, transaction.partition, batch)
@@ -412,7 +412,7 @@ async def restore(
     return count
 
 
-def record_turn(
+def journal_transaction(
     transaction: Transaction, journal: Journal, store: Store
 ) -> tuple[list[bytes], bytes]:
     """Advance a journal by a turn: the changelog lines of the turn, and its journal record."""

@@ -24,7 +24,7 @@ from tocsin.agents.transactions.dead_letters import (
     gap_letter,
     letter_of,
 )
-from tocsin.agents.transactions.journal import DESK_CODES, Journal, Stand
+from tocsin.agents.transactions.journal import DESK_CODES, Journal, JournalPosition
 from tocsin.agents.transactions.merger import BEFORE_ALL
 from tocsin.agents.transactions.record_digests import PROCESSED_AT
 from tocsin.agents.transactions.transaction import (
@@ -39,7 +39,7 @@ from tocsin.schemas.codec.records import RefusalEntry
 from tocsin.schemas.codec.refused import Code, Refused
 from tocsin.schemas.contracts import catalog
 from tocsin.schemas.contracts.catalog import Topic
-from tocsin.streams.decide.engine import LOGIC_VERSION, Desk, Step
+from tocsin.streams.decide.engine import LOGIC_VERSION, DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.decide.source_warnings import Gap
 from tocsin.streams.facts.checks import Refusal
@@ -103,7 +103,7 @@ class LedgerStore:
         self._least_version = least_version
         self.write_as(states.STATE_VERSION)
         self._loaded = LoadedPartition()
-        self.desk: Desk
+        self.desk: DecisionEngine
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Take one record of the changelog."""
@@ -142,7 +142,9 @@ class LedgerStore:
             )
         else:
             self.write_as(max(loaded.version, self._least_version))
-        self.desk = Desk(self._convention, loaded.ledgers, state, loaded.policies, self.partition)
+        self.desk = DecisionEngine(
+            self._convention, loaded.ledgers, state, loaded.policies, self.partition
+        )
 
     def write_as(self, version: int) -> None:
         """Write state in this version from now on; StateError if this program can't."""
@@ -178,10 +180,10 @@ class LedgerStore:
         """Sequence time (epoch ms) at which the open day began; before all if there is none."""
         return self.desk.opened_at if self.desk.state.business_date else BEFORE_ALL
 
-    def stand(self) -> Stand:
+    def stand(self) -> JournalPosition:
         """What the journal says of the partition now."""
         state = self.desk.state
-        return Stand(
+        return JournalPosition(
             business_date=state.business_date or None,
             unfinished=self.desk.unfinished,
             policy_hash=state.policy.hash if state.policy else "",
@@ -207,7 +209,7 @@ class LedgerStore:
         return len(self.desk.ledgers)
 
 
-class Keeper:
+class PartitionProcessor:
     """Turns the records of a transaction into decisions, dead letters and state."""
 
     def __init__(
@@ -246,7 +248,7 @@ class Keeper:
         before = frozenset(desk.held)
         for gap in transaction.gaps:
             self._pass(transaction, desk, gap)
-        topic_ids, take, done = self._routes.topic_ids, desk.take, Step.DONE
+        topic_ids, take, done = self._routes.topic_ids, desk.process, Step.DONE
         tracer, causes = self._tracer, list[Any]()
         for record in transaction:
             topic_id = topic_ids[record.topic]
@@ -255,7 +257,7 @@ class Keeper:
                 event = _as_recorded(event, recorded.get((topic_id, record.offset)))
             outcome: Step | Refusal
             if isinstance(event, Refusal):
-                desk.refused(topic_id, record.offset, event.code)
+                desk.count_refusal(topic_id, record.offset, event.code)
                 outcome = event
             else:
                 outcome = take(topic_id, record.partition, record.offset, record.timestamp, event)
@@ -326,7 +328,7 @@ class Keeper:
             "through `tocsin intake`",
         )
 
-    def _pass(self, transaction: Transaction, desk: Desk, gap: AcceptedGap) -> None:
+    def _pass(self, transaction: Transaction, desk: DecisionEngine, gap: AcceptedGap) -> None:
         """Say of a gap that it was accepted; the journal lists its first offset as refused."""
         topic_id = self._routes.topic_ids[gap.source.topic]
         partition, at = gap.source.partition, max(desk.opened_at, 0)

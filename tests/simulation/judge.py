@@ -15,7 +15,7 @@ from tocsin.agents.transactions.merger import Source
 from tocsin.agents.worker.faust_runtime import LightRecord
 from tocsin.schemas.codec.records import JournalRecord
 from tocsin.schemas.codec.refused import Refused
-from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.facts.events import Event
@@ -54,7 +54,7 @@ class _Group:
         self._sources = sources_of(group)
         self._read = {source: broker.committed(source) for source in self._sources}
         self._next = dict.fromkeys(self._sources, 0)
-        self._desk = Desk(CONVENTION, Ledgers(), PartitionState(), {})
+        self._desk = DecisionEngine(CONVENTION, Ledgers(), PartitionState(), {})
         self._warnings: list[RiskWarning] = []
 
     def problems(self) -> Iterator[str]:
@@ -92,7 +92,7 @@ class _Group:
                 self._desk.refused(rank, read.offset, event.code)
                 outcome = event
             else:
-                outcome = self._desk.take(rank, self._group, read.offset, read.timestamp, event)
+                outcome = self._desk.process(rank, self._group, read.offset, read.timestamp, event)
             if outcome is Step.UNFINISHED:
                 yield f"group {self._group}: {read} was not finished"
             if isinstance(outcome, Refusal):

@@ -21,7 +21,7 @@ from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.transaction import Chunk, Committer
 from tocsin.agents.worker.faust_runtime import Runtime, Wiring, transactions
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts import catalog
 from tocsin.schemas.contracts.registry import FileRegistry
@@ -104,7 +104,7 @@ class Worker:
         self._running.set()
         self._positions: dict[Source, int] = {}
         self.groups: tuple[int, ...] = ()
-        self._keeper = Keeper(APP_ID, CODEC, ROUTES, PARTITIONS)
+        self._keeper = PartitionProcessor(APP_ID, CODEC, ROUTES, PARTITIONS)
         feed = Feed(self, chunk_records_max=CHUNK_RECORDS, times=self._keeper)
         self.app: Any = App(self._runtime(), feed)
         self._chunks: asyncio.Queue[Chunk] = asyncio.Queue(2)
