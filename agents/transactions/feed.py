@@ -204,10 +204,6 @@ class Feed:
             self._reseeks[source] = position
             self._wake.set()
 
-    def first_source(self, chunk: Chunk) -> Source:
-        """The source that stands for a chunk's group."""
-        return self._groups[chunk.group].merger.sources[0]
-
     async def next(self, timeout_s: float) -> list[Chunk]:
         """Chunks that may be processed now; empty if none came within about `timeout_s`."""
         pause = self._taken_at + PACE_S - monotonic()

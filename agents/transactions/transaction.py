@@ -96,6 +96,13 @@ class Chunk(Struct):
     positions: Mapping[Source, int] = MappingProxyType({})
     gaps: tuple[AcceptedGap, ...] = ()
 
+    @property
+    def source(self) -> Source:
+        """One of the sources that it tells of."""
+        if self.records:
+            return Source(self.records[0].topic, self.records[0].partition)
+        return next(iter(self.positions))
+
 
 class Route(Struct, frozen=True):
     """Where a kind of output goes."""

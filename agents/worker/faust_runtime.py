@@ -418,7 +418,7 @@ class Consumer(driver.Consumer):
         for chunk in await self._chunks(timeout):
             if not self.flow_active:
                 return
-            tp = TP(*self.feed.first_source(chunk))
+            tp = TP(*chunk.source)
             yield tp, self._message(tp, chunk)
 
     async def _chunks(self, timeout: float) -> list[Chunk]:

@@ -154,7 +154,7 @@ def _warn(
     is_over = trouble is None
     if trouble is None:
         trouble = _Trouble(0, Unit.DAYS if rule == SOURCE_INCOMPLETE else Unit.COUNT, "")
-    if transition == "REPEATED":
+    if transition == "REPEATED" and rule != SOURCE_GAP:
         reason = "REPEAT_INTERVAL_ELAPSED"
     else:
         reason = _ENDS[rule] if is_over else _BEGINS[rule]
