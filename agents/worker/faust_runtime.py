@@ -805,14 +805,14 @@ class Restore(Service):
         places, find = wiring.places, wiring.begun_at
         if places is None:
             return committed
-        own = {source: place.next for source, place in places.known.items()}
+        own: dict[tuple[str, int], int] = {s: place.next for s, place in places.known.items()}
         for source, offset in own.items():
             if committed.get(source, offset) != offset:
                 log.warning("group offset of %s is %s, the place is %s: the place holds",
                             source, committed[source], offset)  # fmt: skip
         if own or committed or find is None:
             return {**committed, **own}
-        return await find()
+        return {(s.topic, s.partition): at for s, at in (await find()).items()}
 
     async def _begin(self, fresh: Mapping[Source, int]) -> None:
         """Commit where sources begin that have no offset yet, unless a journal tells.

@@ -89,7 +89,7 @@ class _Group:
             event = LEAP if (rank, read.offset) in leaps else _read(rank, read)
             outcome: Step | Refusal
             if isinstance(event, Refusal):
-                self._desk.refused(rank, read.offset, event.code)
+                self._desk.count_refusal(rank, read.offset, event.code)
                 outcome = event
             else:
                 outcome = self._desk.process(rank, self._group, read.offset, read.timestamp, event)
