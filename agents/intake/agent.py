@@ -166,11 +166,20 @@ class Intake:
         return self._mappers[record.topic].customer_of(record.value)
 
 
-async def brokers_clock(settings: Settings) -> Callable[[], int]:
-    """The brokers' clock, epoch ms: this machine's, put right by what they tell now, if they do."""
-    told = await clock_ms(settings)
-    ahead = 0 if told is None else told - time.time_ns() // 1_000_000
-    return lambda: time.time_ns() // 1_000_000 + ahead
+class BrokersClock:
+    """The brokers' clock, epoch ms: this machine's, put right by what they tell, if they do."""
+
+    def __init__(self) -> None:
+        self._ahead_ms = 0
+
+    async def ask(self, settings: Settings) -> None:
+        """Ask the brokers what time it is."""
+        told = await clock_ms(settings)
+        self._ahead_ms = 0 if told is None else told - time.time_ns() // 1_000_000
+
+    def __call__(self) -> int:
+        """The present instant."""
+        return time.time_ns() // 1_000_000 + self._ahead_ms
 
 
 async def mapped_up_to(settings: Settings) -> dict[Source, int]:
@@ -260,8 +269,10 @@ def build_intake(settings: Settings, mapping: Path, clock: Callable[[], int]) ->
 def run_intake(settings: Settings, mapping: Path) -> None:
     """Map foreign topics until told to stop; raises SystemExit at the end."""
     faust_contract.check()
-    app = build_intake(settings, mapping, asyncio.run(brokers_clock(settings)))
+    clock = BrokersClock()
+    app = build_intake(settings, mapping, clock)
     asyncio.run(require_rights(settings, "intake", app.runtime.wiring.sources))
     asyncio.run(require_topic(settings, POSITIONS))
+    asyncio.run(clock.ask(settings))
     uvloop.install()
     run_app(app, settings)

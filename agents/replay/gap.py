@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tocsin.agents.deployment.connections import convention_of, open_codec
 from tocsin.agents.deployment.control import author
-from tocsin.agents.intake.agent import FOREIGN_TOPIC_ID, ORIGIN, brokers_clock
+from tocsin.agents.intake.agent import FOREIGN_TOPIC_ID, ORIGIN, BrokersClock
 from tocsin.agents.kafka.brokers import Brokers, connect, translating_failures
 from tocsin.agents.privacy.encryption import open_encrypting_guard
 from tocsin.agents.replay.standstill import require_no_workers
@@ -120,7 +120,8 @@ async def _as_intake(
     reason: str,
 ) -> Accepted:
     committed, first = span
-    clock, codec = await brokers_clock(settings), open_codec(settings)
+    clock, codec = BrokersClock(), open_codec(settings)
+    await clock.ask(settings)
     places = Places(settings.topic(POSITIONS), codec, clock)
     await places.restore(settings.client_options())
     known = places.known.get(source)
