@@ -11,8 +11,11 @@ from tocsin.agents.settings.errors import UnavailableError
 
 
 @contextmanager
-def writing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to. Raises UnavailableError; what was there stays if it comes to nothing."""
+def writing_whole(path: Path, *, option: str = "--out") -> Iterator[IO[bytes]]:
+    """A file to write to. Raises UnavailableError; what was there stays if it comes to nothing.
+
+    `option` is the one that named it.
+    """
     half = path.with_name(f"{path.name}.part")
     try:
         with half.open("wb") as file:
@@ -22,7 +25,7 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
         if error.filename not in (None, str(half), half):
             raise  # not ours: of who fills it
         raise UnavailableError(
-            f"{path} cannot be written: {error.strerror}", mend="give another --out"
+            f"{path} cannot be written: {error.strerror}", mend=f"give another {option}"
         ) from error
     finally:
         half.unlink(missing_ok=True)

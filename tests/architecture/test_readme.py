@@ -68,7 +68,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "events.jsonl").write_text(block("json lines"))
     (tmp_path / "mapping.yaml").write_text(block("yaml mapping"))
     (tmp_path / "policy.yaml").write_text(default_policy_text())
-    for name in ("evidence.zip", "ledger.jsonl.gz"):
+    (tmp_path / "anchors").mkdir()
+    for name in ("evidence.zip", "ledger.jsonl.gz", "anchors/tocsin-000042.anchor"):
         (tmp_path / name).touch()
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     monkeypatch.chdir(tmp_path)
