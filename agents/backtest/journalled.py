@@ -83,7 +83,7 @@ async def _partition(
             for entry in page:
                 written = codec.decode_journal(entry.value)
                 refused = {(one.topic_id, one.offset): one.code for one in written.refusals}
-                for record in await records_of_transaction(written, cursors):
+                for record in await records_of_transaction(written, cursors, topic_ids):
                     place = Place(topic_ids[record.topic], partition, record.offset)
                     code = refused.get((place.topic_id, place.offset))
                     if code is None:

@@ -135,6 +135,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "dead-letters release": (
         "dead-letters release payments --partition 0 --reason 'the feed is mended'",
     ),
+    "gap": ("gap accept payments/3 --reason 'the bank sends them again'",),
+    "gap accept": ("gap accept payments/3 --reason 'the bank sends them again'",),
     "rebuild": ("rebuild", "rebuild --replace"),
     "reset": ("reset", "reset --yes"),
     "reshard": ("reshard copy --to tocsin2 --partitions 12",),
