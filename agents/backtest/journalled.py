@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tocsin.agents.backtest.run import Candidate, Pass, Place, Run, joined
+from tocsin.agents.backtest.run import Candidate, Pass, Place, Run, Tried, joined
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
 from tocsin.agents.kafka.brokers import reaching
 from tocsin.agents.replay.replay import ClickHouseLog, KafkaLog, Log, opened, taken
@@ -23,6 +23,7 @@ async def run_journalled(
     candidates: Sequence[Candidate],
     *,
     history: bool,
+    tried: Tried | None = None,
     progress: Callable[[int], None] = lambda records: None,
 ) -> Run:
     """Try candidates on all partitions, from the topics or from ClickHouse.
@@ -39,6 +40,7 @@ async def run_journalled(
                 open_codec(settings),
                 convention_of(settings),
                 candidates,
+                tried,
                 progress,
             )
     finally:
@@ -52,16 +54,17 @@ async def run_log(
     codec: Codec,
     convention: Convention,
     candidates: Sequence[Candidate],
+    tried: Tried | None = None,
     progress: Callable[[int], None] = lambda records: None,
 ) -> Run:
-    """Try candidates on the partitions of a log, one after the other."""
+    """Try candidates on the partitions of a log, one after the other; trace levers to be swept."""
     parts, before = list[Run](), 0
 
     def count(records: int) -> None:
         progress(before + records)
 
     for partition in range(partitions):
-        work = Pass(convention, candidates, partition)
+        work = Pass(convention, candidates, partition, tried=tried)
         before += await _partition(log, codec, partition, work, count)
         parts.append(work.done())
     return joined(parts)

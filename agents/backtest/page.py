@@ -7,11 +7,15 @@ from html import escape
 from tocsin.agents.backtest.figures import BacktestReport, HarmFigures, Predictor
 from tocsin.agents.backtest.plots import (
     Bar,
+    Dot,
     calibration_plot,
     figure_bars,
+    front_plot,
     histogram,
+    share_curves,
     stacked_months,
 )
+from tocsin.agents.backtest.sweeping import SweepFigures
 from tocsin.agents.backtest.tables import (
     Table,
     difference_table,
@@ -19,6 +23,8 @@ from tocsin.agents.backtest.tables import (
     harm_facts,
     harm_tables,
     load_table,
+    setting_text,
+    sweep_tables,
 )
 from tocsin.agents.backtest.texts import in_language, say
 from tocsin.agents.render.warning_cards import Language
@@ -79,7 +85,37 @@ def _body(found: BacktestReport, language: Language) -> str:
         parts.append(_table(load_table(load, language)))
     for difference in found.differences:
         parts.append(_table(difference_table(difference, language)))
+    if found.sweep is not None:
+        parts += _sweep(found.sweep, language)
     return "".join(parts)
+
+
+def _sweep(sweep: SweepFigures, language: Language) -> list[str]:
+    """Curves and fronts of each harm, and the tables."""
+    parts = [
+        f"<h2>{escape(sweep.policy)}: {escape(say('sweep', language))}</h2>",
+        _note("sweep_note", language),
+    ]
+    names = [setting_text(point, language) for point in sweep.points]
+    for place, first in enumerate(sweep.points[0].cuts):
+        cuts = [point.cuts[place] for point in sweep.points]
+        series = {
+            say("precision", language): [cut.quality.precision for cut in cuts],
+            say("recall", language): [cut.quality.recall for cut in cuts],
+        }
+        title = f"{first.harm}: {say('curve_plot', language)}"
+        parts += _plot(title, "curve_note", share_curves(series, names), language)
+        dots = [
+            Dot(name, cut.lead.median.value, cut.quality.precision.value, cut.is_front)
+            for name, cut in zip(names, cuts, strict=True)
+            if cut.lead.median is not None and cut.quality.precision is not None
+        ]
+        drawing = front_plot(dots, say("lead", language), say("precision", language))
+        parts += _plot(
+            f"{first.harm}: {say('front_plot', language)}", "front_note", drawing, language
+        )
+    parts += [_table(table) for table in sweep_tables(sweep, language)]
+    return parts
 
 
 def _harm(harm: HarmFigures, language: Language) -> list[str]:

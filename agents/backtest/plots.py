@@ -73,6 +73,67 @@ def calibration_plot(series: Mapping[str, Sequence[Bin]], across: str, up: str) 
     return _svg(parts, side + 40)
 
 
+class Dot(Struct, frozen=True):
+    """A named point: days of lead, precision, and whether it is on the front."""
+
+    name: str
+    lead: float
+    precision: float
+    is_front: bool
+
+
+def share_curves(series: Mapping[str, Sequence[Figure | None]], names: Sequence[str]) -> str:
+    """Shares over settings, as lines with bands for their intervals."""
+    wide = (WIDTH - 2 * MARGIN) / max(len(names) - 1, 1)
+    parts = _axes(WIDTH - 2 * MARGIN)
+    for tick in (0, 0.5, 1):
+        parts.append(_text(MARGIN - 6, _up(tick) + 4, f"{tick:g}", "end"))
+    for number, (title, figures) in enumerate(series.items()):
+        shade = SHADES[number % len(SHADES)]
+        known = [
+            (MARGIN + place * wide, figure, names[place])
+            for place, figure in enumerate(figures)
+            if figure is not None
+        ]
+        upper = [
+            (x, _up(figure.value if figure.high is None else figure.high)) for x, figure, _ in known
+        ]
+        lower = [
+            (x, _up(figure.value if figure.low is None else figure.low)) for x, figure, _ in known
+        ]
+        parts.append(_path([*upper, *reversed(lower)], fill=shade))
+        parts.append(_path([(x, _up(figure.value)) for x, figure, _ in known], stroke=shade))
+        for x, figure, name in known:
+            parts.append(_dot(x, _up(figure.value), 3, shade, f"{name}: {figure.value:.3f}"))
+        parts += _legend(MARGIN + number * 160, PLOT_HEIGHT + 24, shade, title)
+    parts.append(_text(MARGIN, PLOT_HEIGHT + 15, names[0]))
+    parts.append(_text(WIDTH - MARGIN, PLOT_HEIGHT + 15, names[-1], "end"))
+    return _svg(parts, PLOT_HEIGHT + 44)
+
+
+def front_plot(dots: Sequence[Dot], across: str, up: str) -> str:
+    """Precision against lead time; those of the front are joined."""
+    if not dots:
+        return ""
+    most = max([1.0, *(dot.lead for dot in dots)])
+    scale = (WIDTH - 2 * MARGIN) / most
+    parts = _axes(WIDTH - 2 * MARGIN)
+    for tick in (0, 0.5, 1):
+        parts.append(_text(MARGIN - 6, _up(tick) + 4, f"{tick:g}", "end"))
+        at = tick * most
+        parts.append(_text(MARGIN + at * scale, PLOT_HEIGHT + 15, f"{at:.0f}", "middle"))
+    front = sorted((dot.lead, dot.precision) for dot in dots if dot.is_front)
+    joined = [(MARGIN + lead * scale, _up(precision)) for lead, precision in front]
+    parts.append(_path(joined, stroke=SHADES[1]))
+    for dot in dots:
+        shade = SHADES[1] if dot.is_front else SHADES[0]
+        title = f"{dot.name}: {dot.precision:.3f}, {dot.lead:g}"
+        parts.append(_dot(MARGIN + dot.lead * scale, _up(dot.precision), 4, shade, title))
+    parts.append(_text(WIDTH - MARGIN, PLOT_HEIGHT + 30, across, "end"))
+    parts.append(_text(MARGIN + 4, 12, up))
+    return _svg(parts, PLOT_HEIGHT + 36)
+
+
 def histogram(values: Sequence[int], bins: int = 30) -> str:
     """How often which number of days; sorted values."""
     if not values:
@@ -129,6 +190,31 @@ def stacked_months(months: Mapping[str, Mapping[str, int]], others: str) -> str:
         y = PLOT_HEIGHT + 24 + (place // 3) * ROW_HEIGHT
         parts += _legend(x, y, SHADES[min(place, len(SHADES) - 1)], name)
     return _svg(parts, PLOT_HEIGHT + 30 + ROW_HEIGHT * -(-len(told) // 3))
+
+
+def _axes(wide: float) -> list[str]:
+    return [
+        _line(MARGIN, PLOT_HEIGHT, MARGIN + wide, PLOT_HEIGHT, "#444", 1),
+        _line(MARGIN, 0, MARGIN, PLOT_HEIGHT, "#444", 1),
+    ]
+
+
+def _up(share: float) -> float:
+    """Where a share from 0 to 1 lies on the page."""
+    return PLOT_HEIGHT - share * (PLOT_HEIGHT - 16)
+
+
+def _path(points: Sequence[tuple[float, float]], fill: str = "none", stroke: str = "none") -> str:
+    told = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    kind = "polyline" if fill == "none" else "polygon"
+    return f'<{kind} points="{told}" fill="{fill}" fill-opacity="0.15" stroke="{stroke}"/>'
+
+
+def _dot(x: float, y: float, radius: float, shade: str, title: str) -> str:
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{shade}">'
+        f"<title>{escape(title)}</title></circle>"
+    )
 
 
 def _legend(x: float, y: float, shade: str, name: str) -> list[str]:
