@@ -303,7 +303,7 @@ class Desk:
         today = self._today.date
         for customer_id in watch.turns(today):
             ledger = self.ledgers.visit(customer_id)
-            watch.look(ledger, self._plans.met(ledger), ALL, today, [], is_opening=True)
+            watch.look(ledger, self._plans.met(ledger), 0, today, [], is_opening=True)
 
     def _note_boundary(self) -> tuple[int, int]:
         state = self.state
@@ -385,13 +385,14 @@ class Desk:
             rules = plans.turned(now_met, stirred, ledger, today)
         else:
             summary.turns.clear()
+            stirred = ALL
             rules = plans.after(now_met, ALL)
         summary.next_date = min(summary.next_date, *summary.turns.values(), NEVER)
         findings = assess(ledger, rules, today, is_opening=is_daily)
         self._advance(ledger, findings, moment, replanned)
         if self.watch is not None:
             said = self.warnings[count:]
-            self.watch.look(ledger, now_met, ALL, today, said, is_opening=is_daily)
+            self.watch.look(ledger, now_met, stirred, today, said, is_opening=is_daily)
         self._schedule(ledger)
         if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
             ledger.is_touched = True

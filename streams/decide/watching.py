@@ -31,8 +31,8 @@ class Watch(Protocol):
     ) -> None:
         """Look at a decided ledger: the overrides `met`, what was `stirred`, what was said.
 
-        `is_opening` says that the day has just begun; without it, ALL stirred means that every rule
-        was looked at again.
+        `is_opening` says that the day has just begun: rules whose day has come are looked at, too.
+        Without it, ALL stirred means that every rule was looked at again.
         """
 
     def open_day(self, day: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -67,22 +67,33 @@ class LeverSweep:
         found: dict[str, list[Stepped]] = {}
         bench = _Bench(forms)
         for customer_id, traced, series, rows in self._series:
-            said = list(self._replay(bench, customer_id, traced, series, rows))
+            mattering = rows.that_matter(bench, series.subject)
+            if not mattering:
+                continue
+            key = (bench.shape(series.subject), *mattering)
+            said = rows.known.get(key)
+            if said is None:
+                said = list(self._replay(bench, customer_id, traced, series, rows, mattering))
+                rows.known[key] = said
             if said:
                 found.setdefault(customer_id, []).extend(said)
         return found
 
     def _replay(
-        self, bench: _Bench, customer_id: str, traced: Traced, series: Series, rows: _Rows
+        self,
+        bench: _Bench,
+        customer_id: str,
+        traced: Traced,
+        series: Series,
+        rows: _Rows,
+        mattering: Sequence[tuple[int, int]],
     ) -> Iterator[Stepped]:
-        mattering = rows.that_matter(bench, series.subject)
-        if not mattering:
-            return
         ledger = bench.start(customer_id, series.subject)
         wake = ledger.summary
         acknowledged, place = traced.acknowledged, 0
         openings, last_day = self._trace.openings, self._last_day
-        for step, day, value, form, flags in mattering:
+        for row, _ in mattering:
+            step, day, value, form, flags = rows.at(row)
             while wake.repeat_on < day or (wake.repeat_on == day and not flags & OPENING):
                 at = openings.get(wake.repeat_on)
                 if at is None:
@@ -154,7 +165,7 @@ class LeverSweep:
 
 
 class _Rows:
-    """The rows of one series as lists, and the bands in which their values lie."""
+    """The rows of one series as lists; `known` warnings by what ladders tell of them."""
 
     def __init__(self, trace: MeasureTrace, series: Series) -> None:
         rows = series.rows
@@ -163,19 +174,25 @@ class _Rows:
         self._value = [trace.value[row] for row in rows]
         self._form = [trace.form[row] for row in rows]
         self._flags = [trace.flags[row] for row in rows]
+        self.known: dict[tuple[Any, ...], list[Stepped]] = {}
 
-    def that_matter(self, bench: _Bench, subject: str) -> list[tuple[int, int, int, int, int]]:
-        """Step, day, value, form and flags of rows at which other thresholds are reached."""
+    def at(self, row: int) -> tuple[int, int, int, int, int]:
+        """Step, day, value, form and flags of a row."""
+        return self._step[row], self._day[row], self._value[row], self._form[row], self._flags[row]
+
+    def that_matter(self, bench: _Bench, subject: str) -> list[tuple[int, int]]:
+        """Rows at which other thresholds are reached, and how many are reached then."""
         found = []
-        before = (0, self._form[0], 0)
-        bands = bench.bands(subject)
-        for step, day, value, form, flags in zip(
-            self._step, self._day, self._value, self._form, self._flags, strict=True
-        ):
-            now = (bisect_right(bands[form], value), form, flags & (UNMET | PAUSED))
-            if now != before or flags & FORCED:
-                before = now
-                found.append((step, day, value, form, flags))
+        band, form, flags, bands = 0, self._form[0], 0, bench.bands(subject)
+        reached = bands[form]
+        for row, value in enumerate(self._value):
+            if self._form[row] != form:
+                form = self._form[row]
+                reached, band = bands[form], -1
+            now, own = bisect_right(reached, value), self._flags[row]
+            if now != band or own & ~OPENING != flags:
+                band, flags = now, own & (UNMET | PAUSED)
+                found.append((row, now))
         return found
 
 
@@ -191,6 +208,7 @@ class _Bench:
         self.subject = ""
         self.ledger = Ledger("")
         self._bands: dict[str, dict[int, list[int]]] = {}
+        self._shapes: dict[str, tuple[Any, ...]] = {}
 
     def start(self, customer_id: str, subject: str) -> Ledger:
         """A ledger for the next series."""
@@ -214,6 +232,16 @@ class _Bench:
                 form: thresholds([ladder] if (ladder := _ladder(rule, subject)) else [])
                 for form, rule in self.forms.items()
             }
+        return found
+
+    def shape(self, subject: str) -> tuple[Any, ...]:
+        """What two policies have in common that tell the same of equal numbers of thresholds."""
+        found = self._shapes.get(subject)
+        if found is None:
+            found = self._shapes[subject] = tuple(
+                (form, rule.dwell_days, rule.quiet_days, rule.repeat_days, *_steps(rule, subject))
+                for form, rule in sorted(self.forms.items())
+            )
         return found
 
     def decide(self, day: int, *, is_opening: bool) -> Iterator[tuple[Episode, str, int]]:
@@ -262,6 +290,14 @@ def _nothing(
     return ()
 
 
+def _steps(rule: Rule, subject: str) -> Iterator[tuple[int, int, int]]:
+    """By severity, how many thresholds lie below those at which it begins and ends."""
+    ladder = _ladder(rule, subject)
+    steps = thresholds([ladder]) if ladder else []
+    for rung in ladder.rungs if ladder else ():
+        yield rung.severity, steps.index(rung.raise_at), steps.index(rung.hold_at)
+
+
 def _ladder(rule: Rule, subject: str) -> Ladder | None:
     return rule.ladder or rule.ladders.get(subject)
 
@@ -288,17 +324,20 @@ def muted_anew(
     trace: MeasureTrace, swept: Mapping[str, Mapping[str, Sequence[Stepped]]]
 ) -> dict[str, list[Stepped]]:
     """The warnings of swept rules alone, by customer, as `merged` has them."""
-    is_muting = _is_muting(trace, swept)
+    inhibitors = trace.policy.inhibitors
+    muting = {name for rule in swept for name in inhibitors.get(rule, ())}
     found = {}
     for customer_id in sorted(set().union(*swept.values())):
         traced = trace.customers[customer_id]
-        if traced.silences or is_muting:
-            alarms = _of_customer(customer_id, traced, swept)
-            alarms = _muted(alarms, traced, trace.policy.inhibitors, trace.openings)
-            found[customer_id] = [one for one in alarms if one[1].rule in swept]
-        else:
-            alarms = [one for said in swept.values() for one in said.get(customer_id, ())]
-            found[customer_id] = sorted(alarms, key=_by_step)
+        alarms = [one for said in swept.values() for one in said.get(customer_id, ())]
+        others = [
+            one for one in traced.alarms if one[1].rule in muting and one[1].rule not in swept
+        ]
+        if len(swept) > 1 or others or traced.silences:
+            alarms = sorted(alarms + others, key=_by_step)
+        if others or traced.silences or not muting.isdisjoint(swept):
+            alarms = _muted(alarms, traced, inhibitors, trace.openings)
+        found[customer_id] = [one for one in alarms if one[1].rule in swept] if others else alarms
     return found
 
 

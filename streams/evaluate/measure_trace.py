@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -64,6 +65,7 @@ class Traced(Struct):
     acknowledged: list[tuple[int, str]] = field(default_factory=list)
     silences: list[tuple[int, dict[str, Silence]]] = field(default_factory=list)
     alarms: list[tuple[int, Alarm]] = field(default_factory=list)
+    turns: dict[str, int] = field(default_factory=dict)
     met: int = 0
     owed: tuple[int, ...] | None = None
 
@@ -99,6 +101,7 @@ class MeasureTrace:
         self._paused: dict[tuple[str, int], int] = {}
         self._due: dict[int, set[str]] = {}
         self._looked: set[str] = set()
+        self._plans: dict[tuple[int, int], tuple[_Looked, ...]] = {}
 
     def hear(self, customer_id: str, event: CustomerEvent) -> None:
         """Keep who acknowledged what: under other thresholds it may be of another episode."""
@@ -127,14 +130,15 @@ class MeasureTrace:
             traced = self.customers[customer_id] = Traced(met=met)
         is_forced = traced.met != met or (stirred == ALL and not is_opening)
         traced.met = met
-        kept = ledger.stirred
-        ledger.stirred = ALL  # a measure may build on its last reading: not on this watch's
-        for name, forms in self._forms.items():
-            form = met & self._masks[name]
-            rule = forms[form]
-            if is_forced or rule.stirred_by & stirred:
-                self._measure(traced, ledger, rule, form, as_of, is_forced, is_opening)
-        ledger.stirred = kept
+        plan = self._plan(met, ALL if is_forced else stirred)
+        if is_opening and traced.turns:
+            plan = self._with_turns(plan, traced, met, as_of)
+        if plan:
+            kept = ledger.stirred
+            ledger.stirred = ALL  # a measure may build on its last reading: not on this watch's
+            for looked in plan:
+                self._measure(traced, ledger, looked, as_of, is_forced, is_opening)
+            ledger.stirred = kept
         self._keep(traced, ledger, said)
 
     def open_day(self, day: int) -> None:
@@ -161,6 +165,7 @@ class MeasureTrace:
                     self._paused[key] = self.now
                 elif not is_paused and key in self._paused:
                     self.pauses.setdefault(key, []).append((self._paused.pop(key), self.now))
+        self._plans.clear()
 
     def close(self) -> None:
         """End what goes on; nothing is looked at any more."""
@@ -185,23 +190,51 @@ class MeasureTrace:
             if alarm is not None:
                 traced.alarms.append((self.now, alarm))
 
+    def _plan(self, met: int, stirred: int) -> tuple[_Looked, ...]:
+        """Rules to be measured after something was stirred, under some overrides."""
+        found = self._plans.get((met, stirred))
+        if found is None:
+            found = self._plans[met, stirred] = tuple(
+                looked
+                for name in self._forms
+                if (looked := self._looked_at(name, met)).rule.stirred_by & stirred
+            )
+        return found
+
+    def _with_turns(
+        self, plan: tuple[_Looked, ...], traced: Traced, met: int, as_of: int
+    ) -> tuple[_Looked, ...]:
+        """A plan with the rules whose day has come."""
+        planned = {looked.rule.name for looked in plan}
+        come = [name for name, day in traced.turns.items() if day <= as_of and name not in planned]
+        return (*plan, *(self._looked_at(name, met) for name in come))
+
+    def _looked_at(self, name: str, met: int) -> _Looked:
+        form = met & self._masks[name]
+        rule = self._forms[name][form]
+        return _Looked(rule, form, self._ladders[name][form], (name, form) in self._paused)
+
     def _measure(
         self,
         traced: Traced,
         ledger: Ledger,
-        rule: Rule,
-        form: int,
+        looked: _Looked,
         as_of: int,
         is_forced: bool,
         is_opening: bool,
     ) -> None:
-        is_paused = (rule.name, form) in self._paused
-        ladders = self._ladders[rule.name][form]
-        counts = rule.counts
-        is_idle = rule.is_off or is_paused or bool(counts and counts not in ledger.summary.tallies)
+        rule, ladders, next_turn = looked.rule, looked.ladders, NEVER
+        name, counts = rule.name, rule.counts
+        is_idle = (
+            rule.is_off
+            or looked.is_paused
+            or (counts != "" and counts not in ledger.summary.tallies)
+        )
+        if is_idle and not traced.series:
+            return
         for subject in ledger.summary.accounts if rule.by_currency else _WHOLE:
             ladder = ladders.get("") or ladders.get(subject)
-            value, turn, is_met = 0, NEVER, True
+            value, is_met = 0, True
             if ladder is not None and not is_idle:
                 found, turn = rule.read(ledger, subject, as_of, rule.parameters, ladder)
                 if found is not None and found >= ladder.lowest:
@@ -209,26 +242,44 @@ class MeasureTrace:
                     if rule.conditions:
                         unmet, other = first_unmet(ledger, rule, subject, as_of)
                         is_met, turn = unmet is None, min(turn, other)
-            series = traced.series.get((rule.name, subject))
-            if turn != NEVER:
-                self._due.setdefault(max(turn, as_of + 1), set()).add(ledger.customer_id)
+                if turn < next_turn:
+                    next_turn = turn
+            series = traced.series.get((name, subject))
             if series is None:
                 if not value:
                     continue
-                series = traced.series[rule.name, subject] = Series(rule.name, subject)
-            flags = 0 if is_met else UNMET
-            if is_paused:
-                flags |= PAUSED
-            if is_forced or (value, flags, form) != (series.value, series.flags, series.form):
-                series.value, series.flags, series.form = value, flags, form
+                series = traced.series[name, subject] = Series(name, subject)
+            flags = (0 if is_met else UNMET) | (PAUSED if looked.is_paused else 0)
+            if (
+                is_forced
+                or value != series.value
+                or flags != series.flags
+                or looked.form != series.form
+            ):
+                series.value, series.flags, series.form = value, flags, looked.form
                 series.rows.append(len(self.step))
                 self.step.append(self.now)
                 self.day.append(as_of)
                 self.value.append(value)
-                self.form.append(form)
-                self.flags.append(
-                    flags | (FORCED if is_forced else 0) | (OPENING if is_opening else 0)
-                )
+                self.form.append(looked.form)
+                flags |= FORCED if is_forced else 0
+                self.flags.append(flags | (OPENING if is_opening else 0))
+        if next_turn != NEVER:
+            next_turn = max(next_turn, as_of + 1)
+            if traced.turns.get(name) != next_turn:
+                traced.turns[name] = next_turn
+                self._due.setdefault(next_turn, set()).add(ledger.customer_id)
+        else:
+            traced.turns.pop(name, None)
+
+
+class _Looked(NamedTuple):
+    """A rule as it is to be measured: its form, the union of its ladders, whether it is paused."""
+
+    rule: Rule
+    form: int
+    ladders: dict[str, Ladder]
+    is_paused: bool
 
 
 def forms_of(policy: Policy, name: str) -> dict[int, Rule]:
