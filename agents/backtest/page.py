@@ -42,8 +42,10 @@ h2{border-top:2px solid #1f4e79;padding-top:.6em;margin-top:2em}
 .note{color:#555}
 details{margin:1em 0}
 summary{cursor:pointer;font-weight:bold}
-svg{max-width:100%;height:auto}
-.choice{display:none}
+svg{max-width:100%;min-width:36em;height:auto}
+.choice{position:absolute;opacity:0}
+.choice:checked+label{color:#222;font-weight:bold;text-decoration:none}
+.choice:focus-visible+label{outline:2px solid #1f4e79}
 section{display:none}
 #en:checked~#s-en,#zh:checked~#s-zh{display:block}
 label{margin-right:1em;color:#1f4e79;cursor:pointer;text-decoration:underline}
@@ -81,7 +83,8 @@ def _body(found: BacktestReport, language: Language) -> str:
     for load in found.policies:
         parts.append(f"<h2>{escape(load.policy)}: {escape(say('alarms', language))}</h2>")
         parts.append(f"<h3>{escape(say('month_plot', language))}</h3>")
-        parts.append(stacked_months(load.load.by_month, say("others", language)))
+        drawing = stacked_months(load.load.by_month, say("others", language))
+        parts.append(f'<div class="wide">{drawing}</div>')
         parts.append(_table(load_table(load, language)))
     for difference in found.differences:
         parts.append(_table(difference_table(difference, language)))
@@ -103,8 +106,9 @@ def _sweep(sweep: SweepFigures, language: Language) -> list[str]:
             say("precision", language): [cut.quality.precision for cut in cuts],
             say("recall", language): [cut.quality.recall for cut in cuts],
         }
+        # The policy as it is comes first and is no setting among the others: a line across.
         title = f"{first.harm}: {say('curve_plot', language)}"
-        parts += _plot(title, "curve_note", share_curves(series, names), language)
+        parts += _plot(title, "curve_note", share_curves(series, names[1:]), language)
         dots = [
             Dot(name, cut.lead.median.value, cut.quality.precision.value, cut.is_front)
             for name, cut in zip(names, cuts, strict=True)

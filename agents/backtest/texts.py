@@ -120,8 +120,9 @@ TEXTS: Final = {
     ),
     "curve_plot": Text("Precision and recall by setting", "各设置的精确率与召回率"),
     "curve_note": Text(
-        "Bands are 95 % intervals. Settings from left to right in the order of the table.",
-        "色带为95%区间。自左至右按表中顺序排列。",
+        "Bands are 95 % intervals. Settings from left to right in the order of the table. Dashed: "
+        "the policy as it is.",
+        "色带为95%区间。自左至右按表中顺序排列。虚线为现状。",
     ),
     "budget": Text("Within the budget", "预算之内"),
     "budget_of": Text("warnings a month at most", "每月预警上限"),

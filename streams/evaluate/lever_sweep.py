@@ -19,6 +19,7 @@ from tocsin.streams.decide.assess import assess
 from tocsin.streams.decide.episodes import end_without, move, transition_of
 from tocsin.streams.decide.exposure import led_by
 from tocsin.streams.decide.muting import Causes, mark, resumed
+from tocsin.streams.decide.risk_warning import Exposure
 from tocsin.streams.evaluate.alarms import Alarm
 from tocsin.streams.evaluate.measure_trace import (
     FORCED,
@@ -56,6 +57,8 @@ class LeverSweep:
             for series in traced.series.values()
             if series.rule == rule
         ]
+        self._ids: dict[tuple[str, str, int], str] = {}
+        self._led: dict[tuple[int, str], tuple[Exposure, ...]] = {}
         self._last_day = max(trace.openings, default=0)
         self._rule = rule
 
@@ -149,19 +152,34 @@ class LeverSweep:
         severity: int,
     ) -> Alarm:
         customer_id, subject = bench.ledger.customer_id, bench.subject
-        ranked = _at(traced.exposures, step) or ()
-        own, *others = led_by(subject, ranked, self._trace.policy.reporting_currency)
         return Alarm(
             customer_id,
-            derived_id(customer_id, self._rule, subject, episode.ordinal),
+            self._episode_id(customer_id, subject, episode.ordinal),
             self._rule,
             subject,
             transition,
             severity,
             day,
             False,
-            (own, *others) if own.exposure_minor else tuple(others),
+            self._exposures(traced, subject, step),
         )
+
+    def _episode_id(self, customer_id: str, subject: str, ordinal: int) -> str:
+        key = (customer_id, subject, ordinal)
+        found = self._ids.get(key)
+        if found is None:
+            found = self._ids[key] = derived_id(customer_id, self._rule, subject, ordinal)
+        return found
+
+    def _exposures(self, traced: Traced, subject: str, step: int) -> tuple[Exposure, ...]:
+        """What the customer owed, as a warning about the subject says it."""
+        ranked = _at(traced.exposures, step) or ()
+        key = (id(ranked), subject)  # the trace keeps what it is the id of
+        found = self._led.get(key)
+        if found is None:
+            own, *others = led_by(subject, ranked, self._trace.policy.reporting_currency)
+            found = self._led[key] = (own, *others) if own.exposure_minor else tuple(others)
+        return found
 
 
 class _Rows:
@@ -330,9 +348,9 @@ def muted_anew(
     for customer_id in sorted(set().union(*swept.values())):
         traced = trace.customers[customer_id]
         alarms = [one for said in swept.values() for one in said.get(customer_id, ())]
-        others = [
-            one for one in traced.alarms if one[1].rule in muting and one[1].rule not in swept
-        ]
+        others = []
+        if not muting.isdisjoint(traced.said):
+            others = [one for one in traced.alarms if one[1].rule in muting - set(swept)]
         if len(swept) > 1 or others or traced.silences:
             alarms = sorted(alarms + others, key=_by_step)
         if others or traced.silences or not muting.isdisjoint(swept):

@@ -57,7 +57,9 @@ class Traced(Struct):
     """What is traced of a customer beside its rows, each by the step from which on it held.
 
     `exposures` are ranked, the most first; `acknowledged` are ids of episodes; `silences` all that
-    were known. `alarms` are those that the desk gave.
+    were known. `alarms` are those that the desk gave, `said` their rules. `turns`: by rule the next
+    day on which it is to be looked at; `named`: the rules that have series; `met` overrides and
+    `owed` amounts: as of the last look.
     """
 
     series: dict[tuple[str, str], Series] = field(default_factory=dict)
@@ -66,6 +68,8 @@ class Traced(Struct):
     silences: list[tuple[int, dict[str, Silence]]] = field(default_factory=list)
     alarms: list[tuple[int, Alarm]] = field(default_factory=list)
     turns: dict[str, int] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    said: set[str] = field(default_factory=set)
     met: int = 0
     owed: tuple[int, ...] | None = None
 
@@ -134,9 +138,12 @@ class MeasureTrace:
         if is_opening and traced.turns:
             plan = self._with_turns(plan, traced, met, as_of)
         if plan:
-            kept = ledger.stirred
-            ledger.stirred = ALL  # a measure may build on its last reading: not on this watch's
+            kept, tallies, named = ledger.stirred, ledger.summary.tallies, traced.named
             for looked in plan:
+                if looked.counts and looked.counts not in tallies and looked.name not in named:
+                    continue
+                # A measure may build on its last reading, unless that could be another rule's.
+                ledger.stirred = ALL if is_opening or looked.rule.conditions else stirred
                 self._measure(traced, ledger, looked, as_of, is_forced, is_opening)
             ledger.stirred = kept
         self._keep(traced, ledger, said)
@@ -189,6 +196,7 @@ class MeasureTrace:
             alarm = alarm_of(warning)
             if alarm is not None:
                 traced.alarms.append((self.now, alarm))
+                traced.said.add(alarm.rule)
 
     def _plan(self, met: int, stirred: int) -> tuple[_Looked, ...]:
         """Rules to be measured after something was stirred, under some overrides."""
@@ -212,7 +220,8 @@ class MeasureTrace:
     def _looked_at(self, name: str, met: int) -> _Looked:
         form = met & self._masks[name]
         rule = self._forms[name][form]
-        return _Looked(rule, form, self._ladders[name][form], (name, form) in self._paused)
+        is_paused = (name, form) in self._paused
+        return _Looked(name, rule, form, self._ladders[name][form], rule.counts, is_paused)
 
     def _measure(
         self,
@@ -223,14 +232,13 @@ class MeasureTrace:
         is_forced: bool,
         is_opening: bool,
     ) -> None:
-        rule, ladders, next_turn = looked.rule, looked.ladders, NEVER
-        name, counts = rule.name, rule.counts
+        name, rule, ladders, next_turn = looked.name, looked.rule, looked.ladders, NEVER
         is_idle = (
             rule.is_off
             or looked.is_paused
-            or (counts != "" and counts not in ledger.summary.tallies)
+            or (looked.counts != "" and looked.counts not in ledger.summary.tallies)
         )
-        if is_idle and not traced.series:
+        if is_idle and name not in traced.named:
             return
         for subject in ledger.summary.accounts if rule.by_currency else _WHOLE:
             ladder = ladders.get("") or ladders.get(subject)
@@ -249,6 +257,7 @@ class MeasureTrace:
                 if not value:
                     continue
                 series = traced.series[name, subject] = Series(name, subject)
+                traced.named.add(name)
             flags = (0 if is_met else UNMET) | (PAUSED if looked.is_paused else 0)
             if (
                 is_forced
@@ -264,21 +273,26 @@ class MeasureTrace:
                 self.form.append(looked.form)
                 flags |= FORCED if is_forced else 0
                 self.flags.append(flags | (OPENING if is_opening else 0))
-        if next_turn != NEVER:
-            next_turn = max(next_turn, as_of + 1)
-            if traced.turns.get(name) != next_turn:
-                traced.turns[name] = next_turn
-                self._due.setdefault(next_turn, set()).add(ledger.customer_id)
-        else:
+        before = traced.turns.get(name, NEVER)
+        if before <= as_of:
+            before = NEVER
+        # A measure may leave out a turn that was found before and is early enough.
+        turn = min(max(next_turn, as_of + 1), before)
+        if turn == NEVER:
             traced.turns.pop(name, None)
+        elif traced.turns.get(name) != turn:
+            traced.turns[name] = turn
+            self._due.setdefault(turn, set()).add(ledger.customer_id)
 
 
 class _Looked(NamedTuple):
     """A rule as it is to be measured: its form, the union of its ladders, whether it is paused."""
 
+    name: str
     rule: Rule
     form: int
     ladders: dict[str, Ladder]
+    counts: str
     is_paused: bool
 
 
