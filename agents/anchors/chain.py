@@ -88,7 +88,8 @@ class Walk:
     def breaks(self) -> Iterator[Break]:
         """What is not as it was when the head was named, the last first.
 
-        What comes before a record that was changed is held against that one's own word.
+        What comes before a record that was changed is held against that one's own word. Records
+        that lack at the beginning are gone.
         """
         wanted, sequence, after = self._head.hash, self._head.sequence, self._head.offset + 1
         for offset, value_hash, own, before in reversed(self._links):
@@ -100,7 +101,7 @@ class Walk:
                 return  # it names none before it
             wanted, sequence, after = before, own - 1, offset
         if sequence >= 0:
-            yield Break(0, after - 1, sequence, Change.MISSING)
+            yield Break(0, after - 1, sequence, Change.GONE)
 
 
 def _broken(partition: int, offset: int, reason: str) -> BrokenError:

@@ -107,6 +107,7 @@ class Compared(Struct):
 
 class _Source(Protocol):
     name: str
+    keeps_journal: bool
 
     async def compare(self, anchor: Anchor) -> Compared:
         """Read what an anchor covers, and compare."""
@@ -149,8 +150,10 @@ async def check_anchors(
                     raise AnchorError(f"{file} says nothing of {error}") from error
                 problems += found.problems
                 unproven += found.unproven
-        for source in compared if row.problems else ():
-            problems += await _before_the_row(source, open_codec(settings), row, keys)
+        for source in compared:
+            found = await _before_the_row(source, open_codec(settings), row, keys)
+            problems += found.problems
+            unproven += found.unproven
         if client is not None:
             problems += await asyncio.to_thread(_strays, client, last.anchor)
     finally:
@@ -175,6 +178,7 @@ class _Topics:
         self, settings: Settings, spans: Mapping[tuple[str, int], Span], limited: set[str]
     ) -> None:
         self._settings, self._spans, self._limited = settings, spans, limited
+        self.keeps_journal = JOURNAL.name not in limited
         self._names = {settings.topic(topic): topic for topic in APPEND_ONLY}
         self._ids = {name: topic.topic_id for name, topic in self._names.items()}
 
@@ -233,6 +237,7 @@ class _History:
     """ClickHouse, whatever Kafka has."""
 
     name = "ClickHouse"
+    keeps_journal = True
 
     def __init__(self, settings: Settings, client: ClickHouse) -> None:
         self._client = client
@@ -268,34 +273,31 @@ class _History:
 
 async def _before_the_row(
     source: _Source, codec: Codec, row: Row, keys: Collection[str]
-) -> list[Problem]:
-    """What the heads tell of journal records that no anchor of the row covers.
-
-    `row` begins too late: an anchor before it is lost.
-    """
+) -> Compared:
+    """What the heads tell of journal records that no anchor of the row covers, if there are any."""
     first, last = (read_anchor(row.files[place], keys).anchor for place in (0, -1))
     covered = {e.partition: e.first for e in first.extents if e.topic == JOURNAL.name}
-    problems = []
+    found = Compared([], [])
     for head in last.heads:
+        partition, begin = head.partition, covered.get(head.partition, 0)
+        if not begin:
+            continue
         walk = Walk(codec, head)
-        async with aclosing(source.journal(head.partition)) as pages:
+        async with aclosing(source.journal(partition)) as pages:
             async for page in pages:
                 walk.add(page)
-        problems += [
-            Problem(
-                source.name,
-                JOURNAL.name,
-                head.partition,
-                found.first,
-                found.last,
-                1,
-                found.change,
-                found.sequence,
-            )
-            for found in walk.breaks()
-            if found.first < covered[head.partition]
-        ]
-    return problems
+        for broken in walk.breaks():
+            span = broken.first, broken.last
+            if broken.change is Change.GONE and not source.keeps_journal:
+                reason = "the topic has let older records go, as its retention says"
+                found.unproven.append(Unproven(source.name, JOURNAL.name, partition, *span, reason))
+            elif broken.first < begin:
+                change = Change.MISSING if broken.change is Change.GONE else broken.change
+                problem = Problem(
+                    source.name, JOURNAL.name, partition, *span, 1, change, broken.sequence
+                )
+                found.problems.append(problem)
+    return found
 
 
 def _sort(

@@ -19,7 +19,7 @@ from tocsin.agents.audit.reconcile import Reconciliation, reconcile
 from tocsin.agents.commands.options import GivenPath, Number, TargetPath, connected, run
 from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse
-from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.generate.families import DEFAULT, FAMILIES
 from tocsin.agents.generate.portfolio import DEFAULT_UNTIL, Request
@@ -117,35 +117,41 @@ def produce(
     otherwise closings are left to that clock.
     """
     from tocsin.agents.deployment.clock_keeper import with_clock
-    from tocsin.agents.deployment.foresight import Foresight, open_days
     from tocsin.agents.deployment.produce import produce as send
     from tocsin.agents.kafka.rights import require_rights
 
-    read_facts(settings, paths)  # what is wrong with the lines is told before Kafka is asked
-    run(require_rights(settings, "producer"))
-    settings = run(with_clock(settings))
-    is_closing = settings.clock == "feed"  # a deployment has one clock
-    foresight = Foresight(settings, run(open_days(settings)))
-    foresight.look(read_facts(settings, paths, is_closing=is_closing))
-    if foresight.found:
-        raise foresight.refusal
-    if caution := foresight.caution(time.time_ns() // 1_000_000):
-        terminal.note(f"caution: {caution}", style="yellow")
-    closings = 0
+    with open_events(settings, paths) as given:  # wrong lines are told before Kafka is asked
+        run(require_rights(settings, "producer"))
+        settings = run(with_clock(settings))
+        is_closing = settings.clock == "feed"  # a deployment has one clock
+        _foresee(settings, terminal, given.facts(is_closing=is_closing))
+        closings = 0
 
-    def counted() -> Iterator[Fact]:
-        nonlocal closings
-        for fact in read_facts(settings, paths, is_closing=is_closing):
-            closings += isinstance(fact.event, DayClosed)
-            yield fact
+        def counted() -> Iterator[Fact]:
+            nonlocal closings
+            for fact in given.facts(is_closing=is_closing):
+                closings += isinstance(fact.event, DayClosed)
+                yield fact
 
-    with counting(terminal, "sending") as progress:
-        done = run(send(counted(), settings, events_per_second=rate, progress=progress))
+        with counting(terminal, "sending") as progress:
+            done = run(send(counted(), settings, events_per_second=rate, progress=progress))
     terminal.result({**msgspec.to_builtins(done), "closings": closings, "clock": settings.clock})
     terminal.say(
         f"sent {done.facts - closings:,} events and {closings:,} closings of days as "
         f"{done.records:,} records; the clock is {settings.clock}"
     )
+
+
+def _foresee(settings: Settings, terminal: Terminal, facts: Iterator[Fact]) -> None:
+    """Look at all facts before the first is sent. Raises what tells those that would be refused."""
+    from tocsin.agents.deployment.foresight import Foresight, open_days
+
+    foresight = Foresight(settings, run(open_days(settings)))
+    foresight.look(facts)
+    if foresight.found:
+        raise foresight.refusal
+    if caution := foresight.caution(time.time_ns() // 1_000_000):
+        terminal.note(f"caution: {caution}", style="yellow")
 
 
 @click.command("replay")
@@ -175,8 +181,13 @@ def replay(
             report = run(replay_all(settings, history=history, progress=progress))
         show_report(terminal, report)
         return report.exit_code
-    facts = chain([_policy_fact(settings, policy)], read_facts(settings, paths))
-    with _writing(out) as file, counting(terminal, "deciding") as progress:
+    first = _policy_fact(settings, policy)
+    with (
+        open_events(settings, paths) as given,
+        _writing(out) as file,
+        counting(terminal, "deciding") as progress,
+    ):
+        facts = chain([first], given.facts())
         decided = _decide(settings, facts, file, progress)
     _show_decided(terminal, decided)
     return Exit.OK

@@ -109,6 +109,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "backtest --events events.jsonl --report backtest.html",
         "backtest --events events.jsonl --policy default --policy policy.yaml --harm H30 --json",
         "backtest --history --policy policy.yaml",
+        "backtest --events events.jsonl --policy default --sweep overdue-age.raise_at=5..30/26 "
+        "--budget 50",
     ),
     "verify": (
         "verify",

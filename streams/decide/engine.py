@@ -25,6 +25,7 @@ from tocsin.streams.decide.source_warnings import (
     mark_incomplete,
     tell_gap,
 )
+from tocsin.streams.decide.watching import Watch
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.facts.convention import Convention, calendar
@@ -93,6 +94,7 @@ class DecisionEngine:
         self.touched: dict[str, Ledger] = {}
         self.warnings: list[RiskWarning] = []
         self.touched_policies: list[str] = []
+        self.watch: Watch | None = None
         self._calendar = calendar(convention)
         self._sources = Completeness(convention, self._calendar, state)
         self._budget = self._allowed = BUDGET_DEFAULT
@@ -246,6 +248,8 @@ class DecisionEngine:
         summary, plans = ledger.summary, self._plans
         before, met = summary.next_date, plans.met_overrides(ledger)
         ledger.affected = 0
+        if self.watch is not None:
+            self.watch.hear(customer_id, event)
         outcome = evolve(ledger, event, offset, self._today)
         if outcome == UNCHANGED:
             return None
@@ -270,11 +274,14 @@ class DecisionEngine:
             ledger.affected, affected, replanned = ALL, ALL, plans.variant(met)
         rules = plans.rules_after(met, affected)
         findings = assess(ledger, rules, today) if rules else []
+        count = len(self.warnings)
         if findings or replanned is not None or summary.silences:
             cause = Evidence(topic_id, partition, offset, events.business_id(event))
             phase = self.state.phase
             moment = DecisionContext(today, timestamp, phase, policy, outcome, cause)
             self._advance(ledger, findings, moment, replanned)
+        if self.watch is not None:
+            self.watch.look(ledger, met, affected, today, self.warnings[count:])
         if summary.next_date != before:
             self._schedule(ledger)
         return None
@@ -321,6 +328,8 @@ class DecisionEngine:
             while state.sweeps:
                 if not self._go_on(state.sweeps[0]):
                     return Step.UNFINISHED
+                if self.watch is not None and state.sweeps[0].kind == _DAY:
+                    self._show_turns(self.watch)
                 del state.sweeps[0]
             close, effective = self._note_boundary()
             if min(close, effective) > timestamp:
@@ -331,9 +340,18 @@ class DecisionEngine:
                 state.business_date += 1
                 self._today.date = state.business_date
                 self._tell_sources(close, is_new_day=True)
+                if self.watch is not None:
+                    self.watch.open_day(state.business_date)
                 self._begin_sweep(_DAY, close)
             else:
                 self._put_in_force(state.pending.pop(0), effective)
+
+    def _show_turns(self, watch: Watch) -> None:
+        """Show a watch whom it asks for on a new day, beside those whom the day's sweep visited."""
+        today = self._today.date
+        for customer_id in watch.turns(today):
+            ledger = self.ledgers.peek(customer_id)
+            watch.look(ledger, self._plans.met_overrides(ledger), 0, today, [], is_opening=True)
 
     def _note_boundary(self) -> tuple[int, int]:
         state = self.state
@@ -417,10 +435,14 @@ class DecisionEngine:
             rules = plans.rules_due(now_met, affected, ledger, today)
         else:
             summary.turns.clear()
+            affected = ALL
             rules = plans.rules_after(now_met, ALL)
         summary.next_date = min(summary.next_date, *summary.turns.values(), NEVER)
         findings = assess(ledger, rules, today, is_opening=is_daily)
         self._advance(ledger, findings, moment, replanned)
+        if self.watch is not None:
+            said = self.warnings[count:]
+            self.watch.look(ledger, now_met, affected, today, said, is_opening=is_daily)
         self._schedule(ledger)
         if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
             ledger.is_touched = True
@@ -537,6 +559,8 @@ class DecisionEngine:
     def _note_holds(self) -> None:
         self._suspended = holds.suspended(self.state)
         self._missing = self._sources.missing
+        if self.watch is not None:
+            self.watch.pause(self._suspended, self._missing)
         if self._policy is not None:
             self._plans = RuleSelection(self._policy, self._suspended, self._missing)
         card = None if self._policy is None else self._policy.scorecard

@@ -33,8 +33,8 @@ from tocsin.streams.policy.reading import load_policy
 DAYS_AHEAD = 92
 """How many days after the open one are looked at."""
 SUMS_MAX = 400
-"""How many open items are tried one by one."""
-DOCUMENTS_MAX = 10_000
+"""How many open items are tried one by one, where a payment might raise what a rule measures."""
+DOCUMENTS_MAX = 20_000
 """Of a ledger with more documents nothing is said: each trial copies all of them."""
 
 NO_PAYMENT, NOT_OPEN, NOT_JUDGED, TOO_LARGE = "NO_PAYMENT", "NOT_OPEN", "NOT_JUDGED", "TOO_LARGE"
@@ -83,8 +83,10 @@ def remedy_of(held: HeldLedger, rule: str, subject: str, episode_id: str) -> Rem
         return Remedy(trial.today, reason=NOT_JUDGED)
     currency = exposures_of(trial.ledger(), subject, trial.policy)[0].currency
     sums = list(_sums(trial.ledger(), currency))
-    amount = _smallest(trial, currency, sums[:SUMS_MAX])
-    reason = "" if amount is not None else NO_PAYMENT if len(sums) <= SUMS_MAX else TOO_LARGE
+    is_falling = trial.falls_with_money(rule)
+    tried = sums if is_falling else sums[:SUMS_MAX]
+    amount = _smallest(trial, currency, tried, is_falling=is_falling)
+    reason = "" if amount is not None else NO_PAYMENT if len(tried) == len(sums) else TOO_LARGE
     as_of = trial.today
     latest_on, ends_on = _days(trial, currency, amount)
     return Remedy(as_of, currency, amount, latest_on, ends_on, reason)
@@ -137,6 +139,14 @@ class Trial:
         """Whether the rule is not judged now, for want of a source."""
         lacking = self._desk.suspended | frozenset(self._desk.state.missing)
         return any(one.topics & lacking for one in self.policy.rules if one.name == rule)
+
+    def falls_with_money(self, rule: str) -> bool:
+        """Whether more money can only lower what the rule measures, and lets its thresholds be."""
+        found = [one for one in self.policy.rules if one.name == rule]
+        by_grade = any(one.grades and rule in one.rules for one in self.policy.overrides)
+        return not by_grade and all(
+            one.measure.falls_with_money and not one.conditions for one in found
+        )
 
     def ledger(self) -> Ledger:
         """A copy of the customer's ledger as it is."""
@@ -216,9 +226,15 @@ def _sums(ledger: Ledger, currency: str) -> Iterator[int]:
             yield total
 
 
-def _smallest(trial: Trial, currency: str, sums: list[int]) -> int | None:
-    """The smallest payment that ends the episode; None if none of these sums does."""
-    for low, high in pairwise((0, *sums)):
+def _smallest(trial: Trial, currency: str, sums: list[int], *, is_falling: bool) -> int | None:
+    """The smallest payment that ends the episode; None if none of these rising sums does.
+
+    If what is measured `is_falling` with money, the last of them ends it or none.
+    """
+    steps = list(pairwise((0, *sums)))
+    if is_falling and sums:
+        steps = [(0, sums[-1])]
+    for low, high in steps:
         if trial.ends_by(high, currency):
             while high - low > 1:
                 middle = (low + high) // 2

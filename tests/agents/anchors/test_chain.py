@@ -86,13 +86,16 @@ def test_a_changed_record_is_named_wherever_it_is() -> None:
 
 
 def test_a_dropped_record_is_named_wherever_it_was() -> None:
-    for at in range(COUNT):
+    for at in range(1, COUNT):
         given = journal()
         del given[at]
-        first = 2 * at - 1 if at else 0
         last = 2 * at + 1 if at < COUNT - 1 else 2 * at
 
-        assert breaks(given) == [Break(first, last, at, Change.MISSING)]
+        assert breaks(given) == [Break(2 * at - 1, last, at, Change.MISSING)]
+
+
+def test_what_lacks_at_the_beginning_is_gone() -> None:
+    assert breaks(journal()[3:]) == [Break(0, 5, 2, Change.GONE)]
 
 
 def test_what_was_written_anew_with_all_that_follows_does_not_reach_the_head() -> None:
@@ -112,7 +115,7 @@ def test_a_record_that_cannot_be_read_proves_none_before_it() -> None:
     given[2] = record(2, b"nor this")
 
     assert breaks(given) == [Break(8, 8, 4, Change.CHANGED)]
-    assert breaks([]) == [Break(0, 2 * COUNT - 2, COUNT - 1, Change.MISSING)]
+    assert breaks([]) == [Break(0, 2 * COUNT - 2, COUNT - 1, Change.GONE)]
 
 
 def test_no_head_is_taken_of_a_chain_that_does_not_go_on() -> None:
