@@ -15,14 +15,18 @@ from typing import Any
 
 import uvloop
 
-from tocsin.agents.deployment.connections import convention_of, open_codec
+from tocsin.agents.deployment.connections import (
+    convention_of,
+    foreign_registry,
+    open_codec,
+)
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.kafka.rights import require_rights
 from tocsin.agents.observe.metrics import Metrics, Program
 from tocsin.agents.observe.probes import Probe, claim_port
 from tocsin.agents.privacy.encryption import Guard, sealing
-from tocsin.agents.settings.errors import InputError
-from tocsin.agents.settings.exits import die
+from tocsin.agents.settings.errors import InputError, TocsinError
+from tocsin.agents.settings.exits import Exit, die
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.dead_letters import FOREIGN_CONTROL, letter_of
 from tocsin.agents.transactions.transaction import Route, Transaction
@@ -31,7 +35,9 @@ from tocsin.agents.worker.chunk_watch import watch
 from tocsin.agents.worker.faust_runtime import App, Wiring, transactions
 from tocsin.agents.worker.main import run_app
 from tocsin.schemas.codec.codec import Codec
-from tocsin.schemas.codec.mapping import Mapper, MappingError, load_mapping
+from tocsin.schemas.codec.foreign_values import MappingError
+from tocsin.schemas.codec.jsonlines import Fact
+from tocsin.schemas.codec.mapping import Mapper, load_mapping
 from tocsin.schemas.codec.records import RefusalEntry
 from tocsin.schemas.codec.refused import Refused
 from tocsin.schemas.contracts.catalog import BY_ID, DEAD_LETTERS, SOURCES
@@ -60,7 +66,7 @@ class Intake:
     def time_of(self, record: Any) -> int:
         """Time by which a foreign record is ordered: what the mapping says, else its own."""
         try:
-            return self._mappers[record.topic].map(record.value).instant
+            return self._map(record).instant
         except Refused:
             return int(record.timestamp)
 
@@ -73,8 +79,15 @@ class Intake:
             except Refused as refused:
                 self._refuse(transaction, record, origin, refused.code, refused.detail)
 
+    def _map(self, record: Any) -> Fact:
+        try:
+            return self._mappers[record.topic].map(record.value)
+        except TocsinError as error:  # the schema registry is away: no record is to blame
+            die(Exit(error.exit_code), str(error))
+            raise
+
     def _send(self, transaction: Transaction, record: Any, origin: tuple[str, bytes]) -> None:
-        fact = self._mappers[record.topic].map(record.value)
+        fact = self._map(record)
         customer_id = getattr(fact.event, "customer_id", None)
         if customer_id is None:
             self._refuse(transaction, record, origin, FOREIGN_CONTROL, WARNING)
@@ -127,7 +140,7 @@ def build_intake(settings: Settings, mapping: Path) -> App:
     guard = sealing(settings)
     codec = open_codec(settings, guard)
     try:
-        mappers = load_mapping(mapping, convention_of(settings))
+        mappers = load_mapping(mapping, convention_of(settings), foreign_registry(settings))
     except MappingError as error:
         raise InputError(f"mapping: {error}") from error
     own = {settings.topic(topic) for topic in BY_ID.values()} & set(mappers)

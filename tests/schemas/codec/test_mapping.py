@@ -13,7 +13,8 @@ import yaml
 
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.channels import STRUCTS
-from tocsin.schemas.codec.mapping import MappingError, load_mapping
+from tocsin.schemas.codec.foreign_values import MappingError
+from tocsin.schemas.codec.mapping import load_mapping
 from tocsin.schemas.codec.refused import Refused
 from tocsin.schemas.contracts import catalog
 from tocsin.streams.facts.convention import Convention
