@@ -44,6 +44,9 @@ from tocsin.schemas.contracts.catalog import BY_ID, DEAD_LETTERS, SOURCES
 from tocsin.streams.facts.checks import check
 
 FOREIGN_TOPIC_ID = -1
+# Ordinary transactions end in far less. One that stays open, since its producer hangs, holds only
+# what it has written to: the other foreign partitions go on, and its records come when it ends.
+OPEN_PATIENCE_S = 2.0
 ORIGIN = "tocsin_origin"
 WARNING = "intake maps customer events only; control records have their own commands"
 
@@ -73,6 +76,8 @@ class Intake:
     def take(self, transaction: Transaction) -> None:
         """Map every record of a transaction."""
         for record in transaction:
+            if self._mappers[record.topic].passes_over(record.value):
+                continue
             origin = (ORIGIN, f"{record.topic}/{record.partition}/{record.offset}".encode())
             try:
                 self._send(transaction, record, origin)
@@ -164,6 +169,7 @@ def build_intake(settings: Settings, mapping: Path) -> App:
             chunk_records_max=settings.chunk_records_max,
             merge_idle_s=settings.merge_idle_ms / 1000,
             timestamp_of=intake.time_of,
+            open_patience_s=OPEN_PATIENCE_S,
         ),
         broker_session_timeout=float(settings.session_timeout_s),
         broker_heartbeat_interval=settings.session_timeout_s / 3,

@@ -18,7 +18,7 @@ OWN_CODES: Final = frozenset({KEY_MISMATCH, WRONG_PARTITION, FOREIGN_CONTROL})
 """Why agents refuse a record that can be read and is valid: it has no business to be there."""
 
 LETTER_BYTES_MAX: Final = 4 << 20  # the dead-letters topic's limit
-CONTENT_BYTES_MAX: Final = LETTER_BYTES_MAX - (64 << 10)  # leaves room for detail and framing
+CONTENT_BYTES_MAX: Final = LETTER_BYTES_MAX - (16 << 10)  # leaves room for detail and framing
 CUT_BYTES: Final = 1000
 DETAIL_CHARS_MAX: Final = 1000
 CUT: Final = "; too large for dead letters, cut: whole it stands at its position in the topic"

@@ -89,6 +89,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     chunk_records_max: int
     merge_idle_s: float = 0.0
     timestamp_of: Callable[[Any], int] | None = None
+    open_patience_s: float | None = None
     new_store: Callable[[int], Store] | None = None
     journal_route: Route | None = None
     changelog_route: Route | None = None
@@ -302,6 +303,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         )
         return {Source(*tp): end for tp, end in ends.items()}
 
+    async def stable_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        """Implement the feed's Fetcher: ends as a reader of committed records sees them."""
+        ends = await self.in_thread(
+            self._ensure_consumer().end_offsets([TopicPartition(*source) for source in sources])
+        )
+        return {Source(*tp): end for tp, end in ends.items()}
+
     async def seek(self, positions: Mapping[Source, int]) -> None:
         """Implement the feed's Fetcher."""
         await self.in_thread(self._seek_all(positions))
@@ -339,6 +347,7 @@ class Consumer(driver.Consumer):
             is_gating=lambda source: source.topic not in wiring.control_topics,
             timestamp_of=wiring.timestamp_of,
             on_merged=self.app.runtime.meter.merged,
+            open_patience_s=wiring.open_patience_s,
         )
         # Faust drops a message whose offset is not above the last one of its partition.
         self._message_numbers = itertools.count(1)

@@ -57,6 +57,7 @@ class TopicMap(Struct, frozen=True, forbid_unknown_fields=True):
 
     `framed`: Confluent framing precedes the record; unless told, that of Avro alone. `schema_ids`:
     under which ids the schema of the file is registered; without them the registry is asked.
+    `tombstones`: whether records without a value are passed over, as expected ones, or refused.
     """
 
     topic: str
@@ -65,6 +66,7 @@ class TopicMap(Struct, frozen=True, forbid_unknown_fields=True):
     schema: str | None = None
     framed: bool | None = None
     schema_ids: list[int] | None = None
+    tombstones: Literal["refuse", "skip"] = "refuse"
 
 
 def load_mapping(
@@ -95,13 +97,22 @@ class Mapper:
         self, topic: TopicMap, folder: Path, convention: Convention, registry: Registry | None
     ) -> None:
         self._events = topic.events
+        self._skips_tombstones = topic.tombstones == "skip"
         self._convention = convention
         self._read = _reader(topic, folder, registry)
+
+    def passes_over(self, value: bytes | None) -> bool:
+        """Whether a record is none that means anything, as the mapping declares."""
+        return value is None and self._skips_tombstones
 
     def map(self, value: bytes | None) -> Fact:
         """Return the event and its sequence time; raise `Refused`."""
         if value is None:
-            raise Refused(MappingCode.EMPTY, "the record has no value; tombstones mean nothing")
+            raise Refused(
+                MappingCode.EMPTY,
+                "the record has no value, and a tombstone means nothing here: if the topic is "
+                "expected to have them, say `tombstones: skip` in the mapping",
+            )
         content = self._read(value)
         for event in self._events:
             if _applies(event, content):
