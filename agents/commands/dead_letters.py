@@ -26,7 +26,7 @@ from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.dead_letters import CUT, GAP_ACCEPTED, OWN_CODES
 from tocsin.schemas.codec import jsonlines
-from tocsin.schemas.codec.mapping import MappingCode
+from tocsin.schemas.codec.foreign_values import MappingCode
 from tocsin.schemas.codec.records import DeadLetter
 from tocsin.schemas.codec.refused import Code as FormCode
 from tocsin.schemas.contracts.catalog import BY_ID, BY_NAME, SOURCES

@@ -69,6 +69,15 @@ def open_clickhouse(
     )
 
 
+def foreign_registry(settings: Settings) -> Registry | None:
+    """The registry for the schemas of foreign topics, of any subject; None if none is set."""
+    if not settings.registry_url:
+        return None
+    from tocsin.agents.registry.client import open_http_registry
+
+    return open_http_registry(settings, prefix="")
+
+
 def _open_registry(settings: Settings) -> Registry:
     if settings.registry_url:
         # Most deployments have none, and a client of HTTP takes its time to import.

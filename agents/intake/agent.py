@@ -17,7 +17,11 @@ from typing import Any
 
 import uvloop
 
-from tocsin.agents.deployment.connections import convention_of, open_codec
+from tocsin.agents.deployment.connections import (
+    convention_of,
+    foreign_registry,
+    open_codec,
+)
 from tocsin.agents.deployment.topics import require_topic
 from tocsin.agents.entry.dead_letters import CODE_HEADER
 from tocsin.agents.kafka.broker_facts import clock_ms
@@ -27,8 +31,8 @@ from tocsin.agents.kafka.rights import require_rights
 from tocsin.agents.observe.metrics import Metrics, Program
 from tocsin.agents.observe.probes import Probe, claim_port
 from tocsin.agents.privacy.encryption import PersonalDataGuard, open_encrypting_guard
-from tocsin.agents.settings.errors import InputError
-from tocsin.agents.settings.exits import die
+from tocsin.agents.settings.errors import InputError, TocsinError
+from tocsin.agents.settings.exits import Exit, die
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.dead_letters import (
     AHEAD_OF_BROKER,
@@ -45,8 +49,9 @@ from tocsin.agents.worker.faust_runtime import App, Wiring, transactions
 from tocsin.agents.worker.ledger_agent import LEAPING
 from tocsin.agents.worker.main import run_app
 from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.codec.foreign_values import MappingError
 from tocsin.schemas.codec.jsonlines import Fact, iso_instant
-from tocsin.schemas.codec.mapping import Mapper, MappingError, load_mapping
+from tocsin.schemas.codec.mapping import Mapper, load_mapping
 from tocsin.schemas.codec.records import RefusalEntry
 from tocsin.schemas.codec.refused import Refused
 from tocsin.schemas.contracts.catalog import (
@@ -60,6 +65,9 @@ from tocsin.schemas.contracts.catalog import (
 from tocsin.streams.facts.checks import Refusal, check
 
 FOREIGN_TOPIC_ID = -1
+# Ordinary transactions end in far less. One that stays open, since its producer hangs, holds only
+# what it has written to: the other foreign partitions go on, and its records come when it ends.
+OPEN_PATIENCE_S = 2.0
 ORIGIN = "tocsin_origin"
 AHEAD_MS_MAX = 55 * 60_000
 """How far a record's time may lie ahead of the brokers' clock; they refuse it from an hour on."""
@@ -109,6 +117,9 @@ class Intake:
             fact = self._mappers[record.topic].map(record.value)
         except Refused as refused:
             return Refusal(refused.code, refused.detail)
+        except TocsinError as error:  # the schema registry is away: no record is to blame
+            die(Exit(error.exit_code), str(error))
+            raise
         if getattr(fact.event, "customer_id", None) is None:
             return Refusal(FOREIGN_CONTROL, WARNING)
         if fact.instant > self._clock() + AHEAD_MS_MAX:
@@ -122,6 +133,8 @@ class Intake:
     def take(self, transaction: Transaction) -> None:
         """Map every record of a transaction."""
         for record in transaction:
+            if self._mappers[record.topic].passes_over(record.value):
+                continue
             origin = (ORIGIN, f"{record.topic}/{record.partition}/{record.offset}".encode())
             if isinstance(record.event, Refusal):
                 self._refuse(transaction, record, origin, record.event)
@@ -220,7 +233,7 @@ def build_intake(settings: Settings, mapping: Path, clock: Callable[[], int]) ->
     guard = open_encrypting_guard(settings)
     codec = open_codec(settings, guard)
     try:
-        mappers = load_mapping(mapping, convention_of(settings))
+        mappers = load_mapping(mapping, convention_of(settings), foreign_registry(settings))
     except MappingError as error:
         raise InputError(f"mapping: {error}") from error
     own = {settings.topic(topic) for topic in BY_ID.values()} & set(mappers)
@@ -243,6 +256,7 @@ def build_intake(settings: Settings, mapping: Path, clock: Callable[[], int]) ->
             probe=Probe(Metrics(Program.INTAKE), settings.stall_after_s),
             chunk_records_max=settings.chunk_records_max,
             merge_idle_s=settings.merge_idle_ms / 1000,
+            open_patience_s=OPEN_PATIENCE_S,
             times=intake,
             places=Places(settings.topic(POSITIONS), codec, clock),
             begun_at=lambda: mapped_up_to(settings),

@@ -38,7 +38,7 @@ LEAP: Final = Refusal(
 )
 
 LETTER_BYTES_MAX: Final = 4 << 20  # the dead-letters topic's limit
-CONTENT_BYTES_MAX: Final = LETTER_BYTES_MAX - (64 << 10)  # leaves room for detail and framing
+CONTENT_BYTES_MAX: Final = LETTER_BYTES_MAX - (16 << 10)  # leaves room for detail and framing
 CUT_BYTES: Final = 1000
 DETAIL_CHARS_MAX: Final = 1000
 CUT: Final = "; too large for dead letters, cut: whole it stands at its position in the topic"

@@ -4,7 +4,8 @@ Nothing here is read from the broker without its position: a batch of records an
 after it arrive together, so "caught up" never refers to records that are still on their way.
 A source is caught up when its position has reached its end, as told by an end-offset request that
 is at most `END_OFFSETS_AGE_MAX_S` old: whatever the broker had then is waited for, the records of
-transactions that are still open too.
+transactions that are still open too. Who must not wait for strangers' transactions for ever gives
+up waiting after `open_patience_s`: the source is passed until its transaction has ended.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ END_OFFSETS_AGE_MAX_S = 0.02
 FETCH_WAIT_S = 0.2
 BUFFER_CHUNKS = 2  # how many chunks' worth of records are buffered per source
 CHUNKS_OUTSTANDING_MAX = 2
+OPEN_ASKED_EVERY_S = 0.2
 MARKERS_AFTER_S = 0.5  # of quiet, markers that came without records are told of
 PACE_S = 0.02  # between chunks of few records: each takes a fetch, a look at the ends, a commit
 FETCHED_AHEAD = 2  # fetches that lie ready when such a pause ends: this feed's own, the client's
@@ -59,6 +61,9 @@ class Fetcher(Protocol):
     async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
         """Ask the brokers for the ends, uncommitted records included, in one batch per broker."""
 
+    async def stable_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        """Ask the brokers up to where all transactions have ended."""
+
     async def seek(self, positions: Mapping[Source, int]) -> None:
         """Read on from these positions."""
 
@@ -76,7 +81,9 @@ class Feed:
     """Chunks of all groups that this worker owns.
 
     `gating` says whether a source is waited for by `merge_idle_s` when it is caught up; control
-    topics are not. `on_merged` is told how long each chunk waited for other topics.
+    topics are not. `on_merged` is told how long each chunk waited for other topics. A source that
+    waits for the end of a transaction is waited for `open_patience_s`, if that is given, else until
+    the broker ends it.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class Feed:
         is_gating: Callable[[Source], bool] = lambda source: True,
         times: Times | None = None,
         on_merged: Callable[[float], None] = lambda wait_s: None,
+        open_patience_s: float | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._limit = chunk_records_max
@@ -95,6 +103,10 @@ class Feed:
         self._is_gating = is_gating
         self._times = times
         self._on_merged = on_merged
+        self._open_patience_s = open_patience_s
+        self._stuck: dict[Source, float] = {}  # since when nothing comes though the end is ahead
+        self._open: set[Source] = set()  # of these, who waits for the end of a transaction
+        self._open_asked_at = -1.0
         self._groups: dict[int, _Group] = {}
         self._group_of: dict[Source, _Group] = {}
         self._positions: dict[Source, int] = {}
@@ -166,6 +178,8 @@ class Feed:
         self._arrived_at = {}
         self._reseeks = {}
         self._stale = {}
+        self._stuck = {}
+        self._open = set()
         fetch, self._fetch = self._fetch, None
         if fetch is not None:
             await asyncio.wait({fetch})
@@ -247,6 +261,7 @@ class Feed:
                     chunks.append(self._chunk(number, group, (), ()))
                 continue
             await self._confirm_ends()
+            await self._look_for_open()
             if generation != self.generation or number not in self._groups:
                 return []
             merged = group.merger.take(self._is_caught_up, self._limit)
@@ -304,9 +319,25 @@ class Feed:
         if positions is self._positions:
             self._ends, self._ends_asked_at = answer, now
 
+    async def _look_for_open(self) -> None:
+        """Note which sources have waited too long for the end of a transaction."""
+        if self._open_patience_s is None:
+            return
+        now, positions = monotonic(), self._positions
+        behind = [s for s, position in positions.items() if position < self._ends.get(s, 0)]
+        self._stuck = {source: self._stuck.get(source, now) for source in behind}
+        self._open.intersection_update(behind)
+        late = [s for s, since in self._stuck.items() if now - since >= self._open_patience_s]
+        if not late or now - self._open_asked_at < OPEN_ASKED_EVERY_S:
+            return
+        self._open_asked_at = now
+        stable = await self._fetcher.stable_offsets(late)
+        if positions is self._positions:
+            self._open = {s for s in late if s in self._stuck and positions[s] >= stable[s]}
+
     def _is_caught_up(self, source: Source) -> bool:
         if self._positions[source] < self._ends.get(source, self._positions[source] + 1):
-            return False
+            return source in self._open
         if self._merge_idle_s and self._is_gating(source):
             return monotonic() - self._arrived_at.get(source, 0.0) >= self._merge_idle_s
         return True
@@ -347,4 +378,7 @@ class Feed:
                 self._arrived_at[source] = now
         for source, position in fetched.positions.items():
             if source in self._positions:
+                if position != self._positions[source]:
+                    self._stuck.pop(source, None)
+                    self._open.discard(source)
                 self._positions[source] = position

@@ -103,6 +103,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     chunk_records_max: int
     merge_idle_s: float = 0.0
     times: Times | None = None
+    open_patience_s: float | None = None
     new_store: Callable[[int], Store] | None = None
     journal_route: Route | None = None
     changelog_route: Route | None = None
@@ -329,6 +330,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         )
         return {Source(*tp): end for tp, end in ends.items()}
 
+    async def stable_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        """Implement the feed's Fetcher: ends as a reader of committed records sees them."""
+        ends = await self.in_thread(
+            self._ensure_consumer().end_offsets([TopicPartition(*source) for source in sources])
+        )
+        return {Source(*tp): end for tp, end in ends.items()}
+
     async def topic_ids(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
         """Kafka's ids of the sources, None of those that do not exist.
 
@@ -398,6 +406,7 @@ class Consumer(driver.Consumer):
             is_gating=lambda source: source.topic not in wiring.control_topics,
             times=wiring.times,
             on_merged=self.app.runtime.meter.merged,
+            open_patience_s=wiring.open_patience_s,
         )
         # Faust drops a message whose offset is not above the last one of its partition.
         self._message_numbers = itertools.count(1)

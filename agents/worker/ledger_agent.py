@@ -324,8 +324,8 @@ class PartitionProcessor:
         return Refusal(
             WRONG_PARTITION,
             f"customer {_start(customer_id)} belongs to partition {right} of {self._partitions}, "
-            f"not to {record.partition}: let the producer use Kafka's default partitioner, or send "
-            "through `tocsin intake`",
+            f"not to {record.partition}: let the producer use Kafka's default partitioner (clients "
+            "built on librdkafka: `partitioner=murmur2_random`), or send through `tocsin intake`",
         )
 
     def _pass(self, transaction: Transaction, desk: DecisionEngine, gap: AcceptedGap) -> None:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import catching_up
 import click
+import compressing
 import dormant
 import freshness
 import full_policy
@@ -87,6 +88,12 @@ FIGURES: dict[str, Figure] = {
     "catch-up": Figure(catching_up.measure, catching_up.show),
     "sweeps": Figure(sweeps.measure, sweeps.show),
     "pair": Figure(pair.measure, pair.show),
+    **{
+        f"compression-{kind}": Figure(
+            partial(compressing.measure, kind), partial(compressing.show, kind)
+        )
+        for kind in compressing.KINDS
+    },
 }
 PARTS = (*(runner.name for runner in RUNNERS), *FIGURES)
 

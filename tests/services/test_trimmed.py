@@ -10,7 +10,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,12 @@ async def trim(deployment: Deployment, name: str) -> int:
     return end
 
 
-async def send(deployment: Deployment, name: str, values: list[bytes]) -> None:
+async def send(deployment: Deployment, name: str, values: Sequence[bytes | None]) -> None:
     producer = AIOKafkaProducer(**deployment.settings.client_options())
     await producer.start()
     try:
         for value in values:
-            await producer.send_and_wait(name, value, partition=0)
+            await producer.send_and_wait(name, value, key=b"k", partition=0)
     finally:
         await producer.stop()
 
@@ -278,13 +278,13 @@ def invoice(number: int) -> bytes:
     return json.dumps(line).encode()
 
 
-def write_mapping(folder: Path, *topics: str) -> str:
+def write_mapping(folder: Path, *topics: str, **more: str) -> str:
     fields = {
         "customer_id": "customer", "invoice_id": "number", "occurred_at": "at", "due_date": "due",
         "amount_minor": "cents", "currency": "currency",
     }  # fmt: skip
     event = {"type": "InvoiceIssued", "fields": fields}
-    mapped = [{"topic": name, "format": "json", "events": [event]} for name in topics]
+    mapped = [{"topic": name, "format": "json", "events": [event], **more} for name in topics]
     path = folder / "mapping.yaml"
     path.write_text(yaml.safe_dump(mapped))
     return str(path)
