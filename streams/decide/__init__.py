@@ -1,4 +1,4 @@
-"""The decisions: which rules hold, what an episode does next, what is muted; `engine.DecisionEngine`.
+"""The decisions, by `DecisionEngine`: which rules hold, what an episode does next, what is muted.
 
 Enters: records in sequence order. Leaves: warnings and touched ledgers.
 """

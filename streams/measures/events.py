@@ -1,6 +1,6 @@
 """Measures over events of any family: how many, how many per other events, how discontent.
 
-Which family a rule means is its affair, so one measure serves many rules; see `families`.
+Which family a rule means is its affair, so one measure serves many rules; see `event_families`.
 """
 
 from __future__ import annotations
