@@ -14,6 +14,7 @@ import click
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tocsin.agents.anchors.checking import SOURCES, Verdict, check_anchors
 from tocsin.agents.audit.reconcile import Reconciliation, reconcile
 from tocsin.agents.commands.options import GivenPath, Number, TargetPath, connected, run
 from tocsin.agents.commands.values import Day
@@ -43,6 +44,7 @@ Progressed = Callable[[int], None]
 FILE = GivenPath()
 WHERE = GivenPath(is_folder_too=True)
 TARGET = TargetPath()
+LINES_SHOWN = 20
 
 
 @click.command("generate")
@@ -200,9 +202,22 @@ def replay(
     show_default=True,
     help="Seconds for the audit.",
 )
+@click.option("--anchor", type=FILE, help="Compare with what this anchor says, and those before.")
+@click.option("--only", type=click.Choice(SOURCES), help="With --anchor: look at these alone.")
 @connected
-def verify(settings: Settings, terminal: Terminal, wait_s: float) -> Exit:
-    """Compare Kafka, ClickHouse and the journal, record by record; exit code 1 if they differ."""
+def verify(
+    settings: Settings, terminal: Terminal, *, wait_s: float, anchor: Path | None, only: str | None
+) -> Exit:
+    """Compare Kafka, ClickHouse and the journal, record by record; exit code 1 if they differ.
+
+    With --anchor each is compared with what was signed instead: whatever was changed, taken out,
+    added, swapped or cut off since then is named, by topic, partition and offset.
+    """
+    if anchor is not None:
+        sources = [only] if only else list(SOURCES)
+        return _show_verdict(terminal, run(check_anchors(settings, anchor, sources, wait_s=wait_s)))
+    if only:
+        raise click.UsageError("--only goes with --anchor")
     open_clickhouse(
         settings, is_reader=True
     ).close()  # tells what is missing before anything is read
@@ -333,3 +348,35 @@ def _show_reconciliation(terminal: Terminal, found: Reconciliation) -> None:
         terminal.say(f"{found.records:,} records, nothing differs", style="green")
     else:
         terminal.say("Kafka, ClickHouse and journal differ", style="bold red")
+
+
+def _show_verdict(terminal: Terminal, verdict: Verdict) -> Exit:
+    """Print what became of anchored records, and return the exit code."""
+    anchor = verdict.anchor
+    terminal.result(
+        {
+            "anchor": anchor.file,
+            "made_at": anchor.made_at,
+            "anchors": verdict.anchors,
+            "records": verdict.records,
+            "is_unchanged": verdict.is_unchanged,
+            "faults": verdict.faults,
+            "problems": verdict.problems,
+            "unproven": verdict.unproven,
+        }
+    )
+    shown = [*verdict.faults, *map(str, verdict.problems)]
+    for line in shown[:LINES_SHOWN]:
+        terminal.say(line, style="red")
+    if len(shown) > LINES_SHOWN:
+        terminal.say(f"and {len(shown) - LINES_SHOWN} more; --json has all", style="red")
+    for gap in verdict.unproven[:LINES_SHOWN]:
+        terminal.say(f"not checked: {gap}", style="yellow")
+    if len(verdict.unproven) > LINES_SHOWN:
+        terminal.say(f"and {len(verdict.unproven) - LINES_SHOWN} more not checked", style="yellow")
+    told = f"{verdict.records:,} records up to {anchor.made_at} ({verdict.anchors} anchors)"
+    if shown:
+        terminal.say(f"{told}: not as they were signed", style="bold red")
+        return Exit.DIFFERENCE
+    terminal.say(f"{told}: unchanged{', as far as told' if verdict.unproven else ''}")
+    return Exit.OK

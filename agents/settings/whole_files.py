@@ -26,8 +26,8 @@ def replace_file(path: Path, content: bytes, mode: int) -> None:
 
 
 @contextmanager
-def writing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that a user asked for, to write to.
+def writing_whole(path: Path, *, option: str = "--out") -> Iterator[IO[bytes]]:
+    """A file that a user asked for by an option, to write to.
 
     Raises UnavailableError; what was there stays if it comes to nothing.
     """
@@ -39,7 +39,7 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
         if error.filename not in (None, str(half), half):
             raise  # not ours: of who fills it
         raise UnavailableError(
-            f"{path} cannot be written: {error.strerror}", mend="give another --out"
+            f"{path} cannot be written: {error.strerror}", mend=f"give another {option}"
         ) from error
 
 
