@@ -192,7 +192,7 @@ def taken_order(
     """The records that a journalled transaction read, in the order in which it took them.
 
     `queues` are those records per source, by rank; `topic_ids` gives the ids of their topics. What
-    was refused for itself follows the record before it; older logic put it by its timestamp.
+    was refused for itself lifts nothing behind it; by older logic it did.
     """
     timeless: set[tuple[int, int]] = set()
     if record.logic_version >= REFUSED_MOVE_NOTHING:

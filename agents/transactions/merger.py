@@ -5,15 +5,15 @@ comes next, and a source's own records keep their offset order. Sorting by each 
 maximum of timestamps gives the same order, which `Merger.take` uses; the maximum starts afresh
 with every chunk, so a chunk's order follows from its records alone and a replay can repeat it.
 
-A record that is refused for itself has no time here: it follows the one before it in its topic and
-lifts nothing. So does one that leaps: it lies far after all before it, and the records behind it
-show that time has not come so far.
+A record that is refused for itself lifts nothing: it is taken as if its time were no later than
+that of the next one in its topic that counts. So is one that leaps: it lies far after all before
+it, and the records behind it show that time has not come so far.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, chain, islice
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -74,16 +74,28 @@ def head_merge(
 ) -> list[Any]:
     """Merge complete queues, one per source in the order of rank, by the head rule.
 
-    Records for which `timestamp_of` gives None follow the one before them.
+    Records for which `timestamp_of` gives None do not count.
     """
     records = [record for queue in queues for record in queue]
-    keys = [running_maximum(map(timestamp_of, queue)) for queue in queues]
+    keys = [_keys(list(map(timestamp_of, queue)), queue, None) for queue in queues]
     return [records[place] for place in merge_order(keys)]
 
 
-def running_maximum(timestamps: Iterable[int | None]) -> list[int]:
-    """Return for each timestamp the largest up to it: the key by which the head rule sorts."""
-    return list(accumulate((BEFORE_ALL if at is None else at for at in timestamps), max))
+def _keys(times: list[int | None], records: Sequence[Any], following: int | None) -> list[int]:
+    """Keys by which the head rule sorts: the largest time up to each record.
+
+    Those without a time have their timestamp, or that of the next with one if it is earlier;
+    `following` is that of the first behind these records, None if there is none.
+    """
+    if None in times:
+        for place in range(len(times) - 1, -1, -1):
+            at = times[place]
+            if at is None:
+                own = int(records[place].timestamp)
+                times[place] = own if following is None else min(own, following)
+            else:
+                following = at
+    return list(accumulate(times, max))  # type: ignore[arg-type]  # none is None now
 
 
 def merge_order(keys: Sequence[Sequence[int]]) -> list[int]:
@@ -111,6 +123,13 @@ class _Queue:
         self.timestamps += timestamps
         self.is_ordered = self.is_ordered and None not in added and added == sorted(added)
 
+    def latest(self, keys: Sequence[int], leaps: Sequence[int], count: int) -> int:
+        """The latest time among the first `count` records, of those that count."""
+        if self.is_ordered:
+            return keys[count - 1]
+        times = enumerate(self.timestamps[:count])
+        return max((at for n, at in times if at is not None and n not in leaps), default=BEFORE_ALL)
+
     def drop(self, count: int) -> None:
         del self.records[:count]
         del self.timestamps[:count]
@@ -124,11 +143,11 @@ class _Keys(NamedTuple):
     leaps: list[int]
 
 
-def _keys_of(queue: _Queue, limit: int, reached: int, times: Times, *, is_whole: bool) -> _Keys:
+def _keys_of(queue: _Queue, limit: int, reached: int, asked: Times, *, is_whole: bool) -> _Keys:
     """Keys of at most `limit` records, judged by `reached`, the latest time that was taken.
 
-    Unless the queue holds all that there is, or more than a chunk, the keys end before a record
-    of which the next ones have yet to show whether it leaps.
+    Unless the queue holds all that there is, or more than a chunk, the keys end before records of
+    which the next ones have yet to show when they come, or whether they leap.
     """
     first = queue.timestamps[:limit]
     is_settled = is_whole or len(queue.records) > limit
@@ -136,20 +155,40 @@ def _keys_of(queue: _Queue, limit: int, reached: int, times: Times, *, is_whole:
         ordered: list[int] = first  # type: ignore[assignment]  # none is None
         if is_settled or not ordered or ordered[-1] <= reached + LEAP_MS:
             return _Keys(ordered, [])
-    found = _Keys([], [])
-    level, top = reached, BEFORE_ALL
+    times, leaps = _judged(queue, first, reached, asked, is_settled=is_settled)
+    following = None
+    if not is_whole:
+        rest = queue.timestamps[limit:] if len(times) == limit else ()
+        following = min((at for at in rest if at is not None), default=None)
+        if following is None and is_settled:
+            following = BEFORE_ALL  # nothing that counts: what is refused lets nobody pass
+        while following is None and times and times[-1] is None:
+            del times[-1]
+    return _Keys(_keys(times, queue.records, following), [p for p in leaps if p < len(times)])
+
+
+def _judged(
+    queue: _Queue, first: Sequence[int | None], reached: int, asked: Times, *, is_settled: bool
+) -> tuple[list[int | None], list[int]]:
+    """Times of a queue's first records, None of those that do not count; and which of them leap.
+
+    They end before a record of which it is open whether it leaps, unless that is to be settled.
+    """
+    times: list[int | None] = []
+    leaps: list[int] = []
+    level = reached
     for place, at in enumerate(first):
-        if at is not None and at > level + LEAP_MS and times.may_leap(queue.records[place]):
+        if at is not None and at > level + LEAP_MS and asked.may_leap(queue.records[place]):
             balance = _balance(queue.timestamps, place)
             if not is_settled and 0 <= balance < CONFIRMED:
                 break
             if balance <= 0:
-                found.leaps.append(place)
+                leaps.append(place)
                 at = None
         if at is not None:
-            level, top = max(level, at), max(top, at)
-        found.keys.append(top)
-    return found
+            level = max(level, at)
+        times.append(at)
+    return times, leaps
 
 
 def _balance(timestamps: Sequence[int | None], place: int) -> int:
@@ -268,7 +307,7 @@ class Merger:
                 if place < count:
                     self._times.refuse_leap(queue.records[place])
             if count:
-                self.reached = max(self.reached, own[count - 1])
+                self.reached = max(self.reached, queue.latest(own, leaping, count))
                 queue.drop(count)
         return [joined[place] for place in places[:limit]]
 

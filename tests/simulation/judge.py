@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -135,13 +136,19 @@ def _by_head_rule(
 ) -> Iterator[tuple[int, int, LightRecord]]:
     """Records with the keys by which the head rule sorts: a source's running maximum, its rank.
 
-    What cannot be read, or leaps, does not count.
+    What cannot be read, or leaps, does not count: it comes no later than the next that does.
     """
     for rank, queue in enumerate(queues):
-        highest = -1
-        for record in queue:
-            is_out = (rank, record.offset) in leaps or isinstance(_read(rank, record), Refusal)
-            highest = highest if is_out else max(highest, record.timestamp)
+        times: list[int] = []
+        following: int | None = None
+        for record in reversed(queue):
+            at = record.timestamp
+            if (rank, record.offset) in leaps or isinstance(_read(rank, record), Refusal):
+                at = at if following is None else min(at, following)
+            else:
+                following = at
+            times.insert(0, at)
+        for highest, record in zip(accumulate(times, max), queue, strict=True):
             yield highest, rank, record
 
 

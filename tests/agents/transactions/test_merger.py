@@ -164,7 +164,7 @@ def everything(judged: Judged, *queues: list[Record], limit: int = 100) -> list[
     return [(record.topic, record.offset) for record in merged.records]
 
 
-def test_a_record_without_a_time_follows_the_one_before_it_and_lifts_nothing() -> None:
+def test_a_record_without_a_time_comes_no_later_than_the_next_and_lifts_nothing() -> None:
     order = everything(Judged(JUNK), queue(INVOICES, 1, 5), queue(PAYMENTS, 2, JUNK, 3))
 
     assert order == [
@@ -172,10 +172,28 @@ def test_a_record_without_a_time_follows_the_one_before_it_and_lifts_nothing() -
     ]  # fmt: skip
 
 
-def test_junk_at_the_head_comes_first_and_lifts_nothing() -> None:
+def test_junk_at_the_head_lifts_nothing() -> None:
     order = everything(Judged(JUNK), queue(INVOICES, 1, 5), queue(PAYMENTS, JUNK, 2))
 
-    assert order == [("payments", 0), ("invoices", 0), ("payments", 1), ("invoices", 1)]
+    assert order == [("invoices", 0), ("payments", 0), ("payments", 1), ("invoices", 1)]
+
+
+def test_junk_with_a_time_that_may_be_right_has_its_place_by_it() -> None:
+    order = everything(Judged(4, 9), queue(INVOICES, 1, 3, 5), queue(PAYMENTS, 2, 4, 6, 9))
+
+    assert order == [
+        ("invoices", 0), ("payments", 0), ("invoices", 1), ("payments", 1), ("invoices", 2),
+        ("payments", 2), ("payments", 3),
+    ]  # fmt: skip
+
+
+def test_the_time_of_junk_is_not_taken_for_one_that_was_reached() -> None:
+    merger = Merger((PAYMENTS,), Judged(JUNK))
+    merger.extend(PAYMENTS, queue(PAYMENTS, 1, JUNK))
+
+    merger.take(lambda source: True, 10)
+
+    assert merger.reached == 1
 
 
 def test_junk_at_the_end_of_what_is_buffered_lets_nothing_else_pass() -> None:
@@ -186,7 +204,7 @@ def test_junk_at_the_end_of_what_is_buffered_lets_nothing_else_pass() -> None:
     taken = merger.take(lambda source: source != PAYMENTS, 10)
 
     assert taken is not None
-    assert [record.timestamp for record in taken.records] == [1, 2, JUNK]
+    assert [record.timestamp for record in taken.records] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +240,7 @@ def test_a_leap_lifts_nothing_behind_it() -> None:
 
     assert judged.leaps == [("payments", 1)]
     assert order == [
-        ("invoices", 0), ("payments", 0), ("payments", 1), ("invoices", 1), ("payments", 2),
+        ("invoices", 0), ("payments", 0), ("invoices", 1), ("payments", 1), ("payments", 2),
         ("invoices", 2), ("payments", 3),
     ]  # fmt: skip
 

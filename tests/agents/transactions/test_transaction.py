@@ -339,7 +339,7 @@ async def test_a_third_transaction_waits_until_one_of_two_is_committed() -> None
 @pytest.mark.parametrize(
     ("version", "code", "order"),
     [
-        (REFUSED_MOVE_NOTHING, "NOT_FRAMED", [(4, 0), (3, 0), (4, 1), (3, 1)]),
+        (REFUSED_MOVE_NOTHING, "NOT_FRAMED", [(3, 0), (4, 0), (4, 1), (3, 1)]),
         (REFUSED_MOVE_NOTHING, "AMOUNT_NOT_POSITIVE", [(3, 0), (3, 1), (4, 0), (4, 1)]),
         (REFUSED_MOVE_NOTHING - 1, "NOT_FRAMED", [(3, 0), (3, 1), (4, 0), (4, 1)]),
     ],
