@@ -45,7 +45,7 @@ class Funds(Struct, array_like=True, gc=False):
 
     `applied` says how much went to which invoice. Without an amount, only its reversal is known.
     Until `is_released`, its rest waits for a named invoice that has not arrived. `is_short`: it
-    left a small rest of an invoice that it names (see `application`).
+    left a small rest of an invoice that it names (see `cash_application`).
     """
 
     occurred_at: int = 0
@@ -358,7 +358,7 @@ class Summary(Struct, array_like=True):
     known_since: int = 0
     """Business date of the first fact."""
     points: list[int] = field(default_factory=list)
-    """Of the score, by component in the order of their names (see `score`)."""
+    """Of the score, by component in the order of their names (see `scorecard`)."""
     score_on: int = NEVER
     """Day on which a component may give other points without any event."""
     abc: str = ""

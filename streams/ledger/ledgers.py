@@ -2,7 +2,7 @@
 
 A portfolio is mostly dormant, and a ledger's objects take some ten times the memory of its bytes.
 What is asked for is thawed; what nobody asked for in two rests is frozen. A frozen ledger goes on
-as if it had never been: that is the law of the persisted state, see `state`.
+as if it had never been: that is the law of the persisted state, see `state_records`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from tocsin.streams.facts.engagement_checks import CONTACT_OUTCOME_NAMES
 from tocsin.streams.facts.sources import COMPLAINTS, CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.streams.fold.complaints import kinds_of
 from tocsin.streams.fold.conduct import BREACH, CHANGE, CONTACT, SERVICE, SURVEY, tallies_of
@@ -121,15 +122,7 @@ FAMILIES = {
         ENGAGEMENTS,
         parts.CONDUCT,
         _entries(CONTACT),
-        (
-            "ANSWERED",
-            "UNANSWERED",
-            "COOPERATIVE",
-            "UNCOOPERATIVE",
-            "REFUSED_TO_PAY",
-            "NOT_INTERESTED",
-            "CAME_IN",
-        ),
+        CONTACT_OUTCOME_NAMES,
     ),
     "answers": EventFamily(ENGAGEMENTS, parts.CONDUCT, _entries(CONTACT)),
     "refusals": EventFamily(

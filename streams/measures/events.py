@@ -1,6 +1,6 @@
 """Measures over events of any family: how many, how many per other events, how discontent.
 
-Which family a rule means is its affair, so one measure serves many rules; see `families`.
+Which family a rule means is its affair, so one measure serves many rules; see `event_families`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from tocsin.streams.ledger.documents import NEVER
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.rolling_windows import Window
 from tocsin.streams.measures.event_families import FAMILIES, NAMES, event_family, window_of
-from tocsin.streams.measures.measure import Measure, Parameters, Read, Reading, Unit, Weighed
+from tocsin.streams.measures.measure import (
+    Behind,
+    Measure,
+    Parameters,
+    Read,
+    Reading,
+    Unit,
+    Weighed,
+)
 from tocsin.streams.measures.severity import Ladder
 
 
@@ -166,7 +174,36 @@ def _fit_rate(measure: Measure, parameters: Parameters) -> Measure:
     )
 
 
-_STIRRED = parts.ISSUED | parts.RETURNS | parts.COMPLAINTS | parts.CONDUCT | parts.STANDING
+def invoice_rate(
+    name: str,
+    of: str,
+    behind: Behind,
+    affected_by: int,
+    topic: int,
+    *,
+    counts: str = "",
+    needs: str = "enough evidence",
+) -> Measure:
+    """The measure of how many events of a family come on the window's invoices, in basis points.
+
+    `topic` is where the events come from; the other arguments are those of `Measure`.
+    """
+    return Measure(
+        name,
+        Unit.BASIS_POINTS,
+        rating(of, "invoices"),
+        behind,
+        affected_by,
+        frozenset({topic, INVOICES}),
+        moves_by_time=True,
+        required=("window", "minimum"),
+        optional=("minimum_events",),
+        counts=counts,
+        needs=needs,
+    )
+
+
+_AFFECTING = parts.ISSUED | parts.RETURNS | parts.COMPLAINTS | parts.CONDUCT | parts.STANDING
 _TOPICS = frozenset(family.topic for family in FAMILIES.values())
 
 EVENT_MEASURES = (
@@ -175,7 +212,7 @@ EVENT_MEASURES = (
         Unit.COUNT,
         counting("contacts"),
         _behind_events,
-        _STIRRED,
+        _AFFECTING,
         _TOPICS,
         moves_by_time=True,
         required=("of", "window"),
@@ -187,7 +224,7 @@ EVENT_MEASURES = (
         Unit.BASIS_POINTS,
         rating("contacts", "contacts"),
         _behind_events,
-        _STIRRED,
+        _AFFECTING,
         _TOPICS,
         moves_by_time=True,
         required=("of", "per", "window", "minimum"),
@@ -195,16 +232,12 @@ EVENT_MEASURES = (
         words={"of": NAMES, "per": NAMES},
         fit=_fit_rate,
     ),
-    Measure(
+    invoice_rate(
         "dispute_rate",  # a usual figure: below 2 % is excellent, above 5 % a concern
-        Unit.BASIS_POINTS,
-        rating("disputes", "invoices"),
+        "disputes",
         _behind_disputes,
         parts.CONDUCT | parts.ISSUED,
-        frozenset({ENGAGEMENTS, INVOICES}),
-        moves_by_time=True,
-        required=("window", "minimum"),
-        optional=("minimum_events",),
+        ENGAGEMENTS,
         counts="disputes",
     ),
     Measure(

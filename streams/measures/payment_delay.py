@@ -1,6 +1,6 @@
 """Measures of paying: how late the last settled invoices were paid.
 
-A delay is taken without what is excused of it (see `excuses`); with `of: gross` as it was.
+A delay is taken without what is excused of it (see `excused_delays`); with `of: gross` as it was.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INDEX_POINTS = (
     (120, 2_000),
 )
 """The payment index by days late, in hundredths of a point: straight lines between these, level
-outside. Prompt is 80, a month late 50: the published scale of payment indices in trade credit."""
+outside. Prompt is 80, a month late 50: the scale that Dun & Bradstreet publish for their PAYDEX."""
 
 
 def index_of(delay_days: int) -> int:
