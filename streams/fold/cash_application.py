@@ -3,19 +3,23 @@
 The convention: money goes to the invoices that it names, in their order; while it names one that
 has not arrived, the rest is kept for that; otherwise the rest goes to the oldest due item, ties by
 invoice id. A disputed part is settled only by money that names its invoice: other money passes it
-over, and stays at hand if nothing else is open. A credit note is money too. Undoing puts back
-exactly what was applied.
+over, and stays at hand if nothing else is open. A credit note is money too. Money that names an
+invoice which a residual settled, and money at hand that has nothing else to pay, takes the place of
+the residual. Undoing puts back exactly what was applied.
 """
 
 from __future__ import annotations
 
-from tocsin.streams.fold.excused_delays import excused_days
-from tocsin.streams.ledger.documents import LOOSE, Account, Funds, Invoice, Settled
-from tocsin.streams.ledger.ledger import CONDUCT, SETTLED, Ledger, Shelf
-
-SHORT_LEAST, SHORT_MOST = 200, 4
-"""A payment is short if of an invoice that it names it leaves between a 200th and a quarter: less
-is rounding or a fee, more a part payment. A disputed part does not count as left."""
+from tocsin.streams.fold.payment_delays import forget_settled, note_settled
+from tocsin.streams.ledger.documents import (
+    LOOSE,
+    RESIDUAL,
+    SETTLED_WITHOUT_MONEY,
+    Account,
+    Funds,
+    Invoice,
+)
+from tocsin.streams.ledger.ledger import Ledger, Shelf
 
 _LOOSE_DAY = "\0"  # prefix of a due day without documents, among what money was applied to
 
@@ -27,14 +31,17 @@ def place(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
         invoice = ledger.invoices.get(invoice_id)
         if invoice is None:
             is_waiting = True
-        elif invoice.open_minor and funds.unapplied_minor and invoice.currency == funds.currency:
-            _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
-            if invoice.open_minor and not funds.is_short and not funds.reason:
-                _note_short(ledger, funds, invoice)
+        elif funds.unapplied_minor and invoice.currency == funds.currency:
+            if invoice_id in ledger.residuals:
+                _take_up_residual(ledger, invoice_id, invoice, today)
+            if invoice.open_minor:
+                _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
     if funds.is_released or not is_waiting:
         funds.is_released = True
         if funds.unapplied_minor:
             _apply_to_oldest(ledger, key, funds, today)
+        if funds.unapplied_minor and ledger.residuals:
+            _apply_to_residuals(ledger, key, funds, today)
     if funds.unapplied_minor != before:
         ledger.hold_back(funds.currency, funds.unapplied_minor - before, today)
     if funds.unapplied_minor:
@@ -120,9 +127,12 @@ def free(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> list[
     """
     if invoice.open_minor:
         ledger.settle(invoice_id, invoice, invoice.open_minor, today)
-    _unsettle(ledger, invoice_id)
+    forget_settled(ledger, invoice_id)
+    ledger.residuals.discard(invoice_id)
     released = []
     for key, amount in (invoice.applied or {}).items():
+        if key in SETTLED_WITHOUT_MONEY:
+            continue
         funds = ledger.funds.get(key)
         ledger.hold_back(invoice.currency, amount, today)
         if funds is None:  # paid without a document, or by one that is forgotten
@@ -161,7 +171,7 @@ def _apply(
     if invoice.open_minor == 0:
         invoice.closed_on = today
         if key is not LOOSE:
-            _note_settled(ledger, invoice_id, invoice)
+            note_settled(ledger, invoice_id, invoice)
     ledger.dirty["i" + invoice_id] = invoice
 
 
@@ -205,47 +215,33 @@ def _oldest(ledger: Ledger, shelf: Shelf, account: Account) -> tuple[int, str | 
 def _reopen(
     ledger: Ledger, invoice_id: str, invoice: Invoice, key: str, amount: int, today: int
 ) -> None:
+    if invoice_id in ledger.residuals:
+        _take_up_residual(ledger, invoice_id, invoice, today)
     if invoice.applied is not None:
         del invoice.applied[key]
         invoice.applied = invoice.applied or None
-    _unsettle(ledger, invoice_id)
+    forget_settled(ledger, invoice_id)
     invoice.closed_on = 0
     ledger.owe(invoice_id, invoice, amount, today)
     ledger.dirty["i" + invoice_id] = invoice
 
 
-def last_paid_on(ledger: Ledger, invoice: Invoice) -> int | None:
-    """The value date of the last payment on an invoice; None if no known payment went to it."""
-    paid_on = None
-    for key in invoice.applied or ():
-        if key.startswith("p") and key in ledger.funds:
-            valued_on = ledger.funds[key].valued_on
-            paid_on = valued_on if paid_on is None else max(paid_on, valued_on)
-    return paid_on
+def _take_up_residual(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> None:
+    """Have what a residual settled open again."""
+    ledger.residuals.discard(invoice_id)
+    if invoice.applied is not None:
+        amount = invoice.applied.pop(RESIDUAL)
+        forget_settled(ledger, invoice_id)
+        invoice.closed_on = 0
+        ledger.owe(invoice_id, invoice, amount, today)
+        ledger.dirty["i" + invoice_id] = invoice
 
 
-def _note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
-    """Keep how late an invoice was paid; one that credit notes settled alone says nothing of it."""
-    paid_on = last_paid_on(ledger, invoice)
-    if paid_on is None:
-        return
-    delay = excused = paid_on - invoice.due_date
-    if invoice_id in ledger.disputed:
-        excused = excused_days(ledger, invoice_id, invoice, delay)
-    settled = Settled(delay, excused, invoice.amount_minor, invoice.currency)
-    ledger.remember_settled(invoice_id, settled)
-    ledger.stirred |= SETTLED
-
-
-def _unsettle(ledger: Ledger, invoice_id: str) -> None:
-    if ledger.summary.settled.pop(invoice_id, None) is not None:
-        ledger.note_delays()
-        ledger.stirred |= SETTLED
-
-
-def _note_short(ledger: Ledger, funds: Funds, invoice: Invoice) -> None:
-    left, amount = invoice.open_minor - invoice.disputed_minor, invoice.amount_minor
-    if amount <= left * SHORT_LEAST and left * SHORT_MOST <= amount:
-        funds.is_short = True
-        ledger.tally("short_paid").add(funds.valued_on, 1)
-        ledger.stirred |= CONDUCT
+def _apply_to_residuals(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+    """Let money that has nothing else to pay take the place of residuals, the oldest due first."""
+    found = [(ledger.invoices[name].due_date, name) for name in ledger.residuals]
+    for _, invoice_id in sorted(found):
+        invoice = ledger.invoices[invoice_id]
+        if invoice.currency == funds.currency and funds.unapplied_minor:
+            _take_up_residual(ledger, invoice_id, invoice, today)
+            _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)

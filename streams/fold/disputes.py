@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.fold.cash_application import settle_idle
-from tocsin.streams.fold.excused_delays import excused_days
+from tocsin.streams.fold.payment_delays import settled_item
 from tocsin.streams.fold.shared import (
     UNCHANGED,
     Today,
@@ -168,14 +168,15 @@ def _look_again(ledger: Ledger, invoice_id: str, today: int) -> None:
     invoice = ledger.invoices.get(invoice_id)
     if invoice is None:
         return
+    ledger.dirty["i" + invoice_id] = invoice  # what is left of it is looked at again
     if invoice.open_minor:
         ledger.note_disputed(invoice_id, invoice, today)
         settle_idle(ledger, invoice.currency, today)
     entry = ledger.summary.settled.get(invoice_id)
     if entry is not None:
-        excused = excused_days(ledger, invoice_id, invoice, entry.delay_days)
-        if excused != entry.excused_days:
-            entry.excused_days = excused
+        item = settled_item(ledger, invoice_id, invoice)
+        if item is not None and item.excused_days != entry.excused_days:
+            entry.excused_days = item.excused_days
             ledger.note_delays()
             ledger.stirred |= SETTLED
 

@@ -30,6 +30,7 @@ from tocsin.streams.fold.cash_application import (
 from tocsin.streams.fold.disputes import open_dispute, resolve_dispute
 from tocsin.streams.fold.fulfilment import note_money
 from tocsin.streams.fold.orders import update_order
+from tocsin.streams.fold.rests import settle_rests
 from tocsin.streams.fold.shared import (
     TOTAL_MAX_MINOR,
     UNCHANGED,
@@ -39,6 +40,7 @@ from tocsin.streams.fold.shared import (
     tally,
     too_much,
 )
+from tocsin.streams.fold.short_payments import note_short
 from tocsin.streams.fold.turnover import (
     count_funds,
     count_invoice,
@@ -62,6 +64,8 @@ def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Toda
     """Fold one fact, already checked, into a ledger; see the module for what is returned."""
     unwritten, ledger.dirty = ledger.dirty, {}
     outcome = _HANDLERS[type(event)](ledger, event, offset, today)
+    if ledger.dirty and type(event) in _MOVING_MONEY and isinstance(outcome, str) and outcome:
+        settle_rests(ledger, today)
     touched, ledger.dirty = ledger.dirty, unwritten
     unwritten.update(touched)
     if ledger.cases and type(event) in _KEEPING and isinstance(outcome, str) and outcome:
@@ -289,8 +293,7 @@ def _withdraw(ledger: Ledger, key: str, funds: Funds, today: Today) -> None:
         _count_return(ledger, funds, today, -1)
     count_funds(ledger, funds, -1)
     if funds.is_short:
-        funds.is_short = False
-        tally(ledger, "short_paid", funds.valued_on, -1, today)
+        note_short(ledger, key, funds, today, is_short=False)
 
 
 def _reverse(
@@ -369,7 +372,7 @@ _HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
     events.OrderUpdated: update_order,
 }
 
-_KEEPING = frozenset(
+_MOVING_MONEY = frozenset(
     {
         events.InvoiceIssued,
         events.InvoiceCancelled,
@@ -378,8 +381,9 @@ _KEEPING = frozenset(
         events.PaymentReversed,
         events.DisputeOpened,
         events.DisputeResolved,
-        *promises.HANDLERS,
-        *plans_agreed.HANDLERS,
     }
 )
+"""Events after which something may be left of an invoice, or what is left may be explained."""
+
+_KEEPING = _MOVING_MONEY | {*promises.HANDLERS, *plans_agreed.HANDLERS}
 """Events after which promises and plans may be in another state."""

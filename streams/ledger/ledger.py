@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from tocsin.streams.ledger.commitment_payments import Keeping
 from tocsin.streams.ledger.documents import (
     NEVER,
+    RESIDUAL,
     Account,
     Case,
     Complaint,
@@ -116,8 +117,10 @@ class Ledger:
         "open_rules",
         "orders",
         "packed",
+        "residuals",
         "returned",
         "shelves",
+        "short",
         "stirred",
         "summary",
         "waiting",
@@ -139,6 +142,8 @@ class Ledger:
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
         self.near: dict[tuple[int, int], Window] = {}  # complaints near due dates, as last counted
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
+        self.residuals: set[str] = set()  # invoices that a residual settled
+        self.short: set[str] = set()  # short payments, by their keys
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.keeping: Keeping | None = None  # what promises and plans have got; None: to be built
         self.waiting: tuple[Case, ...] | None = None  # what collection waits for; None: to be built
@@ -364,6 +369,8 @@ class Ledger:
         """Build all indexes from summary and documents, after a restore."""
         self.shelves = {}
         self.awaited = {}
+        self.residuals = set()
+        self.short = set()
         self.keeping = None
         self.waiting = None
         self.cases_of = {}
@@ -377,12 +384,16 @@ class Ledger:
         for invoice_id, invoice in self.invoices.items():
             if invoice.open_minor:
                 self.shelves[invoice.currency].items[invoice.due_date].append(invoice_id)
+            elif invoice.applied and RESIDUAL in invoice.applied:
+                self.residuals.add(invoice_id)
         for shelf in self.shelves.values():
             for ids in shelf.items.values():
                 ids.sort()
         for key, funds in self.funds.items():
             if funds.unapplied_minor:
                 self.park(key, funds)
+            if funds.is_short:
+                self.short.add(key)
         self.about = {}
         self.near = {}
         for complaint_id, complaint in self.complaints.items():

@@ -15,17 +15,19 @@ from tocsin.streams.facts.checks import check
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.fold.evolve import evolve
 from tocsin.streams.fold.shared import Today
-from tocsin.streams.ledger.documents import LOOSE, NEVER, Profile
+from tocsin.streams.ledger.documents import LOOSE, NEVER, RESIDUAL, Profile
 from tocsin.streams.ledger.ledger import Ledger
 
 WRITE_OFF = "WRITE_OFF"
+RESIDUAL_REASON = "RESIDUAL"
 _FOR_EVER = NEVER // 2  # days: nothing is past the horizon
 
 
 class Paid(Struct, frozen=True, gc=False):
     """Money that settled a part of an invoice: when (epoch day), by which document.
 
-    `reason` is a credit note's; empty for a payment.
+    `reason` is a credit note's, or RESIDUAL: what was left within the tolerance settled it, without
+    a document. Empty for a payment.
     """
 
     day: int
@@ -46,6 +48,11 @@ class Receivable(Struct, frozen=True, gc=False):
     due_date: int
     delivered_on: int | None
     paid: tuple[Paid, ...]
+
+    @property
+    def residual_minor(self) -> int:
+        """What was left within the tolerance and settled it; 0 where nothing was."""
+        return sum(each.amount_minor for each in self.paid if each.reason == RESIDUAL_REASON)
 
 
 class Standing(Struct, frozen=True):
@@ -73,7 +80,8 @@ def standing_of(
     days, last = calendar(convention), convention.closes_at(as_of)
     for offset, (timestamp, event) in enumerate(facts):
         if timestamp < last and check(event, timestamp) is None:
-            today = Today(days.business_date(timestamp), days, _FOR_EVER, NEVER)
+            date = days.business_date(timestamp)
+            today = Today(date, days, _FOR_EVER, NEVER, convention.tolerance)
             evolve(ledger, event, offset, today)
     invoices = sorted(
         (
@@ -101,6 +109,9 @@ def _receivable(ledger: Ledger, invoice_id: str) -> Receivable:
         for key, amount in (invoice.applied or {}).items()
         if key != LOOSE and (funds := ledger.funds.get(key)) is not None
     ]
+    residual = (invoice.applied or {}).get(RESIDUAL)
+    if residual:
+        paid.append(Paid(invoice.closed_on, residual, "", RESIDUAL_REASON))
     paid.sort(key=lambda each: (each.day, each.document_id))
     return Receivable(
         invoice_id,
