@@ -15,12 +15,12 @@ from tocsin.agents.commands.customer_cards import (
 )
 from tocsin.agents.commands.options import ROWS_MAX, Named, connected, language_option
 from tocsin.agents.queries.customer import CreditFile, aging, file_json, read_file
-from tocsin.agents.queries.events import place
-from tocsin.agents.queries.lookup import EventSeen, looking
+from tocsin.agents.queries.events import record_place
+from tocsin.agents.queries.lookup import StoredEvent, open_lookup
 from tocsin.agents.render import warning_cards as cards
-from tocsin.agents.render.events import tell
+from tocsin.agents.render.events import describe_event
 from tocsin.agents.render.terminal import Column, Terminal
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.formats import day, instant, measure, money
 from tocsin.agents.settings.settings import Settings
 
@@ -48,15 +48,15 @@ def customer(
     language: Language,
 ) -> None:
     """Show what a customer owes and since when, what warns of it, and what happened last."""
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         file = read_file(lookup, customer_id, event_limit, settings.horizon_days)
     name = file.standing["name"] or ""
-    view = View(language, {file.standing["customer_id"]: name})
+    view = WarningView(language, {file.standing["customer_id"]: name})
     terminal.result(file_json(file, view))
     _show(terminal, file, view)
 
 
-def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
+def _show(terminal: Terminal, file: CreditFile, view: WarningView) -> None:
     standing = file.standing
     title = f"{standing['customer_id']} {standing['name'] or ''}".rstrip()
     terminal.say(title, style="bold")
@@ -78,15 +78,18 @@ def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
     show_commitments(terminal, file.commitments)
     terminal.heading(f"Open warnings: {len(file.warnings)}")
     for warning in file.warnings:
-        cards.card(terminal, warning, view)
+        cards.print_warning(terminal, warning, view)
     if file.events:
         terminal.heading("Latest events")
         show_events(terminal, file.events)
 
 
-def show_events(terminal: Terminal, events: Sequence[EventSeen]) -> None:
+def show_events(terminal: Terminal, events: Sequence[StoredEvent]) -> None:
     """Print events one a line, with the place where each stands."""
-    rows = [(instant(seen.timestamp), *tell(seen.event), place(seen)) for seen in events]
+    rows = [
+        (instant(seen.timestamp), *describe_event(seen.event), record_place(seen))
+        for seen in events
+    ]
     columns = [Column("when"), Column("event"), Column("id"), Column("what", wraps=True)]
     terminal.table([*columns, Column("record", style="dim")], rows)
 

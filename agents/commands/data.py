@@ -21,9 +21,9 @@ from tocsin.agents.deployment.connections import convention_of, open_clickhouse
 from tocsin.agents.deployment.event_files import read_facts
 from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.generate.portfolio import DEFAULT_UNTIL, Request
-from tocsin.agents.queries.warnings import as_json
+from tocsin.agents.queries.warnings import warning_json
 from tocsin.agents.render.terminal import Column, Terminal
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.replay.cores import replay_all
 from tocsin.agents.replay.replay import Decided, Report, decide
 from tocsin.agents.settings.errors import ConfigurationError
@@ -215,11 +215,11 @@ def _writing(out: Path | None) -> Iterator[IO[bytes] | None]:
 def _decide(
     settings: Settings, facts: Iterator[Fact], file: IO[bytes] | None, progress: Progressed
 ) -> Decided:
-    view = View()
+    view = WarningView()
 
     def write(warning: RiskWarning) -> None:
         if file is not None:
-            file.write(msgspec.json.encode(as_json(warning, view)) + b"\n")
+            file.write(msgspec.json.encode(warning_json(warning, view)) + b"\n")
 
     def counted() -> Iterator[Fact]:
         for number, fact in enumerate(facts):

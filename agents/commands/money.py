@@ -12,8 +12,8 @@ import click
 from tocsin.agents.commands.options import GivenPath, Named, connected, language_option
 from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import convention_of
-from tocsin.agents.queries.lookup import Lookup, looking
-from tocsin.agents.render.demand import demand_json, tell_demand
+from tocsin.agents.queries.lookup import Lookup, open_lookup
+from tocsin.agents.render.demand import demand_json, demand_text
 from tocsin.agents.render.provision import provision_json, show_provision
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.render.warning_cards import Language
@@ -26,7 +26,7 @@ from tocsin.schemas.policies.reference_rates import ReferenceRatesError, package
 from tocsin.streams.facts.checks import SIZES
 from tocsin.streams.receivables.demand import Conditions, Demand, demand_of
 from tocsin.streams.receivables.interest import MILLION, DayCount, Order, Rate
-from tocsin.streams.receivables.invoice_history import standing_of
+from tocsin.streams.receivables.invoice_history import receivables_account_of
 from tocsin.streams.receivables.provision import (
     ITEMS_MIN_DEFAULT,
     LOSS_DAYS_DEFAULT,
@@ -101,14 +101,14 @@ def demand(
     if given["agreed_rate"] is not None and given["agreed_daily"] is not None:
         raise click.UsageError("give --agreed-rate or --agreed-daily, not both")
     reference = _reference(given["rates"])
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         as_of = _as_of(lookup, given["as_of"])
         customer_id = lookup.customer(customer_id)
         facts = dict(lookup.receivable_facts(customer_id)).get(customer_id, [])
         if not facts and lookup.standing(customer_id) is None:
-            raise lookup.stranger(customer_id)
+            raise lookup.unknown_customer(customer_id)
         known = lookup.total_due(customer_id) if given["as_of"] is None else None
-    standing = standing_of(customer_id, facts, convention_of(settings), as_of)
+    standing = receivables_account_of(customer_id, facts, convention_of(settings), as_of)
     parties = Parties(
         given["seller_country"],
         given["seller_size"],
@@ -125,7 +125,7 @@ def demand(
     )
     found = demand_of(standing, parties, reference, conditions, as_of)
     terminal.result(demand_json(found, language))
-    for line in tell_demand(found, standing.profile.name or "", language):
+    for line in demand_text(found, standing.profile.name or "", language):
         terminal.say(line)
     _tell_gaps(terminal, found)
     open_minor: dict[str, int] = {}
@@ -187,11 +187,11 @@ def provision(
 
     IFRS 9, simplified: by bucket of age and segment, what was finally lost of what reached it.
     """
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         day_of = _as_of(lookup, as_of)
         convention = convention_of(settings)
         standings = (
-            standing_of(customer_id, facts, convention, day_of)
+            receivables_account_of(customer_id, facts, convention, day_of)
             for customer_id, facts in lookup.receivable_facts()
         )
         window = window_of(day_of, window_days, loss_days)

@@ -10,16 +10,16 @@ from tocsin.agents.commands.options import COUNT, Named, connected, language_opt
 from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import open_codec
 from tocsin.agents.kafka.reading import follow
-from tocsin.agents.privacy.encryption import opening
-from tocsin.agents.queries.lookup import Lookup, Wanted, looking
-from tocsin.agents.queries.warnings import as_json, matches, view_of
+from tocsin.agents.privacy.encryption import open_decrypting_guard
+from tocsin.agents.queries.lookup import Lookup, WarningFilter, open_lookup
+from tocsin.agents.queries.warnings import matches, view_of, warning_json
 from tocsin.agents.render import warning_cards as cards
 from tocsin.agents.render.terminal import Terminal
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import WARNINGS
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 from tocsin.streams.measures.severity import SEVERITIES
 from tocsin.streams.policy.policy import RESERVED
 from tocsin.streams.policy.reading import load_policy
@@ -62,9 +62,9 @@ def warnings(
     Without options the latest warnings are shown, newest first; with --open what is open now,
     gravest first.
     """
-    wanted = Wanted(
+    wanted = WarningFilter(
         is_open=is_open,
-        customer_id=opening(settings).customer(customer_id or ""),
+        customer_id=open_decrypting_guard(settings).customer(customer_id or ""),
         rule=rule or "",
         severity=severity.upper(),
         phase="LIVE" if live else "",
@@ -74,22 +74,22 @@ def warnings(
     if is_followed:
         run(_follow(settings, terminal, wanted, language))
         return
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         found = [placed.warning for placed in lookup.warnings(wanted)]
         if not found:
             _require_sense(lookup, wanted, settings.horizon_days)
         view = view_of(lookup, found, language)
-    terminal.result([as_json(warning, view) for warning in found])
+    terminal.result([warning_json(warning, view) for warning in found])
     if is_long:
         for warning in found:
-            cards.card(terminal, warning, view)
+            cards.print_warning(terminal, warning, view)
     else:
-        cards.table(terminal, found, view)
+        cards.print_warnings(terminal, found, view)
     if len(found) == limit:
         terminal.note(f"the first {limit}; --limit shows more")
 
 
-def _require_sense(lookup: Lookup, wanted: Wanted, horizon_days: int) -> None:
+def _require_sense(lookup: Lookup, wanted: WarningFilter, horizon_days: int) -> None:
     """Raise InputError if nothing is found since nobody and nothing has the name that is given."""
     if wanted.customer_id:
         lookup.require_customer(wanted.customer_id)
@@ -98,21 +98,22 @@ def _require_sense(lookup: Lookup, wanted: Wanted, horizon_days: int) -> None:
     known = {*RESERVED, *(rule.name for rule in policy.rules)} if policy else set()
     if wanted.rule and known and wanted.rule not in known:
         raise InputError(
-            f"the policy in force has no rule {wanted.rule!r}{nearest(wanted.rule, sorted(known))}",
+            f"the policy in force has no rule {wanted.rule!r}"
+            f"{did_you_mean(wanted.rule, sorted(known))}",
             mend="`tocsin policy show` lists its rules",
         )
 
 
 async def _follow(
-    settings: Settings, terminal: Terminal, wanted: Wanted, language: Language
+    settings: Settings, terminal: Terminal, wanted: WarningFilter, language: Language
 ) -> None:
     """Print what the topic gets from now on; ends with Ctrl-C."""
     codec = open_codec(settings)
     terminal.note("waiting for warnings; Ctrl-C ends")
-    with looking(settings) if settings.clickhouse_url else nullcontext() as lookup:
+    with open_lookup(settings) if settings.clickhouse_url else nullcontext() as lookup:
         async for record in follow(settings, settings.topic(WARNINGS)):
             warning = codec.decode_warning(record.value)
             if matches(warning, wanted):
-                view = view_of(lookup, [warning], language) if lookup else View(language)
-                terminal.result(as_json(warning, view))
-                cards.card(terminal, warning, view)
+                view = view_of(lookup, [warning], language) if lookup else WarningView(language)
+                terminal.result(warning_json(warning, view))
+                cards.print_warning(terminal, warning, view)

@@ -7,9 +7,14 @@ from collections import Counter
 import click
 
 from tocsin.agents.commands.options import Named, connected, language_option
-from tocsin.agents.queries.lookup import looking
+from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.queries.ranking import Worklist, stakes_of
-from tocsin.agents.queries.worklist import left_because, read_worklist, why_of, worklist_json
+from tocsin.agents.queries.worklist import (
+    left_reason_text,
+    read_worklist,
+    reason_text,
+    worklist_json,
+)
 from tocsin.agents.render.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.agents.render.warning_cards import Language
 from tocsin.agents.settings.formats import day
@@ -47,7 +52,7 @@ def worklist(
     of the policy's collection floors. Who is left is counted by reason (with --json: named), and
     stays in the same order for the next time.
     """
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         found = read_worklist(lookup, settings.horizon_days, budget, owner)
     terminal.result(worklist_json(found))
     _show(terminal, found.list, found.names, language)
@@ -62,11 +67,11 @@ def _show(terminal: Terminal, found: Worklist, names: dict[str, str], language: 
             stakes_of(one),
             one.action.zh if language == "zh" else one.action.en,
             day(one.due_on) if one.step else "-",
-            why_of(one, language),
+            reason_text(one, language),
         )
         for place, one in enumerate(found.shown, 1)
     ]
     terminal.table(COLUMNS, rows, empty="nobody is to be dealt with today")
-    reasons = Counter(left_because(left, language) for left in found.left)
+    reasons = Counter(left_reason_text(left, language) for left in found.left)
     for reason, count in sorted(reasons.items()):
         terminal.note(f"left: {count} {reason}")

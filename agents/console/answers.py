@@ -17,11 +17,11 @@ from tocsin.agents.queries.customer import file_json, read_file
 from tocsin.agents.queries.dead_letters import refused_json
 from tocsin.agents.queries.events import event_json
 from tocsin.agents.queries.explanation import explanation_json, read_explanation
-from tocsin.agents.queries.lookup import Lookup, Placed, Wanted
-from tocsin.agents.queries.warnings import as_json, view_of
+from tocsin.agents.queries.lookup import Lookup, PlacedWarning, WarningFilter
+from tocsin.agents.queries.warnings import view_of, warning_json
 from tocsin.agents.queries.worklist import policy_of, read_worklist, worklist_json
 from tocsin.agents.render import rule_cards
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.agents.settings.formats import EPOCH, day
 from tocsin.agents.settings.settings import Settings
@@ -110,12 +110,12 @@ def warnings(asked: Asked, query: WarningsAsked) -> dict[str, Any]:
     """A page of warnings."""
     found, following = warnings_page(asked.lookup, query)
     view = view_of(asked.lookup, [placed.warning for placed in found], "en")
-    return {"items": [as_json(placed.warning, view) for placed in found], "next": following}
+    return {"items": [warning_json(placed.warning, view) for placed in found], "next": following}
 
 
-def warnings_page(lookup: Lookup, query: WarningsAsked) -> tuple[list[Placed], str | None]:
+def warnings_page(lookup: Lookup, query: WarningsAsked) -> tuple[list[PlacedWarning], str | None]:
     """The warnings of a page, and the cursor of the next if there is one."""
-    wanted = Wanted(
+    wanted = WarningFilter(
         is_open=query.open,
         customer_id=lookup.customer(query.customer or ""),
         rule=query.rule or "",
@@ -141,7 +141,7 @@ def warning(asked: Asked, query: Nothing) -> dict[str, Any]:
     return explanation_json(found, view_of(asked.lookup, [found.placed.warning], "en"))
 
 
-def the_warning(lookup: Lookup, warning_id: str) -> Placed:
+def the_warning(lookup: Lookup, warning_id: str) -> PlacedWarning:
     """The warning with an id, whole. Raises Refusal if there is none."""
     found = lookup.warnings_with_id(warning_id) if is_plain(warning_id) else []
     if len(found) != 1 or found[0].warning.warning_id != warning_id:
@@ -160,7 +160,7 @@ def customer(asked: Asked, query: FileAsked) -> dict[str, Any]:
     customer_id = the_customer(asked.lookup, asked.path["customer_id"])
     file = read_file(asked.lookup, customer_id, query.events, asked.settings.horizon_days)
     names = {customer_id: file.standing["name"] or ""}
-    return file_json(file, View("en", names))
+    return file_json(file, WarningView("en", names))
 
 
 def the_customer(lookup: Lookup, customer_id: str) -> str:
@@ -197,7 +197,8 @@ def episodes(asked: Asked, query: ListAsked) -> dict[str, Any]:
     view = view_of(asked.lookup, found, "en")
     return {
         "items": [
-            {"is_open": one.transition != "CLEARED", "last": as_json(one, view)} for one in found
+            {"is_open": one.transition != "CLEARED", "last": warning_json(one, view)}
+            for one in found
         ]
     }
 
@@ -228,7 +229,7 @@ def rules(asked: Asked, query: Nothing) -> dict[str, Any]:
         "policy": policy.name,
         "version": policy.version,
         "reporting_currency": policy.reporting_currency,
-        "rules": [rule_cards.as_json(rule) for rule in policy.rules],
+        "rules": [rule_cards.rule_json(rule) for rule in policy.rules],
     }
 
 

@@ -20,7 +20,7 @@ from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.kafka.rights import require_rights
 from tocsin.agents.observe.metrics import Metrics, Program
 from tocsin.agents.observe.probes import Probe, claim_port
-from tocsin.agents.privacy.encryption import Guard, sealing
+from tocsin.agents.privacy.encryption import PersonalDataGuard, open_encrypting_guard
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.exits import die
 from tocsin.agents.settings.settings import Settings
@@ -46,7 +46,11 @@ class Intake:
     """Turns foreign records into events on tocsin's topics, or into dead letters."""
 
     def __init__(
-        self, mappers: Mapping[str, Mapper], codec: Codec, guard: Guard, settings: Settings
+        self,
+        mappers: Mapping[str, Mapper],
+        codec: Codec,
+        guard: PersonalDataGuard,
+        settings: Settings,
     ) -> None:
         self._mappers = mappers
         self._codec = codec
@@ -124,7 +128,7 @@ def build_intake(settings: Settings, mapping: Path) -> App:
 
     Raises ConfigurationError if the mapping can't be used.
     """
-    guard = sealing(settings)
+    guard = open_encrypting_guard(settings)
     codec = open_codec(settings, guard)
     try:
         mappers = load_mapping(mapping, convention_of(settings))

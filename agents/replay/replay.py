@@ -32,13 +32,13 @@ from tocsin.agents.transactions.dead_letters import CUT
 from tocsin.agents.transactions.journal import Journal, Output, waiting_place
 from tocsin.agents.transactions.merger import Source, head_merge
 from tocsin.agents.transactions.record_digests import RecordDigest
-from tocsin.agents.transactions.transaction import Chunk, Transaction, record_turn
-from tocsin.agents.worker.ledger_agent import DESK_CODES, Keeper, LedgerStore, Routes
+from tocsin.agents.transactions.transaction import Chunk, Transaction, journal_transaction
+from tocsin.agents.worker.ledger_agent import DESK_CODES, LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.codec.records import JournalRecord
 from tocsin.schemas.contracts.catalog import BY_ID, DEAD_LETTERS, JOURNAL, SOURCES, WARNINGS, Topic
-from tocsin.streams.decide.engine import LOGIC_VERSION, Desk, Step
+from tocsin.streams.decide.engine import LOGIC_VERSION, DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import DecisionDigest, RiskWarning
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.facts.convention import Convention
@@ -130,7 +130,7 @@ class Cursor:
 
 
 @asynccontextmanager
-async def opened(
+async def open_partition(
     log: Log, partition: int
 ) -> AsyncIterator[tuple[dict[int, Cursor], AsyncGenerator[Sequence[Any], None]]]:
     """Cursors over a partition's sources, by topic id, and the pages of its journal."""
@@ -142,7 +142,9 @@ async def opened(
         yield {topic.topic_id: Cursor(pages[topic]) for topic in SOURCES}, pages[JOURNAL]
 
 
-async def taken(written: JournalRecord, cursors: Mapping[int, Cursor]) -> list[Any]:
+async def records_of_transaction(
+    written: JournalRecord, cursors: Mapping[int, Cursor]
+) -> list[Any]:
     """The records that a journalled transaction read, in the order in which it took them."""
     queues = [
         await cursors[read.topic_id].until(read.next) if read.count else []
@@ -192,7 +194,7 @@ class Replay:
         self._convention = convention
         self._log = log
         self._routes = Routes.of(log.name)
-        self._keeper = Keeper(app_id, codec, self._routes, partitions)
+        self._keeper = PartitionProcessor(app_id, codec, self._routes, partitions)
         self._known_details: dict[int, dict[tuple[int, int], str]] = {}
         self.decisions = DecisionDigest()
         self.report = Report()
@@ -205,7 +207,7 @@ class Replay:
 
     async def partition(
         self, partition: int, on_progress: Callable[[int], None] = lambda records: None
-    ) -> Desk:
+    ) -> DecisionEngine:
         """Replay one partition from its first journal record to its last; return its desk then."""
         name = self._log.name
         sources = [Source(name(topic), partition) for topic in SOURCES]
@@ -213,7 +215,7 @@ class Replay:
         store = LedgerStore(partition, self._convention, self._codec)
         store.finish(journal, is_new=True)
         digest = RecordDigest()
-        async with opened(self._log, partition) as (cursors, pages):
+        async with open_partition(self._log, partition) as (cursors, pages):
             async for page in pages:
                 for record in page:
                     written = self._codec.decode_journal(record.value)
@@ -229,7 +231,7 @@ class Replay:
     async def _chunk(
         self, partition: int, written: JournalRecord, cursors: dict[int, Cursor]
     ) -> Chunk:
-        records = await taken(written, cursors)
+        records = await records_of_transaction(written, cursors)
         waiting = waiting_place(written)
         if waiting is not None:
             topic_id, offset = waiting
@@ -287,7 +289,7 @@ class Replay:
         transaction = Transaction(chunk, held)
         self._write_as(store, written)
         self._keeper.keep(transaction, store, recorded=recorded)
-        lines, rebuilt = record_turn(transaction, journal, store)
+        lines, rebuilt = journal_transaction(transaction, journal, store)
         self._on_turn(lines, value)
         warnings = [out for out in transaction.outputs if out.topic_id == WARNINGS.topic_id]
         self._count(transaction, store.desk.warnings)
@@ -356,7 +358,7 @@ def decide(
     No Kafka: the decision digest is that of a deployment that reads the same events. Refused
     events are told by their number, counted from 1. Raises PolicyMissing.
     """
-    desk = Desk(convention, Ledgers(), PartitionState(), {})
+    desk = DecisionEngine(convention, Ledgers(), PartitionState(), {})
     digest, decided = DecisionDigest(), Decided()
     for number, fact in enumerate(facts, 1):
         for warning in _take(desk, number, fact, decided):
@@ -368,11 +370,11 @@ def decide(
     return decided
 
 
-def _take(desk: Desk, number: int, fact: Fact, decided: Decided) -> Iterator[RiskWarning]:
+def _take(desk: DecisionEngine, number: int, fact: Fact, decided: Decided) -> Iterator[RiskWarning]:
     step: Step | Refusal = Step.UNFINISHED
     while step is Step.UNFINISHED:
         desk.begin()
-        step = desk.take(fact.topic_id, 0, number, fact.instant, fact.event)
+        step = desk.process(fact.topic_id, 0, number, fact.instant, fact.event)
         yield from desk.warnings
     if isinstance(step, Refusal):
         decided.refused.append(f"event {number}: {step.code}: {step.detail}")

@@ -13,7 +13,7 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import Keeping, Topic
 
 
-async def require_idle(brokers: Brokers, settings: Settings) -> None:
+async def require_no_workers(brokers: Brokers, settings: Settings) -> None:
     """Raise ConfigurationError if workers of the deployment are running."""
     group = await brokers.group(settings.app_id)
     if group.members:

@@ -12,7 +12,7 @@ from tocsin.agents.settings.settings import SECRET_FILES, Settings
 KEY_FILES: Final = ("ssl_keyfile", "master_key_file")
 
 
-def exposed(settings: Settings) -> list[str]:
+def readable_by_others(settings: Settings) -> list[str]:
     """A sentence for each file with a secret in it that every user of the machine may read.
 
     A group may read it: that is how containers get theirs.

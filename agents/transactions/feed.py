@@ -29,7 +29,7 @@ FRESH_WITHIN_S = 0.005  # what a broker that has records needs for its answer
 BACKLOG_SHARE = 4  # of a chunk's worth of records: fewer wait until the chunk before is committed
 
 
-class Standing(NamedTuple):
+class SourceProgress(NamedTuple):
     """How far a group's sources were fetched, and whether any of it is not committed yet.
 
     `positions` is where the next fetch begins, `fetched` what follows the last record that came:
@@ -116,10 +116,10 @@ class Feed:
         """Groups that are fed, sorted."""
         return sorted(self._groups)
 
-    def standings(self) -> dict[int, Standing]:
+    def standings(self) -> dict[int, SourceProgress]:
         """How far each group is."""
         return {
-            number: Standing(
+            number: SourceProgress(
                 {source: self._positions[source] for source in group.merger.sources},
                 {s: self._fetched[s] for s in group.merger.sources if s in self._fetched},
                 bool(group.merger) or group.outstanding > 0,

@@ -20,7 +20,7 @@ from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.records import JournalRecord, OffsetRange, RefusalEntry
 
 
-class Stand(Struct, frozen=True):
+class JournalPosition(Struct, frozen=True):
     """What the domain says of a partition after a transaction; goes into the journal as it is."""
 
     business_date: int | None = None
@@ -65,7 +65,7 @@ class Journal:
         refusals: Sequence[RefusalEntry],
         outputs: Sequence[Output],
         lines: Sequence[bytes],
-        stand: Stand,
+        stand: JournalPosition,
         waiting: Any | None = None,
     ) -> bytes:
         """Advance by one transaction and return its journal record, encoded.
@@ -135,7 +135,7 @@ class Journal:
             )
         return tuple(ranges)
 
-    def _unfinished(self, stand: Stand, waiting: Any | None) -> str:
+    def _unfinished(self, stand: JournalPosition, waiting: Any | None) -> str:
         """Sweep, and place of the waiting record as topic id and offset: a replay reads it too."""
         if not stand.unfinished or waiting is None:
             return ""

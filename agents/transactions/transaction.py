@@ -23,7 +23,7 @@ from msgspec import Struct, structs
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.batches import BATCH_BYTES_MAX, line_batches
-from tocsin.agents.transactions.journal import Journal, Output, Stand
+from tocsin.agents.transactions.journal import Journal, JournalPosition, Output
 from tocsin.agents.transactions.merger import Source
 from tocsin.schemas.codec.records import RefusalEntry
 
@@ -55,7 +55,7 @@ class Store(Protocol):
     def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
         """Changelog lines, packed, of all that changed since the last call, for this record."""
 
-    def stand(self) -> Stand:
+    def stand(self) -> JournalPosition:
         """What the journal says of the partition now."""
 
     def __len__(self) -> int:
@@ -280,7 +280,7 @@ class Committer:
             if self._journal_route is None or self._changelog_route is None:
                 raise TypeError("a store needs routes for its journal and its changelog")
             instant = _latest(transaction.taken)
-            lines, value = record_turn(transaction, journal, store)
+            lines, value = journal_transaction(transaction, journal, store)
             changelog = self._changelog_route.topic
             batches += [
                 (changelog, transaction.partition, batch)
@@ -343,7 +343,7 @@ class Committer:
         on_committed()
 
 
-def record_turn(
+def journal_transaction(
     transaction: Transaction, journal: Journal, store: Store
 ) -> tuple[list[bytes], bytes]:
     """Advance a journal by a turn: the changelog lines of the turn, and its journal record."""

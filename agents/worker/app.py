@@ -15,7 +15,7 @@ from tocsin.agents.settings.exits import Exit, die
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.worker.chunk_watch import watch
 from tocsin.agents.worker.faust_runtime import App, Wiring, transactions
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.contracts import catalog
 from tocsin.streams.decide.engine import PolicyMissing
 from tocsin.streams.ledger import state_records as states
@@ -70,11 +70,15 @@ def build_worker(settings: Settings) -> App:
     )
     watch(app)
     tracer = open_tracer(settings)
-    _declare(app, settings, Keeper(settings.app_id, codec, routes, settings.partitions, tracer))
+    _declare(
+        app,
+        settings,
+        PartitionProcessor(settings.app_id, codec, routes, settings.partitions, tracer),
+    )
     return app
 
 
-def _declare(app: App, settings: Settings, keeper: Keeper) -> None:
+def _declare(app: App, settings: Settings, keeper: PartitionProcessor) -> None:
     changelog = app.topic(
         settings.topic(catalog.LEDGERS), partitions=settings.partitions, value_serializer="raw"
     )

@@ -17,7 +17,7 @@ from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.observe.tracing import TRACEPARENT, Tracer
 from tocsin.agents.transactions.batches import framed_line
 from tocsin.agents.transactions.dead_letters import KEY_MISMATCH, WRONG_PARTITION, letter_of
-from tocsin.agents.transactions.journal import Journal, Stand
+from tocsin.agents.transactions.journal import Journal, JournalPosition
 from tocsin.agents.transactions.record_digests import PROCESSED_AT
 from tocsin.agents.transactions.transaction import ContradictionError, Route, Transaction
 from tocsin.schemas.codec.codec import Codec
@@ -26,7 +26,7 @@ from tocsin.schemas.codec.records import RefusalEntry
 from tocsin.schemas.codec.refused import Code, Refused
 from tocsin.schemas.contracts import catalog
 from tocsin.schemas.contracts.catalog import Topic
-from tocsin.streams.decide.engine import LOGIC_VERSION, Desk, Step
+from tocsin.streams.decide.engine import LOGIC_VERSION, DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.checks import Code as DeskCode
 from tocsin.streams.facts.checks import Refusal
@@ -79,7 +79,7 @@ class LedgerStore:
         self._least_version = least_version
         self.write_as(states.STATE_VERSION)
         self._loaded = LoadedPartition()
-        self.desk: Desk
+        self.desk: DecisionEngine
 
     def load(self, key: bytes, value: bytes | None) -> None:
         """Take one record of the changelog."""
@@ -118,7 +118,9 @@ class LedgerStore:
             )
         else:
             self.write_as(max(loaded.version, self._least_version))
-        self.desk = Desk(self._convention, loaded.ledgers, state, loaded.policies, self.partition)
+        self.desk = DecisionEngine(
+            self._convention, loaded.ledgers, state, loaded.policies, self.partition
+        )
 
     def write_as(self, version: int) -> None:
         """Write state in this version from now on; StateError if this program can't."""
@@ -149,10 +151,10 @@ class LedgerStore:
         key, kind, body = change
         return key, kind, None if body is None else states.downgrade(kind, self._version, body)
 
-    def stand(self) -> Stand:
+    def stand(self) -> JournalPosition:
         """What the journal says of the partition now."""
         state = self.desk.state
-        return Stand(
+        return JournalPosition(
             business_date=state.business_date or None,
             unfinished=self.desk.unfinished,
             policy_hash=state.policy.hash if state.policy else "",
@@ -178,7 +180,7 @@ class LedgerStore:
         return len(self.desk.ledgers)
 
 
-class Keeper:
+class PartitionProcessor:
     """Turns the records of a transaction into decisions, dead letters and state."""
 
     def __init__(
@@ -215,7 +217,7 @@ class Keeper:
         desk = store.desk
         desk.begin()
         before = frozenset(desk.held)
-        readers, take, ledgers, done = self._readers, desk.take, desk.ledgers, Step.DONE
+        readers, take, ledgers, done = self._readers, desk.process, desk.ledgers, Step.DONE
         tracer, causes = self._tracer, list[Any]()
         for record in transaction:
             read, topic_id, is_keyed = readers[record.topic]
@@ -232,7 +234,7 @@ class Keeper:
                 event = _as_recorded(event, recorded.get((topic_id, record.offset)))
             outcome: Step | Refusal
             if isinstance(event, Refusal):
-                desk.refused(topic_id, record.offset, event.code)
+                desk.count_refusal(topic_id, record.offset, event.code)
                 outcome = event
             else:
                 outcome = take(topic_id, record.partition, record.offset, record.timestamp, event)

@@ -1,8 +1,8 @@
 """The desk: the one place where a partition's facts are folded and decided.
 
-The ledger agent, replay, backtest and tests all call `Desk.take`, one record at a time, in the
-order of the head merge. Everything follows from records: days close by sequence time, sweeps visit
-customers in the order of their ids, in slices that a kill may part anywhere.
+The ledger agent, replay, backtest and tests all call `DecisionEngine.process`, one record at a
+time, in the order of the head merge. Everything follows from records: days close by sequence time,
+sweeps visit customers in the order of their ids, in slices that a kill may part anywhere.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 from tocsin.streams.decide import source_holds as holds
 from tocsin.streams.decide.assess import Finding, assess
 from tocsin.streams.decide.digest_warnings import opening_digest
-from tocsin.streams.decide.episodes import Moment, advance, withdraw
-from tocsin.streams.decide.muting import mute
+from tocsin.streams.decide.episodes import DecisionContext, advance, clear_withdrawn
+from tocsin.streams.decide.muting import mark_muted
 from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
-from tocsin.streams.decide.rule_selection import Plans
+from tocsin.streams.decide.rule_selection import RuleSelection
 from tocsin.streams.decide.source_completeness import Completeness
-from tocsin.streams.decide.source_warnings import mark_incomplete, tell_sources
+from tocsin.streams.decide.source_warnings import advance_source_episodes, mark_incomplete
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.facts.sources import begins_a_day
 from tocsin.streams.fold.evolve import evolve
-from tocsin.streams.fold.fulfilment import keep_up, next_lapse
+from tocsin.streams.fold.fulfilment import next_commitment_due, update_commitments_on
 from tocsin.streams.fold.retention import forget
-from tocsin.streams.fold.shared import UNCHANGED, Today
-from tocsin.streams.fold.warning_feedback import rewake
+from tocsin.streams.fold.shared import UNCHANGED, FoldContext
+from tocsin.streams.fold.warning_feedback import schedule_silence_ends
 from tocsin.streams.ledger.documents import NEVER
 from tocsin.streams.ledger.ledger import ALL, LIMITED, OVERDUE, PROFILE, SCORE, Ledger
 from tocsin.streams.ledger.ledgers import REST_DAYS, Ledgers
@@ -61,7 +61,7 @@ class PolicyMissing(Exception):  # noqa: N818 - it names the state of affairs, a
     """A fact came before any policy: nothing can be decided. Publish one, then start again."""
 
 
-class Desk:
+class DecisionEngine:
     """One partition's decision maker. `ledgers` and `state` are changed in place.
 
     From `begin` to the end of a slice, `touched`, `warnings` and `touched_policies` collect what is
@@ -87,7 +87,7 @@ class Desk:
         self._calendar = calendar(convention)
         self._sources = Completeness(convention, self._calendar, state)
         self._budget = self._allowed = BUDGET_DEFAULT
-        self._today = Today(
+        self._today = FoldContext(
             state.business_date,
             self._calendar,
             convention.horizon_days,
@@ -131,10 +131,10 @@ class Desk:
         self.touched_policies = []
         self._budget = self._allowed = budget
         if self._today.date >= self._rest_on:  # here nothing is waiting to be written
-            self.ledgers.rest()
+            self.ledgers.freeze_idle()
             self._rest_on = self._today.date + REST_DAYS
 
-    def take(
+    def process(
         self, topic_id: int, partition: int, offset: int, timestamp: int, event: events.Event
     ) -> Step | Refusal:
         """Take the next record: finish due sweeps, then fold, assess and advance.
@@ -162,7 +162,7 @@ class Desk:
             self._catch_up(topic_id, timestamp)
         return Step.DONE
 
-    def refused(self, topic_id: int, offset: int, code: str) -> bool:
+    def count_refusal(self, topic_id: int, offset: int, code: str) -> bool:
         """Count a record refused before it came here; True if its topic goes on hold now."""
         is_on_hold = holds.count_refusal(self.state, topic_id, offset, code)
         if is_on_hold:
@@ -173,7 +173,7 @@ class Desk:
 
     def _refuse(self, topic_id: int, offset: int, outcome: Step | Refusal) -> Step | Refusal:
         if isinstance(outcome, Refusal):
-            self.refused(topic_id, offset, outcome.code)
+            self.count_refusal(topic_id, offset, outcome.code)
         return outcome
 
     def _fold(
@@ -199,8 +199,8 @@ class Desk:
         if refusal is not None or ledger is None:
             return refusal
         summary, plans = ledger.summary, self._plans
-        before, met = summary.next_date, plans.met(ledger)
-        ledger.stirred = 0
+        before, met = summary.next_date, plans.met_overrides(ledger)
+        ledger.affected = 0
         outcome = evolve(ledger, event, offset, self._today)
         if outcome == UNCHANGED:
             return None
@@ -210,43 +210,47 @@ class Desk:
             self.ledgers[customer_id] = ledger
         ledger.is_touched = True
         if before - today > self._scorer.review_days:  # was to be reviewed no more
-            ledger.wake(self._scorer.next_review(summary, today))
+            ledger.schedule_assessment(self._scorer.next_review(summary, today))
         self.touched[customer_id] = ledger
-        stirred = ledger.stirred
+        affected = ledger.affected
         if summary.profile.credit_limit_minor is None and summary.credit is None:
-            stirred &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
+            affected &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
         if self._is_scored:
-            stirred |= self._scorer.update(ledger, stirred, today)
-        if stirred & OVERDUE or (summary.collecting is not None and stirred & STEPPING):
-            stirred |= self._collector.update(ledger, today)
+            affected |= self._scorer.update(ledger, affected, today)
+        if affected & OVERDUE or (summary.collecting is not None and affected & STEPPING):
+            affected |= self._collector.update(ledger, today)
         replanned = None
-        if stirred & _TOLD_APART and (now_met := plans.met(ledger)) != met:
+        if affected & _TOLD_APART and (now_met := plans.met_overrides(ledger)) != met:
             met = now_met
-            ledger.stirred, stirred, replanned = ALL, ALL, plans.variant(met)
-        rules = plans.after(met, stirred)
+            ledger.affected, affected, replanned = ALL, ALL, plans.variant(met)
+        rules = plans.rules_after(met, affected)
         findings = assess(ledger, rules, today) if rules else []
         if findings or replanned is not None or summary.silences:
             cause = Evidence(topic_id, partition, offset, events.business_id(event))
             phase = self.state.phase
-            moment = Moment(today, timestamp, phase, policy, outcome, cause)
+            moment = DecisionContext(today, timestamp, phase, policy, outcome, cause)
             self._advance(ledger, findings, moment, replanned)
         if summary.next_date != before:
             self._schedule(ledger)
         return None
 
     def _advance(
-        self, ledger: Ledger, findings: list[Finding], moment: Moment, replanned: Variant | None
+        self,
+        ledger: Ledger,
+        findings: list[Finding],
+        moment: DecisionContext,
+        replanned: Variant | None,
     ) -> None:
         """Say what was found; `replanned` are the customer's rules where they have changed."""
         warnings = self.warnings
         first = len(warnings)
         if replanned is not None:
-            warnings += withdraw(ledger, replanned, moment)
+            warnings += clear_withdrawn(ledger, replanned, moment)
         for finding in findings:
             self._say(finding, advance(ledger, finding, moment))
         is_inhibiting = moment.policy.inhibitors and len(warnings) > first
         if is_inhibiting or replanned is not None or ledger.summary.silences:
-            mute(ledger, warnings, first, moment)
+            mark_muted(ledger, warnings, first, moment)
 
     def _schedule(self, ledger: Ledger) -> None:
         summary = ledger.summary
@@ -311,7 +315,7 @@ class Desk:
                 return False
             self._budget -= 1
             customer_id = queue.pop()
-            ledger = self.ledgers.visit(customer_id)
+            ledger = self.ledgers.peek(customer_id)
             if sweep.kind != _DAY or ledger.summary.next_date <= self._today.date:
                 self._visit(ledger, sweep)
                 if ledger.is_touched:
@@ -331,12 +335,14 @@ class Desk:
         if policy is None:
             raise PolicyMissing("a ledger stands without any policy: publish one, start again")
         if sweep.kind == _LIVE:
-            opening = opening_digest(ledger, Moment(today, sweep.at, self.state.phase, policy))
+            opening = opening_digest(
+                ledger, DecisionContext(today, sweep.at, self.state.phase, policy)
+            )
             if opening is not None:
                 self.warnings.append(opening)
             return
         before, count, is_daily = summary.next_date, len(self.warnings), sweep.kind == _DAY
-        moment = Moment(
+        moment = DecisionContext(
             today, sweep.at, self.state.phase, policy, is_policy_change=sweep.kind == _POLICY
         )
         is_short = is_daily and today < summary.repeat_on and today < summary.prune_on
@@ -344,31 +350,31 @@ class Desk:
             forget(ledger, today, self.convention.horizon_days)
             ledger.is_touched = True
         plans = self._plans
-        met = plans.met(ledger)
+        met = plans.met_overrides(ledger)
         if not is_short:
             summary.repeat_on = NEVER
-            rewake(ledger, today)
+            schedule_silence_ends(ledger, today)
         review_on = self._scorer.next_review(summary, today)
-        kept = keep_up(ledger, self._today) if ledger.cases else 0
+        kept = update_commitments_on(ledger, self._today) if ledger.cases else 0
         summary.next_date = min(
             summary.prune_on,
             summary.repeat_on,
             review_on,
             ledger.next_past_due(today),
-            next_lapse(ledger, today),
+            next_commitment_due(ledger, today),
         )
-        ledger.stirred = ALL
-        stirred = kept | self._score(ledger, is_daily=is_daily)
-        stirred |= self._collector.update(ledger, today)
-        now_met = plans.met(ledger)
+        ledger.affected = ALL
+        affected = kept | self._score(ledger, is_daily=is_daily)
+        affected |= self._collector.update(ledger, today)
+        now_met = plans.met_overrides(ledger)
         replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
         if is_short and replanned is None:
             if ledger.is_newly_past_due(today):
-                stirred |= OVERDUE
-            rules = plans.turned(now_met, stirred, ledger, today)
+                affected |= OVERDUE
+            rules = plans.rules_due(now_met, affected, ledger, today)
         else:
             summary.turns.clear()
-            rules = plans.after(now_met, ALL)
+            rules = plans.rules_after(now_met, ALL)
         summary.next_date = min(summary.next_date, *summary.turns.values(), NEVER)
         findings = assess(ledger, rules, today, is_opening=is_daily)
         self._advance(ledger, findings, moment, replanned)
@@ -478,7 +484,7 @@ class Desk:
         self._suspended = holds.suspended(self.state)
         self._missing = self._sources.missing
         if self._policy is not None:
-            self._plans = Plans(self._policy, self._suspended, self._missing)
+            self._plans = RuleSelection(self._policy, self._suspended, self._missing)
         card = None if self._policy is None else self._policy.scorecard
         self._scorer = Scorer(card)
         self._collector = Collector(None if self._policy is None else self._policy.collection)
@@ -494,16 +500,18 @@ class Desk:
         if self._policy is None or not (state.missing or state.holds or state.episodes):
             return
         if state.business_date:  # else it is told when the first day closes
-            moment = Moment(state.business_date, instant, state.phase, self._policy)
-            self.warnings += tell_sources(state, self.partition, moment, is_new_day=is_new_day)
+            moment = DecisionContext(state.business_date, instant, state.phase, self._policy)
+            self.warnings += advance_source_episodes(
+                state, self.partition, moment, is_new_day=is_new_day
+            )
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-_CONTROLS: dict[type, Callable[[Desk, Any, int], Refusal | None]] = {
-    events.PolicyPublished: Desk._publish,
-    events.DayClosed: Desk._close_day,
-    events.SourceCompleted: Desk._complete,
-    events.WentLive: Desk._go_live,
-    events.HoldReleased: Desk._release,
-    events.CustomerErased: Desk._erased,
+_CONTROLS: dict[type, Callable[[DecisionEngine, Any, int], Refusal | None]] = {
+    events.PolicyPublished: DecisionEngine._publish,
+    events.DayClosed: DecisionEngine._close_day,
+    events.SourceCompleted: DecisionEngine._complete,
+    events.WentLive: DecisionEngine._go_live,
+    events.HoldReleased: DecisionEngine._release,
+    events.CustomerErased: DecisionEngine._erased,
 }

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from tocsin.streams.decide.digest_warnings import resumption_digest
-from tocsin.streams.decide.episodes import Moment
+from tocsin.streams.decide.episodes import DecisionContext
 from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
 from tocsin.streams.facts.sources import ENGAGEMENTS
-from tocsin.streams.fold.warning_feedback import is_silent
+from tocsin.streams.fold.warning_feedback import is_in_force
 from tocsin.streams.ledger.documents import Silence
 from tocsin.streams.ledger.ledger import Ledger
 
@@ -24,7 +24,9 @@ _SILENCED = "SILENCED:"
 _INHIBITED = "INHIBITED:"
 
 
-def mute(ledger: Ledger, warnings: list[RiskWarning], first: int, moment: Moment) -> None:
+def mark_muted(
+    ledger: Ledger, warnings: list[RiskWarning], first: int, moment: DecisionContext
+) -> None:
     """Mark the customer's warnings from place `first` on; add a digest if muting has ended."""
     causes = _Causes(ledger, moment)
     episodes = ledger.summary.episodes
@@ -53,7 +55,9 @@ def _is_to_be_told(transition: str, cause: str) -> bool:
     return transition in ("RAISED", "ESCALATED")
 
 
-def _resume(ledger: Ledger, warnings: list[RiskWarning], causes: _Causes, moment: Moment) -> None:
+def _resume(
+    ledger: Ledger, warnings: list[RiskWarning], causes: _Causes, moment: DecisionContext
+) -> None:
     episodes = ledger.summary.episodes
     ended: dict[str, list[str]] = {}
     for key in sorted([key for key, episode in episodes.items() if episode.muted_by]):
@@ -84,12 +88,12 @@ def _silence_records(ledger: Ledger, ended: dict[str, list[str]]) -> Iterator[Ev
 class _Causes:
     """What mutes the rules of a customer at a moment; a silence is named before an inhibition."""
 
-    def __init__(self, ledger: Ledger, moment: Moment) -> None:
+    def __init__(self, ledger: Ledger, moment: DecisionContext) -> None:
         summary = ledger.summary
         self._silences: list[tuple[str, Silence]] = [
             (name, silence)
             for name, silence in sorted(summary.silences.items())
-            if is_silent(silence, moment.as_of)
+            if is_in_force(silence, moment.as_of)
         ]
         self._inhibitors = moment.policy.inhibitors
         self._open = {

@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tocsin.streams.decide.episodes import NO_PROOF, Moment, blank, compose, fill
+from tocsin.streams.decide.episodes import (
+    NO_PROOF,
+    DecisionContext,
+    build_warning,
+    empty_values,
+    fill_placeholders,
+)
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.convention import epoch_day_text
 from tocsin.streams.facts.sources import NAMES
@@ -35,8 +41,8 @@ class _Trouble(Struct, frozen=True):
     known: str
 
 
-def tell_sources(
-    state: PartitionState, partition: int, moment: Moment, *, is_new_day: bool = False
+def advance_source_episodes(
+    state: PartitionState, partition: int, moment: DecisionContext, *, is_new_day: bool = False
 ) -> list[RiskWarning]:
     """Begin, repeat (once a day) and end the episodes of a partition's sources."""
     troubles = dict(_troubles(state, partition, moment.as_of))
@@ -76,7 +82,7 @@ def _warn(
     trouble: _Trouble | None,
     transition: str,
     previous: int | None,
-    moment: Moment,
+    moment: DecisionContext,
 ) -> RiskWarning:
     rule, _, subject = key.partition(":")
     words = moment.policy.sources[rule]
@@ -87,7 +93,7 @@ def _warn(
         reason = "REPEAT_INTERVAL_ELAPSED"
     else:
         reason = _ENDS[rule] if is_over else _BEGINS[rule]
-    values = blank(
+    values = empty_values(
         {
             "subject": subject,
             "value": str(trouble.value),
@@ -98,7 +104,7 @@ def _warn(
             "as_of": epoch_day_text(moment.as_of),
         }
     )
-    return compose(
+    return build_warning(
         None,
         moment,
         rule=rule,
@@ -112,9 +118,9 @@ def _warn(
         proof=NO_PROOF,
         action="NONE" if is_over else words.action,
         texts=(
-            fill(words.over if is_over else words.text, values),
-            NO_TEXT if is_over else fill(words.clears_when, values),
-            NO_TEXT if is_over else fill(words.action_text, values),
+            fill_placeholders(words.over if is_over else words.text, values),
+            NO_TEXT if is_over else fill_placeholders(words.clears_when, values),
+            NO_TEXT if is_over else fill_placeholders(words.action_text, values),
         ),
     )
 

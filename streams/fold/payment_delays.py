@@ -15,14 +15,14 @@ def note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
     settled = settled_item(ledger, invoice_id, invoice)
     if settled is not None:
         ledger.remember_settled(invoice_id, settled)
-        ledger.stirred |= SETTLED
+        ledger.affected |= SETTLED
 
 
 def forget_settled(ledger: Ledger, invoice_id: str) -> None:
     """Take an invoice that is open again out of the settled items."""
     if ledger.summary.settled.pop(invoice_id, None) is not None:
         ledger.note_delays()
-        ledger.stirred |= SETTLED
+        ledger.affected |= SETTLED
 
 
 def settled_item(ledger: Ledger, invoice_id: str, invoice: Invoice) -> Settled | None:

@@ -7,7 +7,7 @@ above a quarter a part payment; what else counts, a policy may narrow (`short_pa
 
 from __future__ import annotations
 
-from tocsin.streams.fold.shared import Today, tally
+from tocsin.streams.fold.shared import FoldContext, tally
 from tocsin.streams.ledger.documents import SETTLED_WITHOUT_MONEY, Funds, Invoice
 from tocsin.streams.ledger.ledger import Ledger
 
@@ -18,7 +18,7 @@ UNEXPLAINED = "WRITE_OFF"
 """The credit note that explains nothing: the seller gives up."""
 
 
-def judge_short(ledger: Ledger, invoice_id: str, invoice: Invoice, today: Today) -> None:
+def judge_short(ledger: Ledger, invoice_id: str, invoice: Invoice, today: FoldContext) -> None:
     """Bring up to date which payments on an invoice were short."""
     for key in invoice.applied or ():
         funds = ledger.funds.get(key)
@@ -31,7 +31,9 @@ def judge_short(ledger: Ledger, invoice_id: str, invoice: Invoice, today: Today)
             note_short(ledger, key, funds, today, is_short=is_short)
 
 
-def note_short(ledger: Ledger, key: str, funds: Funds, today: Today, *, is_short: bool) -> None:
+def note_short(
+    ledger: Ledger, key: str, funds: Funds, today: FoldContext, *, is_short: bool
+) -> None:
     """Count a payment as short, or no more."""
     funds.is_short = is_short
     tally(ledger, "short_paid", funds.valued_on, 1 if is_short else -1, today)
@@ -49,7 +51,7 @@ def shortfalls(ledger: Ledger, key: str, funds: Funds) -> list[tuple[int, int]]:
     return found
 
 
-def _is_short(ledger: Ledger, key: str, funds: Funds, invoice_id: str, today: Today) -> bool:
+def _is_short(ledger: Ledger, key: str, funds: Funds, invoice_id: str, today: FoldContext) -> bool:
     invoice = ledger.invoices.get(invoice_id)
     if invoice is None or invoice_id not in funds.invoice_ids or key not in (invoice.applied or ()):
         return False

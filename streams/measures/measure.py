@@ -69,7 +69,7 @@ class Measure(Struct, frozen=True):
     unit: Unit
     read: Read
     behind: Behind
-    stirred_by: int
+    affected_by: int
     topics: frozenset[int]
     by_currency: bool = False
     moves_by_time: bool = False

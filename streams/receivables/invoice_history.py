@@ -14,7 +14,7 @@ from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import check
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.fold.evolve import evolve
-from tocsin.streams.fold.shared import Today
+from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.ledger.documents import LOOSE, NEVER, RESIDUAL, Profile
 from tocsin.streams.ledger.ledger import Ledger
 
@@ -23,7 +23,7 @@ RESIDUAL_REASON = "RESIDUAL"
 _FOR_EVER = NEVER // 2  # days: nothing is past the horizon
 
 
-class Paid(Struct, frozen=True, gc=False):
+class Allocation(Struct, frozen=True, gc=False):
     """Money that settled a part of an invoice: when (epoch day), by which document.
 
     `reason` is a credit note's, or RESIDUAL: what was left within the tolerance settled it, without
@@ -47,7 +47,7 @@ class Receivable(Struct, frozen=True, gc=False):
     issued_on: int
     due_date: int
     delivered_on: int | None
-    paid: tuple[Paid, ...]
+    paid: tuple[Allocation, ...]
 
     @property
     def residual_minor(self) -> int:
@@ -55,7 +55,7 @@ class Receivable(Struct, frozen=True, gc=False):
         return sum(each.amount_minor for each in self.paid if each.reason == RESIDUAL_REASON)
 
 
-class Standing(Struct, frozen=True):
+class ReceivablesAccount(Struct, frozen=True):
     """A customer as of a day: what it is, its invoices by due date, money not applied."""
 
     customer_id: str
@@ -65,12 +65,12 @@ class Standing(Struct, frozen=True):
     """Money at hand by currency."""
 
 
-def standing_of(
+def receivables_account_of(
     customer_id: str,
     facts: Iterable[tuple[int, events.CustomerEvent]],
     convention: Convention,
     as_of: int,
-) -> Standing:
+) -> ReceivablesAccount:
     """Fold a customer's facts, each with its sequence time (epoch ms), in their order.
 
     Facts that became known after the business day `as_of` are left out, as are those that the
@@ -81,7 +81,7 @@ def standing_of(
     for offset, (timestamp, event) in enumerate(facts):
         if timestamp < last and check(event, timestamp) is None:
             date = days.business_date(timestamp)
-            today = Today(date, days, _FOR_EVER, NEVER, convention.tolerance)
+            today = FoldContext(date, days, _FOR_EVER, NEVER, convention.tolerance)
             evolve(ledger, event, offset, today)
     invoices = sorted(
         (
@@ -90,7 +90,7 @@ def standing_of(
             if invoice.amount_minor and not invoice.is_cancelled
         ),
     )
-    return Standing(
+    return ReceivablesAccount(
         customer_id,
         ledger.summary.profile,
         tuple(_receivable(ledger, invoice_id) for _, invoice_id in invoices),
@@ -105,13 +105,13 @@ def standing_of(
 def _receivable(ledger: Ledger, invoice_id: str) -> Receivable:
     invoice = ledger.invoices[invoice_id]
     paid = [
-        Paid(funds.valued_on, amount, key[1:], funds.reason)
+        Allocation(funds.valued_on, amount, key[1:], funds.reason)
         for key, amount in (invoice.applied or {}).items()
         if key != LOOSE and (funds := ledger.funds.get(key)) is not None
     ]
     residual = (invoice.applied or {}).get(RESIDUAL)
     if residual:
-        paid.append(Paid(invoice.closed_on, residual, "", RESIDUAL_REASON))
+        paid.append(Allocation(invoice.closed_on, residual, "", RESIDUAL_REASON))
     paid.sort(key=lambda each: (each.day, each.document_id))
     return Receivable(
         invoice_id,

@@ -25,8 +25,8 @@ from tocsin.agents.deployment.policies import published
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.embedded.broker import EmbeddedKafka
 from tocsin.agents.embedded.services import EmbeddedEngine
-from tocsin.agents.queries.explanation import completed
-from tocsin.agents.queries.lookup import looking
+from tocsin.agents.queries.explanation import with_records_from_topics
+from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.replay.replay import KafkaLog, Replay
 from tocsin.agents.settings.exits import Exit
 from tocsin.schemas.codec.jsonlines import Fact
@@ -422,10 +422,10 @@ def test_explain_shows_the_events_the_clause_and_the_journal_record(
 def test_evidence_that_the_history_lacks_comes_from_the_topics(desk: Desk) -> None:
     settings = desk.deployment.settings
     warning = next(w for w in all_warnings(desk) if len(w.evidence) > 1)
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         from_history = lookup.evidence(warning.evidence)
 
-    from_topics = completed(settings, {}, warning.evidence)
+    from_topics = with_records_from_topics(settings, {}, warning.evidence)
 
     assert from_topics == from_history
     assert set(from_topics) == set(warning.evidence)

@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 from msgspec import structs
 
 from tests.services.deployment import STALL_S, Deployment, Program, deployed
-from tocsin.agents.deployment.control import announcing
+from tocsin.agents.deployment.control import open_announcer
 from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.deployment.topics import topic_settings
@@ -141,7 +141,7 @@ async def kill_when_unfinished(
     try:
         consumer.assign([place])
         await consumer.seek_to_end(place)
-        async with announcing(settings, "policies") as announcer:
+        async with open_announcer(settings, "policies") as announcer:
             await announcer.send_everywhere(POLICIES, event, event.effective_from)
         deadline = time.monotonic() + STALL_S
         while worker.is_running:
@@ -300,7 +300,7 @@ async def test_a_worker_without_a_policy_stops_and_says_how_to_publish_one(
         settings = deployment.settings
         first = first_event(settings, None)
         await made_anew(deployment, POLICIES)
-        async with announcing(settings, "policies") as announcer:
+        async with open_announcer(settings, "policies") as announcer:
             await announcer.send(POLICIES, first, 0, [0])
 
         code, said = await end_of(deployment.program("worker"))
@@ -309,7 +309,7 @@ async def test_a_worker_without_a_policy_stops_and_says_how_to_publish_one(
         assert "holds no policy in partition 1; publish one: tocsin topics apply" in said
         assert "Traceback" not in said
 
-        async with announcing(settings, "policies") as announcer:
+        async with open_announcer(settings, "policies") as announcer:
             late = structs.replace(first, effective_from=START + 99 * MS_PER_DAY)
             await announcer.send(POLICIES, late, late.effective_from, [1])
         name = next(n for n in map(str, range(99)) if partition_of(n.encode(), 2) == 1)

@@ -13,7 +13,7 @@ from tests.simulation.worker import CODEC, CONVENTION, PARTITIONS, ROUTES, sourc
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.worker.faust_runtime import LightRecord
 from tocsin.schemas.codec.records import JournalRecord
-from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.ledger.ledgers import Ledgers
@@ -51,7 +51,7 @@ class _Group:
         self._sources = sources_of(group)
         self._read = {source: broker.committed(source) for source in self._sources}
         self._next = dict.fromkeys(self._sources, 0)
-        self._desk = Desk(CONVENTION, Ledgers(), PartitionState(), {})
+        self._desk = DecisionEngine(CONVENTION, Ledgers(), PartitionState(), {})
         self._warnings: list[RiskWarning] = []
 
     def problems(self) -> Iterator[str]:
@@ -83,7 +83,7 @@ class _Group:
         for _, rank, read in sorted(_by_head_rule(queues), key=lambda entry: entry[:2]):
             self._desk.begin()
             event = CODEC.decode(rank, read.value)
-            outcome = self._desk.take(rank, self._group, read.offset, read.timestamp, event)
+            outcome = self._desk.process(rank, self._group, read.offset, read.timestamp, event)
             if outcome is Step.UNFINISHED:
                 yield f"group {self._group}: {read} was not finished"
             if isinstance(outcome, Refusal):

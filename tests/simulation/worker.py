@@ -21,7 +21,7 @@ from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.transaction import Chunk, Committer
 from tocsin.agents.worker.faust_runtime import Runtime, Wiring, transactions
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts import catalog
 from tocsin.schemas.contracts.registry import FileRegistry
@@ -106,7 +106,7 @@ class Worker:
         self.groups: tuple[int, ...] = ()
         feed = Feed(self, chunk_records_max=CHUNK_RECORDS)
         self.app: Any = App(self._runtime(), feed)
-        self._keeper = Keeper(APP_ID, CODEC, ROUTES, PARTITIONS)
+        self._keeper = PartitionProcessor(APP_ID, CODEC, ROUTES, PARTITIONS)
         self._chunks: asyncio.Queue[Chunk] = asyncio.Queue(2)
         self._tasks = [asyncio.create_task(self._pull()), asyncio.create_task(self._keep())]
 

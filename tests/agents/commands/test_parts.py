@@ -15,7 +15,7 @@ from tocsin.agents.entry.dead_letters import CODE_HEADER, as_it_was, mended
 from tocsin.agents.queries.customer import LAST_BUCKET, aging
 from tocsin.agents.queries.dead_letters import parse_place
 from tocsin.agents.queries.lookup import ORIGIN_HEADER, place_of
-from tocsin.agents.render.events import tell
+from tocsin.agents.render.events import describe_event
 from tocsin.agents.render.terminal import Column, Terminal
 from tocsin.agents.settings.errors import ConfigurationError, InputError
 from tocsin.agents.settings.formats import (
@@ -220,7 +220,7 @@ def test_every_event_can_be_told() -> None:
         events.AlertLifted("C", "A1", 0),
     ]
 
-    lines = [" ".join(tell(event)) for event in told]
+    lines = [" ".join(describe_event(event)) for event in told]
 
     known = {kind for kind in STRUCTS.values() if kind.__module__ == events.__name__}
     known.remove(events.Instalment)  # a part of an event

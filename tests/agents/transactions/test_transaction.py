@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from tocsin.agents.settings.exits import Exit
-from tocsin.agents.transactions.journal import Journal, Output, Stand, waiting_place
+from tocsin.agents.transactions.journal import Journal, JournalPosition, Output, waiting_place
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.record_digests import input_digest
 from tocsin.agents.transactions.transaction import (
@@ -145,7 +145,7 @@ def new_journal() -> Journal:
 
 
 def append(journal: Journal, taken: list[Record], **more: Any) -> bytes:
-    stand = more.pop("stand", Stand())
+    stand = more.pop("stand", JournalPosition())
     return journal.append(taken, (), (), (), (), stand, more.get("waiting"))
 
 
@@ -210,7 +210,7 @@ def test_an_unfinished_sweep_names_the_record_that_waits() -> None:
     value = append(
         new_journal(),
         [],
-        stand=Stand(unfinished="POLICY after 'C7@x:1'"),
+        stand=JournalPosition(unfinished="POLICY after 'C7@x:1'"),
         waiting=Record(*PAYMENTS, 9),
     )
 
@@ -221,7 +221,9 @@ def test_an_unfinished_sweep_names_the_record_that_waits() -> None:
 
 
 def test_a_sweep_that_nothing_waits_for_is_not_unfinished() -> None:
-    record = CODEC.decode_journal(append(new_journal(), [], stand=Stand(unfinished="DAY after ''")))
+    record = CODEC.decode_journal(
+        append(new_journal(), [], stand=JournalPosition(unfinished="DAY after ''"))
+    )
 
     assert record.unfinished == ""
     assert waiting_place(record) is None
@@ -230,7 +232,7 @@ def test_a_sweep_that_nothing_waits_for_is_not_unfinished() -> None:
 def test_refusals_are_listed_as_they_came() -> None:
     entries = (RefusalEntry(4, 3, 9, "UNDECODABLE"), RefusalEntry(3, 3, 1, "DATE_ABSURD"))
 
-    value = new_journal().append((), (), entries, (), (), Stand())
+    value = new_journal().append((), (), entries, (), (), JournalPosition())
 
     assert CODEC.decode_journal(value).refusals == entries
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.book import CUSTOMER, Book, default_document, instant, minor, parse_line, tell
 from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
-from tocsin.streams.decide.engine import Desk, PolicyMissing, Step
+from tocsin.streams.decide.engine import DecisionEngine, PolicyMissing, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.decide.source_holds import HOLD_REFUSALS
 from tocsin.streams.facts import events
@@ -143,10 +143,10 @@ def test_the_first_record_of_a_partition_must_not_be_absurdly_dated() -> None:
 
 
 def test_a_fact_before_any_policy_stops_the_worker() -> None:
-    desk = Desk(Convention(), Ledgers(), PartitionState(), {})
+    desk = DecisionEngine(Convention(), Ledgers(), PartitionState(), {})
     desk.begin()
     with pytest.raises(PolicyMissing):
-        desk.take(INVOICES, 0, 0, *_without_topic(OVERDUE[0]))
+        desk.process(INVOICES, 0, 0, *_without_topic(OVERDUE[0]))
 
 
 def _without_topic(line: str) -> tuple[int, events.Event]:
@@ -163,7 +163,7 @@ def test_a_sweep_goes_on_after_its_budget_is_spent_and_sees_each_customer_once()
     at, topic, event = parse_line("2025-02-25 close")
     while True:
         many.desk.begin(2)
-        outcome = many.desk.take(topic, 0, many.offset, at, event)
+        outcome = many.desk.process(topic, 0, many.offset, at, event)
         assert len(many.desk.touched) <= 2
         many.warnings += many.desk.warnings
         many.write()
@@ -182,7 +182,7 @@ def test_nothing_of_an_event_is_applied_before_the_sweep_is_over() -> None:
     customers(book, 3)
     at, topic, event = parse_line("2025-02-25 payment P 300,000 CNY", "C002")
     book.desk.begin(1)
-    assert book.desk.take(topic, 0, 99, at, event) is Step.UNFINISHED
+    assert book.desk.process(topic, 0, 99, at, event) is Step.UNFINISHED
     assert book.desk.ledgers["C002"].funds == {}
 
 
@@ -287,7 +287,7 @@ def storm(book: Book, topic_id: int, count: int) -> bool:
     """Refuse records of a topic; whether it went on hold with the last one."""
     is_on_hold = False
     for _ in range(count):
-        is_on_hold = book.desk.refused(topic_id, book.offset, "SCHEMA_UNKNOWN")
+        is_on_hold = book.desk.count_refusal(topic_id, book.offset, "SCHEMA_UNKNOWN")
         book.offset += 1
     return is_on_hold
 

@@ -15,7 +15,7 @@ from tests.streams.decide.test_engine_laws import LAW, SEEDS, SHORT
 from tests.streams.decide.test_engine_laws import run as run_book
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
-from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import DecisionDigest
 from tocsin.streams.decide.source_holds import HOLD_REFUSALS
 from tocsin.streams.facts import events
@@ -189,7 +189,7 @@ def test_a_source_on_hold_is_said_for_its_partition_and_ends_when_the_backlog_is
     book.add(OVERDUE)
     for _ in range(HOLD_REFUSALS):
         book.desk.begin()
-        book.desk.refused(COMPLAINTS, book.offset, "FIELD_INVALID")
+        book.desk.count_refusal(COMPLAINTS, book.offset, "FIELD_INVALID")
         book.warnings += book.desk.warnings
         book.offset += 1
     assert told(book, SOURCE_HELD) == [
@@ -206,17 +206,17 @@ def test_a_source_on_hold_is_said_for_its_partition_and_ends_when_the_backlog_is
 def test_a_source_held_before_any_day_is_said_when_the_first_day_closes() -> None:
     book = Book()
     for _ in range(HOLD_REFUSALS):
-        book.desk.refused(COMPLAINTS, book.offset, "FIELD_INVALID")
+        book.desk.count_refusal(COMPLAINTS, book.offset, "FIELD_INVALID")
         book.offset += 1
     book.add(OVERDUE, "2025-01-11 06:00 close")
     assert [line.split()[1] for line in told(book, SOURCE_HELD)] == ["RAISED"]
 
 
 def test_only_one_partition_says_that_a_source_is_missing() -> None:
-    desk = Desk(WAITING, Ledgers(), PartitionState(), {}, 1)
+    desk = DecisionEngine(WAITING, Ledgers(), PartitionState(), {}, 1)
     book = Book(convention=WAITING)
     desk.policies = dict(book.desk.policies)
-    book.desk = Desk(WAITING, Ledgers(), book.desk.state, desk.policies, 1)
+    book.desk = DecisionEngine(WAITING, Ledgers(), book.desk.state, desk.policies, 1)
     book.add(OVERDUE, MARKED, "2025-02-15 12:00 close")
     assert told(book, SOURCE_INCOMPLETE) == []
     assert book.desk.state.missing
