@@ -20,6 +20,7 @@ from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse
 from tocsin.agents.deployment.event_files import read_facts
 from tocsin.agents.deployment.policies import first_event
+from tocsin.agents.generate.families import DEFAULT, FAMILIES
 from tocsin.agents.generate.portfolio import DEFAULT_UNTIL, Request
 from tocsin.agents.queries.warnings import warning_json
 from tocsin.agents.render.terminal import Column, Terminal
@@ -50,6 +51,13 @@ TARGET = TargetPath()
 @click.option("--seed", default=1, show_default=True, help="Same seed, same events.")
 @click.option("--until", type=Day(), default=DEFAULT_UNTIL.isoformat(), show_default=True)
 @click.option("--currency", default="EUR", show_default=True)
+@click.option(
+    "--family",
+    type=click.Choice(tuple(FAMILIES)),
+    default=DEFAULT,
+    show_default=True,
+    help="How its customers buy and pay: docs/portfolios.md.",
+)
 @click.option("--out", type=TARGET, default=Path("events.jsonl"), show_default=True)
 @click.option("--truth", type=TARGET, help="Who turns bad, and when; beside the events if not.")
 @connected
@@ -62,6 +70,7 @@ def generate(
     seed: int,
     until: int,
     currency: str,
+    family: str,
     out: Path,
     truth: Path | None,
 ) -> None:
@@ -78,7 +87,14 @@ def generate(
         raise click.UsageError("; ".join(problems))
     told = truth or out.with_name(f"{out.stem}-truth.jsonl")
     with counting(terminal, "generating") as progress:
-        done = generator.generate(request, convention_of(settings), out, told, progress=progress)
+        done = generator.generate(
+            request,
+            convention_of(settings),
+            out,
+            told,
+            assumptions=FAMILIES[family],
+            progress=progress,
+        )
     terminal.result({"events": str(out), "truth": str(told), **msgspec.to_builtins(done)})
     rows = [(kind, f"{count:,}") for kind, count in done.by_type.items()]
     terminal.table([Column("event"), Column("count", right=True)], rows)

@@ -96,7 +96,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "log silence-ended": ("log silence-ended C1 --id S-1 --reason 'the talks failed'",),
     "log acknowledge": ("log acknowledge 2f1d --note 'in talks with the owner'",),
     "log verdict": ("log verdict 2f1d --verdict false-alarm --reason 'paid, booked late'",),
-    "generate": ("generate --customers 100 --days 365 --seed 7 --out portfolio.jsonl",),
+    "generate": (
+        "generate --customers 100 --days 365 --seed 7 --out portfolio.jsonl",
+        "generate --family adversarial --days 730 --out hard.jsonl",
+    ),
     "produce": ("produce events.jsonl", "produce portfolio.jsonl --rate 500"),
     "replay": (
         "replay",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.test_readme import README, block, command_lines
+from tests.architecture.test_readme import README, block, blocks_of, command_lines
 from tocsin.agents.settings.data_folder import discover
 from tocsin.agents.settings.exits import Exit
 
@@ -127,7 +127,7 @@ def test_ones_own_events_go_through_the_real_parts_and_are_spoken_of_by_hand(
 ) -> None:
     (tmp_path / "events.jsonl").write_text(block("json lines"))
     reader = Reader(tmp_path, tmp_path / "data", stack)
-    typed = OWN_EVENTS.split("```sh")[-1].split("```")[0].splitlines()
+    (typed,) = [text.splitlines() for text in blocks_of(OWN_EVENTS) if "tocsin up" in text]
     seen = []
 
     for line in filter(None, typed):
