@@ -44,7 +44,8 @@ _LINE = re.compile(r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d))? (\w+) ?(.*)")
 _MONEY = r"(?P<amount>[\d,.]+) (?P<currency>[A-Z]{3})"
 _FORMS = {
     "invoice": re.compile(
-        rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: cost (?P<cost>[\d,.]+))?(?: on (?P<on>\S+))?"
+        rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: cost (?P<cost>[\d,.]+))?"
+        r"(?: less (?P<less>.+?))?(?: on (?P<on>\S+))?"
     ),
     "payment": re.compile(rf"(?P<id>\S+) {_MONEY}(?: for (?P<named>[^@]*?))?(?: on (?P<on>\S+))?"),
     "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z_]+)(?: for (?P<named>\S+))?"),
@@ -116,6 +117,7 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
                 amount,
                 parts["currency"],
                 minor(parts["cost"], parts["currency"]) if parts["cost"] else None,
+                discounts=_discounts(parts["less"] or "", parts["currency"]),
             )
         case "payment":
             amount = minor(parts["amount"], parts["currency"])
@@ -225,6 +227,18 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
         case "live":
             return 1, events.WentLive("feed")
     raise AssertionError(f"no verb: {verb!r}")
+
+
+def _discounts(told: str, currency: str) -> tuple[events.CashDiscount, ...]:
+    """Cash discount terms: less 3% until 2025-01-10, 20.00 until 2025-01-20."""
+    found = []
+    for step in told.split(", ") if told else ():
+        amount, until = step.split(" until ")
+        if amount.endswith("%"):
+            found.append(events.CashDiscount(day(until), int(amount[:-1]) * 100))
+        else:
+            found.append(events.CashDiscount(day(until), None, minor(amount, currency)))
+    return tuple(found)
 
 
 def episode_id(customer: str, key: str, ordinal: str) -> str:

@@ -16,7 +16,7 @@ def describe_event(event: Event) -> tuple[str, str, str]:
     match event:
         case events.InvoiceIssued():
             text = f"{money(event.amount_minor, event.currency)}, due {day(event.due_date)}"
-            return "invoice", event.invoice_id, text
+            return "invoice", event.invoice_id, text + _discounts(event)
         case events.InvoiceCancelled():
             return "invoice cancelled", event.invoice_id, event.reason or ""
         case events.CreditNoteIssued():
@@ -82,6 +82,16 @@ def _profile(event: events.CustomerUpdated) -> str:
     if event.owner:
         parts.append(f"looked after by {event.owner}")
     return ", ".join(parts)
+
+
+def _discounts(event: events.InvoiceIssued) -> str:
+    steps = [
+        f"{measure(step.basis_points, 'BASIS_POINTS')} off until {day(step.until)}"
+        if step.basis_points is not None
+        else f"{money(step.amount_minor, event.currency)} off until {day(step.until)}"
+        for step in event.discounts
+    ]
+    return "".join(f", {step}" for step in steps)
 
 
 def _for(reference: str | None) -> str:

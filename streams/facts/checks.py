@@ -9,6 +9,7 @@ from tocsin.streams.facts import engagement_checks as checks_engagements
 from tocsin.streams.facts import events
 from tocsin.streams.facts.refusals import (
     DELIVERED_DAYS_MAX,
+    DUE_AFTER_DAYS_MAX,
     MS_PER_DAY,
     REFERENCES_MAX,
     Code,
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 TERMS_DAYS_MAX = 5 * 366
+DISCOUNTS_MAX = 10
 MARK_BEFORE_DAYS_MAX = 10 * 366
 MARK_AFTER_DAYS_MAX = 31  # a source that is closed over holidays may say so before
 
@@ -74,7 +76,34 @@ def _invoice(event: events.InvoiceIssued, timestamp: int) -> Refusal | None:
             DELIVERED_DAYS_MAX,
             DELIVERED_DAYS_MAX,
         )
+        or (_discounts(event) if event.discounts else None)
     )
+
+
+def _discounts(event: events.InvoiceIssued) -> Refusal | None:
+    days = [step.until for step in event.discounts]
+    if len(days) > DISCOUNTS_MAX or days != sorted(set(days)):
+        return Refusal(
+            Code.DISCOUNTS_DISORDERED,
+            f"discounts has {len(days)} steps: send at most {DISCOUNTS_MAX}, each of a later day "
+            "than the one before",
+        )
+    for step in event.discounts:
+        if (step.basis_points is None) == (step.amount_minor is None):
+            return Refusal(
+                Code.DISCOUNTS_DISORDERED,
+                "a step of discounts needs either basis_points or amount_minor, not both",
+            )
+        refusal = check_day("discounts.until", step.until, event.occurred_at, 1, DUE_AFTER_DAYS_MAX)
+        if refusal is None and step.basis_points is not None:
+            whole = WHOLE_BASIS_POINTS
+            refusal = check_number("discounts.basis_points", step.basis_points, 1, whole)
+        if refusal is None and step.amount_minor is not None:
+            most = max(event.amount_minor, 1)
+            refusal = check_number("discounts.amount_minor", step.amount_minor, 1, most)
+        if refusal is not None:
+            return refusal
+    return None
 
 
 def _invoice_cancelled(event: events.InvoiceCancelled, timestamp: int) -> Refusal | None:

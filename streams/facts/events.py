@@ -16,8 +16,22 @@ from typing import TypeAlias, get_args
 from msgspec import Struct
 
 
-class InvoiceIssued(Struct, frozen=True, gc=False):
-    """An invoice was sent: `amount_minor` falls due on `due_date` and is past due the day after."""
+class CashDiscount(Struct, frozen=True, gc=False):
+    """A step of cash discount terms: what may be taken off for payment until a day.
+
+    Either hundredths of a percent of the invoice, or an amount.
+    """
+
+    until: int
+    basis_points: int | None = None
+    amount_minor: int | None = None
+
+
+class InvoiceIssued(Struct, frozen=True):
+    """An invoice was sent: `amount_minor` falls due on `due_date` and is past due the day after.
+
+    `discounts` are its cash discount terms.
+    """
 
     customer_id: str
     invoice_id: str
@@ -27,6 +41,7 @@ class InvoiceIssued(Struct, frozen=True, gc=False):
     currency: str
     cost_minor: int | None = None
     delivered_on: int | None = None
+    discounts: tuple[CashDiscount, ...] = ()
     recorded_at: int | None = None
 
 

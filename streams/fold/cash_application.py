@@ -4,8 +4,8 @@ The convention: money goes to the invoices that it names, in their order; while 
 has not arrived, the rest is kept for that; otherwise the rest goes to the oldest due item, ties by
 invoice id. A disputed part is settled only by money that names its invoice: other money passes it
 over, and stays at hand if nothing else is open. A credit note is money too. Money that names an
-invoice which a residual settled, and money at hand that has nothing else to pay, takes the place of
-the residual. Undoing puts back exactly what was applied.
+invoice takes the place of a residual or a cash discount that settled it; money at hand that has
+nothing else to pay that of a residual. Undoing puts back exactly what was applied.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def apply_money(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
             is_waiting = True
         elif funds.unapplied_minor and invoice.currency == funds.currency:
             if invoice_id in ledger.residuals:
-                _take_up_residual(ledger, invoice_id, invoice, today)
+                _take_up(ledger, invoice_id, invoice, today)
             if invoice.open_minor:
                 _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
     if funds.is_released or not is_waiting:
@@ -216,7 +216,7 @@ def _reopen(
     ledger: Ledger, invoice_id: str, invoice: Invoice, key: str, amount: int, today: int
 ) -> None:
     if invoice_id in ledger.residuals:
-        _take_up_residual(ledger, invoice_id, invoice, today)
+        _take_up(ledger, invoice_id, invoice, today)
     if invoice.applied is not None:
         del invoice.applied[key]
         invoice.applied = invoice.applied or None
@@ -226,11 +226,13 @@ def _reopen(
     ledger.dirty["i" + invoice_id] = invoice
 
 
-def _take_up_residual(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> None:
-    """Have what a residual settled open again."""
-    ledger.residuals.discard(invoice_id)
-    if invoice.applied is not None:
-        amount = invoice.applied.pop(RESIDUAL)
+def _take_up(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int, *keys: str) -> None:
+    """Have open again what a residual or a discount settled; all of it, or by some keys only."""
+    applied = invoice.applied or {}
+    amount = sum(applied.pop(key, 0) for key in keys or SETTLED_WITHOUT_MONEY)
+    if SETTLED_WITHOUT_MONEY.isdisjoint(applied):
+        ledger.residuals.discard(invoice_id)
+    if amount:
         forget_settled(ledger, invoice_id)
         invoice.closed_on = 0
         ledger.raise_open(invoice_id, invoice, amount, today)
@@ -242,6 +244,7 @@ def _apply_to_residuals(ledger: Ledger, key: str, funds: Funds, today: int) -> N
     found = [(ledger.invoices[name].due_date, name) for name in ledger.residuals]
     for _, invoice_id in sorted(found):
         invoice = ledger.invoices[invoice_id]
-        if invoice.currency == funds.currency and funds.unapplied_minor:
-            _take_up_residual(ledger, invoice_id, invoice, today)
+        is_residual = RESIDUAL in (invoice.applied or ())
+        if is_residual and invoice.currency == funds.currency and funds.unapplied_minor:
+            _take_up(ledger, invoice_id, invoice, today, RESIDUAL)
             _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)

@@ -27,6 +27,7 @@ from tocsin.streams.fold.cash_application import (
     reverse_application,
     settle_invoice,
 )
+from tocsin.streams.fold.discount_terms import has_terms, note_terms
 from tocsin.streams.fold.disputes import open_dispute, resolve_dispute
 from tocsin.streams.fold.fulfilment import update_commitments
 from tocsin.streams.fold.orders import update_order
@@ -104,6 +105,7 @@ def _issue(
         apply_unallocated(ledger, currency, now)
         return fold_in_aggregate(ledger)
     ledger.invoices[invoice_id] = invoice
+    note_terms(ledger, event, offset, today)
     ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
     ledger.raise_open(invoice_id, invoice, amount, now)
     if account.unapplied_minor or ledger.awaited:
@@ -114,7 +116,7 @@ def _issue(
 def _correct_invoice(
     ledger: Ledger, invoice: Invoice, event: events.InvoiceIssued, offset: int, today: FoldContext
 ) -> str | Refusal:
-    if _has_content(invoice, event):
+    if _has_content(invoice, event) and has_terms(ledger, event, today):
         return UNCHANGED
     now, invoice_id, old_currency = today.date, event.invoice_id, invoice.currency
     issued_on = today.day_of(event.occurred_at)
@@ -122,6 +124,7 @@ def _correct_invoice(
     if total > TOTAL_MAX_MINOR or exceeds_invoice_limit(ledger, event, issued_on):
         return refuse_above_total(event.currency)
     ledger.dirty["i" + invoice_id] = invoice
+    note_terms(ledger, event, offset, today)
     if invoice.is_cancelled:
         _describe(invoice, event, issued_on, offset)
         return "ITEM_CORRECTED"

@@ -8,7 +8,7 @@ above a quarter a part payment; what else counts, a policy may narrow (`short_pa
 from __future__ import annotations
 
 from tocsin.streams.fold.shared import FoldContext, tally
-from tocsin.streams.ledger.documents import SETTLED_WITHOUT_MONEY, Funds, Invoice
+from tocsin.streams.ledger.documents import RESIDUAL, Funds, Invoice
 from tocsin.streams.ledger.ledger import Ledger
 
 PART = 4
@@ -63,7 +63,7 @@ def _left(ledger: Ledger, key: str, funds: Funds, invoice: Invoice) -> int:
     """What a payment left of an invoice, less what was explained before or after it."""
     left, own = invoice.amount_minor - invoice.disputed_minor, _place(key, funds)
     for other, amount in (invoice.applied or {}).items():
-        if other in SETTLED_WITHOUT_MONEY:
+        if other == RESIDUAL:
             continue
         money = ledger.funds.get(other)
         if money is None or (

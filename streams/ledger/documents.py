@@ -17,7 +17,10 @@ LOOSE = ""
 RESIDUAL = "\2"
 """Key of what is left within the tolerance, among what was applied to an invoice."""
 
-SETTLED_WITHOUT_MONEY = frozenset({RESIDUAL})
+DISCOUNT = "\3"
+"""Key of a cash discount that was earned by payment in time, among what was applied."""
+
+SETTLED_WITHOUT_MONEY = frozenset({RESIDUAL, DISCOUNT})
 """Keys of what settled an invoice and is no document."""
 
 FORGOTTEN = "\1"
@@ -382,6 +385,6 @@ class Summary(Struct, array_like=True):
 
 Document = Invoice | Funds | Complaint | Dispute | Order | Entry | Case
 """A ledger's documents are keyed by a letter and their id: i invoice, p payment, c credit note,
-k complaint, d dispute, o order; entries h change, s service, t contact, b breach, y survey,
-a alert, v verdict (by the episode's id); cases q promise, l plan, g credit decision,
-r retirement."""
+k complaint, d dispute, o order; entries m terms of an invoice (by its id), h change, s service,
+t contact, b breach, y survey, a alert, v verdict (by the episode's id); cases q promise, l plan,
+g credit decision, r retirement."""

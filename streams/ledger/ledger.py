@@ -13,7 +13,7 @@ from bisect import bisect_left, insort
 from tocsin.streams.ledger.commitment_payments import CommitmentIndex
 from tocsin.streams.ledger.documents import (
     NEVER,
-    RESIDUAL,
+    SETTLED_WITHOUT_MONEY,
     Account,
     Case,
     Complaint,
@@ -143,7 +143,7 @@ class Ledger:
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
         self.near: dict[tuple[int, int], Window] = {}  # complaints near due dates, as last counted
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
-        self.residuals: set[str] = set()  # invoices that a residual settled
+        self.residuals: set[str] = set()  # invoices that something else than money settled
         self.short: set[str] = set()  # short payments, by their keys
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.commitment_index: CommitmentIndex | None = (
@@ -391,7 +391,7 @@ class Ledger:
         for invoice_id, invoice in self.invoices.items():
             if invoice.open_minor:
                 self.shelves[invoice.currency].items[invoice.due_date].append(invoice_id)
-            elif invoice.applied and RESIDUAL in invoice.applied:
+            if invoice.applied and not SETTLED_WITHOUT_MONEY.isdisjoint(invoice.applied):
                 self.residuals.add(invoice_id)
         for shelf in self.shelves.values():
             for ids in shelf.items.values():

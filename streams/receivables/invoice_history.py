@@ -15,19 +15,20 @@ from tocsin.streams.facts.checks import check
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.fold.evolve import evolve
 from tocsin.streams.fold.shared import FoldContext
-from tocsin.streams.ledger.documents import LOOSE, NEVER, RESIDUAL, Profile
+from tocsin.streams.ledger.documents import DISCOUNT, LOOSE, NEVER, RESIDUAL, Profile
 from tocsin.streams.ledger.ledger import Ledger
 
 WRITE_OFF = "WRITE_OFF"
 RESIDUAL_REASON = "RESIDUAL"
+_WITHOUT_MONEY = {RESIDUAL: RESIDUAL_REASON, DISCOUNT: "CASH_DISCOUNT"}
 _FOR_EVER = NEVER // 2  # days: nothing is past the horizon
 
 
 class Allocation(Struct, frozen=True, gc=False):
     """Money that settled a part of an invoice: when (epoch day), by which document.
 
-    `reason` is a credit note's, or RESIDUAL: what was left within the tolerance settled it, without
-    a document. Empty for a payment.
+    `reason` is a credit note's, or what settled it without a document: a cash discount that was
+    earned, or a residual within the tolerance. Empty for a payment.
     """
 
     day: int
@@ -109,9 +110,11 @@ def _receivable(ledger: Ledger, invoice_id: str) -> Receivable:
         for key, amount in (invoice.applied or {}).items()
         if key != LOOSE and (funds := ledger.funds.get(key)) is not None
     ]
-    residual = (invoice.applied or {}).get(RESIDUAL)
-    if residual:
-        paid.append(Allocation(invoice.closed_on, residual, "", RESIDUAL_REASON))
+    paid += [
+        Allocation(invoice.closed_on, amount, "", _WITHOUT_MONEY[key])
+        for key, amount in (invoice.applied or {}).items()
+        if key in _WITHOUT_MONEY
+    ]
     paid.sort(key=lambda each: (each.day, each.document_id))
     return Receivable(
         invoice_id,
