@@ -49,6 +49,7 @@ _FORMS = {
     ),
     "payment": re.compile(rf"(?P<id>\S+) {_MONEY}(?: for (?P<named>[^@]*?))?(?: on (?P<on>\S+))?"),
     "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z_]+)(?: for (?P<named>\S+))?"),
+    "refund": re.compile(rf"(?P<id>\S+) {_MONEY}(?: of (?P<payment>\S+))?"),
     "silence": re.compile(r"(?P<id>\S+)(?: of (?P<rule>\S+))? until (?P<until>\S+) (?P<why>.+)"),
     "profile": re.compile(r"(?:segment (?P<segment>\S+))? ?(?:country (?P<country>\S+))?"),
     "limit": re.compile(rf"(?:none|{_MONEY})(?: prepay (?P<prepay>\d+)%)?"),
@@ -169,6 +170,13 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             )
         case "cancel":
             return 3, events.InvoiceCancelled(customer, words[0], at)
+        case "uncredit":
+            return 3, events.CreditNoteCancelled(customer, words[0], at)
+        case "refund":  # refund F-1 500.00 EUR of P-1
+            amount = minor(parts["amount"], parts["currency"])
+            return 4, events.PaymentRefunded(
+                customer, parts["id"], at, amount, parts["currency"], parts["payment"]
+            )
         case "reverse":
             return 4, events.PaymentReversed(customer, words[0], at)
         case "complaint":

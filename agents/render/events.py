@@ -21,10 +21,20 @@ def describe_event(event: Event) -> tuple[str, str, str]:
             return "invoice cancelled", event.invoice_id, event.reason or ""
         case events.CreditNoteIssued():
             text = f"{money(event.amount_minor, event.currency)}, {event.reason.lower()}"
-            return "credit note", event.credit_note_id, text + _for(event.invoice_id)
+            text += _for(event.invoice_id)
+            return (
+                "credit note",
+                event.credit_note_id,
+                f"{text}: {event.note}" if event.note else text,
+            )
+        case events.CreditNoteCancelled():
+            return "credit note cancelled", event.credit_note_id, event.reason or ""
         case events.PaymentReceived():
             text = money(event.amount_minor, event.currency)
             return "payment", event.payment_id, text + _for(", ".join(event.invoice_ids))
+        case events.PaymentRefunded():
+            text = money(event.amount_minor, event.currency) + _for(event.payment_id)
+            return "refund", event.refund_id, f"{text}: {event.reason}" if event.reason else text
         case events.PaymentReversed():
             return "payment reversed", event.payment_id, event.reason or ""
         case events.ComplaintOpened():

@@ -47,7 +47,18 @@ DISCOUNTS_MAX = 10
 MARK_BEFORE_DAYS_MAX = 10 * 366
 MARK_AFTER_DAYS_MAX = 31  # a source that is closed over holidays may say so before
 
-CREDIT_REASONS = frozenset({"RETURN", "PRICE", "DUPLICATE", "GOODWILL", "WRITE_OFF", "OTHER"})
+CREDIT_REASONS = frozenset(
+    {
+        "RETURN",
+        "PRICE",
+        "DUPLICATE",
+        "GOODWILL",
+        "WRITE_OFF",
+        "WITHHOLDING_TAX",
+        "BANK_FEE",
+        "OTHER",
+    }
+)
 COMPLAINT_KINDS = frozenset(
     {"QUALITY", "DELIVERY", "PRICE", "SERVICE", "BILLING", "DEMAND", "OTHER"}
 )
@@ -121,7 +132,27 @@ def _credit_note(event: events.CreditNoteIssued, timestamp: int) -> Refusal | No
         or check_amount("amount_minor", event.amount_minor)
         or check_currency("currency", event.currency)
         or check_word("reason", event.reason, CREDIT_REASONS)
+        or check_text("note", event.note)
         or check_occurred(event.occurred_at, timestamp)
+    )
+
+
+def _credit_cancelled(event: events.CreditNoteCancelled, timestamp: int) -> Refusal | None:
+    return (
+        check_id("credit_note_id", event.credit_note_id)
+        or check_occurred(event.occurred_at, timestamp)
+        or check_text("reason", event.reason)
+    )
+
+
+def _refund(event: events.PaymentRefunded, timestamp: int) -> Refusal | None:
+    return (
+        check_id("refund_id", event.refund_id)
+        or check_reference("payment_id", event.payment_id)
+        or check_amount("amount_minor", event.amount_minor)
+        or check_currency("currency", event.currency)
+        or check_occurred(event.occurred_at, timestamp)
+        or check_text("reason", event.reason)
     )
 
 
@@ -233,7 +264,9 @@ _CHECKS: dict[type, Callable[[Any, int], Refusal | None]] = {
     events.InvoiceIssued: _invoice,
     events.InvoiceCancelled: _invoice_cancelled,
     events.CreditNoteIssued: _credit_note,
+    events.CreditNoteCancelled: _credit_cancelled,
     events.PaymentReceived: _payment,
+    events.PaymentRefunded: _refund,
     events.PaymentReversed: _payment_reversed,
     events.ComplaintOpened: _complaint,
     events.ComplaintResolved: _complaint_resolved,

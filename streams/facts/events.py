@@ -58,8 +58,10 @@ class InvoiceCancelled(Struct, frozen=True, gc=False):
 class CreditNoteIssued(Struct, frozen=True, gc=False):
     """A credit lowers what is owed, on `invoice_id` or, without one, as unapplied credit.
 
-    `reason` is one of RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF, OTHER; RETURN feeds the return
-    window. A write-off lowers what is owed and is no payment, no return and no fault of the seller.
+    `reason` is one of RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF, WITHHOLDING_TAX, BANK_FEE,
+    OTHER; RETURN feeds the return window. A write-off lowers what is owed and is no payment, no
+    return and no fault of the seller; withheld tax and the bank's fee are neither delay nor
+    deduction. `note` says why in words.
     """
 
     customer_id: str
@@ -69,6 +71,17 @@ class CreditNoteIssued(Struct, frozen=True, gc=False):
     currency: str
     reason: str
     invoice_id: str | None = None
+    note: str | None = None
+    recorded_at: int | None = None
+
+
+class CreditNoteCancelled(Struct, frozen=True, gc=False):
+    """A credit note is void from the start: what it settled is open again."""
+
+    customer_id: str
+    credit_note_id: str
+    occurred_at: int
+    reason: str | None = None
     recorded_at: int | None = None
 
 
@@ -90,6 +103,19 @@ class PaymentReversed(Struct, frozen=True, gc=False):
     customer_id: str
     payment_id: str
     occurred_at: int
+    reason: str | None = None
+    recorded_at: int | None = None
+
+
+class PaymentRefunded(Struct, frozen=True, gc=False):
+    """Money at hand was paid back: that of `payment_id`, without one any."""
+
+    customer_id: str
+    refund_id: str
+    occurred_at: int
+    amount_minor: int
+    currency: str
+    payment_id: str | None = None
     reason: str | None = None
     recorded_at: int | None = None
 
@@ -491,8 +517,10 @@ CustomerEvent: TypeAlias = (
     | InvoiceIssued
     | InvoiceCancelled
     | CreditNoteIssued
+    | CreditNoteCancelled
     | PaymentReceived
     | PaymentReversed
+    | PaymentRefunded
     | ComplaintOpened
     | ComplaintResolved
     | OrderChanged

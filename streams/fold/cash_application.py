@@ -120,6 +120,24 @@ def reverse_application(ledger: Ledger, key: str, funds: Funds, today: int) -> N
     ledger.dirty[key] = funds
 
 
+def release_unnamed(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+    """Undo what money settled without naming it; its rest is not indexed afterwards."""
+    ledger.unindex_unapplied(key, funds)
+    for target, amount in list((funds.applied or {}).items()):
+        invoice = ledger.invoices.get(target)
+        if target.startswith(_LOOSE_DAY):
+            ledger.raise_open_undocumented(funds.currency, int(target[1:]), amount, 0, today)
+        elif invoice is None or target in funds.invoice_ids:
+            continue
+        else:
+            _reopen(ledger, target, invoice, key, amount, today)
+        if funds.applied is not None:
+            del funds.applied[target]
+        funds.unapplied_minor += amount
+        ledger.change_unapplied(funds.currency, amount, today)
+    ledger.dirty[key] = funds
+
+
 def release_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> list[str]:
     """Release all money applied to an invoice and take it out of the open items.
 

@@ -31,6 +31,7 @@ from tocsin.streams.fold.discount_terms import has_terms, note_terms
 from tocsin.streams.fold.disputes import open_dispute, resolve_dispute
 from tocsin.streams.fold.fulfilment import update_commitments
 from tocsin.streams.fold.orders import update_order
+from tocsin.streams.fold.refunds import refund
 from tocsin.streams.fold.rests import settle_rests
 from tocsin.streams.fold.shared import (
     TOTAL_MAX_MINOR,
@@ -48,6 +49,7 @@ from tocsin.streams.fold.turnover import (
     exceeds_funds_limit,
     exceeds_invoice_limit,
 )
+from tocsin.streams.fold.write_offs import WRITE_OFF
 from tocsin.streams.ledger.documents import Funds, Invoice
 from tocsin.streams.ledger.ledger import (
     BACKDATED,
@@ -232,6 +234,27 @@ def _credit(
     )
 
 
+def _cancel_credit(
+    ledger: Ledger, event: events.CreditNoteCancelled, offset: int, today: FoldContext
+) -> str | Refusal:
+    key, now = "c" + event.credit_note_id, today.date
+    funds = ledger.funds.get(key)
+    if funds is not None and funds.is_reversed:
+        return UNCHANGED
+    if funds is None and ledger.summary.document_count >= today.documents_max:
+        return refuse_aggregated("credit note", event.credit_note_id)
+    cancelled_on = today.day_of(event.occurred_at)
+    if funds is None:
+        ledger.funds[key] = funds = Funds(offset=offset, closed_on=cancelled_on, is_reversed=True)
+        ledger.remember(key, funds, now, today.horizon_days)
+        return "ITEM_CORRECTED"
+    _withdraw(ledger, key, funds, today)
+    funds.is_reversed = True
+    funds.closed_on = cancelled_on
+    apply_unallocated(ledger, funds.currency, now)
+    return "ITEM_CORRECTED"
+
+
 def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str | Refusal:
     now, currency, amount = today.date, funds.currency, funds.amount_minor
     funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
@@ -250,7 +273,7 @@ def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str 
     ledger.funds[key] = funds
     ledger.remember(key, funds, now, today.horizon_days)
     _pour(ledger, key, funds, now)
-    return "ITEM_CLEARED"
+    return "WRITTEN_OFF" if funds.reason == WRITE_OFF else "ITEM_CLEARED"
 
 
 def _pour(ledger: Ledger, key: str, funds: Funds, now: int) -> None:
@@ -367,7 +390,9 @@ _HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] 
     events.InvoiceCancelled: _cancel,
     events.CreditNoteIssued: _credit,
     events.PaymentReceived: _receive,
+    events.CreditNoteCancelled: _cancel_credit,
     events.PaymentReversed: _reverse,
+    events.PaymentRefunded: refund,
     **complaints.HANDLERS,
     **conduct.HANDLERS,
     **standing.HANDLERS,
@@ -388,6 +413,8 @@ _MOVING_MONEY = frozenset(
         events.CreditNoteIssued,
         events.PaymentReceived,
         events.PaymentReversed,
+        events.PaymentRefunded,
+        events.CreditNoteCancelled,
         events.DisputeOpened,
         events.DisputeResolved,
     }

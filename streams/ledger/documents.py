@@ -23,6 +23,9 @@ DISCOUNT = "\3"
 SETTLED_WITHOUT_MONEY = frozenset({RESIDUAL, DISCOUNT})
 """Keys of what settled an invoice and is no document."""
 
+REFUNDED = "\4"
+"""Prefix of a refund, among what money was applied to."""
+
 FORGOTTEN = "\1"
 """Prefix of a document that is forgotten, among what was applied: its id may be used again."""
 
@@ -385,6 +388,7 @@ class Summary(Struct, array_like=True):
 
 Document = Invoice | Funds | Complaint | Dispute | Order | Entry | Case
 """A ledger's documents are keyed by a letter and their id: i invoice, p payment, c credit note,
-k complaint, d dispute, o order; entries m terms of an invoice (by its id), h change, s service,
+k complaint, d dispute, o order; entries m terms of an invoice (by its id), f refund,
+z reversal (by the payment's id), h change, s service,
 t contact, b breach, y survey, a alert, v verdict (by the episode's id); cases q promise, l plan,
 g credit decision, r retirement."""

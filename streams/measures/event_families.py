@@ -71,7 +71,7 @@ def _returns(ledger: Ledger, name: str) -> Iterator[Record]:
 
 def _bounced(ledger: Ledger, name: str) -> Iterator[Record]:
     for key, funds in ledger.funds.items():
-        if funds.is_reversed:
+        if funds.is_reversed and key[0] == "p":
             yield funds.closed_on, 1, key[1:], PAYMENTS, funds.offset
 
 

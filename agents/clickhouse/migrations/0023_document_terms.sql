@@ -1,4 +1,4 @@
--- What documents say since logic version 3: cash discount terms.
+-- What documents say since logic version 3: cash discount terms, why a credit was given, refunds.
 
 ALTER TABLE invoices ADD COLUMN IF NOT EXISTS `discounts.until` Array(Date32) AFTER delivered_on;
 
@@ -12,3 +12,14 @@ ALTER TABLE invoices
     COMMENT COLUMN `discounts.until` 'Cash discount terms: the last day of each step.',
     COMMENT COLUMN `discounts.basis_points` 'What may be taken off until then, in hundredths of a percent of the invoice.',
     COMMENT COLUMN `discounts.amount_minor` 'What may be taken off until then, in minor units.';
+
+ALTER TABLE invoices ADD COLUMN IF NOT EXISTS note Nullable(String);
+
+ALTER TABLE payments ADD COLUMN IF NOT EXISTS refund_id Nullable(String);
+
+ALTER TABLE invoices
+    COMMENT COLUMN `reason` 'Why it was cancelled; of a credit note RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF, WITHHOLDING_TAX, BANK_FEE or OTHER.',
+    COMMENT COLUMN `note` 'Why, in words, of a credit note.';
+
+ALTER TABLE payments
+    COMMENT COLUMN `refund_id` 'The number of a refund, unique for the customer.';

@@ -34,7 +34,7 @@ def test_the_packaged_registry_has_every_topic_under_a_fixed_id() -> None:
 
     assert ids == {
         "invoices": 14,
-        "payments": 2,
+        "payments": 15,
         "complaints": 3,
         "customers": 4,
         "policies": 5,
