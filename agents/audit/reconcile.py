@@ -134,7 +134,7 @@ async def reconcile(settings: Settings, *, wait_s: float = 30.0) -> Reconciliati
             spans = await admin.spans(names)
         kept = {(names[name].topic_id, number): span for (name, number), span in spans.items()}
         ends = {place: end for place, (_, end) in kept.items()}
-        await _caught_up(client, ends, wait_s)
+        await caught_up(client, ends, wait_s)
         async with consuming(settings) as consumer:
             kafka = await _read_kafka(consumer, kept, names, since)
         differences = []
@@ -294,7 +294,7 @@ class _JournalReader:
         self.problems.append(f"journal record {entry.sequence}: {problem}")
 
 
-async def _caught_up(client: ClickHouse, ends: Mapping[Place, int], wait_s: float) -> None:
+async def caught_up(client: ClickHouse, ends: Mapping[Place, int], wait_s: float) -> None:
     """Wait until the sink has passed all ends, or the time is over: then rows are missing."""
     deadline = monotonic() + wait_s
     while True:
@@ -313,7 +313,7 @@ async def _read_kafka(
     since: Mapping[int, int],
 ) -> dict[Place, RecordDigest]:
     found = {place: RecordDigest() for place in spans}
-    async for place, records in _committed(consumer, spans, names):
+    async for place, records in committed_records(consumer, spans, names):
         topic_id = place[0]
         found[place].add(
             (topic_id, record.key, record.value, record.headers)
@@ -323,7 +323,7 @@ async def _read_kafka(
     return found
 
 
-async def _committed(
+async def committed_records(
     consumer: Reader, spans: Mapping[Place, Span], names: Mapping[str, Topic]
 ) -> Any:
     """Yield (place, records) from the first offset of every place until its end is reached."""
@@ -385,7 +385,7 @@ async def _diagnose(
     names = {settings.topic(topic): topic}
     expected: dict[int, bytes] = {}
     async with consuming(settings) as consumer:
-        async for _, records in _committed(consumer, {place: span}, names):
+        async for _, records in committed_records(consumer, {place: span}, names):
             ids = {name: entry.topic_id for name, entry in names.items()}
             expected.update(
                 (record.offset, _fingerprint(record, ids))

@@ -33,6 +33,8 @@ from tocsin.agents.clickhouse.standings import (
     CASE_COLUMNS,
     CASES,
     STANDING_COLUMNS,
+    STANDING_HISTORY,
+    STANDING_HISTORY_COLUMNS,
     STANDINGS,
     case_columns,
     standing_columns,
@@ -123,7 +125,7 @@ class Writer:
         self._numbers = numbers or Metrics(Program.AUDIT)
         self._codec = codec
         self._topic_ids = topic_ids
-        self._decode = _decoders(codec)
+        self._decode = decoders_of(codec)
         self.metrics = SinkMetrics()
         self.stopping = threading.Event()
 
@@ -152,9 +154,13 @@ class Writer:
         started = monotonic()
         if topic is LEDGERS:
             records = [record for block in part for record in block.records]
-            standings = self._attempt(lambda: standing_columns(records, self._codec))
+            standings, then = self._attempt(lambda: standing_columns(records, self._codec))
             cases = self._attempt(lambda: case_columns(records, self._codec))
-            inserts = [(STANDINGS, STANDING_COLUMNS, standings), (CASES, CASE_COLUMNS, cases)]
+            inserts = [
+                (STANDINGS, STANDING_COLUMNS, standings),
+                (STANDING_HISTORY, STANDING_HISTORY_COLUMNS, then),
+                (CASES, CASE_COLUMNS, cases),
+            ]
         else:
             types = history_table(topic).types
             inserts = [(topic.table, types, self._history_columns(topic, part))]
@@ -421,7 +427,8 @@ def _check_span(lane: TopicPartitionBuffer, begin: int, end: int) -> None:
     require_kept(lane.place.topic, lane.place.partition, lane.position, begin, end)
 
 
-def _decoders(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
+def decoders_of(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
+    """How the records of each append-only topic are read, by topic id; each may raise Refused."""
     decoders: dict[int, Callable[[bytes | None], Struct]] = {
         topic.topic_id: partial(codec.decode, topic.topic_id) for topic in SOURCES
     }

@@ -16,7 +16,7 @@ from tocsin.agents.backtest.tables import show
 from tocsin.agents.commands.data import WHERE, Progressed, counting
 from tocsin.agents.commands.options import TargetPath, connected, language_option, run
 from tocsin.agents.deployment.connections import convention_of
-from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.render.warning_cards import Language
 from tocsin.agents.settings.settings import Settings
@@ -70,8 +70,9 @@ def backtest(
     tried = candidates(settings, policies, has_policies=not paths)
     with counting(terminal, "deciding") as progress:
         if paths:
-            facts = _counted(read_facts(settings, paths), progress)
-            done = run_facts(facts, convention_of(settings), tried)
+            with open_events(settings, paths) as given:
+                facts = _counted(given.facts(), progress)
+                done = run_facts(facts, convention_of(settings), tried)
         else:
             done = run(run_journalled(settings, tried, history=history, progress=progress))
     for line in done.refused[:REFUSED_SHOWN_MAX]:

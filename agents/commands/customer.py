@@ -13,7 +13,16 @@ from tocsin.agents.commands.customer_cards import (
     show_decisions,
     show_score,
 )
-from tocsin.agents.commands.options import ROWS_MAX, Named, connected, language_option
+from tocsin.agents.commands.options import (
+    ROWS_MAX,
+    Named,
+    as_of_option,
+    connected,
+    language_option,
+)
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.past.asking import past_file
+from tocsin.agents.past.moment import read_moment
 from tocsin.agents.queries.customer import CreditFile, aging, file_json, read_file
 from tocsin.agents.queries.events import record_place
 from tocsin.agents.queries.lookup import StoredEvent, open_lookup
@@ -37,6 +46,7 @@ BAR_WIDTH = 24
     show_default=True,
     help="Latest events shown.",
 )
+@as_of_option
 @language_option
 @connected
 def customer(
@@ -45,11 +55,16 @@ def customer(
     *,
     customer_id: str,
     event_limit: int,
+    as_of: str | None,
     language: Language,
 ) -> None:
     """Show what a customer owes and since when, what warns of it, and what happened last."""
+    moment = None if as_of is None else read_moment(as_of, convention_of(settings))
     with open_lookup(settings) as lookup:
-        file = read_file(lookup, customer_id, event_limit, settings.horizon_days)
+        if moment is None:
+            file = read_file(lookup, customer_id, event_limit, settings.horizon_days)
+        else:
+            file = past_file(settings, moment, lookup, customer_id, event_limit)
     name = file.standing["name"] or ""
     view = WarningView(language, {file.standing["customer_id"]: name})
     terminal.result(file_json(file, view))

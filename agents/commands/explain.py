@@ -13,6 +13,7 @@ from tocsin.agents.queries.lookup import StoredEvent, open_lookup
 from tocsin.agents.queries.warnings import view_of
 from tocsin.agents.render import warning_cards as cards
 from tocsin.agents.render.events import describe_event
+from tocsin.agents.render.remedy_cards import sentences
 from tocsin.agents.render.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.formats import day, instant
@@ -28,7 +29,9 @@ from tocsin.streams.decide.risk_warning import Evidence
 def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language: Language) -> None:
     """Show the events, the threshold and the policy clause behind a warning.
 
-    WARNING is its id, or the beginning of it. Ends with what would clear it.
+    WARNING is its id, or the beginning of it. Ends with what would clear it as of now: the
+    smallest payment that does, tried on the customer's ledger, and the last day on which it is
+    enough.
     """
     with open_lookup(settings) as lookup:
         found = read_explanation(settings, lookup, lookup.one_warning(warning_id))
@@ -54,7 +57,12 @@ def _show(terminal: Terminal, found: Explanation, view: WarningView) -> None:
     terminal.heading("Course of the episode")
     _show_course(terminal, found, view)
     terminal.heading("What would clear it")
-    terminal.say(cards.clears_when(warning, view.language) or "it has ended")
+    remedy = found.remedy
+    for sentence in sentences(remedy.remedy, remedy.reason, remedy.detail, view.language):
+        terminal.say(sentence)
+    said = cards.clears_when(warning, view.language)
+    if said:
+        terminal.say(f"said on {day(warning.as_of)}: {said}", style="dim")
 
 
 def _measured(found: Explanation) -> list[tuple[str, str]]:

@@ -153,6 +153,12 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+as_of_option = click.option(
+    "--as-of",
+    type=Named(),
+    metavar="MOMENT",
+    help="What was known then: a day, to its end, or an instant.",
+)
 language_option = click.option(
     "--lang", "language", type=click.Choice(["en", "zh"]), default="en", help="Language of texts."
 )

@@ -15,7 +15,7 @@ from tocsin.agents.commands.groups import Group
 from tocsin.agents.commands.options import GivenPath, connected, run
 from tocsin.agents.commands.values import Instant
 from tocsin.agents.deployment.connections import convention_of
-from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.deployment.policies import Published, checked, publish, published
 from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.render import rule_cards
@@ -69,15 +69,14 @@ def policy_lint(
     """
     convention = convention_of(settings)
     name = ", ".join(path.name for path in events)
-    problems = [
-        (file, problem)
-        for file in files
-        for problem in lint(
-            _text(file),
-            convention,
-            History(name, read_facts(settings, events)) if events else None,
-        )
-    ]
+    with open_events(settings, events) as given:
+        problems = [
+            (file, problem)
+            for file in files
+            for problem in lint(
+                _text(file), convention, History(name, given.facts()) if events else None
+            )
+        ]
     terminal.result(
         [{"file": str(file), **msgspec.to_builtins(problem)} for file, problem in problems]
     )

@@ -6,10 +6,19 @@ from contextlib import nullcontext
 
 import click
 
-from tocsin.agents.commands.options import COUNT, Named, connected, language_option, run
+from tocsin.agents.commands.options import (
+    COUNT,
+    Named,
+    as_of_option,
+    connected,
+    language_option,
+    run,
+)
 from tocsin.agents.commands.values import Day
-from tocsin.agents.deployment.connections import open_codec
+from tocsin.agents.deployment.connections import convention_of, open_codec
 from tocsin.agents.kafka.reading import follow
+from tocsin.agents.past.asking import past_warnings
+from tocsin.agents.past.moment import read_moment
 from tocsin.agents.privacy.encryption import open_decrypting_guard
 from tocsin.agents.queries.lookup import Lookup, WarningFilter, open_lookup
 from tocsin.agents.queries.warnings import matches, view_of, warning_json
@@ -39,6 +48,7 @@ from tocsin.streams.policy.reading import load_policy
 @click.option("--live", is_flag=True, help="Leave out those raised while history was loaded.")
 @click.option("--since", type=Day(), default=0, help="From this business date on.")
 @click.option("--limit", type=COUNT, default=50, show_default=True, help="How many at most.")
+@as_of_option
 @click.option("--long", "is_long", is_flag=True, help="Several lines each: why, and what ends it.")
 @language_option
 @connected
@@ -54,6 +64,7 @@ def warnings(
     live: bool,
     since: int,
     limit: int,
+    as_of: str | None,
     is_long: bool,
     language: Language,
 ) -> None:
@@ -71,14 +82,23 @@ def warnings(
         since=since,
         limit=limit,
     )
+    if is_followed and as_of is not None:
+        raise InputError("--follow prints what comes, --as-of what was", mend="leave one out")
     if is_followed:
         run(_follow(settings, terminal, wanted, language))
         return
+    moment = None if as_of is None else read_moment(as_of, convention_of(settings))
     with open_lookup(settings) as lookup:
-        found = [placed.warning for placed in lookup.warnings(wanted)]
-        if not found:
+        if moment is None:
+            placed = lookup.warnings(wanted)
+            view = view_of(lookup, [one.warning for one in placed], language)
+        else:
+            if wanted.customer_id:
+                lookup.require_customer(wanted.customer_id)
+            placed, view = past_warnings(settings, moment, wanted, language)
+        if not placed:
             _require_sense(lookup, wanted, settings.horizon_days)
-        view = view_of(lookup, found, language)
+    found = [one.warning for one in placed]
     terminal.result([warning_json(warning, view) for warning in found])
     if is_long:
         for warning in found:

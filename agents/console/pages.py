@@ -22,6 +22,7 @@ from tocsin.agents.queries.customer import AGES, CreditFile, aging, read_file
 from tocsin.agents.queries.explanation import read_explanation
 from tocsin.agents.queries.lookup import Lookup
 from tocsin.agents.queries.worklist import left_reason_text, policy_of, read_worklist, reason_text
+from tocsin.agents.render.remedy_cards import sentences
 from tocsin.agents.render.rule_cards import lines
 from tocsin.agents.render.warning_cards import Language
 from tocsin.agents.settings.errors import ConfigurationError
@@ -139,7 +140,9 @@ async def warning(request: web.Request) -> web.StreamResponse:
     def read(question: Asked) -> dict[str, Any]:
         placed = answers.the_warning(question.lookup, question.path["warning_id"])
         found = read_explanation(question.settings, question.lookup, placed)
+        remedy, language = found.remedy, language_of(request)
         return {
+            "remedy": list(sentences(remedy.remedy, remedy.reason, remedy.detail, language)),
             **_named(question.lookup, [placed.warning]),
             "found": found,
             "warning": placed.warning,

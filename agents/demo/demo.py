@@ -29,7 +29,7 @@ from tocsin.agents.clickhouse.history import read_range
 from tocsin.agents.demo.stories import SPAN_DAYS, STORIES, story_facts
 from tocsin.agents.demo.telling import tell_stories
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
-from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.deployment.topics import apply
@@ -150,7 +150,8 @@ async def run_demo(
 def _require_sound(wish: DemoRequest, settings: Settings) -> None:
     """Raise InputError for a wish that cannot be met, before anything is started for it."""
     if wish.events is not None:
-        read_facts(settings, [wish.events])
+        with open_events(settings, [wish.events]):
+            pass  # every line of it was looked at
     elif problems := _request(wish).problems():
         raise InputError("; ".join(problems))
 
@@ -230,7 +231,8 @@ class Demo:
     def _facts(self, convention: Convention) -> list[Fact]:
         wish = self._wish
         if wish.events is not None:
-            facts = list(read_facts(self.settings, [wish.events]))
+            with open_events(self.settings, [wish.events]) as given:
+                facts = list(given.facts())
         else:
             facts = list(with_closings(portfolio_facts(wish, convention), convention))
         self._names = {

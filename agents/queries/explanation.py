@@ -14,6 +14,7 @@ from tocsin.agents.kafka.reading import read_positions
 from tocsin.agents.privacy.encryption import open_decrypting_guard
 from tocsin.agents.queries.events import event_json
 from tocsin.agents.queries.lookup import Lookup, PlacedWarning, StoredEvent
+from tocsin.agents.queries.remedies import RemedyAnswer, read_remedy, remedy_json
 from tocsin.agents.queries.warnings import warning_json
 from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.settings.settings import Settings
@@ -29,18 +30,21 @@ class Explanation(Struct, frozen=True):
     evidence: Mapping[Evidence, StoredEvent]
     clause: Sequence[tuple[int, str]]  # numbered lines of the policy's source
     journal: tuple[int, int] | None  # sequence and offset
+    remedy: RemedyAnswer  # what ends it, as of now
 
 
 def read_explanation(settings: Settings, lookup: Lookup, placed: PlacedWarning) -> Explanation:
     """Gather what stands behind a warning."""
     warning = placed.warning
     policy = lookup.policy(warning.policy_hash)
+    episode = lookup.episode(warning.episode_id)
     return Explanation(
         placed,
-        lookup.episode(warning.episode_id),
+        episode,
         with_records_from_topics(settings, lookup.evidence(warning.evidence), warning.evidence),
         clause(policy[1], warning.rule) if policy else (),
         lookup.journal_place(placed),
+        read_remedy(settings, episode, placed),
     )
 
 
@@ -75,4 +79,5 @@ def explanation_json(found: Explanation, view: WarningView) -> dict[str, Any]:
         "evidence": [event_json(seen) for seen in found.evidence.values()],
         "clause": [line for _, line in found.clause],
         "episode": [step.warning.warning_id for step in found.episode],
+        "remedy": remedy_json(found.remedy),
     }

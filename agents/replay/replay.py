@@ -18,9 +18,10 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from itertools import takewhile
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tocsin.agents.clickhouse.client import ClickHouse
 from tocsin.agents.clickhouse.history import OFFSET_LAST, counts_of, read_pages
@@ -176,6 +177,21 @@ class Report(Struct):
         return Exit.DIFFERENCE if self.differing else Exit.OK
 
 
+class Reached(Struct, frozen=True):
+    """How far a replay came that ended at an instant, and what the worker held there.
+
+    `positions` are the offsets after the last records taken, by topic id; `journalled` that after
+    the last journal record all of whose records were taken. Where the instant lies amid a
+    transaction, `amid` is the journal record of its part before that: offset, timestamp, value.
+    """
+
+    desk: DecisionEngine
+    warnings: int
+    positions: dict[int, int]
+    journalled: int
+    amid: tuple[int, int, bytes] | None
+
+
 class Replay:
     """Replays partitions of a journal; one per command."""
 
@@ -209,11 +225,7 @@ class Replay:
         self, partition: int, on_progress: Callable[[int], None] = lambda records: None
     ) -> DecisionEngine:
         """Replay one partition from its first journal record to its last; return its desk then."""
-        name = self._log.name
-        sources = [Source(name(topic), partition) for topic in SOURCES]
-        journal = Journal(sources, self._routes.topic_ids, self._codec)
-        store = LedgerStore(partition, self._convention, self._codec)
-        store.finish(journal, is_new=True)
+        journal, store = self._beginning(partition)
         digest = RecordDigest()
         async with open_partition(self._log, partition) as (cursors, pages):
             async for page in pages:
@@ -227,6 +239,47 @@ class Replay:
         self.report.digests[partition] = digest.digest().hex()
         self.report.decision_digest = self.decisions.hexdigest()
         return store.desk
+
+    async def until(
+        self,
+        partition: int,
+        instant: int,
+        on_progress: Callable[[int], None] = lambda records: None,
+    ) -> Reached:
+        """Replay one partition up to the first record of a sequence time after an instant.
+
+        That is what the worker held just before it took that record: amid a transaction too, of
+        which the records before it are taken alone.
+        """
+        journal, store = self._beginning(partition)
+        journalled, amid = 0, None
+        async with open_partition(self._log, partition) as (cursors, pages):
+            async for record in _each(pages):
+                written = self._codec.decode_journal(record.value)
+                chunk = await self._chunk(partition, written, cursors)
+                recorded = await self._refusals(partition, written, chunk)
+                known = list(takewhile(lambda one: one.timestamp <= instant, chunk.records))
+                if len(known) == len(chunk.records):
+                    self._turn(store, journal, written, record.value, chunk, recorded)
+                    journalled = record.offset + 1
+                    on_progress(sum(read.count for read in written.ranges))
+                    continue
+                if known:
+                    part = structs.replace(chunk, records=known)
+                    transaction, value = self._decide(store, journal, written, part, recorded)
+                    self._count(transaction, store.desk.warnings)
+                    amid = (record.offset, known[-1].timestamp, value)
+                break
+        ids = self._routes.topic_ids
+        positions = {ids[source.topic]: end for source, end in journal.positions.items()}
+        return Reached(store.desk, self.report.warnings, positions, journalled, amid)
+
+    def _beginning(self, partition: int) -> tuple[Journal, LedgerStore]:
+        sources = [Source(self._log.name(topic), partition) for topic in SOURCES]
+        journal = Journal(sources, self._routes.topic_ids, self._codec)
+        store = LedgerStore(partition, self._convention, self._codec)
+        store.finish(journal, is_new=True)
+        return journal, store
 
     async def _chunk(
         self, partition: int, written: JournalRecord, cursors: dict[int, Cursor]
@@ -285,18 +338,35 @@ class Replay:
         recorded: Mapping[tuple[int, int], Refusal],
     ) -> list[Output]:
         """Decide one transaction again and compare; return its warnings."""
-        held = frozenset(self._log.name(BY_ID[topic_id]) for topic_id in store.desk.held)
-        transaction = Transaction(chunk, held)
-        self._write_as(store, written)
-        self._keeper.keep(transaction, store, recorded=recorded)
-        lines, rebuilt = journal_transaction(transaction, journal, store)
-        self._on_turn(lines, value)
+        transaction, rebuilt = self._decide(store, journal, written, chunk, recorded, value)
         warnings = [out for out in transaction.outputs if out.topic_id == WARNINGS.topic_id]
         self._count(transaction, store.desk.warnings)
         if rebuilt != value:
             self._differ(chunk.group, written, self._codec.decode_journal(rebuilt))
             journal.resume(value)
         return warnings
+
+    def _decide(
+        self,
+        store: LedgerStore,
+        journal: Journal,
+        written: JournalRecord,
+        chunk: Chunk,
+        recorded: Mapping[tuple[int, int], Refusal],
+        value: bytes | None = None,
+    ) -> tuple[Transaction, bytes]:
+        """Decide a chunk again; return the transaction and its journal record.
+
+        `value` is that record as recorded, if the chunk is all of its transaction.
+        """
+        held = frozenset(self._log.name(BY_ID[topic_id]) for topic_id in store.desk.held)
+        transaction = Transaction(chunk, held)
+        self._write_as(store, written)
+        self._keeper.keep(transaction, store, recorded=recorded)
+        lines, rebuilt = journal_transaction(transaction, journal, store)
+        if value is not None:
+            self._on_turn(lines, value)
+        return transaction, rebuilt
 
     def _write_as(self, store: LedgerStore, written: JournalRecord) -> None:
         """Let state be written in the layout of the recorded transaction."""
@@ -337,6 +407,12 @@ class Replay:
                 f"partition {partition}, journal record {written.sequence}: "
                 f"{', '.join(fields)} differ"
             )
+
+
+async def _each(pages: AsyncGenerator[Sequence[Any], None]) -> AsyncIterator[Any]:
+    async for page in pages:
+        for record in page:
+            yield record
 
 
 class Decided(Struct):

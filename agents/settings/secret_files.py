@@ -9,7 +9,7 @@ from typing import Final
 from tocsin.agents.settings.settings import SECRET_FILES, Settings
 
 # Beside the files in which passwords and tokens are given.
-KEY_FILES: Final = ("ssl_keyfile", "master_key_file")
+KEY_FILES: Final = ("ssl_keyfile", "master_key_file", "anchor_key_file")
 
 
 def readable_by_others(settings: Settings) -> list[str]:

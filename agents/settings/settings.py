@@ -115,6 +115,12 @@ class Settings:
     kms_token: Annotated[Secret, "what it is asked with"] = NO_SECRET
     kms_token_file: Annotated[str, "file that holds it"] = ""
     kms_cafile: Annotated[str, "certificates that vouch for it (PEM)"] = ""
+    anchor_key_file: Annotated[
+        str, "file of the key that signs anchors; anchor.key in the data folder if empty"
+    ] = ""
+    anchor_keys: Annotated[
+        str, "fingerprints of keys whose anchors count, comma separated; the own key's if empty"
+    ] = ""
     data_dir: Annotated[str, "folder of the embedded services"] = "~/.local/share/tocsin"
     app_id: Annotated[Name, "consumer group and prefix of transactional ids"] = "tocsin"
     topic_prefix: Annotated[Prefix, "put before every topic's name"] = ""
@@ -184,6 +190,13 @@ class Settings:
     def master_key_path(self) -> Path:
         """The file of the master key."""
         return Path(self.master_key_file).expanduser()
+
+    @property
+    def anchor_key_path(self) -> Path:
+        """The file of the key that signs anchors."""
+        if self.anchor_key_file:
+            return Path(self.anchor_key_file).expanduser()
+        return self.data_path / "anchor.key"
 
     @property
     def close_after_minutes(self) -> int:

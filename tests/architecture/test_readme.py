@@ -26,11 +26,14 @@ from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import InvoiceIssued
 
 ROOT = Path(__file__).parents[2]
-PAGES = {path: path.read_text("utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
-README = PAGES[ROOT / "README.md"]
+PAGES = {
+    path: path.read_text("utf-8")
+    for path in [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted(ROOT.glob("docs/*.md"))]
+}
+README, CHINESE = PAGES[ROOT / "README.md"], PAGES[ROOT / "README.zh-CN.md"]
 README_BYTES_MAX = 12_000
 BLOCK = re.compile(r"^```([\w ]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BLOCKS = [found for text in PAGES.values() for found in BLOCK.findall(text)]
+BLOCKS = [found for text in PAGES.values() if text != CHINESE for found in BLOCK.findall(text)]
 TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
@@ -65,7 +68,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "events.jsonl").write_text(block("json lines"))
     (tmp_path / "mapping.yaml").write_text(block("yaml mapping"))
     (tmp_path / "policy.yaml").write_text(default_policy_text())
-    for name in ("evidence.zip", "ledger.jsonl.gz"):
+    (tmp_path / "anchors").mkdir()
+    for name in ("evidence.zip", "ledger.jsonl.gz", "anchors/tocsin-000042.anchor"):
         (tmp_path / name).touch()
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     monkeypatch.chdir(tmp_path)
@@ -143,8 +147,9 @@ def test_the_events_are_decided_as_the_readme_says(
     for words in block("text shown").splitlines():
         assert words.split() in told
     warnings = [json.loads(line) for line in (here / "warnings.jsonl").read_text().splitlines()]
-    (quote,) = re.findall(r"^> (.+)$", README, re.MULTILINE)
-    assert quote in [warning["text_en"] for warning in warnings]
+    for page, text in ((README, "text_en"), (CHINESE, "text_zh")):
+        (quote,) = re.findall(r"^> (.+)$", page, re.MULTILINE)
+        assert quote in [warning[text] for warning in warnings]
 
 
 def test_the_policys_levers_are_read_as_the_readme_writes_them() -> None:
@@ -247,6 +252,20 @@ def test_every_page_is_linked_from_the_readme() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(README.encode()) <= README_BYTES_MAX
+
+
+def test_both_languages_have_the_same_commands_and_links() -> None:
+    def typed(page: str) -> list[list[str]]:
+        return [
+            shlex.split(line, comments=True)
+            for text in blocks_of(page)
+            for line in text.splitlines()
+        ]
+
+    assert typed(CHINESE) == typed(README)
+    assert set(re.findall(r"\]\((docs/[^)]+)", CHINESE)) == set(
+        re.findall(r"\]\((docs/[^)]+)", README)
+    )
 
 
 def test_every_dependency_is_told_why() -> None:
