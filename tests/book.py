@@ -177,8 +177,11 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             return 4, events.PaymentRefunded(
                 customer, parts["id"], at, amount, parts["currency"], parts["payment"]
             )
-        case "reverse":
-            return 4, events.PaymentReversed(customer, words[0], at)
+        case "reverse":  # reverse P-1 CHARGED_BACK, reverse P-1 BOUNCED part 100.00 EUR
+            told, _, part = rest.partition(" part ")
+            undone = minor(*part.split()) if part else None
+            kind = told.split()[1] if len(told.split()) > 1 else None
+            return 4, events.PaymentReversed(customer, words[0], at, kind=kind, amount_minor=undone)
         case "complaint":
             return 5, events.ComplaintOpened(
                 customer, parts["id"], at, parts["kind"], parts["about"]

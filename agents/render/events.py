@@ -36,7 +36,7 @@ def describe_event(event: Event) -> tuple[str, str, str]:
             text = money(event.amount_minor, event.currency) + _for(event.payment_id)
             return "refund", event.refund_id, f"{text}: {event.reason}" if event.reason else text
         case events.PaymentReversed():
-            return "payment reversed", event.payment_id, event.reason or ""
+            return "payment reversed", event.payment_id, _reversal(event)
         case events.ComplaintOpened():
             text = f"{event.kind.lower()}{_for(event.invoice_id)}"
             return "complaint", event.complaint_id, f"{text}: {event.text}" if event.text else text
@@ -102,6 +102,12 @@ def _discounts(event: events.InvoiceIssued) -> str:
         for step in event.discounts
     ]
     return "".join(f", {step}" for step in steps)
+
+
+def _reversal(event: events.PaymentReversed) -> str:
+    told = [word for word in (event.kind, event.bank_code) if word]
+    text = ", ".join(told).lower().replace("_", " ") if event.kind else ", ".join(told)
+    return ": ".join(part for part in (text, event.reason) if part)
 
 
 def _for(reference: str | None) -> str:

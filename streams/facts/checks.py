@@ -59,6 +59,7 @@ CREDIT_REASONS = frozenset(
         "OTHER",
     }
 )
+REVERSAL_KINDS = frozenset({"BOUNCED", "CHARGED_BACK", "WRONG_CUSTOMER", "BOOKING_ERROR"})
 COMPLAINT_KINDS = frozenset(
     {"QUALITY", "DELIVERY", "PRICE", "SERVICE", "BILLING", "DEMAND", "OTHER"}
 )
@@ -171,6 +172,11 @@ def _payment_reversed(event: events.PaymentReversed, timestamp: int) -> Refusal 
         check_id("payment_id", event.payment_id)
         or check_occurred(event.occurred_at, timestamp)
         or check_text("reason", event.reason)
+        or (None if event.kind is None else check_word("kind", event.kind, REVERSAL_KINDS))
+        or check_reference("bank_code", event.bank_code)
+        or (
+            None if event.amount_minor is None else check_amount("amount_minor", event.amount_minor)
+        )
     )
 
 

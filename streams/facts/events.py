@@ -98,12 +98,19 @@ class PaymentReceived(Struct, frozen=True):
 
 
 class PaymentReversed(Struct, frozen=True, gc=False):
-    """A payment bounced or was recalled: all that it settled is open again."""
+    """A payment, or `amount_minor` of it, is undone: what that had settled is open again.
+
+    `kind` is one of BOUNCED, CHARGED_BACK, WRONG_CUSTOMER, BOOKING_ERROR; None: bounced. Only the
+    first two count against the payer. `bank_code` is the bank's reason code.
+    """
 
     customer_id: str
     payment_id: str
     occurred_at: int
     reason: str | None = None
+    kind: str | None = None
+    bank_code: str | None = None
+    amount_minor: int | None = None
     recorded_at: int | None = None
 
 

@@ -17,14 +17,13 @@ from tocsin.streams.fold import complaints, conduct, promises, retirement
 from tocsin.streams.fold import credit_decisions as credit
 from tocsin.streams.fold import credit_information as standing
 from tocsin.streams.fold import instalment_plans as plans_agreed
+from tocsin.streams.fold import money_documents as money
 from tocsin.streams.fold import warning_feedback as handling
 from tocsin.streams.fold.cash_application import (
     apply_money,
     apply_unallocated,
-    apply_without_document,
     reapply_to,
     release_invoice,
-    reverse_application,
     settle_invoice,
 )
 from tocsin.streams.fold.discount_terms import has_terms, note_terms
@@ -40,17 +39,12 @@ from tocsin.streams.fold.shared import (
     fold_in_aggregate,
     refuse_above_total,
     refuse_aggregated,
-    tally,
 )
-from tocsin.streams.fold.short_payments import note_short
 from tocsin.streams.fold.turnover import (
-    count_funds,
     count_invoice,
-    exceeds_funds_limit,
     exceeds_invoice_limit,
 )
-from tocsin.streams.fold.write_offs import WRITE_OFF
-from tocsin.streams.ledger.documents import Funds, Invoice
+from tocsin.streams.ledger.documents import Invoice
 from tocsin.streams.ledger.ledger import (
     BACKDATED,
     COMPLAINT_RATE,
@@ -196,161 +190,6 @@ def _cancel(
     return "ITEM_CANCELLED"
 
 
-def _receive(
-    ledger: Ledger, event: events.PaymentReceived, offset: int, today: FoldContext
-) -> str | Refusal:
-    return _take_in(
-        ledger,
-        "p" + event.payment_id,
-        Funds(
-            event.occurred_at,
-            0,
-            event.amount_minor,
-            event.currency,
-            offset,
-            event.invoice_ids,
-        ),
-        today,
-    )
-
-
-def _credit(
-    ledger: Ledger, event: events.CreditNoteIssued, offset: int, today: FoldContext
-) -> str | Refusal:
-    named = () if event.invoice_id is None else (event.invoice_id,)
-    return _take_in(
-        ledger,
-        "c" + event.credit_note_id,
-        Funds(
-            event.occurred_at,
-            0,
-            event.amount_minor,
-            event.currency,
-            offset,
-            named,
-            event.reason,
-        ),
-        today,
-    )
-
-
-def _cancel_credit(
-    ledger: Ledger, event: events.CreditNoteCancelled, offset: int, today: FoldContext
-) -> str | Refusal:
-    key, now = "c" + event.credit_note_id, today.date
-    funds = ledger.funds.get(key)
-    if funds is not None and funds.is_reversed:
-        return UNCHANGED
-    if funds is None and ledger.summary.document_count >= today.documents_max:
-        return refuse_aggregated("credit note", event.credit_note_id)
-    cancelled_on = today.day_of(event.occurred_at)
-    if funds is None:
-        ledger.funds[key] = funds = Funds(offset=offset, closed_on=cancelled_on, is_reversed=True)
-        ledger.remember(key, funds, now, today.horizon_days)
-        return "ITEM_CORRECTED"
-    _withdraw(ledger, key, funds, today)
-    funds.is_reversed = True
-    funds.closed_on = cancelled_on
-    apply_unallocated(ledger, funds.currency, now)
-    return "ITEM_CORRECTED"
-
-
-def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str | Refusal:
-    now, currency, amount = today.date, funds.currency, funds.amount_minor
-    funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
-    known = ledger.funds.get(key)
-    if known is not None:
-        return _correct_funds(ledger, key, known, funds, today)
-    total = ledger.account(currency).unapplied_minor + amount
-    if total > TOTAL_MAX_MINOR or exceeds_funds_limit(ledger, funds):
-        return refuse_above_total(currency)
-    if funds.reason == "RETURN":
-        _count_return(ledger, funds, today, 1)
-    count_funds(ledger, funds, 1)
-    if ledger.summary.document_count >= today.documents_max:
-        apply_without_document(ledger, currency, amount, funds.invoice_ids, now)
-        return fold_in_aggregate(ledger)
-    ledger.funds[key] = funds
-    ledger.remember(key, funds, now, today.horizon_days)
-    _pour(ledger, key, funds, now)
-    return "WRITTEN_OFF" if funds.reason == WRITE_OFF else "ITEM_CLEARED"
-
-
-def _pour(ledger: Ledger, key: str, funds: Funds, now: int) -> None:
-    funds.unapplied_minor = funds.amount_minor
-    ledger.change_unapplied(funds.currency, funds.amount_minor, now)
-    apply_money(ledger, key, funds, now)
-
-
-def _correct_funds(
-    ledger: Ledger, key: str, known: Funds, funds: Funds, today: FoldContext
-) -> str | Refusal:
-    content = (funds.occurred_at, funds.amount_minor, funds.currency)
-    if (
-        content == (known.occurred_at, known.amount_minor, known.currency)
-        and funds.invoice_ids == known.invoice_ids
-        and funds.reason == known.reason
-    ):
-        return UNCHANGED
-    total = ledger.account(funds.currency).unapplied_minor + funds.amount_minor
-    if total > TOTAL_MAX_MINOR or exceeds_funds_limit(ledger, funds):
-        return refuse_above_total(funds.currency)
-    now, old_currency = today.date, known.currency
-    if not known.is_reversed:
-        _withdraw(ledger, key, known, today)
-    known.occurred_at = funds.occurred_at
-    known.valued_on = funds.valued_on
-    known.amount_minor = funds.amount_minor
-    known.currency = funds.currency
-    known.offset = funds.offset
-    known.invoice_ids = funds.invoice_ids
-    known.reason = funds.reason
-    known.is_released = False
-    ledger.dirty[key] = known
-    if not known.is_reversed:
-        if known.reason == "RETURN":
-            _count_return(ledger, known, today, 1)
-        count_funds(ledger, known, 1)
-        _pour(ledger, key, known, now)
-        apply_unallocated(ledger, old_currency, now)
-    return "ITEM_CORRECTED"
-
-
-def _withdraw(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> None:
-    """Undo all effects of money, as if it had never come."""
-    reverse_application(ledger, key, funds, today.date)
-    ledger.change_unapplied(funds.currency, -funds.amount_minor, today.date)
-    funds.unapplied_minor = 0
-    if funds.reason == "RETURN":
-        _count_return(ledger, funds, today, -1)
-    count_funds(ledger, funds, -1)
-    if funds.is_short:
-        note_short(ledger, key, funds, today, is_short=False)
-
-
-def _reverse(
-    ledger: Ledger, event: events.PaymentReversed, offset: int, today: FoldContext
-) -> str | Refusal:
-    key, now = "p" + event.payment_id, today.date
-    funds = ledger.funds.get(key)
-    if funds is not None and funds.is_reversed:
-        return UNCHANGED
-    if funds is None and ledger.summary.document_count >= today.documents_max:
-        return refuse_aggregated("payment", event.payment_id)
-    reversed_on = today.day_of(event.occurred_at)
-    tally(ledger, "bounced", reversed_on, 1, today)
-    if funds is None:
-        funds = Funds(offset=offset, closed_on=reversed_on, is_reversed=True)
-        ledger.funds[key] = funds
-        ledger.remember(key, funds, now, today.horizon_days)
-        return "ITEM_CORRECTED"
-    _withdraw(ledger, key, funds, today)
-    funds.is_reversed = True
-    funds.closed_on = reversed_on
-    apply_unallocated(ledger, funds.currency, now)
-    return "ITEM_CORRECTED"
-
-
 def _count_issued(ledger: Ledger, day: int, today: FoldContext) -> None:
     summary = ledger.summary
     if day > today.date - today.horizon_days:
@@ -378,20 +217,14 @@ def _uncount_issued(ledger: Ledger, day: int) -> None:
     ledger.affected |= ISSUED | COMPLAINTS | RETURNS  # fewer invoices raise their rates
 
 
-def _count_return(ledger: Ledger, funds: Funds, today: FoldContext, change: int) -> None:
-    if funds.valued_on > today.date - today.horizon_days:
-        ledger.returned.add(funds.valued_on, change)
-        ledger.affected |= RETURNS
-
-
 # Any: each handler takes its own event type, which the table's key guarantees.
 _HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.InvoiceIssued: _issue,
     events.InvoiceCancelled: _cancel,
-    events.CreditNoteIssued: _credit,
-    events.PaymentReceived: _receive,
-    events.CreditNoteCancelled: _cancel_credit,
-    events.PaymentReversed: _reverse,
+    events.CreditNoteIssued: money.credit,
+    events.PaymentReceived: money.receive,
+    events.CreditNoteCancelled: money.cancel_credit,
+    events.PaymentReversed: money.reverse,
     events.PaymentRefunded: refund,
     **complaints.HANDLERS,
     **conduct.HANDLERS,

@@ -23,3 +23,11 @@ ALTER TABLE invoices
 
 ALTER TABLE payments
     COMMENT COLUMN `refund_id` 'The number of a refund, unique for the customer.';
+
+ALTER TABLE payments ADD COLUMN IF NOT EXISTS kind LowCardinality(Nullable(String));
+
+ALTER TABLE payments ADD COLUMN IF NOT EXISTS bank_code Nullable(String);
+
+ALTER TABLE payments
+    COMMENT COLUMN `kind` 'Kind of a reversal: BOUNCED, CHARGED_BACK, WRONG_CUSTOMER or BOOKING_ERROR; null: bounced.',
+    COMMENT COLUMN `bank_code` 'The reason code of the bank for a reversal.';
