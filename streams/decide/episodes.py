@@ -148,10 +148,8 @@ def _warn(
         clear_at = ladder.clear_at
         if finding.level == 0:
             threshold = clear_at
-        elif transition == "EASED":
-            threshold = ladder.hold_at(current)
         else:
-            threshold = ladder.raise_at(finding.level)
+            threshold = ladder.reached_at(finding.level, value)
     conditions = list(measured(ledger, rule, subject, moment.as_of)) if rule.conditions else []
     parts = [(rule.measure, subject, rule.parameters)]
     parts += [

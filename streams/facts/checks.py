@@ -8,6 +8,7 @@ from typing import Any
 from tocsin.streams.facts import engagement_checks as checks_engagements
 from tocsin.streams.facts import events
 from tocsin.streams.facts.refusals import (
+    DATED_AHEAD_DAYS_MAX,
     DELIVERED_DAYS_MAX,
     DUE_AFTER_DAYS_MAX,
     MS_PER_DAY,
@@ -76,9 +77,9 @@ def check(event: events.Event, timestamp: int) -> Refusal | None:
 def _invoice(event: events.InvoiceIssued, timestamp: int) -> Refusal | None:
     return (
         check_id("invoice_id", event.invoice_id)
-        or check_amount("amount_minor", event.amount_minor)
+        or check_sum("amount_minor", event.amount_minor)
         or check_currency("currency", event.currency)
-        or check_occurred(event.occurred_at, timestamp)
+        or check_occurred(event.occurred_at, timestamp, DATED_AHEAD_DAYS_MAX)
         or check_due(event.due_date, event.occurred_at)
         or check_sum("cost_minor", event.cost_minor)
         or check_day(

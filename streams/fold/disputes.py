@@ -183,8 +183,13 @@ def _look_again(ledger: Ledger, invoice_id: str, today: int) -> None:
             ledger.affected |= SETTLED
 
 
+def counts_against_customer(dispute: Dispute) -> bool:
+    """Whether a dispute is held against the customer: not what was our own fault, or withdrawn."""
+    return bool(dispute.invoice_id) and not dispute.is_own_fault and dispute.outcome != "WITHDRAWN"
+
+
 def _count(ledger: Ledger, dispute: Dispute, today: FoldContext, sign: int) -> None:
-    if dispute.outcome == "WITHDRAWN":
+    if not counts_against_customer(dispute):
         return
     day, amount = dispute.opened_on, sign * dispute.amount_minor
     tally(ledger, "disputes", day, sign, today)

@@ -77,6 +77,8 @@ def _issue(
 ) -> str | Refusal:
     invoice_id, now = event.invoice_id, today.date
     invoice = ledger.invoices.get(invoice_id)
+    if not event.amount_minor:
+        return _void(ledger, event, offset, today)
     if invoice is not None:
         return _correct_invoice(ledger, invoice, event, offset, today)
     currency, amount = event.currency, event.amount_minor
@@ -107,6 +109,17 @@ def _issue(
     if account.unapplied_minor or ledger.awaited:
         settle_invoice(ledger, invoice_id, invoice, now)
     return "FELL_BELOW_CLEAR_AT"
+
+
+def _void(
+    ledger: Ledger, event: events.InvoiceIssued, offset: int, today: FoldContext
+) -> str | Refusal:
+    """A zero invoice does nothing; one that is corrected to zero is cancelled."""
+    known = ledger.invoices.get(event.invoice_id)
+    if known is None or known.is_cancelled:
+        return UNCHANGED
+    cancelled = events.InvoiceCancelled(event.customer_id, event.invoice_id, event.occurred_at)
+    return _cancel(ledger, cancelled, offset, today)
 
 
 def _correct_invoice(

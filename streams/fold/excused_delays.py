@@ -16,7 +16,8 @@ def delays_of(ledger: Ledger, invoice_id: str, invoice: Invoice) -> Iterator[tup
     """Each known payment on an invoice: amount, days after the due date, and those not excused.
 
     Excused is a day at whose end all that was open was disputed; a dispute that was rejected or
-    withdrawn excuses nothing. Where the delay was the seller's own fault, all of it is excused.
+    withdrawn excuses nothing. Where the seller was at fault, all of the delay is excused,
+    whatever the dispute came to.
     """
     due, excuses = invoice.due_date, None
     for key, amount in (invoice.applied or {}).items():
@@ -41,8 +42,8 @@ class _Excuses:
         self._disputes = [
             dispute
             for dispute in disputes
-            if dispute.outcome not in ("REJECTED", "WITHDRAWN")
-            and dispute.currency == invoice.currency
+            if dispute.currency == invoice.currency
+            and (dispute.is_own_fault or dispute.outcome not in ("REJECTED", "WITHDRAWN"))
         ]
         applied = invoice.applied or {}
         known = [

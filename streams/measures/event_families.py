@@ -13,6 +13,7 @@ from msgspec import Struct
 from tocsin.streams.facts.sources import COMPLAINTS, CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.streams.fold.complaints import kinds_of
 from tocsin.streams.fold.conduct import BREACH, CHANGE, CONTACT, SERVICE, SURVEY, tallies_of
+from tocsin.streams.fold.disputes import counts_against_customer
 from tocsin.streams.fold.money_documents import AGAINST_PAYER, REVERSAL
 from tocsin.streams.ledger import ledger as parts
 from tocsin.streams.ledger.ledger import Ledger
@@ -54,7 +55,7 @@ def _complaints(ledger: Ledger, name: str) -> Iterator[Record]:
 def _disputes(ledger: Ledger, name: str) -> Iterator[Record]:
     reason = name.partition(":")[2]
     for dispute_id, dispute in ledger.disputes.items():
-        if dispute.invoice_id and dispute.outcome != "WITHDRAWN" and reason in ("", dispute.reason):
+        if counts_against_customer(dispute) and reason in ("", dispute.reason):
             yield dispute.opened_on, 1, dispute_id, ENGAGEMENTS, dispute.offset
 
 
