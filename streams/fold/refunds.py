@@ -84,6 +84,7 @@ def _pay_out(ledger: Ledger, event: events.PaymentRefunded, on: int, today: int)
         left -= taken
     if left:
         ledger.raise_open_undocumented(currency, on, left, 1, today)
+    apply_unallocated(ledger, currency, today)
 
 
 def _take(
