@@ -24,6 +24,7 @@ from tocsin.schemas.codec.records import (
     JournalRecord,
     OffsetRange,
     OutboxEntry,
+    ReadPosition,
     RecordHeader,
     RefusalEntry,
 )
@@ -52,6 +53,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
         DeadLetter,
         RecordHeader,
         OutboxEntry,
+        ReadPosition,
     )
 }
 

@@ -110,6 +110,16 @@ class Ledgers(MutableMapping[str, Ledger]):
         frozen = self._frozen.get(customer_id)
         return self[customer_id] if frozen is None else _thawed(customer_id, frozen)
 
+    def copied(self, customer_id: str) -> Ledger | None:
+        """A copy of a customer's ledger, to try something; None if there is none."""
+        if customer_id not in self:
+            return None
+        frozen = self._frozen.get(customer_id)
+        if frozen is None:
+            live = self._fresh.get(customer_id) or self._resting[customer_id]
+            frozen = _encode(_parts_of(live))
+        return _thawed(customer_id, frozen)
+
     def freeze_idle(self) -> None:
         """Freeze what was not asked for since the rest before the last."""
         for customer_id, ledger in self._resting.items():

@@ -244,12 +244,12 @@ def test_a_ledger_too_large_to_be_copied_again_and_again_is_left(
 
 def test_too_many_items_are_not_tried_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     book = Book()
-    lines = (f"2025-01-02 invoice A-{n} 60,000.00 CNY due 2025-01-31" for n in range(6))
-    book.add(*lines, "2025-02-08 close")
-    customer, key = open_episodes(book)["collection-step-overdue"]
+    book.add(
+        *(f"2025-01-02 invoice A-{n} 60,000.00 CNY due 2025-01-31" for n in range(6)),
+        *(f"2025-01-{10 + n} complaint K-{n} QUALITY" for n in range(6)),
+        "2025-02-08 close",
+    )
     monkeypatch.setattr(remedy, "SUMS_MAX", 2)
 
-    assert asked(book, "collection-step-overdue", key.partition(":")[2], customer).reason == (
-        TOO_LARGE
-    )
-    assert asked(book, "overdue-amount", "CNY").reason == ""
+    assert asked(book, "complaint-count").reason == TOO_LARGE
+    assert asked(book, "overdue-amount", "CNY").reason == ""  # more money can only lower it
