@@ -44,12 +44,14 @@ from tocsin.streams.fold.turnover import (
     count_invoice,
     exceeds_invoice_limit,
 )
+from tocsin.streams.fold.write_offs import LAST_ON
 from tocsin.streams.ledger.documents import Invoice
 from tocsin.streams.ledger.ledger import (
     BACKDATED,
     COMPLAINT_RATE,
     COMPLAINTS,
     ISSUED,
+    LOSS,
     RECENT_DAYS,
     RETURN_RATE,
     RETURNS,
@@ -65,6 +67,8 @@ def evolve(
     outcome = _HANDLERS[type(event)](ledger, event, offset, today)
     if ledger.dirty and type(event) in _MOVING_MONEY and isinstance(outcome, str) and outcome:
         settle_rests(ledger, today)
+        if LAST_ON in ledger.summary.figures:
+            ledger.affected |= LOSS
     touched, ledger.dirty = ledger.dirty, unwritten
     unwritten.update(touched)
     if ledger.cases and type(event) in _KEEPING and isinstance(outcome, str) and outcome:

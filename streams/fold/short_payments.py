@@ -20,6 +20,8 @@ UNEXPLAINED = "WRITE_OFF"
 
 def judge_short(ledger: Ledger, invoice_id: str, invoice: Invoice, today: FoldContext) -> None:
     """Bring up to date which payments on an invoice were short."""
+    if not invoice.open_minor and not ledger.short:  # nearly all: paid in full
+        return
     for key in invoice.applied or ():
         funds = ledger.funds.get(key)
         if funds is None or key[0] != "p" or not (invoice.open_minor or funds.is_short):

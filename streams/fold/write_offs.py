@@ -7,7 +7,7 @@ is forgotten, as long as its documents are known.
 from __future__ import annotations
 
 from tocsin.streams.ledger.documents import Funds
-from tocsin.streams.ledger.ledger import TURNOVER, Ledger
+from tocsin.streams.ledger.ledger import LOSS, Ledger
 
 WRITE_OFF = "WRITE_OFF"
 LAST_ON = "written_off_on"
@@ -36,7 +36,7 @@ def count_write_off(ledger: Ledger, funds: Funds, sign: int) -> None:
         figures[LAST_ON] = max(days)
     elif not written_off(ledger):
         figures.pop(LAST_ON, None)
-    ledger.affected |= TURNOVER
+    ledger.affected |= LOSS
 
 
 def written_off(ledger: Ledger) -> dict[str, int]:

@@ -51,7 +51,8 @@ SCORE = 32768  # score, grade or class
 BACKDATED = 65536  # an invoice issued more than `RECENT_DAYS` before it was known
 CASES = 131072  # a promise, a plan, another process
 COLLECTION = 262144  # the next step of collection
-ALL = 524287
+LOSS = 524288  # money of a customer to whom a debt was once written off
+ALL = 1048575
 
 RECENT_DAYS = 7
 

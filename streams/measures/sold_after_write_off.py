@@ -41,7 +41,7 @@ SOLD_AFTER_WRITE_OFF = Measure(
     Unit.MINOR,
     _sold,
     _behind,
-    parts.TURNOVER | parts.OPEN,
+    parts.LOSS,
     frozenset({INVOICES, PAYMENTS}),
     by_currency=True,
 )
