@@ -34,6 +34,7 @@ def convention_of(settings: Settings) -> Convention:
         settings.horizon_days,
         required_marks=settings.marks,
         close_latest_minutes=settings.close_latest_minutes,
+        tolerance=settings.residual_tolerance,
     )
 
 

@@ -42,6 +42,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
     for kind in (
         *get_args(events.ControlEvent),
         *get_args(events.CustomerEvent),
+        events.CashDiscount,
         events.Instalment,
         RiskWarning,
         Evidence,

@@ -103,6 +103,7 @@ class DecisionEngine:
             self._calendar,
             convention.horizon_days,
             convention.documents_max,
+            convention.tolerance,
         )
         self._queue: list[str] | None = None  # customers left of the sweep in progress, backwards
         self._policy = None if state.policy is None else self._load(policies[state.policy.hash])

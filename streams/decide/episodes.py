@@ -175,12 +175,7 @@ def _warn(
     value, threshold, clear_at = finding.value or 0, 0, 0
     if ladder is not None:
         clear_at = ladder.clear_at
-        if finding.level == 0:
-            threshold = clear_at
-        elif transition == "EASED":
-            threshold = ladder.hold_at(current)
-        else:
-            threshold = ladder.raise_at(finding.level)
+        threshold = ladder.reached_at(finding.level, value) if finding.level else clear_at
     conditions = list(measured(ledger, rule, subject, moment.as_of)) if rule.conditions else []
     parts = [(rule.measure, subject, rule.parameters)]
     parts += [

@@ -13,6 +13,7 @@ from bisect import bisect_left, insort
 from tocsin.streams.ledger.commitment_payments import CommitmentIndex
 from tocsin.streams.ledger.documents import (
     NEVER,
+    SETTLED_WITHOUT_MONEY,
     Account,
     Case,
     Complaint,
@@ -50,7 +51,8 @@ SCORE = 32768  # score, grade or class
 BACKDATED = 65536  # an invoice issued more than `RECENT_DAYS` before it was known
 CASES = 131072  # a promise, a plan, another process
 COLLECTION = 262144  # the next step of collection
-ALL = 524287
+LOSS = 524288  # money of a customer to whom a debt was once written off
+ALL = 1048575
 
 RECENT_DAYS = 7
 
@@ -118,8 +120,10 @@ class Ledger:
         "open_rules",
         "orders",
         "packed",
+        "residuals",
         "returned",
         "shelves",
+        "short",
         "summary",
         "waiting",
     )
@@ -140,6 +144,8 @@ class Ledger:
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
         self.near: dict[tuple[int, int], Window] = {}  # complaints near due dates, as last counted
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
+        self.residuals: set[str] = set()  # invoices that something else than money settled
+        self.short: set[str] = set()  # short payments, by their keys
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.commitment_index: CommitmentIndex | None = (
             None  # what promises and plans have got; None: to be built
@@ -371,6 +377,8 @@ class Ledger:
         """Build all indexes from summary and documents, after a restore."""
         self.shelves = {}
         self.awaited = {}
+        self.residuals = set()
+        self.short = set()
         self.commitment_index = None
         self.waiting = None
         self.cases_of = {}
@@ -384,12 +392,16 @@ class Ledger:
         for invoice_id, invoice in self.invoices.items():
             if invoice.open_minor:
                 self.shelves[invoice.currency].items[invoice.due_date].append(invoice_id)
+            if invoice.applied and not SETTLED_WITHOUT_MONEY.isdisjoint(invoice.applied):
+                self.residuals.add(invoice_id)
         for shelf in self.shelves.values():
             for ids in shelf.items.values():
                 ids.sort()
         for key, funds in self.funds.items():
             if funds.unapplied_minor:
                 self.index_unapplied(key, funds)
+            if funds.is_short:
+                self.short.add(key)
         self.about = {}
         self.near = {}
         for complaint_id, complaint in self.complaints.items():

@@ -11,7 +11,7 @@ from functools import cache
 
 from msgspec.structs import replace
 
-from tocsin.streams.facts.sources import ENGAGEMENTS, INVOICES
+from tocsin.streams.facts.sources import ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.streams.fold.conduct import RATING_MAX
 from tocsin.streams.ledger import ledger as parts
 from tocsin.streams.ledger.documents import NEVER
@@ -99,16 +99,22 @@ def _discontent(
 def _unanswered_days(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    attempts, answers = ledger.tallied("contacts:UNANSWERED"), ledger.tallied("answers")
+    attempts = ledger.tallied("contacts:UNANSWERED")
     if attempts is None or not attempts.counts:
         return 0, NEVER
-    answered_on = answers.days[-1] if answers is not None and answers.days else 0
-    since = attempts.days[bisect_right(attempts.days, answered_on) :]
+    since = attempts.days[bisect_right(attempts.days, _answered_on(ledger)) :]
     if sum(attempts.counts[day] for day in since) < parameters.minimum:
         return 0, NEVER
     value = as_of - since[0]
     later = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
     return value, (since[0] + later[0] if later else NEVER)
+
+
+def _answered_on(ledger: Ledger) -> int:
+    """The last day on which the customer answered; money is an answer."""
+    names = ["answers", *("paid:" + currency for currency in ledger.summary.accounts)]
+    windows = [window for name in names if (window := ledger.tallied(name)) is not None]
+    return max((window.days[-1] for window in windows if window.days), default=0)
 
 
 def _behind_events(
@@ -140,8 +146,7 @@ def _behind_disputes(
 def _attempts(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters
 ) -> Iterable[Weighed]:
-    answers = ledger.tallied("answers")
-    answered_on = answers.days[-1] if answers is not None and answers.days else 0
+    answered_on = _answered_on(ledger)
     of = "contacts:UNANSWERED"
     for on, _, name, topic, offset in event_family(of).records(ledger, of):
         if on > answered_on:
@@ -256,8 +261,8 @@ EVENT_MEASURES = (
         Unit.DAYS,
         _unanswered_days,
         _attempts,
-        parts.CONDUCT,
-        frozenset({ENGAGEMENTS}),
+        parts.CONDUCT | parts.OPEN,
+        frozenset({ENGAGEMENTS, PAYMENTS}),
         moves_by_time=True,
         required=("minimum",),
         counts="contacts:UNANSWERED",

@@ -42,6 +42,7 @@ class Parameters(Struct, frozen=True):
     minimum_events: int = 1
     usual_gaps: int = 0
     floor_minor: dict[str, int] = {}
+    tolerance: int = 0
     of: str = ""
     per: str = ""
     include: tuple[str, ...] = ()

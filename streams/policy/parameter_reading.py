@@ -20,6 +20,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "minimum_events": ("minimum_events", "count"),
     "usual_gaps": ("usual_gaps", "count"),
     "floor": ("floor_minor", "money"),
+    "tolerance": ("tolerance", "percent"),
     "of": ("of", "word"),
     "per": ("per", "word"),
     "include": ("include", "words"),

@@ -26,7 +26,7 @@ KINDS = {kind.__name__ for kind in get_args(CustomerEvent)}
 RECORDED = [
     entry
     for topic in catalog.SOURCES
-    for entry in json.loads((GOLDEN / f"{topic.name}-1.json").read_text(encoding="utf-8"))
+    for entry in json.loads(max(GOLDEN.glob(f"{topic.name}-?.json")).read_text(encoding="utf-8"))
     if entry["type"] in KINDS
 ]
 
