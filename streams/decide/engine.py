@@ -38,7 +38,7 @@ from tocsin.streams.measures.scorecard import Scorer
 from tocsin.streams.policy.policy import Policy, Problem, Variant, hash_of
 from tocsin.streams.policy.reading import load_policy
 
-LOGIC_VERSION = 2
+LOGIC_VERSION = 3
 """Raised with every change that may alter a decision; replay of another version says so."""
 
 BUDGET_DEFAULT = 5_000

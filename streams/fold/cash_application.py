@@ -238,8 +238,7 @@ def _note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
 
 
 def _unsettle(ledger: Ledger, invoice_id: str) -> None:
-    if ledger.summary.settled.pop(invoice_id, None) is not None:
-        ledger.note_delays()
+    if ledger.forget_settled(invoice_id):
         ledger.stirred |= SETTLED
 
 

@@ -175,8 +175,7 @@ def _look_again(ledger: Ledger, invoice_id: str, today: int) -> None:
     if entry is not None:
         excused = excused_days(ledger, invoice_id, invoice, entry.delay_days)
         if excused != entry.excused_days:
-            entry.excused_days = excused
-            ledger.note_delays()
+            ledger.excuse(entry, excused)
             ledger.stirred |= SETTLED
 
 

@@ -45,13 +45,14 @@ def score(card: Scorecard, given: dict[str, int], **changes: Any) -> Score:
 def test_a_score_shows_points_by_component_strategy_and_classes(
     card: Scorecard, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = score(card, {"overdue-age": 20, "late-share": 7, "delay-trend": NOT_JUDGED})
+    found = score(card, {"arrears": 20, "paid-late": 7, "delay-trend": NOT_JUDGED, "alerts": 3})
 
     show_score(Terminal(), found, "en")
 
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["Score", "27", "of", "100,", "grade", "C"] in shown
-    assert ["oldest", "item", "past", "due", "20", "25"] in shown
+    assert ["Score", "30", "of", "100,", "grade", "C"] in shown
+    assert ["arrears", "20", "20"] in shown
+    assert ["court", "and", "registry", "alerts", "3", "+5"] in shown
     assert "not judged" in " ".join(word for line in shown for word in line)
     assert ["prepayment", "20.0", "%"] in shown
     assert ["RFM", "345"] in shown
@@ -59,10 +60,10 @@ def test_a_score_shows_points_by_component_strategy_and_classes(
 
 
 def test_a_score_is_shown_in_chinese(card: Scorecard, capsys: pytest.CaptureFixture[str]) -> None:
-    show_score(Terminal(), score(card, {"overdue-age": 20}), "zh")
+    show_score(Terminal(), score(card, {"arrears": 20}), "zh")
 
     shown = capsys.readouterr().out
-    assert "最早逾期" in shown
+    assert "欠款逾期" in shown
     assert card.strategies["C"].text.zh in shown
 
 
