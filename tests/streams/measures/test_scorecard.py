@@ -157,12 +157,12 @@ def test_a_missing_limit_takes_no_part_and_a_limit_that_is_overdrawn_is_added_on
     by_name = dict(zip((part.name for part in card().components), summary.points, strict=True))
 
     assert by_name["credit-utilisation"] == NOT_JUDGED
-    assert summary.score == 22 + 18  # 53 days past due, all that is owed
+    assert summary.score == 22 + 18 + 3  # 53 days past due, all that is owed, and never before
 
     book.add("2025-06-02 limit 0 CNY")
     by_name = dict(zip((part.name for part in card().components), summary.points, strict=True))
     assert by_name["credit-utilisation"] == 3
-    assert summary.score == 22 + 18 + 3
+    assert summary.score == 22 + 18 + 3 + 3
 
 
 SMALL = {
@@ -258,6 +258,23 @@ def test_all_grades_are_reached_with_invoices_and_payments_alone(
     assert standing(book) == (score, grade)
 
 
+def test_state_of_a_version_that_counted_no_habit_goes_on_with_the_items_that_it_keeps() -> None:
+    lines = paying(8)
+    whole, upgraded = Book(), Book()
+    whole.add(*lines)
+    upgraded.add(*lines[:30])
+    older = msgspec.msgpack.decode(upgraded.store[CUSTOMER.encode()], type=Summary)
+    older.figures = {name: n for name, n in older.figures.items() if not name.startswith("paid")}
+    assert older.figures != upgraded.ledger.summary.figures
+    upgraded.store[CUSTOMER.encode()] = msgspec.msgpack.encode(older)
+
+    upgraded.restart()
+    upgraded.add(*lines[30:])
+
+    assert standing(upgraded) == standing(whole)
+    assert upgraded.ledger.summary.figures == whole.ledger.summary.figures
+
+
 @pytest.mark.parametrize(
     ("before", "score", "after"),
     [
@@ -332,11 +349,11 @@ def test_a_worse_grade_is_a_warning_with_the_points_behind_it_and_the_strategy()
 def test_a_policy_change_counts_anew_and_without_a_scorecard_nothing_is_left() -> None:
     book = Book()
     book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09", "2025-07-20 close")
-    assert standing(book) == (42, "B")
+    assert standing(book) == (45, "B")
 
     points = {"1 days": "9 points"}
     book.publish(document(version=2, score=with_component(points=points)), instant("2025-07-21"))
-    assert standing(book) == (35, "B")  # 31 of 89
+    assert standing(book) == (38, "B")  # 31 of 89, and 3 on top
 
     nothing = dict.fromkeys(("score", "grades", "strategy", "classes"))
     book.publish(document(version=3, **nothing), instant("2025-07-22"))
@@ -360,7 +377,7 @@ def test_while_a_source_is_held_the_score_stays_as_it_is() -> None:
         1,
         events.HoldReleased(topic_id=4, until_offset=0, drain=False, author="A", reason="mended"),
     )
-    assert standing(book)[0] == 42
+    assert standing(book)[0] == 45
 
 
 @LAW
