@@ -16,7 +16,7 @@ def show_scorecard(terminal: Terminal, card: Scorecard) -> None:
     rows = [
         (
             f"{part.name} (on top)" if part.is_on_top else part.name,
-            described(part.measure.name, part.parameters),
+            described(part.measure, part.parameters),
             _steps(part, subject),
         )
         for part in card.components

@@ -86,7 +86,8 @@ def test_policy_show_publishes_every_step_and_grade(
     assert run_command(["policy", "show", "--packaged"]) == Exit.OK
 
     shown = capsys.readouterr().out
-    assert "1 day: 3, 15 days: 8, 31 days: 15, 61 days: 20, 91 days: 25" in shown
-    assert "E, from 55, left below 48" in shown
+    assert "-9 days: 1, -5 days: 2, -2 days: 3, 0 days: 4, 3 days: 5, 10 days: 6" in shown
+    assert "(grace 15 days; minimum 3; prior 5.0 %; prior_count 2)" in shown
+    assert "E, from 76, left below 73" in shown
     for strategy in card.strategies.values():
         assert strategy.text.en in shown
