@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from tests.book import CUSTOMER, Book, day, default_document, instant
 from tests.streams.decide.test_engine import random_lines
 from tests.streams.decide.test_engine_laws import LAW, SEEDS, SHORT
-from tocsin.agents.generate.portfolio import to_date
 from tocsin.agents.settings.formats import measure
 from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
 from tocsin.streams.facts import events
-from tocsin.streams.facts.convention import Convention
+from tocsin.streams.facts.convention import Convention, epoch_day_text
 from tocsin.streams.ledger.documents import Summary
 from tocsin.streams.ledger.ledger import ALL, Ledger
 from tocsin.streams.measures.scorecard import GRADES, NOT_JUDGED, Scorecard, Scorer, Steps
@@ -52,6 +51,13 @@ def with_component(**changes: Any) -> dict[str, Any]:
     parts = PLAIN["score"]["components"]
     changed = {**parts["arrears"], **changes}
     return {**PLAIN["score"], "components": {**parts, "arrears": changed}}
+
+
+def with_habit(**changes: Any) -> dict[str, Any]:
+    """The section score with the component paid-late changed; None leaves a field out."""
+    parts = PLAIN["score"]["components"]
+    changed = {key: v for key, v in {**parts["paid-late"], **changes}.items() if v is not None}
+    return {**PLAIN["score"], "components": {**parts, "paid-late": changed}}
 
 
 def needing(settled: int, known: int) -> str:
@@ -232,9 +238,9 @@ def paying(delay: int, every: int = 1) -> list[str]:
     for number in range(20):
         due = first + 5 * number
         paid = due + (delay if number % every == 0 else -1)
-        lines.append((due - 15, f"invoice I{number} 1,000.00 CNY due {to_date(due)}"))
+        lines.append((due - 15, f"invoice I{number} 1,000.00 CNY due {epoch_day_text(due)}"))
         lines.append((paid, f"payment P{number} 1,000.00 CNY for I{number}"))
-    return [f"{to_date(on)} {line}" for on, line in sorted(lines)]
+    return [f"{epoch_day_text(on)} {line}" for on, line in sorted(lines)]
 
 
 @pytest.mark.parametrize(
@@ -470,6 +476,26 @@ EASY = easy()
             "points together: at most 100",
         ),
         ({"score": with_component(points={})}, "score.components.arrears.points", "no points"),
+        (
+            {"score": with_component(on_top="yes")},
+            "score.components.arrears.on_top",
+            "must be true or false",
+        ),
+        (
+            {"score": with_habit(grace="7 days")},
+            "score.components.paid-late.grace",
+            "use one of 0, 5, 15, 30",
+        ),
+        (
+            {"score": with_habit(prior=None)},
+            "score.components.paid-late",
+            "needs both prior and prior_count",
+        ),
+        (
+            {"score": with_habit(prior="3 days")},
+            "score.components.paid-late.prior",
+            "such as 3 percent",
+        ),
         (
             {"score": with_component(measure="score")},
             "score.components.arrears.measure",
