@@ -44,8 +44,11 @@ def note_paid(summary: Summary, item: Settled) -> None:
 def note_unpaid(summary: Summary, item: Settled) -> None:
     """Take back an item that is settled no more, as far as it still counts."""
     figures = summary.figures
-    if figures.get(_ITEMS, 0) > 0:
+    if figures.get(_ITEMS, 0) > 1:
         _add(figures, item.excused_days, -1)
+    elif _ITEMS in figures:  # the only one: as if nothing had ever been counted
+        for name in _NAMES:
+            del figures[name]
 
 
 def paid_count(summary: Summary) -> int:

@@ -84,8 +84,17 @@ def test_state_of_a_version_that_did_not_count_is_read_from_the_items_that_are_k
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_taking_back_more_than_was_counted_never_goes_below_none(depth: int) -> None:
     summary = Summary()
-    pay(summary, 0)
+    pay(summary, 0, 0)
     note_unpaid(summary, item(90))
 
     assert late_count(summary, depth) == 0
-    assert paid_count(summary) == 0
+    assert paid_count(summary) == 1
+
+
+def test_when_nothing_is_settled_any_more_nothing_is_kept() -> None:
+    summary = Summary()
+    pay(summary, 9)
+    note_unpaid(summary, summary.settled.pop("I0-0"))
+
+    assert summary.figures == {}
+    assert (paid_count(summary), late(summary)) == (0, [0, 0, 0, 0])
