@@ -109,8 +109,17 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "backtest --events events.jsonl --report backtest.html",
         "backtest --events events.jsonl --policy default --policy policy.yaml --harm H30 --json",
         "backtest --history --policy policy.yaml",
+        "backtest --events events.jsonl --policy default --sweep overdue-age.raise_at=5..30/26 "
+        "--budget 50",
     ),
-    "verify": ("verify", "verify --wait 60 --json"),
+    "verify": (
+        "verify",
+        "verify --wait 60 --json",
+        "verify --anchor anchors/tocsin-000042.anchor --only topics",
+    ),
+    "anchor": ("anchor key", "anchor export --to anchors"),
+    "anchor key": ("anchor key", "anchor key --set anchor_key_file=/etc/tocsin/anchor.key"),
+    "anchor export": ("anchor export --to anchors",),
     "doctor": ("doctor", "doctor --settings", "doctor --role worker --json"),
     "keys": ("keys init", "keys list"),
     "keys init": ("keys init --set privacy=true",),
@@ -128,6 +137,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "dead-letters release": (
         "dead-letters release payments --partition 0 --reason 'the feed is mended'",
     ),
+    "gap": ("gap accept payments/3 --reason 'the bank sends them again'",),
+    "gap accept": ("gap accept payments/3 --reason 'the bank sends them again'",),
     "rebuild": ("rebuild", "rebuild --replace"),
     "reset": ("reset", "reset --yes"),
     "reshard": ("reshard copy --to tocsin2 --partitions 12",),

@@ -14,7 +14,7 @@ from tocsin.agents.deployment.connections import convention_of, open_codec
 from tocsin.agents.deployment.control import LOOK_BACK_OFFSETS
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.kafka.reading import read_topic
-from tocsin.agents.privacy.encryption import sealing
+from tocsin.agents.privacy.encryption import open_encrypting_guard
 from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.jsonlines import Fact, iso_date, iso_instant
@@ -60,7 +60,7 @@ class Foresight:
         self._calendar = calendar(convention)
         self._days = dict(days)
         self._closes = {part: self._calendar.closes_at(day) for part, day in days.items()}
-        self._tokenised = sealing(settings).tokenised
+        self._tokenised = open_encrypting_guard(settings).tokenised
 
     def look(self, facts: Iterable[Fact]) -> None:
         """Count facts, and by code those that would be refused."""

@@ -29,6 +29,7 @@ import plot
 import replays
 import restore
 import stalls
+import sweeps
 from peers import RUNNERS
 from rich.console import Console
 from rich.table import Table
@@ -84,6 +85,7 @@ FIGURES: dict[str, Figure] = {
     "sink": Figure(freshness.measure, freshness.show),
     "replay": Figure(replays.measure, replays.show),
     "catch-up": Figure(catching_up.measure, catching_up.show),
+    "sweeps": Figure(sweeps.measure, sweeps.show),
     "pair": Figure(pair.measure, pair.show),
 }
 PARTS = (*(runner.name for runner in RUNNERS), *FIGURES)

@@ -183,12 +183,14 @@ class Judge:
             if chunk is None and not self.is_whole:
                 break
             topic = wire.SOURCES[rank]
-            found = fold.pass_time(timestamp) if topic != "policies" else []
             kind, event = _read(topic, record)
+            found: list[Expected] = []
             if event is None:
                 refused.append((rank, record))
-            elif topic not in ("policies", "clock"):
-                found += fold.take(kind, event, timestamp)
+            elif topic != "policies":
+                found = fold.pass_time(timestamp)
+                if topic != "clock":
+                    found += fold.take(kind, event, timestamp)
             if chunk is not None:
                 outputs[chunk] += len(found) + (event is None)
             expected += found
@@ -332,13 +334,19 @@ def plain(read: Any) -> dict[str, Any]:
 
 
 def _ranked(partition: Partition) -> Iterator[tuple[int, int, int, ConsumerRecord]]:
+    """Records with the keys of their order: what is refused has the time of the one before it."""
     for rank, topic in enumerate(wire.SOURCES):
+        timestamp = -1
         for record in partition[topic]:
-            yield record.timestamp, rank, record.offset, record
+            if _read(topic, record)[1] is not None:
+                timestamp = record.timestamp
+            yield timestamp, rank, record.offset, record
 
 
 def _read(topic: str, record: ConsumerRecord) -> tuple[str, dict[str, Any] | None]:
-    """Kind and fields of a source record; no fields if it cannot be read."""
+    """Kind and fields of a source record; no fields if it is to be refused."""
+    if any(name == wire.FUTURE_HEADER for name, _ in record.headers):
+        return "", None
     try:
         kind, event = wire.decode(topic, record.value)
     except Exception:  # whatever fastavro makes of broken bytes
