@@ -13,7 +13,7 @@ import yaml
 
 from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
 from tocsin.streams.decide.assess import assess
-from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
@@ -333,7 +333,7 @@ class Book:
 
     def __init__(self, document: str | None = None, convention: Convention | None = None) -> None:
         self.convention = convention or Convention(zone=ZONE)
-        self.desk = Desk(self.convention, Ledgers(), PartitionState(), {})
+        self.desk = DecisionEngine(self.convention, Ledgers(), PartitionState(), {})
         self.offset = 0
         self.warnings: list[RiskWarning] = []
         self.store: dict[bytes, bytes | None] = {}
@@ -354,7 +354,7 @@ class Book:
         """Take one event, in as many slices as the budget asks for, writing state after each."""
         while True:
             self.desk.begin(budget)
-            outcome = self.desk.take(topic_id, 0, self.offset, at, event)
+            outcome = self.desk.process(topic_id, 0, self.offset, at, event)
             self.warnings += self.desk.warnings
             self.write()
             if outcome is not Step.UNFINISHED:
@@ -387,7 +387,7 @@ class Book:
         """Go on with what the store holds, as a new process would."""
         loaded = self._read_back()
         assert loaded.state is not None
-        self.desk = Desk(self.convention, loaded.ledgers, loaded.state, loaded.policies)
+        self.desk = DecisionEngine(self.convention, loaded.ledgers, loaded.state, loaded.policies)
 
     def overlooked(self) -> list[tuple[str, str, int | None]]:
         """What is found by assessing everything from scratch, over ledgers that were read back."""
@@ -396,7 +396,7 @@ class Book:
         rules, found = policy.plan(ALL, frozenset()), []
         for customer_id, ledger in self._read_back().ledgers.items():
             assert changes(customer_id, ledger) == []
-            ledger.stirred = ALL
+            ledger.affected = ALL
             found += assess(ledger, rules, self.desk.state.business_date)
         return [(finding.rule.name, finding.subject, finding.value) for finding in found]
 

@@ -16,6 +16,7 @@ BARE = ("streams", "schemas", "agents")
 GARBAGE_LOOKED_FOR_AFTER = 50_000  # new objects
 
 
+@pytest.hookimpl(optionalhook=True)  # a run may do without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst:
     """Take the place of xdist's own schedulers."""
     config.option.loadscopereorder = False  # else it sorts by the number of tests

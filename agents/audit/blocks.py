@@ -38,14 +38,14 @@ class Block(Struct, frozen=True):
     It is whole if it ends where a sink that was killed would end it again.
     """
 
-    lane: Lane
+    lane: TopicPartitionBuffer
     first: int
     next: int
     records: Sequence[Any]
     is_whole: bool = False
 
 
-class Lane:
+class TopicPartitionBuffer:
     """One topic partition on its way: records fetched and not yet handed over."""
 
     def __init__(self, topic: Topic, place: TopicPartition, first: int) -> None:

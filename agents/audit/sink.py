@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
-from tocsin.agents.audit.blocks import Block, Lane, Limits, inserted_together
+from tocsin.agents.audit.blocks import Block, Limits, TopicPartitionBuffer, inserted_together
 from tocsin.agents.audit.progress import Progress, read_progress, resume_at, write_progress
 from tocsin.agents.audit.watch import watch_sink
 from tocsin.agents.clickhouse.client import ClickHouse
@@ -33,13 +33,15 @@ from tocsin.agents.clickhouse.standings import (
     CASE_COLUMNS,
     CASES,
     STANDING_COLUMNS,
+    STANDING_HISTORY,
+    STANDING_HISTORY_COLUMNS,
     STANDINGS,
     case_columns,
     standing_columns,
 )
 from tocsin.agents.deployment.connections import open_clickhouse, open_codec
 from tocsin.agents.kafka.brokers import connect as brokers
-from tocsin.agents.kafka.brokers import reaching
+from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.kafka.readers import Reader, require_kept
 from tocsin.agents.observe import metrics as known
 from tocsin.agents.observe.lags import Place
@@ -123,7 +125,7 @@ class Writer:
         self._numbers = numbers or Metrics(Program.AUDIT)
         self._codec = codec
         self._topic_ids = topic_ids
-        self._decode = _decoders(codec)
+        self._decode = decoders_of(codec)
         self.metrics = SinkMetrics()
         self.stopping = threading.Event()
 
@@ -152,9 +154,13 @@ class Writer:
         started = monotonic()
         if topic is LEDGERS:
             records = [record for block in part for record in block.records]
-            standings = self._attempt(lambda: standing_columns(records, self._codec))
+            standings, then = self._attempt(lambda: standing_columns(records, self._codec))
             cases = self._attempt(lambda: case_columns(records, self._codec))
-            inserts = [(STANDINGS, STANDING_COLUMNS, standings), (CASES, CASE_COLUMNS, cases)]
+            inserts = [
+                (STANDINGS, STANDING_COLUMNS, standings),
+                (STANDING_HISTORY, STANDING_HISTORY_COLUMNS, then),
+                (CASES, CASE_COLUMNS, cases),
+            ]
         else:
             types = history_table(topic).types
             inserts = [(topic.table, types, self._history_columns(topic, part))]
@@ -219,7 +225,11 @@ class Sink:
     """Reads every lane and hands blocks to the writer, one write at a time."""
 
     def __init__(
-        self, consumer: Reader, writer: Writer, lanes: Sequence[Lane], limits: Limits
+        self,
+        consumer: Reader,
+        writer: Writer,
+        lanes: Sequence[TopicPartitionBuffer],
+        limits: Limits,
     ) -> None:
         self._consumer = consumer
         self._writer = writer
@@ -311,7 +321,7 @@ class Sink:
             writing, self._writing = self._writing, None
             await writing
 
-    def _is_caught_up(self, lane: Lane) -> bool:
+    def _is_caught_up(self, lane: TopicPartitionBuffer) -> bool:
         end = self._consumer.last_stable_offset(lane.place)
         return end is None or lane.position >= end
 
@@ -363,7 +373,7 @@ async def run_sink(
         max_partition_fetch_bytes=FETCH_BYTES_MAX,
         **settings.client_options(),
     )
-    async with reaching(settings):
+    async with translating_failures(settings):
         await consumer.start()
     try:
         async with brokers(settings) as admin:
@@ -390,7 +400,7 @@ def plan_lanes(
     settings: Settings,
     spans: Mapping[tuple[str, int], tuple[int, int]],
     progress: Mapping[tuple[int, int], Sequence[Progress]],
-) -> list[Lane]:
+) -> list[TopicPartitionBuffer]:
     """One lane per topic partition, from where the progress ends.
 
     `spans` are the brokers' first and end offsets. Raises ConfigurationError if a topic is
@@ -405,19 +415,20 @@ def plan_lanes(
             raise ConfigurationError(f"there is no topic {name}", mend="run `tocsin topics apply`")
         for partition in partitions:
             reached = resume_at(progress.get((topic.topic_id, partition), ()))
-            lane = Lane(topic, TopicPartition(name, partition), reached)
+            lane = TopicPartitionBuffer(topic, TopicPartition(name, partition), reached)
             _check_span(lane, *spans[name, partition])
             lanes.append(lane)
     return lanes
 
 
-def _check_span(lane: Lane, begin: int, end: int) -> None:
+def _check_span(lane: TopicPartitionBuffer, begin: int, end: int) -> None:
     if begin > lane.first and lane.topic is LEDGERS:
         lane.position = begin  # compaction may leave nothing at the beginning
     require_kept(lane.place.topic, lane.place.partition, lane.position, begin, end)
 
 
-def _decoders(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
+def decoders_of(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
+    """How the records of each append-only topic are read, by topic id; each may raise Refused."""
     decoders: dict[int, Callable[[bytes | None], Struct]] = {
         topic.topic_id: partial(codec.decode, topic.topic_id) for topic in SOURCES
     }

@@ -27,7 +27,7 @@ COUNT_AGAIN_S: Final = 3.0
 OUTPUTS: Final = "outputs"  # warnings and dead letters together: the journal counts them as one
 
 
-class Reach(Protocol):
+class WatchedSink(Protocol):
     """The sink, as its watcher sees it."""
 
     @property
@@ -38,12 +38,12 @@ class Reach(Protocol):
         """End at the brokers and offset reached, of every topic partition."""
 
 
-async def watch_sink(settings: Settings, sink: Reach, probe: Probe) -> None:
+async def watch_sink(settings: Settings, sink: WatchedSink, probe: Probe) -> None:
     """Tell the probe of the sink until cancelled."""
     await asyncio.gather(_look_again(sink, probe), _reckon_again(settings, probe))
 
 
-async def _look_again(sink: Reach, probe: Probe) -> None:
+async def _look_again(sink: WatchedSink, probe: Probe) -> None:
     lags = Lags(probe.metrics)
     while True:
         _look(sink, lags, probe)
@@ -56,7 +56,7 @@ async def _reckon_again(settings: Settings, probe: Probe) -> None:
         await _reckon(settings, probe)
 
 
-def _look(sink: Reach, lags: Lags, probe: Probe) -> None:
+def _look(sink: WatchedSink, lags: Lags, probe: Probe) -> None:
     places = sink.places()
     for (topic, partition), (end, reached) in places.items():
         probe.progress(f"{topic}-{partition}", done=reached, waiting=max(0, end - reached))

@@ -10,8 +10,14 @@ from collections.abc import Callable, Sequence
 
 from tocsin.agents.backtest.run import Candidate, Pass, Place, Run, Tried, joined
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
-from tocsin.agents.kafka.brokers import reaching
-from tocsin.agents.replay.replay import ClickHouseLog, KafkaLog, Log, opened, taken
+from tocsin.agents.kafka.brokers import translating_failures
+from tocsin.agents.replay.replay import (
+    ClickHouseLog,
+    KafkaLog,
+    Log,
+    open_partition,
+    records_of_transaction,
+)
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.catalog import SOURCES
@@ -33,7 +39,7 @@ async def run_journalled(
     client = open_clickhouse(settings, is_reader=True) if history else None
     log: Log = KafkaLog(settings) if client is None else ClickHouseLog(client)
     try:
-        async with reaching(settings):
+        async with translating_failures(settings):
             return await run_log(
                 log,
                 settings.partitions,
@@ -75,12 +81,12 @@ async def _partition(
 ) -> int:
     topic_ids = {log.name(topic): topic.topic_id for topic in SOURCES}
     records = 0
-    async with opened(log, partition) as (cursors, pages):
+    async with open_partition(log, partition) as (cursors, pages):
         async for page in pages:
             for entry in page:
                 written = codec.decode_journal(entry.value)
                 refused = {(one.topic_id, one.offset): one.code for one in written.refusals}
-                for record in await taken(written, cursors):
+                for record in await records_of_transaction(written, cursors, topic_ids):
                     place = Place(topic_ids[record.topic], partition, record.offset)
                     code = refused.get((place.topic_id, place.offset))
                     if code is None:

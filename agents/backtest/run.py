@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.contracts.catalog import POLICIES
-from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import DecisionDigest
 from tocsin.streams.evaluate.alarms import Alarm, OpenEpisodes, alarm_of
 from tocsin.streams.evaluate.harm import Judged
@@ -63,7 +63,7 @@ class Track:
     ) -> None:
         self.name = candidate.name
         self.follows_events = candidate.follows_events
-        self.desk = Desk(convention, Ledgers(), PartitionState(), {}, partition)
+        self.desk = DecisionEngine(convention, Ledgers(), PartitionState(), {}, partition)
         self.desk.watch = self.trace = trace
         self.episodes = OpenEpisodes()
         self.alarms: list[Alarm] = []
@@ -80,7 +80,7 @@ class Track:
         desk, step = self.desk, Step.UNFINISHED
         while step is Step.UNFINISHED:
             desk.begin()
-            outcome = desk.take(*place, instant, event)
+            outcome = desk.process(*place, instant, event)
             self._note(history)
             if isinstance(outcome, Refusal):
                 return outcome
@@ -90,14 +90,14 @@ class Track:
     def refuse(self, place: Place, code: str, history: History | None) -> None:
         """Count a record that was refused before it came to the desk."""
         self.desk.begin()
-        self.desk.refused(place.topic_id, place.offset, code)
+        self.desk.count_refusal(place.topic_id, place.offset, code)
         self._note(history)
 
     def stand(self, customer_id: str) -> Stand:
         """How this policy sees a customer now."""
         score, grade = None, ""
         if customer_id in self.desk.ledgers:
-            summary = self.desk.ledgers.visit(customer_id).summary
+            summary = self.desk.ledgers.peek(customer_id).summary
             score, grade = summary.score, summary.grade
         return Stand(score, grade, self.episodes.of(customer_id))
 

@@ -30,8 +30,8 @@ from tocsin.agents.bundle.contents import (
     in_order,
     made_by,
     manifest_of,
-    place,
     read_manifest,
+    record_place,
     sha256,
 )
 from tocsin.agents.privacy.encryption import ENCRYPTED, ERASED, UNREADABLE
@@ -95,9 +95,9 @@ def _misfiled(contents: Contents) -> Iterator[str]:
     for (name, topics), records in zip(_TOPICS.items(), filed, strict=True):
         for record in records:
             if BY_NAME[record.topic] not in topics:
-                yield f"{place(record)} does not belong in {name}"
+                yield f"{record_place(record)} does not belong in {name}"
             elif record.partition != contents.journal.partition:
-                yield f"{place(record)} is not of partition {contents.journal.partition}"
+                yield f"{record_place(record)} is not of partition {contents.journal.partition}"
 
 
 def _owned(contents: Contents, codec: Codec) -> Iterator[str]:
@@ -105,18 +105,19 @@ def _owned(contents: Contents, codec: Codec) -> Iterator[str]:
     for record in contents.records:
         customer_id = customer_of(record, codec)
         if customer_id != contents.customer_id:
-            yield f"{place(record)} is about {customer_id}, not {contents.customer_id}"
+            yield f"{record_place(record)} is about {customer_id}, not {contents.customer_id}"
     for record in contents.warnings:
         warning = codec.decode_warning(record.value)
         if warning.customer_id != contents.customer_id:
-            yield f"{place(record)} is about {warning.customer_id}, not {contents.customer_id}"
+            about = f"{warning.customer_id}, not {contents.customer_id}"
+            yield f"{record_place(record)} is about {about}"
         if contents.episode_id not in ("", warning.episode_id):
-            yield f"{place(record)} is of another episode than {contents.episode_id}"
+            yield f"{record_place(record)} is of another episode than {contents.episode_id}"
 
 
 def _unique(contents: Contents, _codec: Codec) -> Iterator[str]:
     """Records that are there more than once."""
-    places = Counter(map(place, contents.every))
+    places = Counter(map(record_place, contents.every))
     for name, count in places.items():
         if count > 1:
             yield f"{name} is there {count} times"
@@ -136,16 +137,16 @@ def _covered(contents: Contents, codec: Codec) -> Iterator[str]:
     ends = {read.topic_id: read.next for read in entry.ranges}
     for record in (*contents.records, *contents.policies):
         if record.offset >= ends.get(BY_NAME[record.topic].topic_id, 0):
-            yield f"{place(record)} came after {place(contents.journal)}"
+            yield f"{record_place(record)} came after {record_place(contents.journal)}"
 
 
 def _backed(contents: Contents, codec: Codec) -> Iterator[str]:
     """Records behind a warning that are not there."""
-    known = set(map(place, contents.records))
+    known = set(map(record_place, contents.records))
     for record in contents.warnings:
         for evidence in codec.decode_warning(record.value).evidence:
             if evidence_place(evidence) not in known:
-                yield f"{evidence_place(evidence)} is missing: {place(record)} rests on it"
+                yield f"{evidence_place(evidence)} is missing: {record_place(record)} rests on it"
 
 
 def _counted(contents: Contents, codec: Codec) -> Iterator[str]:
@@ -163,7 +164,7 @@ def _counted(contents: Contents, codec: Codec) -> Iterator[str]:
             is_counted = is_counted and episode_id == derived_id(*whole)
         if not is_counted and subject not in broken:
             broken.add(subject)
-            yield f"a warning of {warning.rule} is missing before {place(record)}"
+            yield f"a warning of {warning.rule} is missing before {record_place(record)}"
 
 
 _CHECKS: Final[Sequence[Callable[[Contents, Codec], Iterator[str]]]] = (

@@ -24,7 +24,7 @@ from tocsin.agents.bundle.archive import MANIFEST, BundleError
 from tocsin.agents.bundle.texts import README, SECTIONS
 from tocsin.agents.clickhouse.history import HistoryRecord
 from tocsin.agents.render import warning_cards as cards
-from tocsin.agents.render.events import tell
+from tocsin.agents.render.events import describe_event
 from tocsin.agents.settings.formats import clean, day
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.codec import Codec
@@ -154,12 +154,12 @@ def record_digest(records: Iterable[HistoryRecord]) -> str:
     lines = hashlib.sha256()
     for record in records:
         key = base64.b64encode(record.key or b"").decode()
-        text = f"{place(record)} {record.timestamp} {key} {sha256(record.value or b'')}\n"
+        text = f"{record_place(record)} {record.timestamp} {key} {sha256(record.value or b'')}\n"
         lines.update(text.encode())
     return lines.hexdigest()
 
 
-def place(record: HistoryRecord) -> str:
+def record_place(record: HistoryRecord) -> str:
     """How people name a record: topic/partition/offset."""
     return f"{record.topic}/{record.partition}/{record.offset}"
 
@@ -179,7 +179,7 @@ def chosen(
     return [
         record
         for record in records
-        if place(record) in wanted or record.topic in ("customers", "engagements")
+        if record_place(record) in wanted or record.topic in ("customers", "engagements")
     ]
 
 
@@ -201,9 +201,9 @@ def _tables(contents: Contents, codec: Codec, *, is_revealed: bool) -> dict[str,
         rows.setdefault(section, []).append(
             (
                 jsonlines.iso_instant(record.timestamp),
-                *tell(event),
-                contents.refused.get(place(record), ""),
-                place(record),
+                *describe_event(event),
+                contents.refused.get(record_place(record), ""),
+                record_place(record),
                 sha256(record.value or b""),
             )
         )
@@ -229,7 +229,7 @@ def _warning_table(records: Iterable[HistoryRecord], codec: Codec) -> bytes:
                 warning.muted_by or "",
                 f"{warning.policy_name} {warning.policy_version} {warning.policy_hash}",
                 " ".join(evidence_place(evidence) for evidence in warning.evidence),
-                place(record),
+                record_place(record),
                 sha256(record.value or b""),
             )
         )
@@ -251,8 +251,14 @@ def _policies(contents: Contents, codec: Codec) -> dict[str, bytes]:
         if isinstance(event, PolicyPublished):
             name = f"policies/{record.offset}.yaml"
             files[name] = event.source.encode()
-            refused = contents.refused.get(place(record), "")
-            told = (*tell(event), refused, name, place(record), sha256(record.value or b""))
+            refused = contents.refused.get(record_place(record), "")
+            told = (
+                *describe_event(event),
+                refused,
+                name,
+                record_place(record),
+                sha256(record.value or b""),
+            )
             rows.append((jsonlines.iso_instant(record.timestamp), *told))
     return {**files, "policies.csv": csv_of(POLICY_COLUMNS, rows)}
 
@@ -264,7 +270,7 @@ def _raw(records: Iterable[HistoryRecord], codec: Codec, refused: Mapping[str, s
         if BY_NAME[record.topic].is_source:
             decoded = codec.decode(BY_NAME[record.topic].topic_id, record.value)
             event = msgspec.Raw(jsonlines.format(decoded, instant=record.timestamp).encode())
-        name, digest = place(record), sha256(record.value or b"")
+        name, digest = record_place(record), sha256(record.value or b"")
         line = Line(
             name, record.timestamp, record.key, record.value, digest, refused.get(name), event
         )
@@ -309,7 +315,7 @@ def manifest_of(contents: Contents, codec: Codec, files: Mapping[str, bytes], ma
         made_by=maker,
         customer_id=contents.customer_id,
         episode_id=contents.episode_id,
-        journal=place(contents.journal),
+        journal=record_place(contents.journal),
         business_date=day(entry.business_date),
         until=jsonlines.iso_instant(max(r.timestamp for r in every[:-1] or every)),
         records=len(contents.records),

@@ -104,7 +104,7 @@ def gather(
         records = bundle.chosen(records, [told[record] for record in warnings])
     versions = list(read_range(client, POLICIES.topic_id, partition))
     policies = [r for r in cut.before(POLICIES, versions) if is_readable(r, codec)]
-    places = {bundle.place(record) for record in (*records, *policies)}
+    places = {bundle.record_place(record) for record in (*records, *policies)}
     return Contents(
         customer_id,
         episode_id,

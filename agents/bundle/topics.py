@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tocsin.agents.bundle.contents import Contents, chosen, customer_of, in_order, place
+from tocsin.agents.bundle.contents import Contents, chosen, customer_of, in_order, record_place
 from tocsin.agents.clickhouse.history import HistoryRecord
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.queries.lookup import EVENT_SOURCES
@@ -82,7 +82,7 @@ async def read_contents(
         warnings = [record for record in warnings if told[record].episode_id == episode_id]
         records = chosen(records, [told[record] for record in warnings])
     policies = await _policies(log, codec, covered)
-    places = {place(record) for record in (*records, *policies)}
+    places = {record_place(record) for record in (*records, *policies)}
     return Contents(
         customer_id,
         episode_id,
@@ -110,9 +110,9 @@ async def _covered(log: Log, codec: Codec, last: HistoryRecord) -> Covered:
             before = sha256(record.value or b"").digest()
             warnings += entry.output_count - len(entry.refusals)
     if record is None or record.offset != last.offset:
-        raise JournalError(f"{place(last)} is not in the topic")
+        raise JournalError(f"{record_place(last)} is not in the topic")
     if not _is_same(record, last):
-        raise JournalError(f"{place(last)} differs from the topic's")
+        raise JournalError(f"{record_place(last)} differs from the topic's")
     return Covered(last.partition, {read.topic_id: read.next for read in entry.ranges}, warnings)
 
 
@@ -208,8 +208,8 @@ def _is_same(one: HistoryRecord, other: HistoryRecord) -> bool:
 
 
 def _compared(given: Contents, kept: Contents) -> Iterator[str]:
-    ours = {place(record): record for record in given.every}
-    theirs = {place(record): record for record in kept.every}
+    ours = {record_place(record): record for record in given.every}
+    theirs = {record_place(record): record for record in kept.every}
     for name, record in ours.items():
         if name not in theirs:
             yield f"{name} is not in the topic, or is not of this customer there"

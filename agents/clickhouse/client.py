@@ -117,14 +117,19 @@ class ClickHouse:
             for block in blocks:
                 yield [tuple(row) for row in block]
 
-    def raw(self, sql: str, form: str = "") -> Iterator[bytes]:
+    def raw(
+        self, sql: str, form: str = "", parameters: Mapping[str, Any] | None = None
+    ) -> Iterator[bytes]:
         """The bytes of an answer, in ClickHouse's format `form`, else in the one that `sql` names.
 
         None comes before the server has all of it, so that a failure is never half an answer.
         """
         with self._translated():
             answer = self._client.raw_stream(
-                sql, fmt=form or None, settings={"wait_end_of_query": 1}
+                sql,
+                parameters=_parameters(parameters),
+                fmt=form or None,
+                settings={"wait_end_of_query": 1},
             )
             with closing(cast(IO[bytes], answer)) as body:
                 while part := body.read(PART_BYTES):

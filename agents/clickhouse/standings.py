@@ -2,12 +2,13 @@
 
 They mirror the ledgers changelog and are state, not history: of each block only a key's latest
 record is kept, and a row with a later offset replaces the one before it. Names stay out; views take
-them from `customers`.
+them from `customers`. `standing_history` keeps of every summary what people compare over time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from msgspec.msgpack import Decoder
@@ -76,6 +77,28 @@ STANDING_COLUMNS: Final = {
     "screening": "LowCardinality(String)",
     "reviewed_on": "Nullable(Date32)",
 }
+STANDING_HISTORY: Final = "standing_history"
+STANDING_HISTORY_COLUMNS: Final = {
+    name: STANDING_COLUMNS[name]
+    for name in (
+        "customer_id",
+        "partition",
+        "version",
+        "changed_at",
+        "score",
+        "grade",
+        "points",
+        "abc",
+        "rfm",
+        "rfa",
+        "accounts.currency",
+        "accounts.open_minor",
+        "accounts.unapplied_minor",
+        "open_episodes",
+        "past_due_since",
+        "step",
+    )
+}
 CASES: Final = "cases"
 CASE_COLUMNS: Final = {
     "customer_id": "String",
@@ -100,14 +123,32 @@ CASE_COLUMNS: Final = {
 _SEPARATOR: Final = b"\x00"  # in the keys of everything but summaries
 _PROCESS: Final = {machine.letter: machine.name for machine in (PROMISE, PLAN, CREDIT, RETIREMENT)}
 _decode_case: Final = Decoder(Case).decode
+_kept: Final = itemgetter(*map(list(STANDING_COLUMNS).index, STANDING_HISTORY_COLUMNS))
+_PLACE: Final = 4  # the first columns of a row of history say whose it is, and since when
 Row = tuple[Any, ...]
 
 
-def standing_columns(records: Sequence[Any], codec: Codec) -> list[list[Any]]:
-    """Turn changelog records into columns, in the order of STANDING_COLUMNS."""
-    latest = {record.key: record for record in records if _SEPARATOR not in record.key}
-    rows = [_readable(_standing, record, codec) for record in latest.values()]
-    return _columns(rows, STANDING_COLUMNS)
+def standing_columns(
+    records: Sequence[Any], codec: Codec
+) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Turn changelog records into columns: of STANDING_COLUMNS, and of STANDING_HISTORY_COLUMNS.
+
+    What did not change since a customer's summary before in these records is no row of history.
+    """
+    latest: dict[bytes, Row] = {}
+    history: list[Row] = []
+    for record in records:
+        if _SEPARATOR in record.key:
+            continue
+        row = _readable(_standing, record, codec)
+        before, kept = latest.get(record.key), _kept(row)
+        if before is None or _kept(before)[_PLACE:] != kept[_PLACE:]:
+            history.append(kept)
+        latest[record.key] = row
+    return (
+        _columns(list(latest.values()), STANDING_COLUMNS),
+        _columns(history, STANDING_HISTORY_COLUMNS),
+    )
 
 
 def case_columns(records: Sequence[Any], codec: Codec) -> list[list[Any]]:

@@ -17,7 +17,7 @@ from tocsin.agents.backtest.tables import show
 from tocsin.agents.commands.data import WHERE, Progressed, counting
 from tocsin.agents.commands.options import TargetPath, connected, language_option, run
 from tocsin.agents.deployment.connections import convention_of
-from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.render.warning_cards import Language
 from tocsin.agents.settings.settings import Settings
@@ -91,8 +91,9 @@ def backtest(
     levers = None if grid is None else grid.tried
     with counting(terminal, "deciding") as progress:
         if paths:
-            facts = _counted(read_facts(settings, paths), progress)
-            done = run_facts(facts, convention, tried, tried=levers)
+            with open_events(settings, paths) as given:
+                facts = _counted(given.facts(), progress)
+                done = run_facts(facts, convention, tried, tried=levers)
         else:
             done = run(
                 run_journalled(settings, tried, history=history, tried=levers, progress=progress)

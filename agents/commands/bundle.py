@@ -8,17 +8,17 @@ from pathlib import Path
 import click
 
 from tocsin.agents.bundle.archive import BundleError, packed, unpacked
-from tocsin.agents.bundle.contents import Contents, files_of, place
+from tocsin.agents.bundle.contents import Contents, files_of, record_place
 from tocsin.agents.bundle.reading import gather
 from tocsin.agents.bundle.verdict import Verdict, judge
 from tocsin.agents.commands.options import GivenPath, Named, TargetPath, connected, run
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.kafka.brokers import connect, reaching
-from tocsin.agents.privacy.encryption import opening
-from tocsin.agents.queries.lookup import history
+from tocsin.agents.kafka.brokers import connect, translating_failures
+from tocsin.agents.privacy.encryption import open_decrypting_guard
+from tocsin.agents.queries.lookup import open_history
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.replay.replay import KafkaLog
-from tocsin.agents.settings.errors import InputError
+from tocsin.agents.settings.errors import ConfigurationError, InputError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.settings.whole_files import writing_whole
@@ -63,9 +63,9 @@ def bundle(
         return _verify(settings, terminal, checked, offline)
     if not customer_id or out is None:
         raise click.UsageError("name a CUSTOMER and --out FILE, or give --verify FILE")
-    guard = opening(settings)
+    guard = open_decrypting_guard(settings)
     codec = open_codec(settings, guard)
-    with history(settings) as client:
+    with open_history(settings) as client:
         contents = gather(settings, client, codec, guard.customer(customer_id), episode)
     content = packed(files_of(contents, codec))
     with writing_whole(out) as file:
@@ -85,7 +85,7 @@ def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) ->
             "records": len(contents.records),
             "warnings": len(contents.warnings),
             "policies": len(contents.policies),
-            "journal": place(contents.journal),
+            "journal": record_place(contents.journal),
         }
     )
     terminal.say(
@@ -124,18 +124,18 @@ def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -
 
 
 async def _judged(settings: Settings, content: bytes, offline: bool) -> Verdict:
-    codec = open_codec(settings, opening(settings))
+    codec = open_codec(settings, open_decrypting_guard(settings))
     if offline:
         return await judge(content, codec, None, settings.partitions)
     async with connect(settings) as brokers:
         topics = await brokers.partitions()
     missing = sorted({settings.topic(topic) for topic in APPEND_ONLY} - topics.keys())
     if missing:
-        raise InputError(
+        raise ConfigurationError(
             f"there is no topic {missing[0]} to compare the bundle with",
             mend="check bootstrap_servers and topic_prefix, or give --offline",
         )
-    async with reaching(settings):
+    async with translating_failures(settings):
         partitions = topics[settings.topic(JOURNAL)]
         return await judge(content, codec, KafkaLog(settings), partitions)
 

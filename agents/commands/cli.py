@@ -65,6 +65,7 @@ COMMANDS = {
     "replay": Entry("Prove", "data", "Decide again, and compare."),
     "backtest": Entry("Prove", "backtest", "What a policy would have done, and how early."),
     "verify": Entry("Prove", "data", "Compare Kafka, ClickHouse and journal."),
+    "anchor": Entry("Prove", "anchor", "Sign what the topics hold, to find later changes."),
     "doctor": Entry("Mend", "doctor", "Find what is wrong, and how to mend it."),
     "keys": Entry("Set up", "keys", "Keys of customers' personal data."),
     "erase": Entry("Mend", "keys", "Destroy a customer's key: its personal data end."),
@@ -72,6 +73,7 @@ COMMANDS = {
     "completion": Entry("Set up", "completion", "Let your shell complete commands."),
     "rebuild": Entry("Mend", "recovery", "Write lost state anew, from journal and events."),
     "reshard": Entry("Mend", "recovery", "Move to topics with other partitions."),
+    "gap": Entry("Mend", "recovery", "Accept that records were deleted unread."),
     "reset": Entry("Mend", "topics", "Forget all state, decide again from the events."),
 }
 

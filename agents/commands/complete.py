@@ -6,7 +6,7 @@ import click
 
 from tocsin.agents.commands.options import connected, run
 from tocsin.agents.commands.values import Day, Instant
-from tocsin.agents.deployment.control import announcing, author, present_ms
+from tocsin.agents.deployment.control import author, control_time_ms, open_announcer
 from tocsin.agents.deployment.topics import require_topic
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.settings.formats import day, instant
@@ -39,8 +39,8 @@ def complete(settings: Settings, terminal: Terminal, topic: str, date: int, at: 
 
 async def _complete(settings: Settings, topic_id: int, date: int, moment: int | None) -> int:
     await require_topic(settings, CLOCK)
-    timestamp = await present_ms(settings) if moment is None else moment
-    async with announcing(settings, "complete") as announcer:
+    timestamp = await control_time_ms(settings) if moment is None else moment
+    async with open_announcer(settings, "complete") as announcer:
         event = SourceCompleted(source_topic_id=topic_id, date=date, source=author())
         await announcer.send_everywhere(CLOCK, event, timestamp)
     return timestamp

@@ -8,8 +8,8 @@ from tocsin.agents.commands.options import Named, connected
 from tocsin.agents.commands.values import Instant
 from tocsin.agents.entry.engagement_kinds import as_option
 from tocsin.agents.queries.contacts import contact_of, contacts_json, count, latest
-from tocsin.agents.queries.events import place
-from tocsin.agents.queries.lookup import EventSeen, looking
+from tocsin.agents.queries.events import record_place
+from tocsin.agents.queries.lookup import StoredEvent, open_lookup
 from tocsin.agents.render.terminal import Column, Terminal
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.settings import Settings
@@ -27,7 +27,7 @@ def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since:
     What was corrected is shown as it was corrected last. An attachment is told by the beginning of
     its SHA-256; --json has the whole.
     """
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         customer_id = lookup.customer(customer_id)
         found = latest(lookup.contacts(customer_id, since))
         if not found:
@@ -53,7 +53,7 @@ def contacts(settings: Settings, terminal: Terminal, *, customer_id: str, since:
         )
 
 
-def _row(seen: EventSeen) -> tuple[str, ...]:
+def _row(seen: StoredEvent) -> tuple[str, ...]:
     contact = contact_of(seen)
     outcome = as_option(contact.outcome)
     if contact.reason:
@@ -67,5 +67,5 @@ def _row(seen: EventSeen) -> tuple[str, ...]:
         contact.text or "",
         {None: "-", True: "yes", False: "no"}[contact.is_confirmed],
         (contact.attachment_sha256 or "-")[:DIGEST_DIGITS],
-        place(seen),
+        record_place(seen),
     )

@@ -13,14 +13,23 @@ from tocsin.agents.commands.customer_cards import (
     show_decisions,
     show_score,
 )
-from tocsin.agents.commands.options import ROWS_MAX, Named, connected, language_option
+from tocsin.agents.commands.options import (
+    ROWS_MAX,
+    Named,
+    as_of_option,
+    connected,
+    language_option,
+)
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.past.asking import past_file
+from tocsin.agents.past.moment import read_moment
 from tocsin.agents.queries.customer import CreditFile, aging, file_json, read_file
-from tocsin.agents.queries.events import place
-from tocsin.agents.queries.lookup import EventSeen, looking
+from tocsin.agents.queries.events import record_place
+from tocsin.agents.queries.lookup import StoredEvent, open_lookup
 from tocsin.agents.render import warning_cards as cards
-from tocsin.agents.render.events import tell
+from tocsin.agents.render.events import describe_event
 from tocsin.agents.render.terminal import Column, Terminal
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.formats import day, instant, measure, money
 from tocsin.agents.settings.settings import Settings
 
@@ -37,6 +46,7 @@ BAR_WIDTH = 24
     show_default=True,
     help="Latest events shown.",
 )
+@as_of_option
 @language_option
 @connected
 def customer(
@@ -45,18 +55,23 @@ def customer(
     *,
     customer_id: str,
     event_limit: int,
+    as_of: str | None,
     language: Language,
 ) -> None:
     """Show what a customer owes and since when, what warns of it, and what happened last."""
-    with looking(settings) as lookup:
-        file = read_file(lookup, customer_id, event_limit, settings.horizon_days)
+    moment = None if as_of is None else read_moment(as_of, convention_of(settings))
+    with open_lookup(settings) as lookup:
+        if moment is None:
+            file = read_file(lookup, customer_id, event_limit, settings.horizon_days)
+        else:
+            file = past_file(settings, moment, lookup, customer_id, event_limit)
     name = file.standing["name"] or ""
-    view = View(language, {file.standing["customer_id"]: name})
+    view = WarningView(language, {file.standing["customer_id"]: name})
     terminal.result(file_json(file, view))
     _show(terminal, file, view)
 
 
-def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
+def _show(terminal: Terminal, file: CreditFile, view: WarningView) -> None:
     standing = file.standing
     title = f"{standing['customer_id']} {standing['name'] or ''}".rstrip()
     terminal.say(title, style="bold")
@@ -78,15 +93,18 @@ def _show(terminal: Terminal, file: CreditFile, view: View) -> None:
     show_commitments(terminal, file.commitments)
     terminal.heading(f"Open warnings: {len(file.warnings)}")
     for warning in file.warnings:
-        cards.card(terminal, warning, view)
+        cards.print_warning(terminal, warning, view)
     if file.events:
         terminal.heading("Latest events")
         show_events(terminal, file.events)
 
 
-def show_events(terminal: Terminal, events: Sequence[EventSeen]) -> None:
+def show_events(terminal: Terminal, events: Sequence[StoredEvent]) -> None:
     """Print events one a line, with the place where each stands."""
-    rows = [(instant(seen.timestamp), *tell(seen.event), place(seen)) for seen in events]
+    rows = [
+        (instant(seen.timestamp), *describe_event(seen.event), record_place(seen))
+        for seen in events
+    ]
     columns = [Column("when"), Column("event"), Column("id"), Column("what", wraps=True)]
     terminal.table([*columns, Column("record", style="dim")], rows)
 

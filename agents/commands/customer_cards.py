@@ -9,7 +9,7 @@ from tocsin.agents.queries.credit_decisions import CustomerCredit
 from tocsin.agents.queries.lookup import Decision
 from tocsin.agents.queries.ranking import stakes_of
 from tocsin.agents.queries.score import Score
-from tocsin.agents.queries.worklist import why_of
+from tocsin.agents.queries.worklist import reason_text
 from tocsin.agents.render.score_cards import strategy_facts
 from tocsin.agents.render.terminal import Column, Terminal
 from tocsin.agents.render.warning_cards import Language
@@ -92,7 +92,7 @@ def facts_of(credit: CustomerCredit, language: Language) -> list[tuple[str, str]
         what = action.action.zh if language == "zh" else action.action.en
         since = f", due on {day(action.due_on)}" if action.step and not action.is_blocked else ""
         found.append(
-            ("next step", f"{what}: {stakes_of(action)}{since}; {why_of(action, language)}")
+            ("next step", f"{what}: {stakes_of(action)}{since}; {reason_text(action, language)}")
         )
     if force.get("is_held"):
         found.append(("on hold", f"since {day(force['held_since'])}"))

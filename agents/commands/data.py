@@ -14,16 +14,18 @@ import click
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tocsin.agents.anchors.checking import SOURCES, Verdict, check_anchors
 from tocsin.agents.audit.reconcile import Reconciliation, reconcile
 from tocsin.agents.commands.options import GivenPath, Number, TargetPath, connected, run
 from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse
-from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.deployment.policies import first_event
+from tocsin.agents.generate.families import DEFAULT, FAMILIES
 from tocsin.agents.generate.portfolio import DEFAULT_UNTIL, Request
-from tocsin.agents.queries.warnings import as_json
+from tocsin.agents.queries.warnings import warning_json
 from tocsin.agents.render.terminal import Column, Terminal
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.replay.cores import replay_all
 from tocsin.agents.replay.replay import Decided, Report, decide
 from tocsin.agents.settings.errors import ConfigurationError
@@ -42,6 +44,7 @@ Progressed = Callable[[int], None]
 FILE = GivenPath()
 WHERE = GivenPath(is_folder_too=True)
 TARGET = TargetPath()
+LINES_SHOWN = 20
 
 
 @click.command("generate")
@@ -50,6 +53,13 @@ TARGET = TargetPath()
 @click.option("--seed", default=1, show_default=True, help="Same seed, same events.")
 @click.option("--until", type=Day(), default=DEFAULT_UNTIL.isoformat(), show_default=True)
 @click.option("--currency", default="EUR", show_default=True)
+@click.option(
+    "--family",
+    type=click.Choice(tuple(FAMILIES)),
+    default=DEFAULT,
+    show_default=True,
+    help="How its customers buy and pay: docs/portfolios.md.",
+)
 @click.option("--out", type=TARGET, default=Path("events.jsonl"), show_default=True)
 @click.option("--truth", type=TARGET, help="Who turns bad, and when; beside the events if not.")
 @connected
@@ -62,6 +72,7 @@ def generate(
     seed: int,
     until: int,
     currency: str,
+    family: str,
     out: Path,
     truth: Path | None,
 ) -> None:
@@ -78,7 +89,14 @@ def generate(
         raise click.UsageError("; ".join(problems))
     told = truth or out.with_name(f"{out.stem}-truth.jsonl")
     with counting(terminal, "generating") as progress:
-        done = generator.generate(request, convention_of(settings), out, told, progress=progress)
+        done = generator.generate(
+            request,
+            convention_of(settings),
+            out,
+            told,
+            assumptions=FAMILIES[family],
+            progress=progress,
+        )
     terminal.result({"events": str(out), "truth": str(told), **msgspec.to_builtins(done)})
     rows = [(kind, f"{count:,}") for kind, count in done.by_type.items()]
     terminal.table([Column("event"), Column("count", right=True)], rows)
@@ -99,35 +117,41 @@ def produce(
     otherwise closings are left to that clock.
     """
     from tocsin.agents.deployment.clock_keeper import with_clock
-    from tocsin.agents.deployment.foresight import Foresight, open_days
     from tocsin.agents.deployment.produce import produce as send
     from tocsin.agents.kafka.rights import require_rights
 
-    read_facts(settings, paths)  # what is wrong with the lines is told before Kafka is asked
-    run(require_rights(settings, "producer"))
-    settings = run(with_clock(settings))
-    is_closing = settings.clock == "feed"  # a deployment has one clock
-    foresight = Foresight(settings, run(open_days(settings)))
-    foresight.look(read_facts(settings, paths, is_closing=is_closing))
-    if foresight.found:
-        raise foresight.refusal
-    if caution := foresight.caution(time.time_ns() // 1_000_000):
-        terminal.note(f"caution: {caution}", style="yellow")
-    closings = 0
+    with open_events(settings, paths) as given:  # wrong lines are told before Kafka is asked
+        run(require_rights(settings, "producer"))
+        settings = run(with_clock(settings))
+        is_closing = settings.clock == "feed"  # a deployment has one clock
+        _foresee(settings, terminal, given.facts(is_closing=is_closing))
+        closings = 0
 
-    def counted() -> Iterator[Fact]:
-        nonlocal closings
-        for fact in read_facts(settings, paths, is_closing=is_closing):
-            closings += isinstance(fact.event, DayClosed)
-            yield fact
+        def counted() -> Iterator[Fact]:
+            nonlocal closings
+            for fact in given.facts(is_closing=is_closing):
+                closings += isinstance(fact.event, DayClosed)
+                yield fact
 
-    with counting(terminal, "sending") as progress:
-        done = run(send(counted(), settings, events_per_second=rate, progress=progress))
+        with counting(terminal, "sending") as progress:
+            done = run(send(counted(), settings, events_per_second=rate, progress=progress))
     terminal.result({**msgspec.to_builtins(done), "closings": closings, "clock": settings.clock})
     terminal.say(
         f"sent {done.facts - closings:,} events and {closings:,} closings of days as "
         f"{done.records:,} records; the clock is {settings.clock}"
     )
+
+
+def _foresee(settings: Settings, terminal: Terminal, facts: Iterator[Fact]) -> None:
+    """Look at all facts before the first is sent. Raises what tells those that would be refused."""
+    from tocsin.agents.deployment.foresight import Foresight, open_days
+
+    foresight = Foresight(settings, run(open_days(settings)))
+    foresight.look(facts)
+    if foresight.found:
+        raise foresight.refusal
+    if caution := foresight.caution(time.time_ns() // 1_000_000):
+        terminal.note(f"caution: {caution}", style="yellow")
 
 
 @click.command("replay")
@@ -157,8 +181,13 @@ def replay(
             report = run(replay_all(settings, history=history, progress=progress))
         show_report(terminal, report)
         return report.exit_code
-    facts = chain([_policy_fact(settings, policy)], read_facts(settings, paths))
-    with _writing(out) as file, counting(terminal, "deciding") as progress:
+    first = _policy_fact(settings, policy)
+    with (
+        open_events(settings, paths) as given,
+        _writing(out) as file,
+        counting(terminal, "deciding") as progress,
+    ):
+        facts = chain([first], given.facts())
         decided = _decide(settings, facts, file, progress)
     _show_decided(terminal, decided)
     return Exit.OK
@@ -173,9 +202,22 @@ def replay(
     show_default=True,
     help="Seconds for the audit.",
 )
+@click.option("--anchor", type=FILE, help="Compare with what this anchor says, and those before.")
+@click.option("--only", type=click.Choice(SOURCES), help="With --anchor: look at these alone.")
 @connected
-def verify(settings: Settings, terminal: Terminal, wait_s: float) -> Exit:
-    """Compare Kafka, ClickHouse and the journal, record by record; exit code 1 if they differ."""
+def verify(
+    settings: Settings, terminal: Terminal, *, wait_s: float, anchor: Path | None, only: str | None
+) -> Exit:
+    """Compare Kafka, ClickHouse and the journal, record by record; exit code 1 if they differ.
+
+    With --anchor each is compared with what was signed instead: whatever was changed, taken out,
+    added, swapped or cut off since then is named, by topic, partition and offset.
+    """
+    if anchor is not None:
+        sources = [only] if only else list(SOURCES)
+        return _show_verdict(terminal, run(check_anchors(settings, anchor, sources, wait_s=wait_s)))
+    if only:
+        raise click.UsageError("--only goes with --anchor")
     open_clickhouse(
         settings, is_reader=True
     ).close()  # tells what is missing before anything is read
@@ -215,11 +257,11 @@ def _writing(out: Path | None) -> Iterator[IO[bytes] | None]:
 def _decide(
     settings: Settings, facts: Iterator[Fact], file: IO[bytes] | None, progress: Progressed
 ) -> Decided:
-    view = View()
+    view = WarningView()
 
     def write(warning: RiskWarning) -> None:
         if file is not None:
-            file.write(msgspec.json.encode(as_json(warning, view)) + b"\n")
+            file.write(msgspec.json.encode(warning_json(warning, view)) + b"\n")
 
     def counted() -> Iterator[Fact]:
         for number, fact in enumerate(facts):
@@ -306,3 +348,35 @@ def _show_reconciliation(terminal: Terminal, found: Reconciliation) -> None:
         terminal.say(f"{found.records:,} records, nothing differs", style="green")
     else:
         terminal.say("Kafka, ClickHouse and journal differ", style="bold red")
+
+
+def _show_verdict(terminal: Terminal, verdict: Verdict) -> Exit:
+    """Print what became of anchored records, and return the exit code."""
+    anchor = verdict.anchor
+    terminal.result(
+        {
+            "anchor": anchor.file,
+            "made_at": anchor.made_at,
+            "anchors": verdict.anchors,
+            "records": verdict.records,
+            "is_unchanged": verdict.is_unchanged,
+            "faults": verdict.faults,
+            "problems": verdict.problems,
+            "unproven": verdict.unproven,
+        }
+    )
+    shown = [*verdict.faults, *map(str, verdict.problems)]
+    for line in shown[:LINES_SHOWN]:
+        terminal.say(line, style="red")
+    if len(shown) > LINES_SHOWN:
+        terminal.say(f"and {len(shown) - LINES_SHOWN} more; --json has all", style="red")
+    for gap in verdict.unproven[:LINES_SHOWN]:
+        terminal.say(f"not checked: {gap}", style="yellow")
+    if len(verdict.unproven) > LINES_SHOWN:
+        terminal.say(f"and {len(verdict.unproven) - LINES_SHOWN} more not checked", style="yellow")
+    told = f"{verdict.records:,} records up to {anchor.made_at} ({verdict.anchors} anchors)"
+    if shown:
+        terminal.say(f"{told}: not as they were signed", style="bold red")
+        return Exit.DIFFERENCE
+    terminal.say(f"{told}: unchanged{', as far as told' if verdict.unproven else ''}")
+    return Exit.OK

@@ -16,21 +16,21 @@ from tocsin.agents.entry.dead_letters import (
     release,
     resend,
 )
-from tocsin.agents.queries.dead_letters import event_line, find, parse_place, refused_json
-from tocsin.agents.queries.lookup import looking, place_of
+from tocsin.agents.queries.dead_letters import event_line, find_refused, parse_place, refused_json
+from tocsin.agents.queries.lookup import open_lookup, place_of
 from tocsin.agents.render.terminal import Column, Terminal
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import CUT, OWN_CODES
+from tocsin.agents.transactions.dead_letters import CUT, GAP_ACCEPTED, OWN_CODES
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.mapping import MappingCode
 from tocsin.schemas.codec.records import DeadLetter
 from tocsin.schemas.codec.refused import Code as FormCode
 from tocsin.schemas.contracts.catalog import BY_ID, BY_NAME, SOURCES
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 from tocsin.streams.facts.refusals import Code
 
 TOPIC = click.Choice([topic.name for topic in SOURCES])
@@ -53,7 +53,7 @@ class Reason(click.ParamType):
         """Return the code."""
         code = str(value).upper()
         if code not in CODES:
-            about = nearest(code, CODES) or "; docs/refusals.md has the codes"
+            about = did_you_mean(code, CODES) or "; docs/refusals.md has the codes"
             self.fail(f"no record is refused for {value!r}{about}", param, ctx)
         return code
 
@@ -67,7 +67,7 @@ def dead_letters_list(
     settings: Settings, terminal: Terminal, *, topic: str | None, code: str | None, limit: int
 ) -> None:
     """List refused records, newest first."""
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         found = lookup.dead_letters(
             topic_id=BY_NAME[topic].topic_id if topic else None, code=code or "", limit=limit
         )
@@ -100,8 +100,8 @@ def dead_letters_list(
 def dead_letters_show(settings: Settings, terminal: Terminal, *, record: str) -> None:
     """Show one refused record whole: why, its headers, its bytes, and the event if readable."""
     place = parse_place(record)
-    with looking(settings) as lookup:
-        refused = find(lookup, place)
+    with open_lookup(settings) as lookup:
+        refused = find_refused(lookup, place)
     letter = refused.letter
     event = event_line(settings, letter)
     terminal.result({**refused_json(refused), "event": event})
@@ -158,8 +158,8 @@ def dead_letters_resend(
     if event is not None and len(records) != 1:
         raise click.UsageError("--event corrects one record: name exactly one")
     places = [parse_place(record) for record in records]
-    with looking(settings) as lookup:
-        found = [find(lookup, place) for place in places]
+    with open_lookup(settings) as lookup:
+        found = [find_refused(lookup, place) for place in places]
         found += lookup.letters_to_send(code, RESEND_MAX, again=again) if code else []
     chosen = [refused.letter for refused in found if again or not refused.is_resent]
     if records and len(chosen) < len(records):
@@ -204,13 +204,18 @@ def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outg
             f"{place_of(letter)} was refused by the intake, and stands in its own topic",
             mend="mend the mapping or its source, and send it there again",
         )
+    if letter.code == GAP_ACCEPTED:
+        raise InputError(
+            f"{place_of(letter)} begins a gap that was accepted: nothing of it is known here",
+            mend="let its source send what was lost again, as new records",
+        )
     if event is None and letter.detail.endswith(CUT):
         raise InputError(
             f"{place_of(letter)} was too large for dead letters and is not kept whole there",
             mend="send the corrected event with --event",
         )
     if event is None:
-        return as_it_was(letter)
+        return as_it_was(letter, settings)
     lines = [
         line for line in read_given(event, jsonlines.LINE_BYTES_MAX).splitlines() if line.strip()
     ]

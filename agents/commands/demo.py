@@ -44,9 +44,9 @@ def demo(
     the usual one if none is given, and begins there without records. Exit code 1 if the warnings
     topic, ClickHouse and a replay do not agree.
     """
-    from tocsin.agents.demo.demo import Wish, run_demo
+    from tocsin.agents.demo.demo import DemoRequest, run_demo
 
-    wish = Wish(
+    wish = DemoRequest(
         customers=customers,
         days=days,
         seed=seed,

@@ -7,7 +7,7 @@ import click
 from tocsin.agents.commands.options import Named, connected, language_option
 from tocsin.agents.queries.dossier import dossier_json, read_dossier
 from tocsin.agents.queries.dossier_rules import Dossier, notice_of
-from tocsin.agents.queries.lookup import looking
+from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.render.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.agents.render.warning_cards import Language, text_of, threshold_of, value_of
 from tocsin.agents.settings.formats import day, instant, money
@@ -36,7 +36,7 @@ def dossier(
     Standards that are met, attempts, exposure, disputes, the steps of a retirement with their
     authors, what keeps it from being completed, and a notice with reasons in both languages.
     """
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         found = read_dossier(lookup, customer_id)
     terminal.result(dossier_json(found))
     _show(terminal, found, language)

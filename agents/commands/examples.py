@@ -96,7 +96,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "log silence-ended": ("log silence-ended C1 --id S-1 --reason 'the talks failed'",),
     "log acknowledge": ("log acknowledge 2f1d --note 'in talks with the owner'",),
     "log verdict": ("log verdict 2f1d --verdict false-alarm --reason 'paid, booked late'",),
-    "generate": ("generate --customers 100 --days 365 --seed 7 --out portfolio.jsonl",),
+    "generate": (
+        "generate --customers 100 --days 365 --seed 7 --out portfolio.jsonl",
+        "generate --family adversarial --days 730 --out hard.jsonl",
+    ),
     "produce": ("produce events.jsonl", "produce portfolio.jsonl --rate 500"),
     "replay": (
         "replay",
@@ -109,7 +112,14 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "backtest --events events.jsonl --policy default --sweep overdue-age.raise_at=5..30/26 "
         "--budget 50",
     ),
-    "verify": ("verify", "verify --wait 60 --json"),
+    "verify": (
+        "verify",
+        "verify --wait 60 --json",
+        "verify --anchor anchors/tocsin-000042.anchor --only topics",
+    ),
+    "anchor": ("anchor key", "anchor export --to anchors"),
+    "anchor key": ("anchor key", "anchor key --set anchor_key_file=/etc/tocsin/anchor.key"),
+    "anchor export": ("anchor export --to anchors",),
     "doctor": ("doctor", "doctor --settings", "doctor --role worker --json"),
     "keys": ("keys init", "keys list"),
     "keys init": ("keys init --set privacy=true",),
@@ -127,6 +137,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "dead-letters release": (
         "dead-letters release payments --partition 0 --reason 'the feed is mended'",
     ),
+    "gap": ("gap accept payments/3 --reason 'the bank sends them again'",),
+    "gap accept": ("gap accept payments/3 --reason 'the bank sends them again'",),
     "rebuild": ("rebuild", "rebuild --replace"),
     "reset": ("reset", "reset --yes"),
     "reshard": ("reshard copy --to tocsin2 --partitions 12",),

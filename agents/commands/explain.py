@@ -7,14 +7,15 @@ from collections.abc import Mapping
 import click
 
 from tocsin.agents.commands.options import Named, connected, language_option
-from tocsin.agents.queries.events import place
+from tocsin.agents.queries.events import record_place
 from tocsin.agents.queries.explanation import Explanation, explanation_json, read_explanation
-from tocsin.agents.queries.lookup import EventSeen, looking
+from tocsin.agents.queries.lookup import StoredEvent, open_lookup
 from tocsin.agents.queries.warnings import view_of
 from tocsin.agents.render import warning_cards as cards
-from tocsin.agents.render.events import tell
+from tocsin.agents.render.events import describe_event
+from tocsin.agents.render.remedy_cards import sentences
 from tocsin.agents.render.terminal import SEVERITY_STYLES, Column, Terminal
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.formats import day, instant
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import BY_ID, JOURNAL, WARNINGS
@@ -28,9 +29,11 @@ from tocsin.streams.decide.risk_warning import Evidence
 def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language: Language) -> None:
     """Show the events, the threshold and the policy clause behind a warning.
 
-    WARNING is its id, or the beginning of it. Ends with what would clear it.
+    WARNING is its id, or the beginning of it. Ends with what would clear it as of now: the
+    smallest payment that does, tried on the customer's ledger, and the last day on which it is
+    enough.
     """
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         found = read_explanation(settings, lookup, lookup.one_warning(warning_id))
         view = view_of(lookup, [found.placed.warning], language)
     terminal.result(explanation_json(found, view))
@@ -38,9 +41,9 @@ def explain(settings: Settings, terminal: Terminal, *, warning_id: str, language
         _show(terminal, found, view)
 
 
-def _show(terminal: Terminal, found: Explanation, view: View) -> None:
+def _show(terminal: Terminal, found: Explanation, view: WarningView) -> None:
     warning = found.placed.warning
-    cards.card(terminal, warning, view)
+    cards.print_warning(terminal, warning, view)
     terminal.facts(_measured(found))
     terminal.heading(f"Evidence: {len(warning.evidence)} of {warning.evidence_count} records")
     columns = [Column("when"), Column("event"), Column("id"), Column("what", wraps=True)]
@@ -54,7 +57,12 @@ def _show(terminal: Terminal, found: Explanation, view: View) -> None:
     terminal.heading("Course of the episode")
     _show_course(terminal, found, view)
     terminal.heading("What would clear it")
-    terminal.say(cards.clears_when(warning, view.language) or "it has ended")
+    remedy = found.remedy
+    for sentence in sentences(remedy.remedy, remedy.reason, remedy.detail, view.language):
+        terminal.say(sentence)
+    said = cards.clears_when(warning, view.language)
+    if said:
+        terminal.say(f"said on {day(warning.as_of)}: {said}", style="dim")
 
 
 def _measured(found: Explanation) -> list[tuple[str, str]]:
@@ -84,16 +92,16 @@ def _measured(found: Explanation) -> list[tuple[str, str]]:
 
 
 def _evidence_row(
-    evidence: Evidence, events: Mapping[Evidence, EventSeen]
+    evidence: Evidence, events: Mapping[Evidence, StoredEvent]
 ) -> tuple[str, str, str, str, str]:
     seen = events.get(evidence)
     if seen is None:
         where = f"{BY_ID[evidence.topic_id].name}/{evidence.partition}/{evidence.offset}"
         return "-", "-", evidence.id, "not in the history yet", where
-    return (instant(seen.timestamp), *tell(seen.event), place(seen))
+    return (instant(seen.timestamp), *describe_event(seen.event), record_place(seen))
 
 
-def _show_course(terminal: Terminal, found: Explanation, view: View) -> None:
+def _show_course(terminal: Terminal, found: Explanation, view: WarningView) -> None:
     columns = [
         Column("as of"),
         Column("step"),
@@ -107,11 +115,11 @@ def _show_course(terminal: Terminal, found: Explanation, view: View) -> None:
     rows = [
         (
             day(step.warning.as_of),
-            cards.step(step.warning),
+            cards.transition_label(step.warning),
             step.warning.severity,
             cards.value_of(step.warning),
             cards.threshold_of(step.warning),
-            cards.owed(step.warning),
+            cards.exposure_text(step.warning),
             step.warning.reason,
             step.warning.warning_id,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 
 
 class Group(click.Group):
@@ -17,5 +17,5 @@ class Group(click.Group):
         known = self.list_commands(ctx)
         name = args[0] if args else ""
         if args and name not in known and not name.startswith("-"):
-            ctx.fail(f"no such command: {name}{nearest(name, known)}")
+            ctx.fail(f"no such command: {name}{did_you_mean(name, known)}")
         return super().resolve_command(ctx, args)

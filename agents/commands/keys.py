@@ -10,10 +10,10 @@ from msgspec import to_builtins
 
 from tocsin.agents.commands.groups import Group
 from tocsin.agents.commands.options import Named, connected, run
-from tocsin.agents.deployment.control import announcing, author, present_ms
+from tocsin.agents.deployment.control import author, control_time_ms, open_announcer
 from tocsin.agents.deployment.topics import require_topic
 from tocsin.agents.kafka.partitioning import partition_of
-from tocsin.agents.privacy.encryption import Guard, master_of, open_keys
+from tocsin.agents.privacy.encryption import PersonalDataGuard, master_of, open_keys
 from tocsin.agents.privacy.keys import QUARANTINE, SHARED, Erasure, Keyring
 from tocsin.agents.privacy.master_key import MasterFile
 from tocsin.agents.render.terminal import Column, Terminal
@@ -155,13 +155,13 @@ async def _erase(
     await require_topic(settings, CLOCK)
     event = CustomerErased(token=owner, author=by_whom, reason=reason)
     at = iso_instant(time.time_ns() // 1_000_000)
-    guard = Guard(keyring, is_on=True)
-    async with announcing(settings, "erase", guard) as announcer:
+    guard = PersonalDataGuard(keyring, is_on=True)
+    async with open_announcer(settings, "erase", guard) as announcer:
         count = keyring.erase(owner, Erasure(at, by_whom, reason))
         place = partition_of(owner.encode(), settings.partitions)
-        await announcer.send(CLOCK, event, await present_ms(settings), [place])
+        await announcer.send(CLOCK, event, await control_time_ms(settings), [place])
     return {"owner": owner, "keys": count, "at": at, "author": by_whom, "reason": reason}
 
 
 def _token(keyring: Keyring, customer_id: str) -> str:
-    return Guard(keyring, is_on=True).customer(customer_id)
+    return PersonalDataGuard(keyring, is_on=True).customer(customer_id)

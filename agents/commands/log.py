@@ -11,13 +11,13 @@ from tocsin.agents.commands.groups import Group
 from tocsin.agents.commands.log_options import OPTIONS
 from tocsin.agents.commands.options import Named, Number, connected, language_option, run
 from tocsin.agents.commands.values import Instant
-from tocsin.agents.entry.engagement import Entered, enter, entered_json, known_at, make_event
+from tocsin.agents.entry.engagement import EntryResult, enter, entered_json, known_at, make_event
 from tocsin.agents.entry.engagement_kinds import KINDS, Kind
-from tocsin.agents.queries.lookup import Lookup, looking
+from tocsin.agents.queries.lookup import Lookup, open_lookup
 from tocsin.agents.render import warning_cards as cards
-from tocsin.agents.render.events import tell
+from tocsin.agents.render.events import describe_event
 from tocsin.agents.render.terminal import Terminal
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.errors import InputError, UnavailableError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
@@ -91,7 +91,7 @@ def _log(
     occurred_at, recorded_at = run(known_at(settings, at))
     event = make_event(kind, name, customer_id, values, occurred_at, recorded_at)
     entered = run(enter(settings, event, wait_s))
-    view = View(language)
+    view = WarningView(language)
     terminal.result(entered_json(entered, view))
     _show(terminal, entered, view, wait_s)
     is_well = entered.refused is None and (entered.is_taken or wait_s == 0)
@@ -100,7 +100,7 @@ def _log(
 
 def _meant(settings: Settings, warning_id: str) -> tuple[str, str]:
     """Customer and episode of the warning whose id begins so."""
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         warning = lookup.one_warning(warning_id).warning
     return warning.customer_id, warning.episode_id
 
@@ -110,7 +110,7 @@ def _require_known(settings: Settings, terminal: Terminal, customer_id: str) -> 
     if not settings.clickhouse_url:
         return
     try:
-        with looking(settings) as lookup:
+        with open_lookup(settings) as lookup:
             _refuse_stranger(lookup, customer_id)
     except UnavailableError as error:
         terminal.note(f"not checked whether {customer_id} is known: {error}")
@@ -126,8 +126,8 @@ def _refuse_stranger(lookup: Lookup, customer_id: str) -> None:
         )
 
 
-def _show(terminal: Terminal, entered: Entered, view: View, wait_s: float) -> None:
-    kind, name, text = tell(entered.event)
+def _show(terminal: Terminal, entered: EntryResult, view: WarningView, wait_s: float) -> None:
+    kind, name, text = describe_event(entered.event)
     terminal.facts(
         [
             (kind, name),
@@ -146,7 +146,7 @@ def _show(terminal: Terminal, entered: Entered, view: View, wait_s: float) -> No
             terminal.facts([(entered.machine.name, _stands(entered, view.language))])
         terminal.heading(f"Warnings that it moved: {len(entered.warnings)}")
         for warning in entered.warnings:
-            cards.card(terminal, warning, view)
+            cards.print_warning(terminal, warning, view)
     elif wait_s:
         terminal.note(
             f"sent, but not taken within {wait_s:g} s: does `tocsin worker` run? "
@@ -154,7 +154,7 @@ def _show(terminal: Terminal, entered: Entered, view: View, wait_s: float) -> No
         )
 
 
-def _stands(entered: Entered, language: Language) -> str:
+def _stands(entered: EntryResult, language: Language) -> str:
     """Where the process stands that an entry is a step of."""
     if entered.machine is None or entered.state is None:
         return "as before: it was known" if language == "en" else "不变：已有此记录"

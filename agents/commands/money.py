@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import click
 from tocsin.agents.commands.options import GivenPath, Named, connected, language_option
 from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import convention_of
-from tocsin.agents.queries.lookup import Lookup, looking
-from tocsin.agents.render.demand import demand_json, tell_demand
+from tocsin.agents.queries.lookup import open_lookup
+from tocsin.agents.queries.receivables import Difference, read_account, read_provision
+from tocsin.agents.render.demand import demand_json, demand_text
 from tocsin.agents.render.provision import provision_json, show_provision
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.render.warning_cards import Language
-from tocsin.agents.settings.errors import ConfigurationError, InputError
+from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.formats import money
 from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.settings import Settings
@@ -26,14 +27,11 @@ from tocsin.schemas.policies.reference_rates import ReferenceRatesError, package
 from tocsin.streams.facts.checks import SIZES
 from tocsin.streams.receivables.demand import Conditions, Demand, demand_of
 from tocsin.streams.receivables.interest import MILLION, DayCount, Order, Rate
-from tocsin.streams.receivables.invoice_history import standing_of
 from tocsin.streams.receivables.provision import (
     ITEMS_MIN_DEFAULT,
     LOSS_DAYS_DEFAULT,
     WINDOW_DAYS_DEFAULT,
     Parameters,
-    provision_of,
-    window_of,
 )
 from tocsin.streams.receivables.statutory import Parties, Reference
 
@@ -101,19 +99,14 @@ def demand(
     if given["agreed_rate"] is not None and given["agreed_daily"] is not None:
         raise click.UsageError("give --agreed-rate or --agreed-daily, not both")
     reference = _reference(given["rates"])
-    with looking(settings) as lookup:
-        as_of = _as_of(lookup, given["as_of"])
-        customer_id = lookup.customer(customer_id)
-        facts = dict(lookup.receivable_facts(customer_id)).get(customer_id, [])
-        if not facts and lookup.standing(customer_id) is None:
-            raise lookup.stranger(customer_id)
-        known = lookup.total_due(customer_id) if given["as_of"] is None else None
-    standing = standing_of(customer_id, facts, convention_of(settings), as_of)
+    with open_lookup(settings) as lookup:
+        known = read_account(lookup, convention_of(settings), customer_id, given["as_of"])
+    profile = known.account.profile
     parties = Parties(
         given["seller_country"],
         given["seller_size"],
-        standing.profile.country,
-        standing.profile.size,
+        profile.country,
+        profile.size,
         _agreed(given["agreed_rate"], given["agreed_daily"]),
     )
     conditions = Conditions(
@@ -123,16 +116,12 @@ def demand(
         given["penalty_cap"],
         given["open_only"],
     )
-    found = demand_of(standing, parties, reference, conditions, as_of)
+    found = demand_of(known.account, parties, reference, conditions, known.as_of)
     terminal.result(demand_json(found, language))
-    for line in tell_demand(found, standing.profile.name or "", language):
+    for line in demand_text(found, profile.name or "", language):
         terminal.say(line)
     _tell_gaps(terminal, found)
-    open_minor: dict[str, int] = {}
-    for receivable in standing.receivables:
-        known_minor = open_minor.get(receivable.currency, 0)
-        open_minor[receivable.currency] = known_minor + receivable.open_minor
-    _compare(terminal, open_minor, known)
+    _tell_differences(terminal, known.differences)
 
 
 @click.command("provision")
@@ -187,35 +176,14 @@ def provision(
 
     IFRS 9, simplified: by bucket of age and segment, what was finally lost of what reached it.
     """
-    with looking(settings) as lookup:
-        day_of = _as_of(lookup, as_of)
-        convention = convention_of(settings)
-        standings = (
-            standing_of(customer_id, facts, convention, day_of)
-            for customer_id, facts in lookup.receivable_facts()
+    parameters = Parameters(items_min, outlook)
+    with open_lookup(settings) as lookup:
+        found = read_provision(
+            lookup, convention_of(settings), as_of, window_days, loss_days, parameters
         )
-        window = window_of(day_of, window_days, loss_days)
-        found = provision_of(standings, window, day_of, Parameters(items_min, outlook))
-        known = lookup.total_due() if as_of is None else None
-    terminal.result(provision_json(found))
-    show_provision(terminal, found)
-    open_minor: dict[str, int] = {}
-    for group, cells in found.matrix.items():
-        total = sum(cell.open_minor for cell in cells)
-        open_minor[group.currency] = open_minor.get(group.currency, 0) + total
-    _compare(terminal, open_minor, known)
-
-
-def _as_of(lookup: Lookup, given: int | None) -> int:
-    """The day asked for, or the latest business date (epoch day)."""
-    if given is not None:
-        return given
-    latest = lookup.business_date()
-    if latest is None:
-        raise ConfigurationError(
-            "no business date is known yet", mend="load some events first, or give --as-of"
-        )
-    return latest
+    terminal.result(provision_json(found.provision))
+    show_provision(terminal, found.provision)
+    _tell_differences(terminal, found.differences)
 
 
 def _reference(path: Path | None) -> Reference:
@@ -243,16 +211,10 @@ def _tell_gaps(terminal: Terminal, found: Demand) -> None:
         )
 
 
-def _compare(
-    terminal: Terminal, open_minor: Mapping[str, int], known: Mapping[str, int] | None
-) -> None:
+def _tell_differences(terminal: Terminal, found: Iterable[Difference]) -> None:
     """Say where the history, folded anew, and the worker's standing differ."""
-    if known is None:
-        return
-    for currency in sorted({*open_minor, *known}):
-        here, there = open_minor.get(currency, 0), known.get(currency, 0)
-        if here != there:
-            terminal.note(
-                f"the worker's standing says {money(there, currency)} open, the history here "
-                f"{money(here, currency)}: see `tocsin verify`"
-            )
+    for one in found:
+        terminal.note(
+            f"the worker's standing says {money(one.standing_minor, one.currency)} open, the "
+            f"history here {money(one.history_minor, one.currency)}: see `tocsin verify`"
+        )

@@ -20,9 +20,9 @@ from tocsin.agents.observe.logs import quiet
 from tocsin.agents.render.terminal import Terminal
 from tocsin.agents.settings.errors import UnavailableError
 from tocsin.agents.settings.given_files import require_readable
-from tocsin.agents.settings.secret_files import exposed
+from tocsin.agents.settings.secret_files import readable_by_others
 from tocsin.agents.settings.settings import ABOUT, FLAGS, NAMES, SECRET_FILES, Settings, load
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 
 ROWS_MAX = 1_000_000
 COUNT = click.IntRange(1, ROWS_MAX)  # of rows to show
@@ -112,7 +112,7 @@ def connected(
         settings = load(flags, environ=os.environ, config=config)  # type: ignore[arg-type]  # a str
         quiet()
         terminal = Terminal(as_json=as_json)
-        for caution in exposed(settings):
+        for caution in readable_by_others(settings):
             terminal.note(f"caution: {caution}", style="yellow")
         return function(settings, terminal, *args, **kwargs)
 
@@ -144,7 +144,7 @@ def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
                 f"{SECRET_FILES[name]}, or the variable TOCSIN_{name.upper()}"
             )
         if name not in NAMES:
-            raise click.UsageError(f"--set {name}: no such setting{nearest(name, NAMES)}")
+            raise click.UsageError(f"--set {name}: no such setting{did_you_mean(name, NAMES)}")
         flags[name] = value
     return flags
 
@@ -153,6 +153,12 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+as_of_option = click.option(
+    "--as-of",
+    type=Named(),
+    metavar="MOMENT",
+    help="What was known then: a day, to its end, or an instant.",
+)
 language_option = click.option(
     "--lang", "language", type=click.Choice(["en", "zh"]), default="en", help="Language of texts."
 )

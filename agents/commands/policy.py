@@ -15,9 +15,9 @@ from tocsin.agents.commands.groups import Group
 from tocsin.agents.commands.options import GivenPath, connected, run
 from tocsin.agents.commands.values import Instant
 from tocsin.agents.deployment.connections import convention_of
-from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.deployment.policies import Published, checked, publish, published
-from tocsin.agents.queries.lookup import looking
+from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.render import rule_cards
 from tocsin.agents.render.collection_cards import show_collection
 from tocsin.agents.render.score_cards import show_scorecard
@@ -28,7 +28,7 @@ from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.settings import Settings
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 from tocsin.schemas.files.yaml_files import POLICY_BYTES_MAX
 from tocsin.schemas.policies.policy_diff import compare
 from tocsin.schemas.policies.policy_file import (
@@ -69,15 +69,14 @@ def policy_lint(
     """
     convention = convention_of(settings)
     name = ", ".join(path.name for path in events)
-    problems = [
-        (file, problem)
-        for file in files
-        for problem in lint(
-            _text(file),
-            convention,
-            History(name, read_facts(settings, events)) if events else None,
-        )
-    ]
+    with open_events(settings, events) as given:
+        problems = [
+            (file, problem)
+            for file in files
+            for problem in lint(
+                _text(file), convention, History(name, given.facts()) if events else None
+            )
+        ]
     terminal.result(
         [{"file": str(file), **msgspec.to_builtins(problem)} for file, problem in problems]
     )
@@ -239,7 +238,7 @@ def _require_policies(*names: str) -> None:
         if name not in known and not name.isdigit() and not Path(name).is_file():
             raise click.UsageError(
                 f"{name} is no file, no version's number, and none of {', '.join(known)}"
-                f"{nearest(name, known)}"
+                f"{did_you_mean(name, known)}"
             )
 
 
@@ -258,8 +257,8 @@ def _require_rules(settings: Settings, names: tuple[str, ...]) -> None:
             raise click.UsageError(f"{name!r} is no rule's name: those are like overdue-amount")
         if not settings.bootstrap_servers and name not in (known := _packaged_rules(settings)):
             raise click.UsageError(
-                f"{name} is no rule of the packaged policies{nearest(name, known)}, and no Kafka "
-                "broker is known to ask for others"
+                f"{name} is no rule of the packaged policies{did_you_mean(name, known)}, "
+                "and no Kafka broker is known to ask for others"
             )
 
 
@@ -276,7 +275,7 @@ def _rules_shown(
     known = [rule.name for rule in policy.rules]
     for name in names:
         if name not in known:
-            listed = nearest(name, known) or f": {', '.join(known)}"
+            listed = did_you_mean(name, known) or f": {', '.join(known)}"
             raise click.UsageError(f"{name} is no rule of this policy{listed}")
     met = _overrides_of(settings, policy, customer) if customer else 0
     return [rule for rule in policy.rules_under(met) if not names or rule.name in names]
@@ -287,7 +286,7 @@ def _show_cards(
 ) -> None:
     known = {rule.name: rule for rule in policy.rules}
     if terminal.as_json and is_result:
-        terminal.result([rule_cards.as_json(rule) for rule in shown])
+        terminal.result([rule_cards.rule_json(rule) for rule in shown])
     for rule in shown:
         plain = set(rule_cards.lines(known[rule.name]))
         changed = {label for label, text in rule_cards.lines(rule) if (label, text) not in plain}
@@ -295,11 +294,11 @@ def _show_cards(
 
 
 def _overrides_of(settings: Settings, policy: Policy, customer: str) -> int:
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         customer = lookup.customer(customer)
         standing = lookup.standing(customer)
         if standing is None:
-            raise lookup.stranger(customer)
+            raise lookup.unknown_customer(customer)
     return policy.overrides_of(
         standing["segment"] or "",
         standing["country"] or "",

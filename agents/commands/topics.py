@@ -11,11 +11,11 @@ from tocsin.agents.commands.groups import Group
 from tocsin.agents.commands.options import connected, run
 from tocsin.agents.commands.values import Instant
 from tocsin.agents.deployment.clock_keeper import WAYS
-from tocsin.agents.deployment.control import announcing, author, present_ms
+from tocsin.agents.deployment.control import author, control_time_ms, open_announcer
 from tocsin.agents.deployment.topics import apply, check, require_topic
 from tocsin.agents.kafka.brokers import connect
 from tocsin.agents.render.terminal import Column, Terminal
-from tocsin.agents.replay.standstill import forget_history, require_idle
+from tocsin.agents.replay.standstill import forget_history, require_no_workers
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.settings import Settings
@@ -139,15 +139,15 @@ def reset(settings: Settings, terminal: Terminal, yes: bool) -> None:
 
 async def _go_live(settings: Settings, instant_ms: int | None) -> int:
     await require_topic(settings, CLOCK)
-    timestamp = await present_ms(settings) if instant_ms is None else instant_ms
-    async with announcing(settings, "go-live") as announcer:
+    timestamp = await control_time_ms(settings) if instant_ms is None else instant_ms
+    async with open_announcer(settings, "go-live") as announcer:
         await announcer.send_everywhere(CLOCK, WentLive(source=author()), timestamp)
     return timestamp
 
 
 async def _reset(settings: Settings, names: list[str]) -> None:
     async with connect(settings) as brokers:
-        await require_idle(brokers, settings)
+        await require_no_workers(brokers, settings)
         await brokers.delete(names)
         await brokers.rewind(settings.app_id)
     await apply(settings)

@@ -6,10 +6,18 @@ from collections import Counter
 
 import click
 
-from tocsin.agents.commands.options import Named, connected, language_option
-from tocsin.agents.queries.lookup import looking
+from tocsin.agents.commands.options import Named, as_of_option, connected, language_option
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.past.asking import past_worklist
+from tocsin.agents.past.moment import read_moment
+from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.queries.ranking import Worklist, stakes_of
-from tocsin.agents.queries.worklist import left_because, read_worklist, why_of, worklist_json
+from tocsin.agents.queries.worklist import (
+    left_reason_text,
+    read_worklist,
+    reason_text,
+    worklist_json,
+)
 from tocsin.agents.render.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.agents.render.warning_cards import Language
 from tocsin.agents.settings.formats import day
@@ -36,10 +44,17 @@ COLUMNS = (
     help="How many customers at most.",
 )
 @click.option("--owner", type=Named(), help="Only customers of this owner, as their data say.")
+@as_of_option
 @language_option
 @connected
 def worklist(
-    settings: Settings, terminal: Terminal, *, budget: int, owner: str | None, language: Language
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    budget: int,
+    owner: str | None,
+    as_of: str | None,
+    language: Language,
 ) -> None:
     """Whom to deal with next: the step of the collection ladder, or what the gravest warning says.
 
@@ -47,8 +62,12 @@ def worklist(
     of the policy's collection floors. Who is left is counted by reason (with --json: named), and
     stays in the same order for the next time.
     """
-    with looking(settings) as lookup:
-        found = read_worklist(lookup, settings.horizon_days, budget, owner)
+    if as_of is not None:
+        moment = read_moment(as_of, convention_of(settings))
+        found = past_worklist(settings, moment, budget, owner)
+    else:
+        with open_lookup(settings) as lookup:
+            found = read_worklist(lookup, settings.horizon_days, budget, owner)
     terminal.result(worklist_json(found))
     _show(terminal, found.list, found.names, language)
 
@@ -62,11 +81,11 @@ def _show(terminal: Terminal, found: Worklist, names: dict[str, str], language: 
             stakes_of(one),
             one.action.zh if language == "zh" else one.action.en,
             day(one.due_on) if one.step else "-",
-            why_of(one, language),
+            reason_text(one, language),
         )
         for place, one in enumerate(found.shown, 1)
     ]
     terminal.table(COLUMNS, rows, empty="nobody is to be dealt with today")
-    reasons = Counter(left_because(left, language) for left in found.left)
+    reasons = Counter(left_reason_text(left, language) for left in found.left)
     for reason, count in sorted(reasons.items()):
         terminal.note(f"left: {count} {reason}")

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from tocsin.agents.console.answers import IsoDate
 from tocsin.agents.console.guard import Refusal
-from tocsin.agents.entry.engagement import Entered, enter, known_at, make_event
+from tocsin.agents.entry.engagement import EntryResult, enter, known_at, make_event
 from tocsin.agents.entry.engagement_kinds import KINDS, Amount
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.formats import EPOCH
@@ -100,7 +100,7 @@ NAMES: Final[Mapping[type[Struct], str]] = {
 
 async def act(
     settings: Settings, author: str, customer_id: str, episode_id: str, body: Body
-) -> Entered:
+) -> EntryResult:
     """Make the event of a body, check it, send it, and wait a little for what the worker says.
 
     `episode_id` is that of the warning it is about, empty if it is about the customer. Raises

@@ -5,24 +5,28 @@ Each answer is what the command of the same matter prints with `--json`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
 from tocsin.agents.console.guard import Refusal
+from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.past.asking import past_file, past_warnings, past_worklist
+from tocsin.agents.past.moment import read_moment
 from tocsin.agents.queries.contacts import contacts_json, latest
 from tocsin.agents.queries.customer import file_json, read_file
 from tocsin.agents.queries.dead_letters import refused_json
 from tocsin.agents.queries.events import event_json
 from tocsin.agents.queries.explanation import explanation_json, read_explanation
-from tocsin.agents.queries.lookup import Lookup, Placed, Wanted
-from tocsin.agents.queries.warnings import as_json, view_of
+from tocsin.agents.queries.lookup import Lookup, PlacedWarning, WarningFilter
+from tocsin.agents.queries.warnings import view_of, warning_json
 from tocsin.agents.queries.worklist import policy_of, read_worklist, worklist_json
 from tocsin.agents.render import rule_cards
-from tocsin.agents.render.warning_cards import View
-from tocsin.agents.settings.errors import ConfigurationError
+from tocsin.agents.render.warning_cards import WarningView
+from tocsin.agents.settings.errors import ConfigurationError, InputError
 from tocsin.agents.settings.formats import EPOCH, day
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import BY_NAME
@@ -38,6 +42,14 @@ Cursor = Annotated[
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 IsoDate = Annotated[
     str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", extra_json_schema={"format": "date"})
+]
+AsOf = Annotated[
+    str,
+    Meta(
+        max_length=40,
+        description="What was known then: a day, to its end in the deployment's zone, or an "
+        "instant (ISO 8601). All is decided again up to there, which takes its time.",
+    ),
 ]
 SourceTopic = Literal[
     "policies", "clock", "customers", "invoices", "payments", "complaints", "engagements"
@@ -60,6 +72,7 @@ class WarningsAsked(Struct, frozen=True, forbid_unknown_fields=True):
     since: Annotated[IsoDate | None, Meta(description="From this business date on.")] = None
     cursor: Cursor | None = None
     limit: Limit = 50
+    as_of: AsOf | None = None
 
 
 class CustomersAsked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +86,7 @@ class FileAsked(Struct, frozen=True, forbid_unknown_fields=True):
     """How much of a credit file."""
 
     events: Annotated[int, Meta(ge=0, le=LIMIT_MAX, description="Latest events in it.")] = 10
+    as_of: AsOf | None = None
 
 
 class ListAsked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +100,7 @@ class WorklistAsked(Struct, frozen=True, forbid_unknown_fields=True):
 
     budget: Annotated[int, Meta(ge=0, le=LIMIT_MAX)] = 20
     owner: Id | None = None
+    as_of: AsOf | None = None
 
 
 class LettersAsked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,14 +123,26 @@ class Asked(Struct, frozen=True):
 
 def warnings(asked: Asked, query: WarningsAsked) -> dict[str, Any]:
     """A page of warnings."""
-    found, following = warnings_page(asked.lookup, query)
-    view = view_of(asked.lookup, [placed.warning for placed in found], "en")
-    return {"items": [as_json(placed.warning, view) for placed in found], "next": following}
+    if query.as_of is None:
+        found, following = warnings_page(asked.lookup, query)
+        view = view_of(asked.lookup, [placed.warning for placed in found], "en")
+    else:
+        wanted = _wanted(asked.lookup, query)
+        with _told_plainly():
+            moment = read_moment(query.as_of, convention_of(asked.settings))
+            placed, view = past_warnings(asked.settings, moment, wanted)
+        found, following = _page(placed, query.limit)
+    return {"items": [warning_json(placed.warning, view) for placed in found], "next": following}
 
 
-def warnings_page(lookup: Lookup, query: WarningsAsked) -> tuple[list[Placed], str | None]:
+def warnings_page(lookup: Lookup, query: WarningsAsked) -> tuple[list[PlacedWarning], str | None]:
     """The warnings of a page, and the cursor of the next if there is one."""
-    wanted = Wanted(
+    return _page(lookup.warnings(_wanted(lookup, query)), query.limit)
+
+
+def _wanted(lookup: Lookup, query: WarningsAsked) -> WarningFilter:
+    """What a page asks for: one more than it shows."""
+    return WarningFilter(
         is_open=query.open,
         customer_id=lookup.customer(query.customer or ""),
         rule=query.rule or "",
@@ -126,11 +153,24 @@ def warnings_page(lookup: Lookup, query: WarningsAsked) -> tuple[list[Placed], s
         after=_place(query.cursor),
         limit=query.limit + 1,
     )
-    found = lookup.warnings(wanted)
-    if len(found) <= query.limit:
+
+
+def _page(found: list[PlacedWarning], limit: int) -> tuple[list[PlacedWarning], str | None]:
+    if len(found) <= limit:
         return found, None
-    last = found[query.limit - 1]
-    return found[: query.limit], f"{last.partition}-{last.offset}"
+    last = found[limit - 1]
+    return found[:limit], f"{last.partition}-{last.offset}"
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """What cannot be told of the past becomes a Refusal that says why."""
+    try:
+        yield
+    except InputError as error:
+        raise Refusal(400, str(error)) from error
+    except ConfigurationError as error:
+        raise Refusal(404, str(error)) from error
 
 
 def warning(asked: Asked, query: Nothing) -> dict[str, Any]:
@@ -141,7 +181,7 @@ def warning(asked: Asked, query: Nothing) -> dict[str, Any]:
     return explanation_json(found, view_of(asked.lookup, [found.placed.warning], "en"))
 
 
-def the_warning(lookup: Lookup, warning_id: str) -> Placed:
+def the_warning(lookup: Lookup, warning_id: str) -> PlacedWarning:
     """The warning with an id, whole. Raises Refusal if there is none."""
     found = lookup.warnings_with_id(warning_id) if is_plain(warning_id) else []
     if len(found) != 1 or found[0].warning.warning_id != warning_id:
@@ -158,9 +198,15 @@ def customers(asked: Asked, query: CustomersAsked) -> dict[str, Any]:
 def customer(asked: Asked, query: FileAsked) -> dict[str, Any]:
     """A credit file."""
     customer_id = the_customer(asked.lookup, asked.path["customer_id"])
-    file = read_file(asked.lookup, customer_id, query.events, asked.settings.horizon_days)
+    settings, lookup = asked.settings, asked.lookup
+    if query.as_of is None:
+        file = read_file(lookup, customer_id, query.events, settings.horizon_days)
+    else:
+        with _told_plainly():
+            moment = read_moment(query.as_of, convention_of(settings))
+            file = past_file(settings, moment, lookup, customer_id, query.events)
     names = {customer_id: file.standing["name"] or ""}
-    return file_json(file, View("en", names))
+    return file_json(file, WarningView("en", names))
 
 
 def the_customer(lookup: Lookup, customer_id: str) -> str:
@@ -197,7 +243,8 @@ def episodes(asked: Asked, query: ListAsked) -> dict[str, Any]:
     view = view_of(asked.lookup, found, "en")
     return {
         "items": [
-            {"is_open": one.transition != "CLEARED", "last": as_json(one, view)} for one in found
+            {"is_open": one.transition != "CLEARED", "last": warning_json(one, view)}
+            for one in found
         ]
     }
 
@@ -210,10 +257,16 @@ def timeline(asked: Asked, query: ListAsked) -> dict[str, Any]:
 
 def worklist(asked: Asked, query: WorklistAsked) -> dict[str, Any]:
     """Whom to deal with next; who is left is named as far as a page goes, and counted."""
-    try:
-        found = read_worklist(asked.lookup, asked.settings.horizon_days, query.budget, query.owner)
-    except ConfigurationError as error:
-        raise Refusal(404, str(error)) from error
+    settings = asked.settings
+    if query.as_of is None:
+        try:
+            found = read_worklist(asked.lookup, settings.horizon_days, query.budget, query.owner)
+        except ConfigurationError as error:
+            raise Refusal(404, str(error)) from error
+    else:
+        with _told_plainly():
+            moment = read_moment(query.as_of, convention_of(settings))
+            found = past_worklist(settings, moment, query.budget, query.owner)
     told = worklist_json(found)
     return {**told, "left": told["left"][:LIMIT_MAX], "left_count": len(told["left"])}
 
@@ -228,7 +281,7 @@ def rules(asked: Asked, query: Nothing) -> dict[str, Any]:
         "policy": policy.name,
         "version": policy.version,
         "reporting_currency": policy.reporting_currency,
-        "rules": [rule_cards.as_json(rule) for rule in policy.rules],
+        "rules": [rule_cards.rule_json(rule) for rule in policy.rules],
     }
 
 

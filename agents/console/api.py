@@ -14,16 +14,16 @@ from msgspec import Struct
 
 from tocsin.agents.console import actions, answers
 from tocsin.agents.console.answers import Asked, Nothing
-from tocsin.agents.console.guard import Guard, Refusal, Visitor
-from tocsin.agents.console.reading import Reading
-from tocsin.agents.entry.engagement import Entered, entered_json
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.console.guard import AccessGuard, Refusal, Visitor
+from tocsin.agents.console.reading import HistoryPool
+from tocsin.agents.entry.engagement import EntryResult, entered_json
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.settings.settings import Settings
 
 BASE: Final = "/api/v1"
-READING: Final = web.AppKey("reading", Reading)
+READING: Final = web.AppKey("reading", HistoryPool)
 SETTINGS: Final = web.AppKey("settings", Settings)
-GUARD: Final = web.AppKey("guard", Guard)
+GUARD: Final = web.AppKey("guard", AccessGuard)
 VISITOR: Final = web.RequestKey("visitor", Visitor)
 
 
@@ -97,7 +97,7 @@ async def asked(request: web.Request, question: Callable[[Asked], Any]) -> Any:
     )
 
 
-async def enter(request: web.Request, body: actions.Body) -> Entered:
+async def enter(request: web.Request, body: actions.Body) -> EntryResult:
     """Do what a body says to what the request's path names. Raises Refusal."""
     user = request[VISITOR].user
     if not user.may_act:
@@ -135,7 +135,7 @@ def _acting(post: Post) -> Callable[[web.Request], Any]:
         if entered.refused is not None:
             raise Refusal(422, f"{entered.refused.code}: {entered.refused.detail}")
         status = 201 if entered.is_taken else 202
-        return json_of(entered_json(entered, View()), status)
+        return json_of(entered_json(entered, WarningView()), status)
 
     return handle
 

@@ -67,7 +67,7 @@ class Visitor(Struct, frozen=True):
     is_bearer: bool = False
 
 
-class Guard:
+class AccessGuard:
     """Decides about each request. Made from the settings, which it refuses if they are unsafe."""
 
     def __init__(self, settings: Settings) -> None:

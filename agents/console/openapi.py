@@ -47,6 +47,15 @@ ANSWERS: Final[dict[str, dict[str, Any]]] = {
         evidence=_list(EVENT),
         clause=_list(TEXT),
         episode=_list(TEXT),
+        remedy=_object(
+            as_of=_maybe("string"),
+            payment_minor=_maybe("integer"),
+            currency=_maybe("string"),
+            latest_on=_maybe("string"),
+            ends_on=_maybe("string"),
+            reason=_maybe("string"),
+            detail=_maybe("string"),
+        ),
     ),
     "/customers": _object(items=_list(_object(customer_id=TEXT, name=_maybe("string")))),
     "/customers/{customer_id}": _object(

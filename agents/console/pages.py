@@ -21,7 +21,8 @@ from tocsin.agents.queries.contacts import latest
 from tocsin.agents.queries.customer import AGES, CreditFile, aging, read_file
 from tocsin.agents.queries.explanation import read_explanation
 from tocsin.agents.queries.lookup import Lookup
-from tocsin.agents.queries.worklist import left_because, policy_of, read_worklist, why_of
+from tocsin.agents.queries.worklist import left_reason_text, policy_of, read_worklist, reason_text
+from tocsin.agents.render.remedy_cards import sentences
 from tocsin.agents.render.rule_cards import lines
 from tocsin.agents.render.warning_cards import Language
 from tocsin.agents.settings.errors import ConfigurationError
@@ -97,9 +98,9 @@ async def worklist(request: web.Request) -> web.StreamResponse:
     def read(question: Asked) -> dict[str, Any]:
         lookup, horizon = question.lookup, question.settings.horizon_days
         found = read_worklist(lookup, horizon, query.budget, query.owner or None)
-        left = Counter(left_because(one, language) for one in found.list.left)
+        left = Counter(left_reason_text(one, language) for one in found.list.left)
         return {
-            "shown": [(one, why_of(one, language)) for one in found.list.shown],
+            "shown": [(one, reason_text(one, language)) for one in found.list.shown],
             "left": sorted(left.items()),
             "names": found.names,
             "as_of": found.as_of,
@@ -139,7 +140,9 @@ async def warning(request: web.Request) -> web.StreamResponse:
     def read(question: Asked) -> dict[str, Any]:
         placed = answers.the_warning(question.lookup, question.path["warning_id"])
         found = read_explanation(question.settings, question.lookup, placed)
+        remedy, language = found.remedy, language_of(request)
         return {
+            "remedy": list(sentences(remedy.remedy, remedy.reason, remedy.detail, language)),
             **_named(question.lookup, [placed.warning]),
             "found": found,
             "warning": placed.warning,
@@ -178,7 +181,7 @@ async def customer(request: web.Request) -> web.StreamResponse:
             "contacts": latest(lookup.contacts(customer_id, 0))[::-1],
             "episodes": [one.warning for one in lookup.episodes(customer_id, EPISODES)],
             "rule_names": _rule_names(question),
-            "why_of": lambda one: why_of(one, language_of(request)),
+            "why_of": lambda one: reason_text(one, language_of(request)),
             "channels": get_args(_hint(actions.Contact, "channel")),
             "outcomes": get_args(_hint(actions.Contact, "outcome")),
             "steps": _words(actions.Contact, "step"),

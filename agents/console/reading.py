@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Final, TypeVar
 
-from tocsin.agents.queries.lookup import Lookup, looking
+from tocsin.agents.queries.lookup import Lookup, open_lookup
 from tocsin.agents.settings.errors import ClickHouseRefusedError, UnavailableError
 from tocsin.agents.settings.settings import Settings
 
@@ -21,7 +21,7 @@ ANSWER_WITHIN_S: Final = 20
 T = TypeVar("T")
 
 
-class Reading:
+class HistoryPool:
     """The history, for many at once. `answer_within_s` bounds each question, waiting included."""
 
     def __init__(self, settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> None:
@@ -61,4 +61,4 @@ class Reading:
 
     def _connect(self) -> tuple[ExitStack, Lookup]:
         stack = ExitStack()
-        return stack, stack.enter_context(looking(self._settings, self._within_s))
+        return stack, stack.enter_context(open_lookup(self._settings, self._within_s))

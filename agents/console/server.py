@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from tocsin.agents.console.api import BASE, GUARD, READING, SETTINGS, VISITOR, add_routes, json_of
-from tocsin.agents.console.guard import COOKIE, CSRF_FIELD, HEADERS, Guard, Refusal
+from tocsin.agents.console.guard import COOKIE, CSRF_FIELD, HEADERS, AccessGuard, Refusal
 from tocsin.agents.console.numbers import add_numbers, counting
 from tocsin.agents.console.openapi import document
 from tocsin.agents.console.pages import LANGUAGE_COOKIE, add_pages, language_of
-from tocsin.agents.console.reading import ANSWER_WITHIN_S, Reading
+from tocsin.agents.console.reading import ANSWER_WITHIN_S, HistoryPool
 from tocsin.agents.console.templates import FOLDER, STATIC, page
 from tocsin.agents.console.texts import word
 from tocsin.agents.observe.probes import METRICS_PATH, claim_port
@@ -39,8 +39,8 @@ def make_app(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> web.
     """The application. Raises ConfigurationError if it would be open to everybody."""
     app = web.Application(middlewares=[counting, _outer, _inner], client_max_size=BODY_BYTES_MAX)
     app[SETTINGS] = settings
-    app[GUARD] = Guard(settings)
-    app[READING] = Reading(settings, answer_within_s)
+    app[GUARD] = AccessGuard(settings)
+    app[READING] = HistoryPool(settings, answer_within_s)
     add_routes(app)
     add_pages(app)
     add_numbers(app)

@@ -13,11 +13,11 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tocsin.agents.console.texts import kind_word, label_word, measure_word, value_word, word
-from tocsin.agents.queries.events import place
+from tocsin.agents.queries.events import record_place
 from tocsin.agents.queries.ranking import stakes_of
 from tocsin.agents.render import warning_cards as cards
-from tocsin.agents.render.events import tell
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.render.events import describe_event
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.formats import day, instant, money
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.texts import Text
@@ -43,7 +43,7 @@ _ENVIRONMENT.filters.update(
     day=day, instant=instant, share=lambda part, whole: round(100 * part / whole) if whole else 0
 )
 _ENVIRONMENT.globals.update(
-    money=money, place=place, severity_names=SEVERITY_NAMES, stakes_of=stakes_of
+    money=money, place=record_place, severity_names=SEVERITY_NAMES, stakes_of=stakes_of
 )
 
 
@@ -64,7 +64,7 @@ def _spoken(language: Language) -> dict[str, Any]:
         return text.zh if language == "zh" else text.en
 
     def told(event: Any) -> tuple[str, str, str]:
-        kind, name, said = tell(event)
+        kind, name, said = describe_event(event)
         return kind_word(kind, language), name, said
 
     def value_of(warning: RiskWarning) -> str:
@@ -89,6 +89,6 @@ def _spoken(language: Language) -> dict[str, Any]:
         "text_of": lambda warning: cards.text_of(warning, language),
         "action_of": lambda warning: cards.action_of(warning, language),
         "clears_when": lambda warning: cards.clears_when(warning, language),
-        "who": lambda warning, names: cards.who(warning, View(language, names)),
-        "owed": cards.owed,
+        "who": lambda warning, names: cards.customer_label(warning, WarningView(language, names)),
+        "owed": cards.exposure_text,
     }

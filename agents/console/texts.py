@@ -63,7 +63,6 @@ WORDS: Final[dict[str, Text]] = {
     "value": Text("Value", "数值"),
     "threshold": Text("Threshold", "阈值"),
     "ends": Text("It ends", "解除条件"),
-    "ended": Text("it has ended", "已解除"),
     "measured": Text("Measured", "测得"),
     "evidence": Text("Evidence", "证据"),
     "of_records": Text("records", "条记录"),

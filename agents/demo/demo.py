@@ -29,7 +29,7 @@ from tocsin.agents.clickhouse.history import read_range
 from tocsin.agents.demo.stories import SPAN_DAYS, STORIES, story_facts
 from tocsin.agents.demo.telling import tell_stories
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
-from tocsin.agents.deployment.event_files import read_facts
+from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.deployment.topics import apply
@@ -42,7 +42,7 @@ from tocsin.agents.kafka.brokers import Brokers, connect
 from tocsin.agents.kafka.reading import follow, read_topic
 from tocsin.agents.render import warning_cards as cards
 from tocsin.agents.render.terminal import Terminal
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.replay.replay import Decided, KafkaLog, Replay, Report, decide
 from tocsin.agents.settings.data_folder import holds_records
 from tocsin.agents.settings.errors import InputError, UnavailableError
@@ -75,7 +75,7 @@ CARDS_A_DAY_MAX = 3
 FACT_TOPICS = (CUSTOMERS, INVOICES, PAYMENTS, COMPLAINTS, ENGAGEMENTS)
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class DemoRequest(Struct, frozen=True, kw_only=True):
     """What the user asked to see."""
 
     customers: int = 280
@@ -126,7 +126,9 @@ def folder_of(settings: Settings) -> Path:
     return settings.data_path
 
 
-async def run_demo(wish: Wish, settings: Settings, terminal: Terminal, stop: asyncio.Event) -> Exit:
+async def run_demo(
+    wish: DemoRequest, settings: Settings, terminal: Terminal, stop: asyncio.Event
+) -> Exit:
     """Show the main job; returns the exit code. Raises the tree's errors."""
     _require_sound(wish, settings)
     folder = folder_of(settings)
@@ -145,15 +147,16 @@ async def run_demo(wish: Wish, settings: Settings, terminal: Terminal, stop: asy
     return Exit.OK if outcome.is_sound else Exit.DIFFERENCE
 
 
-def _require_sound(wish: Wish, settings: Settings) -> None:
+def _require_sound(wish: DemoRequest, settings: Settings) -> None:
     """Raise InputError for a wish that cannot be met, before anything is started for it."""
     if wish.events is not None:
-        read_facts(settings, [wish.events])
+        with open_events(settings, [wish.events]):
+            pass  # every line of it was looked at
     elif problems := _request(wish).problems():
         raise InputError("; ".join(problems))
 
 
-def _request(wish: Wish) -> Request:
+def _request(wish: DemoRequest) -> Request:
     return Request(customers=wish.customers, days=wish.days, seed=wish.seed)
 
 
@@ -174,7 +177,7 @@ async def _unless_stopped(work: Any, services: Embedded, stop: asyncio.Event) ->
 class Demo:
     """One run over running services."""
 
-    def __init__(self, wish: Wish, services: Embedded, terminal: Terminal) -> None:
+    def __init__(self, wish: DemoRequest, services: Embedded, terminal: Terminal) -> None:
         self._wish = wish
         self._services = services
         self._terminal = terminal
@@ -228,7 +231,8 @@ class Demo:
     def _facts(self, convention: Convention) -> list[Fact]:
         wish = self._wish
         if wish.events is not None:
-            facts = list(read_facts(self.settings, [wish.events]))
+            with open_events(self.settings, [wish.events]) as given:
+                facts = list(given.facts())
         else:
             facts = list(with_closings(portfolio_facts(wish, convention), convention))
         self._names = {
@@ -307,7 +311,7 @@ class Demo:
     async def _print_warnings(self) -> None:
         """Print live warnings as they come: the gravest of each day whole, the others counted."""
         codec = open_codec(self.settings)
-        view = View(names=self._names, language=self._wish.language)  # type: ignore[arg-type]  # checked by the command
+        view = WarningView(names=self._names, language=self._wish.language)  # type: ignore[arg-type]  # checked by the command
         shown: Counter[int] = Counter()
         async for record in follow(self.settings, self.settings.topic(WARNINGS), is_whole=True):
             warning = codec.decode_warning(record.value)
@@ -317,7 +321,7 @@ class Demo:
                 shown[warning.as_of] < CARDS_A_DAY_MAX
             ):
                 shown[warning.as_of] += 1
-                cards.card(self._terminal, warning, view)
+                cards.print_warning(self._terminal, warning, view)
 
     async def _compare(self, facts: Sequence[Fact]) -> Outcome:
         settings, codec = self.settings, open_codec(self.settings)
@@ -413,7 +417,7 @@ class Demo:
             self._terminal.note(f"{title}: {total:,} events")
 
 
-def portfolio_facts(wish: Wish, convention: Convention) -> Iterator[Fact]:
+def portfolio_facts(wish: DemoRequest, convention: Convention) -> Iterator[Fact]:
     """The made-up portfolio, and where it is long enough the customers that are told of."""
     request = _request(wish)
     drawn = Portfolio(request, convention).facts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tocsin.agents.demo.stories import STORIES
-from tocsin.agents.render.events import tell
+from tocsin.agents.render.events import describe_event
 from tocsin.agents.render.terminal import Column, Terminal
 from tocsin.agents.settings.formats import day
 from tocsin.schemas.codec.jsonlines import Fact
@@ -23,7 +23,7 @@ def story_lines(
     lines: list[tuple[int, int, str, str]] = []
     for fact in facts:
         if getattr(fact.event, "customer_id", None) == customer_id:
-            kind, _, text = tell(fact.event)
+            kind, _, text = describe_event(fact.event)
             lines.append((convention.business_date(fact.instant), 0, kind, text))
     for warning in warnings:
         sign = _SIGNS.get(warning.transition)

@@ -19,7 +19,7 @@ from aiokafka.errors import ProducerFenced
 
 from tocsin.agents.deployment.clock_keeper import with_clock
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.kafka.brokers import reaching
+from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.kafka.reading import read_topic
 from tocsin.agents.settings.errors import UnavailableError
 from tocsin.agents.settings.settings import Settings
@@ -69,14 +69,14 @@ class Announcer:
 
 
 @asynccontextmanager
-async def announcing(
+async def open_announcer(
     settings: Settings, purpose: str, protector: Protector | None = None
 ) -> AsyncIterator[Announcer]:
     """Open an announcer; `purpose` names its transactional id. Names of people need a protector."""
     producer = AIOKafkaProducer(
         transactional_id=f"{settings.app_id}-{purpose}", **settings.producer_options()
     )
-    async with reaching(settings):
+    async with translating_failures(settings):
         try:
             await producer.start()
             yield Announcer(producer, settings, protector)
@@ -132,6 +132,6 @@ async def present(settings: Settings) -> Present:
     return Present(max(instants, default=wall), is_simulated)
 
 
-async def present_ms(settings: Settings) -> int:
+async def control_time_ms(settings: Settings) -> int:
     """The instant (epoch ms) that a control record given now should bear; see `present`."""
     return (await present(settings)).instant

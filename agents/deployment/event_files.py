@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -15,6 +15,7 @@ from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.jsonlines import Fact, LinesError
+from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import DayClosed
 
 PACKED = ".gz"
@@ -24,34 +25,42 @@ FREE_BYTES_KEPT = 512 << 20
 _PIECE_BYTES = 1 << 20
 
 
-def read_facts(
-    settings: Settings, paths: Iterable[Path], *, is_closing: bool = True
-) -> Iterator[Fact]:
-    """Events of files, with the closing of every day, so that all partitions close it.
+class EventFiles:
+    """Files of events of which every line was looked at; see `open_events`."""
 
-    Where another closes days (not `is_closing`), none is added, and those in the files are left
-    out. Raises InputError that tells every line that is no event, before any is yielded.
+    def __init__(self, checked: jsonlines.Checked, convention: Convention) -> None:
+        self._checked = checked
+        self._convention = convention
+
+    def facts(self, *, is_closing: bool = True) -> Iterator[Fact]:
+        """The events in their order, and the closing of every day, so that all partitions close it.
+
+        Where another closes days (not `is_closing`), none is added, and those in the files are left
+        out. Each call reads the files anew.
+        """
+        facts = self._checked.facts()
+        if is_closing:
+            return jsonlines.with_closings(facts, self._convention)
+        return (fact for fact in facts if not isinstance(fact.event, DayClosed))
+
+
+@contextmanager
+def open_events(settings: Settings, paths: Iterable[Path]) -> Iterator[EventFiles]:
+    """Look at every line of files, once, and have them for reading; unpacked ones go at the end.
+
+    Raises InputError that tells every line that is no event.
     """
     convention = convention_of(settings)
     with ExitStack() as stack:
         given = {_unpacked(path, stack): path for path in paths}
         try:
-            facts = jsonlines.read(given, convention)
-            if is_closing:
-                facts = jsonlines.with_closings(facts, convention)
-            else:
-                facts = (fact for fact in facts if not isinstance(fact.event, DayClosed))
+            checked = jsonlines.checked(given, convention)
         except LinesError as error:
             told = str(error)
             for file, path in given.items():
                 told = told.replace(str(file), str(path))
             raise InputError(f"the events cannot be taken:\n{told}") from error
-        return _until_read(facts, stack.pop_all())
-
-
-def _until_read(facts: Iterator[Fact], unpacked: ExitStack) -> Iterator[Fact]:
-    with unpacked:
-        yield from facts
+        yield EventFiles(checked, convention)
 
 
 def _unpacked(path: Path, stack: ExitStack) -> Path:

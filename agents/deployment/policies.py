@@ -12,7 +12,7 @@ import yaml
 from msgspec import Struct
 
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.deployment.control import announcing, retrying
+from tocsin.agents.deployment.control import open_announcer, retrying
 from tocsin.agents.kafka.reading import read_topic
 from tocsin.agents.settings.errors import ConfigurationError, InputError
 from tocsin.agents.settings.given_files import read_given
@@ -118,7 +118,7 @@ async def publish(settings: Settings, text: str, where: str, effective_from: int
     content, or if it is there already.
     """
     policy, document = checked(text, where, settings.horizon_days)
-    async with announcing(settings, PURPOSE) as announcer:
+    async with open_announcer(settings, PURPOSE) as announcer:
         for other in await published(settings):
             if (other.name, other.version) == (policy.name, policy.version):
                 is_same = other.hash == hash_of(document)
@@ -142,7 +142,7 @@ async def publish_first_policy(settings: Settings) -> Published | None:
 
 
 async def _publish_first(settings: Settings) -> Published | None:
-    async with announcing(settings, PURPOSE) as announcer:
+    async with open_announcer(settings, PURPOSE) as announcer:
         if await read_topic(settings, settings.topic(POLICIES)):
             return None
         event = first_event(settings, None)

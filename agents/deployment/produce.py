@@ -18,9 +18,9 @@ from aiokafka.errors import ProducerFenced
 from msgspec import Struct
 
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.kafka.brokers import connect, reaching
+from tocsin.agents.kafka.brokers import connect, translating_failures
 from tocsin.agents.kafka.partitioning import partition_of
-from tocsin.agents.privacy.encryption import Guard, sealing
+from tocsin.agents.privacy.encryption import PersonalDataGuard, open_encrypting_guard
 from tocsin.agents.settings.errors import ConfigurationError, InputError, UnavailableError
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.codec import Codec
@@ -60,7 +60,7 @@ async def produce(
     one under way is not visible.
     """
     await _check_topics(settings)
-    guard = sealing(settings)
+    guard = open_encrypting_guard(settings)
     packer = _Packer(settings, open_codec(settings, guard), guard)
     producer = AIOKafkaProducer(
         **settings.producer_options(),
@@ -69,7 +69,7 @@ async def produce(
         max_batch_size=BATCH_BYTES_MAX,
     )
     try:
-        async with reaching(settings):
+        async with translating_failures(settings):
             await producer.start()
             try:
                 feed = _Feed(producer, packer, progress)
@@ -155,7 +155,7 @@ class _Feed:
 class _Packer:
     """Turns facts into batches per topic and partition."""
 
-    def __init__(self, settings: Settings, codec: Codec, guard: Guard) -> None:
+    def __init__(self, settings: Settings, codec: Codec, guard: PersonalDataGuard) -> None:
         self._partitions = settings.partitions
         self._names: Mapping[int, str] = {t.topic_id: settings.topic(t) for t in SOURCES}
         self._codec = codec

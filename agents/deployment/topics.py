@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tocsin.agents.deployment.clock_keeper import DEFAULT, Kept, contradiction, kept
 from tocsin.agents.deployment.connections import convention_of
-from tocsin.agents.deployment.control import announcing, retrying
+from tocsin.agents.deployment.control import open_announcer, retrying
 from tocsin.agents.deployment.policies import publish_first_policy
 from tocsin.agents.kafka.brokers import Brokers, TopicSetting, connect
 from tocsin.agents.kafka.reading import read_topic
@@ -117,7 +117,7 @@ async def _record_keeper(settings: Settings) -> str:
     """
     if _is_said(settings, await kept(settings)):
         return ""
-    async with announcing(settings, KEEPER_PURPOSE) as announcer:
+    async with open_announcer(settings, KEEPER_PURPOSE) as announcer:
         if _is_said(settings, await kept(settings)):
             return ""
         keeper = settings.clock or DEFAULT

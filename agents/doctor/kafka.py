@@ -23,6 +23,7 @@ from tocsin.agents.observe.lags import Place
 from tocsin.agents.settings.errors import ConfigurationError, TocsinError
 from tocsin.agents.settings.formats import day
 from tocsin.agents.settings.settings import Settings
+from tocsin.agents.transactions.places import intake_places
 from tocsin.schemas.codec.records import JournalRecord
 from tocsin.schemas.contracts.catalog import APPEND_ONLY, BY_ID, JOURNAL, SOURCES
 
@@ -141,6 +142,8 @@ async def _readers(brokers: Brokers, settings: Settings) -> list[Finding]:
         except GroupAuthorizationFailedError:
             found.append(fine(about, "where it reads is not told to this login"))
             continue
+        if name == "intake":  # whose own places count: brokers forget those of a group
+            places |= await intake_places(brokers, settings, open_codec(settings))
         spans = await brokers.spans({topic for topic, _ in places})
         found += _overtaken(about, places, spans)
     return found

@@ -9,7 +9,7 @@ from tocsin.agents.doctor.findings import Finding, caution, failed, fine, wrong
 from tocsin.agents.privacy.encryption import master_of
 from tocsin.agents.privacy.keys import Keyring
 from tocsin.agents.settings.errors import TocsinError
-from tocsin.agents.settings.secret_files import exposed
+from tocsin.agents.settings.secret_files import readable_by_others
 from tocsin.agents.settings.settings import Settings
 
 ABOUT = "keys"
@@ -44,7 +44,7 @@ def _eyes(settings: Settings) -> list[Finding]:
     folder = settings.keys_path
     found = [
         wrong(ABOUT, told.rpartition("; ")[0], told.rpartition("; ")[2])
-        for told in exposed(settings)
+        for told in readable_by_others(settings)
         if told.startswith(("master_key_file:", "kms_token_file:"))
     ]
     if folder.stat().st_mode & stat.S_IRWXO:

@@ -29,7 +29,7 @@ from aiokafka.errors import KafkaError
 
 from tocsin.agents.embedded.supervisor import Program, Service, log_tail
 from tocsin.agents.settings.errors import ConfigurationError, UnavailableError
-from tocsin.agents.settings.files import write_atomically
+from tocsin.agents.settings.whole_files import write_atomically
 
 NODE_ID: Final = 1
 JAVA_VERSION_MIN: Final = 17

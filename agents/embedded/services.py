@@ -56,7 +56,7 @@ from tocsin.agents.settings.data_folder import (
 )
 from tocsin.agents.settings.errors import ConfigurationError, FolderBusyError, InputError
 from tocsin.agents.settings.exits import Exit
-from tocsin.agents.settings.files import write_atomically
+from tocsin.agents.settings.whole_files import write_atomically
 
 WRITER: Final = "tocsin"
 ENGINE_START_WITHIN_S: Final = 60.0

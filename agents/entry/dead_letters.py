@@ -10,13 +10,14 @@ from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 
 from tocsin.agents.deployment.connections import convention_of, open_codec
-from tocsin.agents.deployment.control import announcing, author, present_ms
-from tocsin.agents.kafka.brokers import connect, reaching
+from tocsin.agents.deployment.control import author, control_time_ms, open_announcer
+from tocsin.agents.kafka.brokers import connect, translating_failures
 from tocsin.agents.kafka.changelog import last_record
-from tocsin.agents.privacy.encryption import sealing
+from tocsin.agents.privacy.encryption import open_encrypting_guard
 from tocsin.agents.queries.lookup import ORIGIN_HEADER, place_of
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import Settings
+from tocsin.agents.transactions.dead_letters import BROKER_TIMED
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.records import DeadLetter
 from tocsin.schemas.codec.refused import Refused
@@ -46,14 +47,21 @@ class Sent(Struct, frozen=True):
     sent_to: str
 
 
-def as_it_was(letter: DeadLetter) -> Outgoing:
-    """The very bytes again: right when not the record but the registry was wrong, for example."""
+def as_it_was(letter: DeadLetter, settings: Settings) -> Outgoing:
+    """The very bytes again: right when not the record but the registry was wrong, for example.
+
+    The time is the record's own; where the broker's took its place, the event's.
+    """
+    timestamp = letter.timestamp
+    if letter.code == BROKER_TIMED:
+        event = open_codec(settings).decode(letter.topic_id, letter.value)
+        timestamp = jsonlines.sequence_time(event, convention_of(settings))
     headers = tuple((header.name, header.value or b"") for header in letter.headers)
     return Outgoing(
         BY_ID[letter.topic_id],
         letter.key,
         letter.value,
-        letter.timestamp,
+        timestamp,
         letter.partition if letter.key is None else None,
         headers + _origin(letter),
     )
@@ -78,7 +86,7 @@ def mended(letter: DeadLetter, line: str, settings: Settings) -> Outgoing:
             f"{topic.name}",
             mend="send events of another topic with `tocsin produce`",
         )
-    guard = sealing(settings)
+    guard = open_encrypting_guard(settings)
     event = guard.tokenised(fact.event)
     customer_id = getattr(event, "customer_id", None)
     return Outgoing(
@@ -95,7 +103,7 @@ async def resend(settings: Settings, records: list[tuple[DeadLetter, Outgoing]])
     """Send records to the topics that they were refused on; idempotent per call, in order."""
     producer = AIOKafkaProducer(enable_idempotence=True, **settings.producer_options())
     sent = []
-    async with reaching(settings):
+    async with translating_failures(settings):
         try:
             await producer.start()
             for letter, out in records:
@@ -138,8 +146,10 @@ async def release(
         author=author(),
         reason=reason,
     )
-    async with announcing(settings, f"release-{partition}", sealing(settings)) as announcer:
-        await announcer.send(CLOCK, event, await present_ms(settings), [partition])
+    async with open_announcer(
+        settings, f"release-{partition}", open_encrypting_guard(settings)
+    ) as announcer:
+        await announcer.send(CLOCK, event, await control_time_ms(settings), [partition])
     return event
 
 

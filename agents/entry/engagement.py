@@ -20,14 +20,14 @@ from tocsin.agents.deployment.connections import open_codec
 from tocsin.agents.deployment.control import author, present
 from tocsin.agents.deployment.topics import require_topic
 from tocsin.agents.entry.engagement_kinds import Amount, Kind, Part, as_option
-from tocsin.agents.kafka.brokers import Brokers, connect, reaching
+from tocsin.agents.kafka.brokers import Brokers, connect, translating_failures
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.kafka.reading import read_since
-from tocsin.agents.privacy.encryption import sealing
+from tocsin.agents.privacy.encryption import open_encrypting_guard
 from tocsin.agents.queries.events import event_json
-from tocsin.agents.queries.lookup import EventSeen
-from tocsin.agents.queries.warnings import as_json
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.queries.lookup import StoredEvent
+from tocsin.agents.queries.warnings import warning_json
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.jsonlines import topic_of
@@ -66,7 +66,7 @@ PROCESSES_OF: Final[Mapping[type[CustomerEvent], tuple[Machine, str]]] = {
 }
 
 
-class Entered(Struct, frozen=True, kw_only=True):
+class EntryResult(Struct, frozen=True, kw_only=True):
     """What became of an entry. `is_taken`: the worker has decided it, and the rest is known.
 
     `state` is where the process stands that it is a step of, empty if it has not begun; None if it
@@ -175,9 +175,9 @@ def _instalments(parts: tuple[Part, ...]) -> tuple[Instalment, ...]:
     )
 
 
-async def enter(settings: Settings, event: CustomerEvent, wait_s: float) -> Entered:
+async def enter(settings: Settings, event: CustomerEvent, wait_s: float) -> EntryResult:
     """Send an event, and wait so long for what the worker makes of it; 0 does not wait."""
-    guard = sealing(settings)
+    guard = open_encrypting_guard(settings)
     event = guard.tokenised(event)
     topic = BY_ID[topic_of(event)]
     key = event.customer_id.encode()
@@ -191,7 +191,7 @@ async def enter(settings: Settings, event: CustomerEvent, wait_s: float) -> Ente
         offset = await _send(settings, topic, partition, key, value, timestamp)
         where = (settings.topic(topic), partition, offset)
         is_taken = await _until_taken(brokers, settings, where, wait_s)
-    entered = Entered(
+    entered = EntryResult(
         event=event,
         topic=topic,
         partition=partition,
@@ -206,7 +206,7 @@ async def _send(
     settings: Settings, topic: Topic, partition: int, key: bytes, value: bytes, timestamp: int
 ) -> int:
     producer = AIOKafkaProducer(enable_idempotence=True, **settings.producer_options())
-    async with reaching(settings):
+    async with translating_failures(settings):
         try:
             await producer.start()
             sent = await producer.send_and_wait(
@@ -238,8 +238,8 @@ async def _until_taken(
 
 
 async def _with_outputs(
-    settings: Settings, entered: Entered, starts: Mapping[tuple[str, int], int]
-) -> Entered:
+    settings: Settings, entered: EntryResult, starts: Mapping[tuple[str, int], int]
+) -> EntryResult:
     """The entry with what its record raised or cleared, or with the letter that refuses it."""
     codec, customer_id = open_codec(settings), entered.event.customer_id
     mine = (entered.topic.topic_id, entered.partition, entered.offset)
@@ -267,10 +267,10 @@ def _case_key(event: CustomerEvent) -> bytes | None:
     return f"{event.customer_id}\0{machine.letter}{getattr(event, field)}".encode()
 
 
-def entered_json(entered: Entered, view: View) -> dict[str, Any]:
+def entered_json(entered: EntryResult, view: WarningView) -> dict[str, Any]:
     """An entry and what became of it, as programs get it."""
     event = entered.event
-    seen = EventSeen(
+    seen = StoredEvent(
         entered.topic.topic_id, entered.partition, entered.offset, entered.timestamp, event
     )
     refused = entered.refused
@@ -280,5 +280,5 @@ def entered_json(entered: Entered, view: View) -> dict[str, Any]:
         "refused": refused and {"code": refused.code, "detail": refused.detail},
         "process": entered.machine and entered.machine.name,
         "state": entered.state,
-        "warnings": [as_json(warning, view) for warning in entered.warnings],
+        "warnings": [warning_json(warning, view) for warning in entered.warnings],
     }

@@ -1,4 +1,4 @@
-"""What the generator assumes of a portfolio. No number here is measured; each may be replaced.
+"""What the generator assumes of a portfolio; no default here is measured, each may be replaced.
 
 A YAML file with any of these names replaces them for one run (`read_assumptions`), so that results
 can be tried under others. Shares are fractions of 1, delays are days after the due date.
@@ -53,11 +53,19 @@ class Regime(Struct, frozen=True, forbid_unknown_fields=True):
     is_reversed: bool = False  # holds before the date instead of after it
 
 
+Quantiles = tuple[tuple[float, float], ...]
+"""A distribution: shares of 1, rising, each with the value that this share does not exceed."""
+
+
 class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that shapes a generated portfolio except its size, dates and seed."""
 
     invoices_per_customer_day: float = 0.15  # mean; with all that follows above 0.2 events
     zipf_exponent: float = 1.2  # of 10,000 customers the largest has about a fifth, ten half
+    volume: Quantiles = ()  # invoices of a customer, only their proportions; instead of Zipf's law
+    giant_share: float = 0.0  # of all invoices, by one customer without a regime
+    giant_delay_days: float = 0.0
+    giant_spread_days: float = 5.0
     joined_later_share: float = 0.15
     ln_amount_mean: float = 9.5  # of whole currency units
     ln_amount_spread_between: float = 1.3  # between customers; with the next one about 1.7
@@ -78,6 +86,9 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
         Payer("MOSTLY_LATE", 0.25, 15.0, 4.0),
     )
     delay_spread_days: float = 7.0  # within a customer
+    habits: Quantiles = ()  # a customer's own mean delay in days; instead of `payers`
+    habit_spreads: Quantiles = ()  # standard deviation within a customer, in days
+    delay_shape: Quantiles = ()  # of one delay around the habit, in such deviations
     never_paid_share: float = 0.004
     unpaid_after_days: int = 150  # a delay above it is mostly no payment at all
     unpaid_share: float = 0.8
@@ -104,6 +115,16 @@ class Assumptions(Struct, frozen=True, forbid_unknown_fields=True):
         Regime("LOSES_MONEY", 0.04, lasts_days=60, service=24.0, margin_percent=-60.0),
         Regime("DISPUTES", 0.03, lasts_days=120, disputes=10.0, discontent=3),
     )  # fmt: skip
+
+    seasonal_share: float = 0.0  # customers who buy in some months of the year only
+    season_months: tuple[int, ...] = (3, 4, 5)  # how many; one of these per customer
+    quarterly_share: float = 0.0  # customers who buy in the second half of a quarter's last month
+    month_end_payer_share: float = 0.0  # customers who pay all that is due on a month's last day
+    good_faith_share: float = 0.0  # customers who dispute with reason, and pay what is right
+    good_faith_disputes: float = 0.15  # of their invoices
+    good_faith_own_fault: float = 0.9  # of these disputes
+    terms_change_share: float = 0.0  # customers whose terms are changed once
+    terms_follow_days: int = 90  # until who has shorter terms pays by them
 
     batch_payer_share: float = 0.20  # customers who pay what is due in one weekly run
     prepaid_share: float = 0.02

@@ -177,13 +177,16 @@ class Conduct:
     ) -> tuple[float, int]:
         """Perhaps dispute an invoice; return the days that delays it and what is conceded."""
         assumed, random = self._assumptions, self._random
-        if random.random() >= assumed.dispute_share * customer.more_often("disputes", day):
+        is_good = customer.is_in_good_faith
+        share = assumed.good_faith_disputes if is_good else assumed.dispute_share
+        if random.random() >= share * customer.more_often("disputes", day):
             return 0.0, 0
         disputed = max(amount * random.randint(20, 100) // 100, 1)
         opened = self._calendar.instant_after(day, 3, 25, self._random)
         dispute_id = customer.next_id("D")
         reason, outcome = _draw(random, DISPUTED), _draw(random, SETTLED)
-        is_ours = random.random() < assumed.own_fault_share
+        own_fault = assumed.good_faith_own_fault if is_good else assumed.own_fault_share
+        is_ours = random.random() < own_fault
         self._say(
             opened,
             DisputeOpened(

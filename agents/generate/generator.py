@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from tocsin.agents.generate.assumptions import Assumptions
 from tocsin.agents.generate.conduct import Conduct
+from tocsin.agents.generate.habits import Habits
 from tocsin.agents.generate.portfolio import (
     Customer,
     Request,
@@ -116,6 +117,9 @@ class Portfolio:
         self._random = Random(request.seed)  # noqa: S311 - repeatable by design, protects nothing
         self._calendar = WorkCalendar(request, convention, self._assumptions)
         self._customers = draw_customers(request, self._calendar, self._assumptions, self._random)
+        self._habits = Habits(self._assumptions, self._calendar, request.seed)
+        for customer in self._customers:
+            self._habits.settle(customer)
         self._conduct = Conduct(self._assumptions, self._calendar, request.seed, self._put)
         self._promises = Promises(self._assumptions, self._calendar, request.seed, self._put)
         self._buckets: dict[int, list[Fact]] = {}
@@ -148,7 +152,11 @@ class Portfolio:
         """Say who the customer is, at the start of the day on which it joins."""
         instant = self._calendar.midnight(customer.joins)
         self._update(customer, instant + self._random.randrange(3_600_000))
-        if customer.limit_minor and self._random.random() < self._assumptions.limit_change_share:
+        new = customer.new_terms
+        if new is not None:  # its limit stays, so that neither fact undoes the other
+            instant = self._calendar.office_instant(new.since, self._random)
+            self._update(customer, instant)
+        elif customer.limit_minor and self._random.random() < self._assumptions.limit_change_share:
             days = self._calendar.last - customer.joins
             day = customer.joins + int(days * self._random.uniform(0.3, 0.9))
             customer.limit_minor += customer.limit_minor // 2
@@ -167,7 +175,7 @@ class Portfolio:
                 country=customer.country,
                 credit_limit_minor=limit,
                 credit_limit_currency=None if limit is None else customer.currency,
-                payment_terms_days=customer.terms_days,
+                payment_terms_days=customer.terms_on(self._calendar.bucket(instant)),
                 size=customer.size,
                 group_id=customer.group_id,
                 prepayment_basis_points=customer.prepayment_basis_points or None,
@@ -182,7 +190,7 @@ class Portfolio:
         pace = customer.pace(calendar.day_of_activity(customer.done))
         if pace > 0:
             customer.done += (draw(1.0) + draw(1.0)) / (2 * pace)
-        day = calendar.day_of_activity(customer.done)
+        day = self._in_season(customer, calendar.day_of_activity(customer.done))
         if customer.pace(day) > 0:
             if day <= calendar.last:
                 self._issues.setdefault(day, []).append(customer)
@@ -191,12 +199,20 @@ class Portfolio:
             customer.done = calendar.activity_before(resumes)
             self._plan_issue(customer, today)
 
+    def _in_season(self, customer: Customer, day: int) -> int:
+        """The day, or the next on which the customer buys."""
+        season, calendar = customer.season, self._calendar
+        while season is not None and day <= calendar.last and not season.covers(day):
+            customer.done = calendar.activity_before(day + 1)
+            day = max(day + 1, calendar.day_of_activity(customer.done))
+        return day
+
     def _issue(self, customer: Customer, day: int) -> None:
         """Write an invoice, and plan all that will come of it."""
         assumed, random = self._assumptions, self._random
         amount = self._draw_amount(customer)
         invoice_id = customer.next_id("I")
-        terms = customer.terms_days
+        terms = customer.terms_on(day)
         if random.random() < assumed.other_terms_share:
             terms = random.choice(assumed.terms_days)
         if customer.limit_minor == 0 or random.random() < assumed.prepaid_share:
@@ -227,7 +243,7 @@ class Portfolio:
         """Decide what the customer does about an invoice: complain, return, pay, or not."""
         assumed, random, calendar = self._assumptions, self._random, self._calendar
         strength = customer.strength(due)
-        delay = random.gauss(customer.delay_days, assumed.delay_spread_days)
+        delay = self._habits.delay(customer, day, random)
         if customer.payer.never_late and not strength:
             delay = min(delay, 0.0)
         delay += strength * customer.regime_delay_days * random.uniform(0.6, 1.4)
@@ -260,8 +276,7 @@ class Portfolio:
         partial = assumed.partial_share * customer.more_often("partials", due)
         if random.random() < partial and amount > assumed.parts_max:
             self._pay_in_parts(customer, invoice_id, pay_day, amount, strength)
-        elif customer.run_weekday is not None:
-            run_day = calendar.working(pay_day + (customer.run_weekday - (pay_day + 3)) % 7)
+        elif (run_day := customer.run_day(pay_day, calendar)) is not None:
             if run_day not in customer.run:
                 customer.run[run_day] = []
                 self._runs.setdefault(run_day, []).append(customer)

@@ -7,11 +7,12 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import accumulate
+from operator import itemgetter
 from random import Random
 
 from msgspec import Struct
 
-from tocsin.agents.generate.assumptions import Assumptions, Payer, Regime
+from tocsin.agents.generate.assumptions import Assumptions, Payer, Quantiles, Regime
 from tocsin.streams.facts.convention import MS_PER_DAY, Convention
 from tocsin.streams.facts.money import MINOR_DIGITS
 
@@ -80,14 +81,39 @@ class RegimeTruth(Struct, frozen=True, omit_defaults=True):
     until: date | None = None
 
 
-class Truth(Struct, frozen=True):
-    """What is known of a generated customer by construction, and by nobody who reads events."""
+class Truth(Struct, frozen=True, omit_defaults=True):
+    """What is known of a generated customer by construction, and by nobody who reads events.
+
+    `traits` are ways of buying and paying that are not usual and no harm (`habits.py`).
+    """
 
     customer_id: str
     payer: str
     mean_delay_days: float
     joined: date
     regimes: tuple[RegimeTruth, ...]
+    traits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """When a customer buys: months of the year, from a day of the month on."""
+
+    months: frozenset[int]
+    from_day: int = 1
+
+    def covers(self, day: int) -> bool:
+        """Whether the customer buys on an epoch day."""
+        when = to_date(day)
+        return when.month in self.months and when.day >= self.from_day
+
+
+@dataclass(frozen=True, slots=True)
+class NewTerms:
+    """Terms of payment that hold for invoices from a day on."""
+
+    since: int
+    days: int
 
 
 @dataclass(slots=True)
@@ -120,6 +146,13 @@ class Customer:
     margin_percent: float | None = None  # what is left of its invoices; None: not told
     repriced_on: int | None = None  # the day from which it is sold to at the usual margin
     order_id: str | None = None  # the order that its next invoice is for
+    is_giant: bool = False
+    spread_days: float | None = None  # of its delays; None: as all others
+    season: Season | None = None  # None: it buys all the year
+    pays_at_month_end: bool = False
+    is_in_good_faith: bool = False  # disputes with reason, and pays what is right
+    new_terms: NewTerms | None = None
+    traits: list[str] = field(default_factory=list)
 
     def strength(self, day: int) -> float:
         """How far the regime holds on a day: 0 not at all, 1 in full."""
@@ -147,6 +180,19 @@ class Customer:
             return self.activity
         return self.activity * self.times(self.regime.activity, day)
 
+    def terms_on(self, day: int) -> int:
+        """Days to pay that are agreed for an invoice of that day."""
+        new = self.new_terms
+        return self.terms_days if new is None or day < new.since else new.days
+
+    def run_day(self, pay_day: int, calendar: WorkCalendar) -> int | None:
+        """The day of the run in which it pays what it would pay that day; None without runs."""
+        if self.pays_at_month_end:
+            return calendar.month_end(pay_day)
+        if self.run_weekday is None:
+            return None
+        return calendar.working(pay_day + (self.run_weekday - (pay_day + 3)) % 7)
+
     def regime_ends(self) -> int | None:
         """The day from which the regime no longer holds; None if it holds for good."""
         if self.regime is None or self.regime.is_reversed:
@@ -166,7 +212,8 @@ class Customer:
             until = None if ends is None else to_date(ends)
             regimes = (RegimeTruth(self.regime.kind, to_date(self.change), until),)
         mean = round(self.delay_days, 1)
-        return Truth(self.customer_id, self.payer.name, mean, to_date(self.joins), regimes)
+        joined, traits = to_date(self.joins), tuple(self.traits)
+        return Truth(self.customer_id, self.payer.name, mean, joined, regimes, traits)
 
 
 class WorkCalendar:
@@ -245,7 +292,7 @@ def draw_customers(
 ) -> list[Customer]:
     """Draw the customers, in the order of their ids; size has nothing to do with that order."""
     count = request.customers
-    weights = [1.0 / (rank + 1) ** assumptions.zipf_exponent for rank in range(count)]
+    weights = _volumes(count, assumptions)
     total = sum(weights)
     wanted = assumptions.invoices_per_customer_day * count * request.days
     ranks = list(range(count))
@@ -254,6 +301,18 @@ def draw_customers(
         _draw(number, rank, wanted * weights[rank] / total, request, calendar, assumptions, random)
         for number, rank in enumerate(ranks, 1)
     ]
+
+
+def _volumes(count: int, assumptions: Assumptions) -> list[float]:
+    """How much each rank buys, from the largest; only their proportions count."""
+    if assumptions.volume:
+        volumes = [quantile(assumptions.volume, 1 - (rank + 0.5) / count) for rank in range(count)]
+    else:
+        volumes = [1.0 / (rank + 1) ** assumptions.zipf_exponent for rank in range(count)]
+    if assumptions.giant_share and count > 1:
+        share = assumptions.giant_share
+        volumes[0] = sum(volumes[1:]) * share / (1 - share)
+    return volumes
 
 
 def _draw(
@@ -268,9 +327,10 @@ def _draw(
     place = (rank + 0.5) / request.customers
     payer = random.choices(assumptions.payers, [p.share for p in assumptions.payers])[0]
     delay = random.gauss(payer.delay_days, payer.spread_days)
-    is_later = random.random() < assumptions.joined_later_share
+    is_giant = rank == 0 and assumptions.giant_share > 0
+    is_later = random.random() < assumptions.joined_later_share and not is_giant
     joins = request.first + (int(random.random() * request.days * 0.6) if is_later else 0)
-    regime = _draw_regime(place, assumptions, random)
+    regime = None if is_giant else _draw_regime(place, assumptions, random)
     change = request.first + int(request.days * random.uniform(0.2, 0.85))
     is_other = random.random() < assumptions.second_currency_share
     other = "USD" if request.currency != "USD" else "EUR"
@@ -297,6 +357,7 @@ def _draw(
         regime_delay_days=random.choice(regime.delays_days) if regime else 0,
         done=calendar.activity_before(joins),
         owner=OWNERS[number % len(OWNERS)],
+        is_giant=is_giant,
     )
     customer.limit_minor = _draw_limit(customer, assumptions, random)
     return customer
@@ -326,6 +387,14 @@ def _draw_limit(customer: Customer, assumptions: Assumptions, random: Random) ->
     limit = int(usual * at_once * assumptions.limit_cover)
     step = int(10 ** max(len(str(limit)) - 2, 0))
     return (limit // step + 1) * step * minor_units(customer.currency)
+
+
+def quantile(quantiles: Quantiles, share: float) -> float:
+    """The value that a share of a distribution does not exceed; straight between what is given."""
+    place = min(max(bisect_right(quantiles, share, key=itemgetter(0)), 1), len(quantiles) - 1)
+    (low, start), (high, end) = quantiles[place - 1], quantiles[place]
+    part = min(max((share - low) / (high - low), 0.0), 1.0)
+    return start + (end - start) * part
 
 
 def minor_units(currency: str) -> int:

@@ -24,7 +24,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from tocsin.agents.kafka.brokers import reaching
+from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.settings.settings import Settings
 
 QUORUM_TOPIC: Final = "__cluster_metadata"
@@ -136,7 +136,7 @@ async def clock_ms(settings: Settings) -> int | None:
 @asynccontextmanager
 async def _asking(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
     client = AIOKafkaClient(client_id=f"{settings.app_id}-doctor", **settings.client_options())
-    async with reaching(settings):
+    async with translating_failures(settings):
         try:
             await client.bootstrap()
             yield client

@@ -32,7 +32,7 @@ from tocsin.agents.kafka.group_offsets import (
     of_coordinator,
 )
 from tocsin.agents.kafka.readers import Reader
-from tocsin.agents.kafka.trouble import refused_right, trouble
+from tocsin.agents.kafka.trouble import diagnose, refused_right
 from tocsin.agents.settings.errors import UnavailableError
 from tocsin.agents.settings.settings import Settings
 
@@ -56,13 +56,13 @@ class Group(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def reaching(settings: Settings) -> AsyncIterator[None]:
+async def translating_failures(settings: Settings) -> AsyncIterator[None]:
     """Translate what goes wrong between us and the brokers into errors of our tree."""
     where = f"Kafka at {settings.bootstrap_servers}"
     try:
         yield
     except KafkaConnectionError as error:
-        raise await trouble(settings) from error
+        raise await diagnose(settings) from error
     except (KafkaError, TimeoutError, OSError) as error:
         lacking = refused_right(error, settings)
         if lacking is not None:
@@ -208,7 +208,7 @@ class Brokers:
 async def connect(settings: Settings) -> AsyncIterator[Brokers]:
     """Speak to the brokers. Raises UnavailableError, ConfigurationError."""
     options = settings.client_options()
-    async with reaching(settings):
+    async with translating_failures(settings):
         client = Administrator(
             client_id=f"{settings.app_id}-admin", request_timeout_ms=REQUEST_TIMEOUT_MS, **options
         )
@@ -224,7 +224,7 @@ async def consuming(settings: Settings, **more: Any) -> AsyncIterator[Reader]:
     """A started consumer, by default `read_committed`; it subscribes and commits nothing."""
     name = f"{settings.app_id}-reader"
     consumer = Reader(**{"client_id": name, **settings.client_options(), **more})
-    async with reaching(settings):
+    async with translating_failures(settings):
         try:
             await asyncio.wait_for(consumer.start(), CONNECT_TIMEOUT_S)
             yield consumer

@@ -87,8 +87,8 @@ async def _reading(
     """A reader of one partition, with the first offset and the last stable one."""
     source = TopicPartition(topic, partition)
     consumer = committed_reader(client_options)
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign([source])
         first = (await consumer.beginning_offsets([source]))[source]
         end = (await consumer.end_offsets([source]))[source]

@@ -23,7 +23,7 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from tocsin.agents.kafka.acls import READ, Need, Operation, Resource, needs
-from tocsin.agents.kafka.brokers import reaching
+from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, login
 from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.agents.settings.settings import Settings
@@ -133,7 +133,7 @@ async def lacking(settings: Settings, role: str, foreign_topics: Sequence[str] =
         *(Need(Resource.TOPIC, name, (READ,), "reads it") for name in foreign_topics),
     ]
     client = AIOKafkaClient(client_id=f"{settings.app_id}-rights", **settings.client_options())
-    async with reaching(settings):
+    async with translating_failures(settings):
         try:
             await client.bootstrap()
             missing = await _on_topics(client, wanted)

@@ -78,7 +78,7 @@ def login(settings: Settings) -> str:
     return "who does not log in"
 
 
-async def trouble(settings: Settings) -> TocsinError:
+async def diagnose(settings: Settings) -> TocsinError:
     """What keeps us from the brokers, tried at the first of them that says something."""
     found: TocsinError | None = None
     for server in settings.bootstrap_servers.split(","):

@@ -18,7 +18,7 @@ from msgspec import UNSET, Struct
 from tocsin.agents.notify.deliver_texts import unknown_names
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.given_files import read_given
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 from tocsin.schemas.files.yaml_files import (
     POLICY_BYTES_MAX,
     BrokenYamlError,
@@ -195,7 +195,7 @@ def _struct(kind: type[Any], plain: Any, path: Path_, note: Note) -> Any:
     hints = get_type_hints(kind, include_extras=True)
     for name in plain:
         if name not in known:
-            note((*path, name), f"is unknown{nearest(name, known)}; use {', '.join(known)}")
+            note((*path, name), f"is unknown{did_you_mean(name, known)}; use {', '.join(known)}")
     values: dict[str, Any] = {}
     is_sound = True
     for name, field in known.items():
@@ -249,7 +249,7 @@ def _contradictions(config: Config, reader: Reader) -> None:
             reader.note(where, "names no receiver")
         for name in route.to:
             if name not in names:
-                reader.note(where, f"no receiver {name!r}{nearest(name, names)}")
+                reader.note(where, f"no receiver {name!r}{did_you_mean(name, names)}")
     for name in set(names) - {name for route in config.routes for name in route.to}:
         number = names.index(name)
         reader.note(("receivers", str(number)), f"no route leads to {name!r}: add one, or drop it")
@@ -278,7 +278,7 @@ def _check_receiver(receiver: Receiver, where: Path_, note: Note) -> None:
         _check_endpoint(getattr(receiver, given[0]), (*where, given[0]), note)
     for name in ("title", "line"):
         for unknown, known in unknown_names(name, getattr(receiver, name)):
-            hint = nearest(unknown, known)
+            hint = did_you_mean(unknown, known)
             note((*where, name), f"has no {{{unknown}}}{hint}; use {', '.join(known)}")
     if receiver.alertmanager is not None:
         for name in ("group", "digest_at", "quiet", "budget", "title", "line"):

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tocsin.agents.kafka.changelog import committed_reader
-from tocsin.agents.privacy.encryption import opening
+from tocsin.agents.privacy.encryption import open_decrypting_guard
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.refused import Refused
@@ -41,7 +41,7 @@ class Customers:
 
     def __init__(self, settings: Settings, codec: Codec) -> None:
         self._codec = codec
-        self._guard = opening(settings)
+        self._guard = open_decrypting_guard(settings)
         self._places = [
             TopicPartition(settings.topic(CUSTOMERS), partition)
             for partition in range(settings.partitions)

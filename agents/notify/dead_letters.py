@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 
 from tocsin.agents.deployment.connections import open_codec
 from tocsin.agents.deployment.topics import require_topic
-from tocsin.agents.kafka.brokers import reaching
+from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.notify.outbox import (
     DEAD,
     PARTITION,
@@ -27,7 +27,7 @@ async def read_dead(settings: Settings) -> list[Delivery]:
     """The dead deliveries, the oldest first."""
     await require_topic(settings, OUTBOX)
     outbox = Outbox(open_codec(settings))
-    async with reaching(settings):
+    async with translating_failures(settings):
         await read_outbox(settings, outbox)
     dead = [found for found in outbox.all(Delivery) if found.state == DEAD]
     return sorted(dead, key=lambda delivery: delivery.created_at)
@@ -37,7 +37,7 @@ async def resend(settings: Settings, deliveries: Iterable[Delivery]) -> None:
     """Let the notifier try them again: now if it runs, else when it starts."""
     codec = open_codec(settings)
     producer = AIOKafkaProducer(enable_idempotence=True, **settings.producer_options())
-    async with reaching(settings):
+    async with translating_failures(settings):
         try:
             await producer.start()
             for delivery in deliveries:

@@ -20,12 +20,12 @@ from tocsin.agents.notify.outbox import (
     DEAD,
     PENDING,
     Alert,
+    BudgetUse,
     Delivery,
     Notice,
     Outbox,
     Position,
     Resend,
-    Spent,
     key_of,
 )
 from tocsin.agents.notify.plan import after_attempt, due_at, plan, receivers_of
@@ -35,7 +35,7 @@ from tocsin.schemas.codec.refused import Refused
 from tocsin.streams.decide.risk_warning import RiskWarning
 
 
-class NotifyDesk:
+class NotificationDecider:
     """Takes warnings, releases deliveries, books how attempts ended."""
 
     def __init__(
@@ -128,7 +128,7 @@ class NotifyDesk:
             if again is None or again > now:
                 continue
             waiting = list(self.outbox.of(Notice, receiver.name))
-            spent = {found.owner: found for found in self.outbox.of(Spent, receiver.name)}
+            spent = {found.owner: found for found in self.outbox.of(BudgetUse, receiver.name)}
             made = plan(receiver, self._config, waiting, spent, now, self._zone)
             for delivery in made.deliveries:
                 self.outbox.put(delivery)
@@ -151,7 +151,9 @@ class NotifyDesk:
                 return delivery
         return None
 
-    def book(self, delivery: Delivery, result: Result, receiver: Receiver, now: int) -> Delivery:
+    def record_attempt(
+        self, delivery: Delivery, result: Result, receiver: Receiver, now: int
+    ) -> Delivery:
         """Note how an attempt ended; return the delivery as it then is."""
         after = after_attempt(delivery, result, now, receiver.give_up_after_h)
         if after is None:
@@ -184,7 +186,7 @@ class NotifyDesk:
         oldest = min((delivery.created_at for delivery in pending), default=now)
         return count, (now - oldest) / 1000
 
-    def orphans(self) -> dict[str, int]:
+    def removed_receivers(self) -> dict[str, int]:
         """Receivers that the configuration does not name any more, and how much they are owed."""
         known = {found.name for found in self._config.receivers}
         owed = Counter(found.receiver for found in self.outbox.all(Notice))

@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tocsin.agents.notify.outbox import Notice
-from tocsin.agents.render.warning_cards import Language, View, action_of, clears_when, owed, text_of
+from tocsin.agents.render.warning_cards import (
+    Language,
+    WarningView,
+    action_of,
+    clears_when,
+    exposure_text,
+    text_of,
+)
 from tocsin.agents.render.warning_cards import threshold_of as threshold
 from tocsin.agents.render.warning_cards import value_of as value
 from tocsin.agents.settings.formats import clean, day
@@ -51,7 +58,7 @@ def unknown_names(part: str, template: str) -> list[tuple[str, Sequence[str]]]:
     return [(name, known) for name in _NAMED.findall(template) if name not in known]
 
 
-def title_of(notices: Sequence[Notice], language: Language, own: str, view: View) -> str:
+def title_of(notices: Sequence[Notice], language: Language, own: str, view: WarningView) -> str:
     """The title of a delivery, in one line."""
     gravest = max(notices, key=lambda notice: SEVERITIES.get(notice.warning.severity, 0))
     packaged = PACKAGED[language]["one" if len(notices) == 1 else "many"]
@@ -59,7 +66,7 @@ def title_of(notices: Sequence[Notice], language: Language, own: str, view: View
     return clean(_filled(own or packaged, values))
 
 
-def line_of(notice: Notice, language: Language, own: str, view: View) -> str:
+def line_of(notice: Notice, language: Language, own: str, view: WarningView) -> str:
     """What is said of one warning: a few lines, without control characters.
 
     A line of the template that names values, all of them empty, is left out.
@@ -79,7 +86,7 @@ def _is_void(line: str, values: Mapping[str, str]) -> bool:
     return bool(names) and all(values.get(name) == "" for name in names)
 
 
-def _values(notice: Notice, language: Language, view: View) -> dict[str, str]:
+def _values(notice: Notice, language: Language, view: WarningView) -> dict[str, str]:
     warning = notice.warning
     name = view.names.get(warning.customer_id, "")
     words = WORDS_ZH if language == "zh" else {}
@@ -96,7 +103,7 @@ def _values(notice: Notice, language: Language, view: View) -> dict[str, str]:
         "as_of": day(warning.as_of),
         "value": value(warning),
         "threshold": threshold(warning),
-        "owes": owed(warning),
+        "owes": exposure_text(warning),
         "text": text_of(warning, language),
         "action": action_of(warning, language),
         "clears_when": clears_when(warning, language),

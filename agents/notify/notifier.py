@@ -23,11 +23,11 @@ from aiokafka.structs import TopicPartition
 
 from tocsin.agents.deployment.connections import open_codec
 from tocsin.agents.deployment.topics import require_topic
-from tocsin.agents.kafka.brokers import consuming, reaching
+from tocsin.agents.kafka.brokers import consuming, translating_failures
 from tocsin.agents.kafka.readers import Reader, require_kept
 from tocsin.agents.notify.config import Config, Receiver
 from tocsin.agents.notify.customers import Customers
-from tocsin.agents.notify.decisions import NotifyDesk
+from tocsin.agents.notify.decisions import NotificationDecider
 from tocsin.agents.notify.deliver import Outcome, Result, Sender
 from tocsin.agents.notify.deliver_http import AlertmanagerSender
 from tocsin.agents.notify.outbox import (
@@ -40,7 +40,7 @@ from tocsin.agents.notify.outbox import (
     piece_of,
     read_outbox,
 )
-from tocsin.agents.notify.sending import Words, sender_of
+from tocsin.agents.notify.sending import MessageTexts, sender_of
 from tocsin.agents.observe.metrics import (
     DELIVERIES,
     DELIVERY,
@@ -84,7 +84,7 @@ async def run_notify(settings: Settings, config: Config, stop: asyncio.Event) ->
         await require_topic(settings, topic)
     probe = Probe(Metrics(Program.NOTIFY), settings.stall_after_s)
     async with (
-        reaching(settings),
+        translating_failures(settings),
         serve_probes(settings, settings.notify_port, probe, "notify_port"),
     ):
         notifier = Notifier(settings, config, senders, probe)
@@ -123,11 +123,11 @@ class Notifier:
         self._producers = Producers(group_of(settings), settings.producer_options())
         self._committer = Committer(group_of(settings), self._producers, die)
         self._customers = Customers(settings, self._codec)
-        self._words = Words(config, self._customers)
+        self._words = MessageTexts(config, self._customers)
         self._tracer = open_tracer(settings)
         self._consumer = _consumer(settings)
         self._outbox = Outbox(self._codec)
-        self._desk: NotifyDesk
+        self._desk: NotificationDecider
         self._wishes: list[Resend] = []
         self._wake = {name: asyncio.Event() for name in senders}
         self._writing = asyncio.Lock()
@@ -194,11 +194,13 @@ class Notifier:
         count = await read_outbox(self._settings, self._outbox)
         await self._customers.start()
         zone = ZoneInfo(self._config.zone or self._settings.zone)
-        self._desk = NotifyDesk(self._config, self._outbox, self._customers, self._codec, zone)
+        self._desk = NotificationDecider(
+            self._config, self._outbox, self._customers, self._codec, zone
+        )
         self._wishes += self._outbox.all(Resend)
         await self._begin()
         log.info("notify_restored", extra={"records": count, "held": self._desk.held()})
-        for name, left in sorted(self._desk.orphans().items()):
+        for name, left in sorted(self._desk.removed_receivers().items()):
             log.warning("receiver_is_not_configured", extra={"receiver": name, "held": left})
         return end
 
@@ -301,7 +303,7 @@ class Notifier:
         begun = time.monotonic()
         result = await sender.send(message, _now())
         seconds = time.monotonic() - begun
-        after = self._desk.book(delivery, result, receiver, _now())
+        after = self._desk.record_attempt(delivery, result, receiver, _now())
         await self._write(())
         self._tell(after, result, seconds)
         if attempt is not None:

@@ -83,7 +83,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
         return self.notices[0].sequence
 
 
-class Spent(Struct, frozen=True):
+class BudgetUse(Struct, frozen=True):
     """How many new warnings of an owner (empty: of all) a receiver got on a local epoch day."""
 
     receiver: str
@@ -106,10 +106,10 @@ class Resend(Struct, frozen=True):
     key: str
 
 
-Piece = Position | Notice | Delivery | Spent | Alert | Resend
+Piece = Position | Notice | Delivery | BudgetUse | Alert | Resend
 PieceT = TypeVar("PieceT", bound=Piece)
 KINDS: Final[dict[str, type[Piece]]] = {
-    kind.__name__.upper(): kind for kind in (Position, Notice, Delivery, Spent, Alert, Resend)
+    kind.__name__.upper(): kind for kind in (Position, Notice, Delivery, BudgetUse, Alert, Resend)
 }
 
 
@@ -122,7 +122,7 @@ def key_of(piece: Piece) -> str:
             return f"notice/{piece.receiver}/{piece.warning.warning_id}"
         case Delivery():
             return f"delivery/{piece.receiver}/{piece.id}"
-        case Spent():
+        case BudgetUse():
             return f"spent/{piece.receiver}/{piece.owner}"
         case Alert():
             return f"alert/{piece.receiver}/{piece.episode_id}"

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from tocsin.agents.notify.config import Config, Match, Quiet, Receiver
 from tocsin.agents.notify.customers import Customer
 from tocsin.agents.notify.deliver import Outcome, Result
-from tocsin.agents.notify.outbox import DEAD, Delivery, Notice, Spent
+from tocsin.agents.notify.outbox import DEAD, BudgetUse, Delivery, Notice
 from tocsin.streams.decide.risk_warning import Exposure, RiskWarning
 from tocsin.streams.facts.ids import derived_id
 from tocsin.streams.facts.money import MINOR_DIGITS, weigh
@@ -38,7 +38,7 @@ class Plan(Struct, frozen=True):
     """What goes out now, the budgets after it, and when to look again (None: with new notices)."""
 
     deliveries: tuple[Delivery, ...]
-    spent: tuple[Spent, ...]
+    spent: tuple[BudgetUse, ...]
     next_at: int | None
 
 
@@ -70,7 +70,7 @@ def _matches(match: Match, warning: RiskWarning, customer: Customer) -> bool:
     )
 
 
-def stake_of(warning: RiskWarning, config: Config) -> int:
+def comparable_amount(warning: RiskWarning, config: Config) -> int:
     """Money at stake in all currencies, compared as the configuration's `parity` says.
 
     A currency without parity counts like the configuration's own, unit for unit.
@@ -85,7 +85,7 @@ def plan(
     receiver: Receiver,
     config: Config,
     notices: Iterable[Notice],
-    spent: Mapping[str, Spent],
+    spent: Mapping[str, BudgetUse],
     now: int,
     zone: ZoneInfo,
 ) -> Plan:
@@ -161,10 +161,10 @@ def _within_budget(
     receiver: Receiver,
     config: Config,
     chains: Sequence[tuple[Notice, ...]],
-    spent: Mapping[str, Spent],
+    spent: Mapping[str, BudgetUse],
     now: int,
     zone: ZoneInfo,
-) -> tuple[list[Notice], tuple[Spent, ...], bool]:
+) -> tuple[list[Notice], tuple[BudgetUse, ...], bool]:
     """What the budget lets through, the budgets after it, and whether something stays behind."""
     if receiver.budget is None:
         return [notice for chain in chains for notice in chain], (), False
@@ -185,14 +185,16 @@ def _within_budget(
             counts[owner] = used + 1
         else:
             is_short = True
-    budgets = tuple(Spent(receiver.name, owner, today, count) for owner, count in counts.items())
+    budgets = tuple(
+        BudgetUse(receiver.name, owner, today, count) for owner, count in counts.items()
+    )
     return released, budgets, is_short
 
 
 def _rank(chain: Sequence[Notice], config: Config) -> tuple[int, int, int]:
     """Most money first, then the graver, then the older."""
     last = chain[-1].warning
-    stake = max(stake_of(notice.warning, config) for notice in chain)
+    stake = max(comparable_amount(notice.warning, config) for notice in chain)
     return -stake, -SEVERITIES.get(last.severity, 0), chain[0].sequence
 
 

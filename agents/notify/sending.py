@@ -13,7 +13,7 @@ from tocsin.agents.notify.deliver_mail import MailSender
 from tocsin.agents.notify.deliver_robots import Robot, RobotKind
 from tocsin.agents.notify.deliver_texts import line_of, title_of
 from tocsin.agents.notify.outbox import Delivery, Notice
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.settings.formats import day, instant
 from tocsin.schemas.contracts.catalog import BY_ID, WARNINGS
 
@@ -34,7 +34,7 @@ def sender_of(receiver: Receiver) -> Sender:
     return Robot(kind, getattr(receiver, kind), timeout_s, what)
 
 
-class Words:
+class MessageTexts:
     """Puts deliveries into words; names of customers are looked up now and kept nowhere."""
 
     def __init__(self, config: Config, customers: Customers) -> None:
@@ -69,10 +69,10 @@ class Words:
         view = self._view(notices, receiver)
         return [line_of(notice, receiver.language, receiver.line, view) for notice in notices]
 
-    def _view(self, notices: Sequence[Notice], receiver: Receiver) -> View:
+    def _view(self, notices: Sequence[Notice], receiver: Receiver) -> WarningView:
         ids = {notice.warning.customer_id for notice in notices}
         names = {found: name for found in ids if (name := self._customers.get(found).name)}
-        return View(receiver.language, names)
+        return WarningView(receiver.language, names)
 
     def _warning(self, notice: Notice) -> Mapping[str, Any]:
         """A warning as programs get it: the schema's fields, and what is known beside them."""

@@ -1,9 +1,9 @@
 """Personal data at the border: encrypted before they are written, opened for who has the keys.
 
-Writers (`tocsin intake`, `produce`, `log`, and any producer through `sealing`) put a token in the
-place of a customer's id and encrypt what the schemas mark `pii` by the customer's own key. Whatever
-decides, copies or compares needs no key: it sees what is stored. Readers open it again, and say
-`[erased]` where the key was destroyed, `[encrypted]` where they have none.
+Writers (`tocsin intake`, `produce`, `log`, and any producer through `open_encrypting_guard`) put a
+token in the place of a customer's id and encrypt what the schemas mark `pii` by the customer's own
+key. Whatever decides, copies or compares needs no key: it sees what is stored. Readers open it
+again, and say `[erased]` where the key was destroyed, `[encrypted]` where they have none.
 
 AES-256-SIV: the same content of the same field of a customer gives the same text, so that a record
 that comes twice is no correction. Topic, field and customer are authenticated with it.
@@ -42,7 +42,7 @@ _LETTERS: Final = subject_of(DEAD_LETTERS)
 AnyEvent = TypeVar("AnyEvent", bound=Struct)
 
 
-class Guard:
+class PersonalDataGuard:
     """Seals and opens personal data; a `Protector` of the codec.
 
     Without privacy (`is_on` false) it changes nothing that is written. Without keys it opens
@@ -195,25 +195,25 @@ class Guard:
             return None
 
 
-NO_GUARD: Final = Guard()
+NO_GUARD: Final = PersonalDataGuard()
 
 
-def sealing(settings: Settings) -> Guard:
+def open_encrypting_guard(settings: Settings) -> PersonalDataGuard:
     """For who writes: seals if the deployment is private.
 
     Raises ConfigurationError if that takes keys and there are none, UnavailableError.
     """
     if not settings.privacy:
         return NO_GUARD
-    return Guard(open_keys(settings), is_on=True)
+    return PersonalDataGuard(open_keys(settings), is_on=True)
 
 
-def opening(settings: Settings) -> Guard:
+def open_decrypting_guard(settings: Settings) -> PersonalDataGuard:
     """For who reads: opens what can be opened here. A program without keys gets none."""
     has_master = settings.kms_url or settings.master_key_file
     if not settings.privacy or not has_master:
-        return Guard(is_on=settings.privacy)
-    return Guard(open_keys(settings), is_on=True)
+        return PersonalDataGuard(is_on=settings.privacy)
+    return PersonalDataGuard(open_keys(settings), is_on=True)
 
 
 def open_keys(settings: Settings) -> Keyring:

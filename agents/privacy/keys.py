@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tocsin.agents.privacy.master_key import Wrapper, overwrite, replace_file
+from tocsin.agents.privacy.master_key import PRIVATE_MODE, Wrapper, overwrite
 from tocsin.agents.settings.errors import ConfigurationError
+from tocsin.agents.settings.whole_files import replace_file
 
 DATA_KEY_BYTES: Final = 64  # AES-256 in SIV mode takes two keys
 TOKENS: Final = "tokens"  # its key makes the tokens; it stays the same for ever
@@ -100,7 +101,7 @@ class Keyring:
         for owner in reversed(SHARED):  # tokens last: with it the folder counts as made
             wrapped = wrapper.wrap(secrets.token_bytes(DATA_KEY_BYTES), f"{owner}.1")
             entry = Entry(owner, 1, {"1": wrapped})
-            replace_file(folder / f"{owner}.json", msgspec.json.encode(entry))
+            replace_file(folder / f"{owner}.json", msgspec.json.encode(entry), PRIVATE_MODE)
         return cls(folder, wrapper)
 
     def token(self, customer_id: str) -> str:
@@ -259,7 +260,7 @@ class Keyring:
     def _write(self, entry: Entry) -> None:
         path = self._path(entry.owner)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        replace_file(path, msgspec.json.encode(entry))
+        replace_file(path, msgspec.json.encode(entry), PRIVATE_MODE)
         self._cache.pop(entry.owner, None)
 
     def _path(self, owner: str) -> Path:

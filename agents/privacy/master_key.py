@@ -20,6 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tocsin.agents.settings.errors import ConfigurationError, InputError
+from tocsin.agents.settings.whole_files import replace_file
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -127,23 +128,7 @@ class MasterFile:
         return self._keys
 
     def _write(self, keys: list[bytes]) -> None:
-        replace_file(self._path, _lines(keys))
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put content in the place of a file, whole or not at all, for its owner's eyes only."""
-    half = path.with_name(f"{path.name}.part")
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        replace_file(self._path, _lines(keys), PRIVATE_MODE)
 
 
 def overwrite(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from msgspec import Struct
 
 from tocsin.agents.queries.events import event_json
-from tocsin.agents.queries.lookup import EventSeen
+from tocsin.agents.queries.lookup import StoredEvent
 from tocsin.streams.facts.events import ContactLogged
 
 UNANSWERED = "UNANSWERED"
@@ -22,7 +22,7 @@ class Attempts(Struct, frozen=True):
     unanswered_at_last: int
 
 
-def contacts_json(found: Sequence[EventSeen]) -> dict[str, Any]:
+def contacts_json(found: Sequence[StoredEvent]) -> dict[str, Any]:
     """Contacts as programs get them, with their counts."""
     return {
         "contacts": [event_json(seen) for seen in found],
@@ -30,7 +30,7 @@ def contacts_json(found: Sequence[EventSeen]) -> dict[str, Any]:
     }
 
 
-def latest(contacts: Iterable[EventSeen]) -> list[EventSeen]:
+def latest(contacts: Iterable[StoredEvent]) -> list[StoredEvent]:
     """The last record of each contact, by the instant of the contact."""
     by_id = {contact_of(seen).contact_id: seen for seen in contacts}
     return sorted(by_id.values(), key=lambda seen: (contact_of(seen).occurred_at, seen.offset))
@@ -43,6 +43,6 @@ def count(contacts: Sequence[ContactLogged]) -> Attempts:
     return Attempts(len(contacts), sum(unanswered), len(contacts) if at_last is None else at_last)
 
 
-def contact_of(seen: EventSeen) -> ContactLogged:
+def contact_of(seen: StoredEvent) -> ContactLogged:
     """The contact that a record of contacts holds."""
     return cast(ContactLogged, seen.event)

@@ -10,10 +10,10 @@ from msgspec import Struct
 from tocsin.agents.queries.commitments import Commitments, commitments_json, read_commitments
 from tocsin.agents.queries.credit_decisions import CustomerCredit, credit_json, read_credit
 from tocsin.agents.queries.events import event_json
-from tocsin.agents.queries.lookup import EventSeen, Lookup, Wanted
+from tocsin.agents.queries.lookup import Lookup, StoredEvent, WarningFilter
 from tocsin.agents.queries.score import Score, score_json, score_of
-from tocsin.agents.queries.warnings import as_json
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.queries.warnings import warning_json
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.settings.formats import day, instant
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.policy.policy import Policy
@@ -34,7 +34,7 @@ class CreditFile(Struct, frozen=True):
     standing: Mapping[str, Any]
     due: Due
     warnings: Sequence[RiskWarning]
-    events: Sequence[EventSeen]
+    events: Sequence[StoredEvent]
     score: Score | None
     credit: CustomerCredit
     commitments: Commitments
@@ -60,8 +60,8 @@ def read_file(lookup: Lookup, customer_id: str, event_limit: int, horizon_days: 
     customer_id = lookup.customer(customer_id)
     standing = lookup.standing(customer_id)
     if standing is None:
-        raise lookup.stranger(customer_id)
-    wanted = Wanted(is_open=True, customer_id=customer_id, limit=100)
+        raise lookup.unknown_customer(customer_id)
+    wanted = WarningFilter(is_open=True, customer_id=customer_id, limit=100)
     document = lookup.policy_in_force()
     policy, _ = load_policy(document, horizon_days) if document else (None, [])
     return CreditFile(
@@ -85,7 +85,7 @@ def _score(
     return score_of(row, policy.scorecard, as_of)
 
 
-def file_json(file: CreditFile, view: View) -> dict[str, Any]:
+def file_json(file: CreditFile, view: WarningView) -> dict[str, Any]:
     """A credit file as programs get it; dates and instants in ISO 8601."""
     standing = dict(file.standing)
     standing["as_of"] = day(standing["as_of"])
@@ -100,6 +100,6 @@ def file_json(file: CreditFile, view: View) -> dict[str, Any]:
             for currency, due, amount, items in file.due
         ],
         "score": None if file.score is None else score_json(file.score),
-        "open_warnings": [as_json(warning, view) for warning in file.warnings],
+        "open_warnings": [warning_json(warning, view) for warning in file.warnings],
         "events": [event_json(seen) for seen in file.events],
     }

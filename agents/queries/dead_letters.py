@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.privacy.encryption import opening
+from tocsin.agents.privacy.encryption import open_decrypting_guard
 from tocsin.agents.queries.lookup import Lookup, Refused, place_of
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.formats import instant
@@ -19,7 +19,7 @@ from tocsin.schemas.codec.refused import Refused as Unreadable
 from tocsin.schemas.contracts.catalog import BY_ID, BY_NAME, Topic
 
 
-def find(lookup: Lookup, place: Place) -> Refused:
+def find_refused(lookup: Lookup, place: Place) -> Refused:
     """The refused record at a place. Raises InputError."""
     refused = lookup.dead_letter(place.topic.topic_id, place.partition, place.offset)
     if refused is None:
@@ -35,7 +35,7 @@ def event_line(settings: Settings, letter: DeadLetter) -> str | None:
     if letter.topic_id not in BY_ID:
         return None
     try:
-        codec = open_codec(settings, opening(settings))
+        codec = open_codec(settings, open_decrypting_guard(settings))
         event = codec.reveal(letter.topic_id, codec.decode(letter.topic_id, letter.value))
     except Unreadable:
         return None

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from tocsin.agents.queries.dossier_rules import Dossier, Process, dossier_of, notice_of
-from tocsin.agents.queries.lookup import Lookup, Wanted
-from tocsin.agents.queries.warnings import as_json
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.queries.lookup import Lookup, WarningFilter
+from tocsin.agents.queries.warnings import warning_json
+from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.settings.formats import day
 
 STANDARDS_MAX = 200
@@ -20,8 +20,8 @@ def read_dossier(lookup: Lookup, customer_id: str) -> Dossier:
     customer_id = lookup.customer(customer_id)
     standing = lookup.standing(customer_id)
     if standing is None:
-        raise lookup.stranger(customer_id)
-    wanted = Wanted(is_open=True, customer_id=customer_id, limit=STANDARDS_MAX)
+        raise lookup.unknown_customer(customer_id)
+    wanted = WarningFilter(is_open=True, customer_id=customer_id, limit=STANDARDS_MAX)
     return dossier_of(
         standing,
         [placed.warning for placed in lookup.warnings(wanted)],
@@ -32,12 +32,12 @@ def read_dossier(lookup: Lookup, customer_id: str) -> Dossier:
 
 def dossier_json(found: Dossier) -> dict[str, Any]:
     """A dossier as programs get it; dates in ISO 8601, the notice in both languages."""
-    view = View("en", {found.customer_id: found.name})
+    view = WarningView("en", {found.customer_id: found.name})
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return {
         **plain,
         "as_of": day(found.as_of),
-        "standards": [as_json(warning, view) for warning in found.standards],
+        "standards": [warning_json(warning, view) for warning in found.standards],
         "blocks": msgspec.to_builtins(found.blocks),
         "notice": msgspec.to_builtins(notice_of(found)),
     }

@@ -6,17 +6,17 @@ from typing import Any
 
 import msgspec
 
-from tocsin.agents.queries.lookup import EventSeen
+from tocsin.agents.queries.lookup import StoredEvent
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.contracts.catalog import BY_ID
 
 
-def place(seen: EventSeen) -> str:
+def record_place(seen: StoredEvent) -> str:
     """How people name a record: topic/partition/offset."""
     return f"{BY_ID[seen.topic_id].name}/{seen.partition}/{seen.offset}"
 
 
-def event_json(seen: EventSeen) -> dict[str, Any]:
+def event_json(seen: StoredEvent) -> dict[str, Any]:
     """An event and its place, as programs get them."""
     line = jsonlines.format(seen.event, instant=seen.timestamp)
-    return {"record": place(seen), "event": msgspec.Raw(line.encode())}
+    return {"record": record_place(seen), "event": msgspec.Raw(line.encode())}

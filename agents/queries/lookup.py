@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from tocsin.agents.clickhouse.client import ANSWER_WITHIN_S, ClickHouse
 from tocsin.agents.deployment.connections import open_clickhouse, open_codec
-from tocsin.agents.privacy.encryption import NO_GUARD, Guard, opening
+from tocsin.agents.privacy.encryption import NO_GUARD, PersonalDataGuard, open_decrypting_guard
 from tocsin.agents.queries import lookup_sql as sql
 from tocsin.agents.settings.errors import ClickHouseRefusedError, ConfigurationError, InputError
 from tocsin.agents.settings.settings import Settings
@@ -56,7 +56,7 @@ RECEIVABLE_KINDS = (  # all that changes who a customer is and what it owes
 )
 
 
-class Wanted(Struct, frozen=True):
+class WarningFilter(Struct, frozen=True):
     """Which warnings: empty fields leave all in; `severity` is the least one."""
 
     is_open: bool = False
@@ -70,7 +70,7 @@ class Wanted(Struct, frozen=True):
     limit: int = 50
 
 
-class Placed(Struct, frozen=True):
+class PlacedWarning(Struct, frozen=True):
     """A warning and where it stands in the warnings topic."""
 
     partition: int
@@ -87,7 +87,7 @@ class Refused(Struct, frozen=True):
     is_resent: bool
 
 
-class EventSeen(Struct, frozen=True):
+class StoredEvent(Struct, frozen=True):
     """An event of a customer and where it stands."""
 
     topic_id: int
@@ -115,7 +115,9 @@ class Decision(Struct, frozen=True):
 class Lookup:
     """The history of one deployment."""
 
-    def __init__(self, client: ClickHouse, codec: Codec, guard: Guard = NO_GUARD) -> None:
+    def __init__(
+        self, client: ClickHouse, codec: Codec, guard: PersonalDataGuard = NO_GUARD
+    ) -> None:
         """Ask `client`; `guard`, the codec's protector too, opens what is encrypted."""
         self._client = client
         self._codec = codec
@@ -125,7 +127,7 @@ class Lookup:
         """The name in records of a customer that somebody names; see `Guard.customer`."""
         return self._guard.customer(customer_id)
 
-    def warnings(self, wanted: Wanted) -> list[Placed]:
+    def warnings(self, wanted: WarningFilter) -> list[PlacedWarning]:
         """The latest warnings, newest first; open ones by severity and exposure."""
         statement = sql.WARNINGS_WANTED.format(
             view="v_open_warnings" if wanted.is_open else "v_warning_history",
@@ -145,11 +147,11 @@ class Lookup:
         }
         return self._placed(statement, values)
 
-    def warnings_with_id(self, warning_id: str) -> list[Placed]:
+    def warnings_with_id(self, warning_id: str) -> list[PlacedWarning]:
         """Warnings whose id begins so; two at most, which tells an ambiguous beginning."""
         return self._placed(sql.WARNING_BY_ID, {"id": warning_id})
 
-    def one_warning(self, warning_id: str) -> Placed:
+    def one_warning(self, warning_id: str) -> PlacedWarning:
         """The only warning whose id begins so. Raises InputError if there is not one."""
         matches = self.warnings_with_id(warning_id)
         if len(matches) != 1:
@@ -161,11 +163,11 @@ class Lookup:
             )
         return matches[0]
 
-    def episode(self, episode_id: str) -> list[Placed]:
+    def episode(self, episode_id: str) -> list[PlacedWarning]:
         """Every step of an episode, oldest first."""
         return self._placed(sql.WARNINGS_OF_EPISODE, {"id": episode_id})
 
-    def episodes(self, customer_id: str, limit: int) -> list[Placed]:
+    def episodes(self, customer_id: str, limit: int) -> list[PlacedWarning]:
         """The last step of each of a customer's episodes, the latest first."""
         return self._placed(sql.LAST_OF_EPISODES, {"customer": customer_id, "limit": limit})
 
@@ -194,7 +196,7 @@ class Lookup:
         rows = self._client.rows(sql.POLICY, {"hash": policy_hash})
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def journal_place(self, placed: Placed) -> tuple[int, int] | None:
+    def journal_place(self, placed: PlacedWarning) -> tuple[int, int] | None:
         """Sequence and offset of the journal record whose transaction wrote the warning.
 
         Each journal record counts its outputs: warnings, and one dead letter per refusal.
@@ -203,9 +205,9 @@ class Lookup:
         rows = self._client.rows(sql.JOURNAL_OF_WARNING, values)
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def evidence(self, wanted: Iterable[Evidence]) -> dict[Evidence, EventSeen]:
+    def evidence(self, wanted: Iterable[Evidence]) -> dict[Evidence, StoredEvent]:
         """The records that pieces of evidence point to, as far as ClickHouse has them."""
-        found: dict[Evidence, EventSeen] = {}
+        found: dict[Evidence, StoredEvent] = {}
         for evidence in wanted:
             statement = sql.EVENT_AT.format(table=BY_ID[evidence.topic_id].table)
             values = {"partition": evidence.partition, "offset": evidence.offset}
@@ -213,7 +215,7 @@ class Lookup:
                 found[evidence] = self._seen(evidence.topic_id, row)
         return found
 
-    def events(self, customer_id: str, limit: int) -> list[EventSeen]:
+    def events(self, customer_id: str, limit: int) -> list[StoredEvent]:
         """The latest events of a customer, newest first."""
         values = {"customer": customer_id, "limit": limit}
         found = [
@@ -224,7 +226,7 @@ class Lookup:
         found.sort(key=lambda seen: (seen.timestamp, seen.topic_id, seen.offset), reverse=True)
         return found[:limit]
 
-    def contacts(self, customer_id: str, since: int) -> list[EventSeen]:
+    def contacts(self, customer_id: str, since: int) -> list[StoredEvent]:
         """Contacts with a customer from an instant (epoch ms) on, as they became known."""
         values = {"customer": customer_id, "since": since}
         rows = self._client.rows(sql.CONTACTS, values)
@@ -281,7 +283,7 @@ class Lookup:
         rows = self._client.rows(sql.COMING_DUE, {"days": days, "customer": customer_id})
         return [(customer, due_on, currency, minor) for customer, due_on, currency, minor in rows]
 
-    def warned_only(self) -> list[tuple[str, int, str, Text, list[Exposure]]]:
+    def customers_with_warning_only(self) -> list[tuple[str, int, str, Text, list[Exposure]]]:
         """Of customers without a step to take: the gravest warning that is open and not muted.
 
         Customer, severity (1 LOW to 4 CRITICAL), rule, what to do, and what is owed by now in each
@@ -365,7 +367,7 @@ class Lookup:
         rows = self._client.rows(sql.SIMILAR_CUSTOMERS, values)
         return [found for found, slips in rows if slips == rows[0][1]]
 
-    def stranger(self, customer_id: str) -> InputError:
+    def unknown_customer(self, customer_id: str) -> InputError:
         """What to raise where a customer is not known."""
         if self._guard.is_on and not self._guard.is_open:
             return InputError(
@@ -381,7 +383,7 @@ class Lookup:
     def require_customer(self, customer_id: str) -> None:
         """Raise InputError if the history does not know this customer."""
         if self.standing(customer_id) is None:
-            raise self.stranger(customer_id)
+            raise self.unknown_customer(customer_id)
 
     def dead_letters(
         self, *, topic_id: int | None = None, code: str = "", limit: int = 50
@@ -423,7 +425,7 @@ class Lookup:
         rows = self._client.rows("UNION ALL".join(statements), {"header": ORIGIN_HEADER})
         return frozenset(place for (place,) in rows if place)
 
-    def _placed(self, places: str, values: Mapping[str, Any]) -> list[Placed]:
+    def _placed(self, places: str, values: Mapping[str, Any]) -> list[PlacedWarning]:
         """Warnings at the places that a statement names, in its order."""
         found = [(partition, offset) for partition, offset in self._client.rows(places, values)]
         if not found:
@@ -433,14 +435,14 @@ class Lookup:
             for partition, offset, value in self._client.rows(sql.RAW_WARNINGS, {"places": found})
         }
         return [
-            Placed(*place, self._codec.decode_warning(base64.b64decode(raw[place])))
+            PlacedWarning(*place, self._codec.decode_warning(base64.b64decode(raw[place])))
             for place in found
         ]
 
-    def _seen(self, topic_id: int, row: tuple[Any, ...]) -> EventSeen:
+    def _seen(self, topic_id: int, row: tuple[Any, ...]) -> StoredEvent:
         partition, offset, timestamp, value = row
         event = self._opened(topic_id, value)
-        return EventSeen(topic_id, partition, offset, timestamp, event)
+        return StoredEvent(topic_id, partition, offset, timestamp, event)
 
     def _opened(self, topic_id: int, value: str) -> Event:
         """A record's event, with what is encrypted in it opened."""
@@ -453,7 +455,9 @@ class Lookup:
 
 
 @contextmanager
-def history(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> Iterator[ClickHouse]:
+def open_history(
+    settings: Settings, answer_within_s: int = ANSWER_WITHIN_S
+) -> Iterator[ClickHouse]:
     """Open ClickHouse to read what the audit wrote.
 
     Raises ConfigurationError if it was never set up, UnavailableError.
@@ -473,10 +477,10 @@ def history(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> Itera
 
 
 @contextmanager
-def looking(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> Iterator[Lookup]:
+def open_lookup(settings: Settings, answer_within_s: int = ANSWER_WITHIN_S) -> Iterator[Lookup]:
     """Open the history for questions. Raises ConfigurationError, UnavailableError."""
-    with history(settings, answer_within_s) as client:
-        guard = opening(settings)
+    with open_history(settings, answer_within_s) as client:
+        guard = open_decrypting_guard(settings)
         yield Lookup(client, open_codec(settings, guard), guard)
 
 

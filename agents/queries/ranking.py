@@ -53,7 +53,7 @@ class Candidate(Struct, frozen=True):
         return -units * weight, -units, self.customer_id
 
 
-class Left(Struct, frozen=True):
+class LeftOut(Struct, frozen=True):
     """Who is not shown, and why: over the budget, not due yet, or blocked by what `why` says."""
 
     candidate: Candidate
@@ -64,10 +64,10 @@ class Worklist(Struct, frozen=True):
     """Who is to be dealt with now, the first first, and who is left."""
 
     shown: tuple[Candidate, ...]
-    left: tuple[Left, ...]
+    left: tuple[LeftOut, ...]
 
 
-def arrange(
+def rank_candidates(
     candidates: Iterable[Candidate],
     as_of: int,
     budget: int,
@@ -81,16 +81,16 @@ def arrange(
     """
     ranked = sorted(candidates, key=lambda found: found.rank(floors, currency))
     shown: list[Candidate] = []
-    left: list[Left] = []
+    left: list[LeftOut] = []
     for found in ranked:
         if found.is_blocked or (not found.step and not found.rule):
-            left.append(Left(found, BLOCKED))
+            left.append(LeftOut(found, BLOCKED))
         elif found.due_on > as_of:
-            left.append(Left(found, NOT_YET))
+            left.append(LeftOut(found, NOT_YET))
         elif len(shown) < budget:
             shown.append(found)
         else:
-            left.append(Left(found, OVER_BUDGET))
+            left.append(LeftOut(found, OVER_BUDGET))
     return Worklist(tuple(shown), tuple(left))
 
 

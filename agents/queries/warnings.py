@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tocsin.agents.queries.lookup import Lookup, Wanted
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.queries.lookup import Lookup, WarningFilter
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.formats import day, instant
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.measures.severity import SEVERITIES
 
 
-def view_of(lookup: Lookup, warnings: Iterable[RiskWarning], language: Language) -> View:
+def view_of(lookup: Lookup, warnings: Iterable[RiskWarning], language: Language) -> WarningView:
     """What is needed to show these warnings to people."""
     names = lookup.names({warning.customer_id for warning in warnings})
-    return View(language, names)
+    return WarningView(language, names)
 
 
-def as_json(warning: RiskWarning, view: View) -> dict[str, Any]:
+def warning_json(warning: RiskWarning, view: WarningView) -> dict[str, Any]:
     """A warning as programs get it: fields of the schema, instants and dates in ISO 8601."""
     fields = {name: getattr(warning, name) for name in warning.__struct_fields__}
     fields["as_of"] = day(warning.as_of)
@@ -27,7 +27,7 @@ def as_json(warning: RiskWarning, view: View) -> dict[str, Any]:
     return fields
 
 
-def matches(warning: RiskWarning, wanted: Wanted) -> bool:
+def matches(warning: RiskWarning, wanted: WarningFilter) -> bool:
     """Whether a warning read from the topic is one that is asked for."""
     return (
         wanted.customer_id in ("", warning.customer_id)

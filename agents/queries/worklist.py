@@ -12,9 +12,9 @@ from tocsin.agents.queries.ranking import (
     NOT_YET,
     OVER_BUDGET,
     Candidate,
-    Left,
+    LeftOut,
     Worklist,
-    arrange,
+    rank_candidates,
     step_action,
 )
 from tocsin.agents.render.warning_cards import Language
@@ -36,7 +36,7 @@ REASONS = {
 }
 
 
-class Found(Struct, frozen=True):
+class RankedWorklist(Struct, frozen=True):
     """A worklist, the business date (epoch day) that it is of, and names of those shown."""
 
     list: Worklist
@@ -44,7 +44,9 @@ class Found(Struct, frozen=True):
     names: dict[str, str]
 
 
-def read_worklist(lookup: Lookup, horizon_days: int, budget: int, owner: str | None) -> Found:
+def read_worklist(
+    lookup: Lookup, horizon_days: int, budget: int, owner: str | None
+) -> RankedWorklist:
     """Rank who has something to do, of an owner or of all.
 
     Raises ConfigurationError where nothing was decided yet, InputError if nobody has that owner.
@@ -58,8 +60,8 @@ def read_worklist(lookup: Lookup, horizon_days: int, budget: int, owner: str | N
         own = lookup.owned_by(owner)
         candidates = [one for one in candidates if one.customer_id in own]
     listed, usual = policy.listed_amounts, policy.reporting_currency
-    found = arrange(candidates, as_of, budget, listed, usual)
-    return Found(found, as_of, lookup.names({one.customer_id for one in found.shown}))
+    found = rank_candidates(candidates, as_of, budget, listed, usual)
+    return RankedWorklist(found, as_of, lookup.names({one.customer_id for one in found.shown}))
 
 
 def policy_of(lookup: Lookup, horizon_days: int) -> Policy:
@@ -78,7 +80,7 @@ def candidates_of(
     found = [_stepping(row, policy, as_of) for row in lookup.next_actions(customer_id)]
     known = {one.customer_id for one in found if one.step}
     if not customer_id:
-        for name, severity, rule, action, accounts in lookup.warned_only():
+        for name, severity, rule, action, accounts in lookup.customers_with_warning_only():
             known.add(name)
             first, *others = _stakes(accounts, policy)
             found.append(
@@ -156,7 +158,7 @@ def _notices(
     return found
 
 
-def why_of(one: Candidate, language: Language) -> str:
+def reason_text(one: Candidate, language: Language) -> str:
     """Why a step is due, or why it waits; the rule where a warning alone says what to do."""
     words = WHY_WORDS.get(one.why)
     said = one.rule if words is None else (words.zh if language == "zh" else words.en)
@@ -164,13 +166,13 @@ def why_of(one: Candidate, language: Language) -> str:
     return f"{said}{until}{f', {one.invoice_id}' if one.invoice_id else ''}"
 
 
-def left_because(left: Left, language: Language) -> str:
+def left_reason_text(left: LeftOut, language: Language) -> str:
     """Why somebody is left over, in words."""
     words = REASONS.get(left.reason) or WHY_WORDS.get(left.candidate.why) or BLOCKED_WORDS
     return words.zh if language == "zh" else words.en
 
 
-def worklist_json(found: Found) -> dict[str, Any]:
+def worklist_json(found: RankedWorklist) -> dict[str, Any]:
     """A worklist as programs get it."""
     return {
         "as_of": day(found.as_of),

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tocsin.agents.settings.errors import ConfigurationError
-from tocsin.agents.settings.files import write_atomically
+from tocsin.agents.settings.whole_files import write_atomically
 from tocsin.schemas.contracts.registry import Registered
 
 logger = logging.getLogger(__name__)

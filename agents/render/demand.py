@@ -145,7 +145,7 @@ ORDERS: Final[Mapping[Language, Mapping[Order, str]]] = {
 }
 
 
-def tell_demand(demand: Demand, name: str, language: Language) -> Iterator[str]:
+def demand_text(demand: Demand, name: str, language: Language) -> Iterator[str]:
     """The lines of a demand on a customer, by id and name."""
     words = WORDS[language]
     yield words["title"].format(day(demand.as_of), f"{demand.customer_id} {name}".rstrip())
@@ -183,7 +183,7 @@ def tell_demand(demand: Demand, name: str, language: Language) -> Iterator[str]:
     yield words["rates"].format(demand.reference_hash)
 
 
-def tell_reason(reason: Reason, language: Language) -> str:
+def ground_text(reason: Reason, language: Language) -> str:
     """Why something applies or does not, in words."""
     known = {**STATUTES[language], **NAMES[language]}
     return REASONS[language][reason.code].format(
@@ -191,7 +191,7 @@ def tell_reason(reason: Reason, language: Language) -> str:
     )
 
 
-def tell_rate(rate: Rate, language: Language) -> str:
+def rate_text(rate: Rate, language: Language) -> str:
     """A rate in percent, a year or a day."""
     return WORDS[language]["a day" if rate.is_daily else "a year"].format(percent(rate.millionths))
 
@@ -224,7 +224,7 @@ def _tell_item(item: Item, language: Language) -> Iterator[str]:
         yield "  " + words["flat"].format(money(flat, flat_currency))
     if item.penalty_minor:
         yield "  " + words["penalty"].format(money(item.penalty_minor, currency))
-    why = words["; "].join(tell_reason(reason, language) for reason in item.basis.because)
+    why = words["; "].join(ground_text(reason, language) for reason in item.basis.because)
     if item.basis.rates:
         yield "  " + words["basis"].format(STATUTES[language][item.basis.rule], why)
     else:
@@ -237,7 +237,7 @@ def _tell_line(line: Line, currency: str, language: Language) -> str:
         day(line.until),
         _days(line.days, language),
         money(line.balance_minor, currency),
-        tell_rate(line.rate, language),
+        rate_text(line.rate, language),
         money(line.interest_minor, currency),
     )
 
@@ -275,7 +275,7 @@ def _item_json(item: Item, language: Language) -> dict[str, Any]:
         "days_past_due": item.days_past_due,
         "basis": item.basis.rule,
         "is_interest_complete": item.basis.is_complete,
-        "because": [tell_reason(reason, language) for reason in item.basis.because],
+        "because": [ground_text(reason, language) for reason in item.basis.because],
         "applied": [
             {
                 "document_id": applied.receipt.document_id,

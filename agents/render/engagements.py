@@ -33,7 +33,7 @@ Standing: TypeAlias = (
 )
 
 
-def tell_engagement(event: Conduct | Handling | Process | Standing) -> tuple[str, str, str]:
+def describe_engagement(event: Conduct | Handling | Process | Standing) -> tuple[str, str, str]:
     """Kind, id of the document and content, for people."""
     match event:
         case (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from tocsin.agents.render.engagements import tell_engagement
+from tocsin.agents.render.engagements import describe_engagement
 from tocsin.agents.settings.formats import day, instant, measure, money
 from tocsin.streams.facts import events
 from tocsin.streams.facts.events import Event
 from tocsin.streams.facts.sources import NAMES
 
 
-def tell(event: Event) -> tuple[str, str, str]:
+def describe_event(event: Event) -> tuple[str, str, str]:
     """Kind, id of the document and content of an event, for people."""
     match event:
         case events.InvoiceIssued():
@@ -44,7 +44,7 @@ def tell(event: Event) -> tuple[str, str, str]:
         ):
             return _tell_control(event)
         case _:
-            return tell_engagement(event)
+            return describe_engagement(event)
 
 
 def _tell_control(event: events.ControlEvent) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from tocsin.streams.measures.measure import Parameters
 from tocsin.streams.measures.severity import SEVERITY_NAMES
 from tocsin.streams.policy.parameter_reading import PARAMETERS
 from tocsin.streams.policy.policy import Condition, Rule
-from tocsin.streams.policy.worsening_signs import signs_of
+from tocsin.streams.policy.worsening_signs import conditions_of_signs
 
 LABEL_WIDTH = 12
 _DEFAULTS = Parameters()
@@ -46,7 +46,7 @@ def lines(rule: Rule) -> Iterator[tuple[str, str]]:
         yield SEVERITY_NAMES[severity], f"from {', '.join(values)}"
     cleared = [measured(ladder.clear_at, unit, subject or None) for subject, ladder in ladders]
     yield "ends below", ", ".join(cleared)
-    for sign in signs_of(rule.measure):
+    for sign in conditions_of_signs(rule.measure):
         yield "sign", condition_text(sign)
     for condition in rule.conditions:
         yield "when", condition_text(condition)
@@ -89,7 +89,7 @@ def described(name: str, parameters: Parameters) -> str:
     return f"{name} ({'; '.join(said)})" if said else name
 
 
-def as_json(rule: Rule) -> dict[str, Any]:
+def rule_json(rule: Rule) -> dict[str, Any]:
     """A rule as programs get it: thresholds in the measure's unit, by currency for money."""
     ladders = sorted(rule.ladders.items())
     return {
@@ -104,7 +104,7 @@ def as_json(rule: Rule) -> dict[str, Any]:
             for subject, ladder in ladders
         },
         "clear_at": {subject: ladder.clear_at for subject, ladder in ladders},
-        "signs": [condition_text(sign) for sign in signs_of(rule.measure)],
+        "signs": [condition_text(sign) for sign in conditions_of_signs(rule.measure)],
         "when": [condition_text(condition) for condition in rule.conditions],
         "dwell_days": rule.dwell_days,
         "quiet_days": rule.quiet_days,

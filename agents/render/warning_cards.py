@@ -15,7 +15,7 @@ from tocsin.streams.decide.risk_warning import RiskWarning
 Language = Literal["en", "zh"]
 
 
-class View(Struct, frozen=True):
+class WarningView(Struct, frozen=True):
     """How warnings are shown, and what they do not say themselves."""
 
     language: Language = "en"
@@ -56,14 +56,14 @@ def clears_when(warning: RiskWarning, language: Language) -> str:
     return warning.clears_when_zh if language == "zh" else warning.clears_when_en
 
 
-def who(warning: RiskWarning, view: View) -> str:
+def customer_label(warning: RiskWarning, view: WarningView) -> str:
     """The customer's id, and the name if one is known; the topic of a warning about a source."""
     if not warning.customer_id:
         return f"source {warning.subject}"
     return f"{warning.customer_id} {view.names.get(warning.customer_id, '')}".rstrip()
 
 
-def step(warning: RiskWarning) -> str:
+def transition_label(warning: RiskWarning) -> str:
     """What happened to the episode, in one or two words."""
     phase = " (history)" if warning.phase == "HISTORY" else ""
     muted = " (muted)" if warning.muted_by else ""
@@ -80,7 +80,7 @@ def threshold_of(warning: RiskWarning) -> str:
     return measure(warning.threshold, warning.unit, warning.currency)
 
 
-def owed(warning: RiskWarning) -> str:
+def exposure_text(warning: RiskWarning) -> str:
     """What the customer owed at that moment, in each currency; a dash where it can't be told."""
     amounts = [money(one.exposure_minor, one.currency) for one in warning.exposures]
     if not amounts and warning.currency is not None:
@@ -88,18 +88,18 @@ def owed(warning: RiskWarning) -> str:
     return ", ".join(amounts) or "-"
 
 
-def table(terminal: Terminal, warnings: Iterable[RiskWarning], view: View) -> None:
+def print_warnings(terminal: Terminal, warnings: Iterable[RiskWarning], view: WarningView) -> None:
     """Print warnings one a line."""
     rows = [
         (
             warning.severity,
             day(warning.as_of),
-            step(warning),
-            who(warning, view),
+            transition_label(warning),
+            customer_label(warning, view),
             warning.rule,
             value_of(warning),
             threshold_of(warning),
-            owed(warning),
+            exposure_text(warning),
             action_of(warning, view.language),
             warning.warning_id,
         )
@@ -108,7 +108,7 @@ def table(terminal: Terminal, warnings: Iterable[RiskWarning], view: View) -> No
     terminal.table(COLUMNS, rows, empty="no warnings")
 
 
-def card(terminal: Terminal, warning: RiskWarning, view: View) -> None:
+def print_warning(terminal: Terminal, warning: RiskWarning, view: WarningView) -> None:
     """Print one warning over several lines, most important first."""
     if terminal.as_json:
         return
@@ -116,11 +116,11 @@ def card(terminal: Terminal, warning: RiskWarning, view: View) -> None:
     labels = LABELS[language]
     head = Text(f" {warning.severity} ", style=SEVERITY_STYLES.get(warning.severity, ""))
     head.append(f" {day(warning.as_of)}  ", style="not bold dim on default")
-    head.append(clean(who(warning, view)), style="bold default on default")
-    head.append(f"  {step(warning)}", style="not bold dim on default")
+    head.append(clean(customer_label(warning, view)), style="bold default on default")
+    head.append(f"  {transition_label(warning)}", style="not bold dim on default")
     lines = [
         ("", text_of(warning, language), ""),
-        (labels["owes"], owed(warning) if _owes(warning) else "", ""),
+        (labels["owes"], exposure_text(warning) if _owes(warning) else "", ""),
         (labels["do"], action_of(warning, language), "bold"),
         (labels["ends"], clears_when(warning, language), ""),
         (labels["id"], f"tocsin explain {warning.warning_id}", "dim"),

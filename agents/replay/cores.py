@@ -13,7 +13,7 @@ from multiprocessing import get_context
 
 from tocsin.agents.clickhouse.history import counts_of
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
-from tocsin.agents.kafka.brokers import connect, reaching
+from tocsin.agents.kafka.brokers import connect, translating_failures
 from tocsin.agents.replay.replay import (
     DIFFERENCES_SHOWN_MAX,
     ClickHouseLog,
@@ -105,7 +105,7 @@ async def _partition(settings: Settings, partition: int, *, history: bool) -> Fo
     codec, convention = open_codec(settings), convention_of(settings)
     work = Replay(settings.app_id, settings.partitions, codec, convention, log)
     try:
-        async with reaching(settings):
+        async with translating_failures(settings):
             await work.partition(partition)
     finally:
         if client is not None:

@@ -14,7 +14,7 @@ from tocsin.agents.deployment.connections import convention_of, open_clickhouse,
 from tocsin.agents.replay.replay import ClickHouseLog, Replay
 from tocsin.agents.settings.errors import ConfigurationError, InputError
 from tocsin.agents.settings.settings import Settings
-from tocsin.streams.decide.engine import Desk
+from tocsin.streams.decide.engine import DecisionEngine
 from tocsin.streams.facts.convention import epoch_day_text
 from tocsin.streams.facts.money import format_minor
 from tocsin.streams.ledger.ledger import Ledger
@@ -121,13 +121,13 @@ class Population:
         self._customers = 0
         self._as_of = 0
 
-    def take(self, desk: Desk) -> None:
+    def take(self, desk: DecisionEngine) -> None:
         """Add the customers of a partition, as of its business date."""
         as_of = desk.state.business_date
         self._as_of = max(self._as_of, as_of)
         for customer_id in sorted(desk.ledgers):
             self._customers += 1
-            self._add(desk.ledgers.visit(customer_id), as_of)
+            self._add(desk.ledgers.peek(customer_id), as_of)
 
     def _add(self, ledger: Ledger, as_of: int) -> None:
         for rule in self._rules:
@@ -273,7 +273,7 @@ class Population:
         ]
 
 
-def _policy(desk: Desk, horizon_days: int) -> Policy:
+def _policy(desk: DecisionEngine, horizon_days: int) -> Policy:
     """The policy in force at a desk."""
     entry = desk.state.policy
     policy, _ = load_policy("" if entry is None else desk.policies[entry.hash], horizon_days)

@@ -11,7 +11,7 @@ from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.contracts.catalog import POLICIES
 from tocsin.schemas.files.yaml_files import FileProblem, lines_of
 from tocsin.schemas.policies.policy_file import read_policy
-from tocsin.streams.decide.policy_doubts import Fired, doubts
+from tocsin.streams.decide.policy_doubts import FiredRules, policy_doubts
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import CustomerUpdated, PolicyPublished
 from tocsin.streams.policy.policy import Policy, Problem
@@ -31,7 +31,7 @@ def lint(text: str, convention: Convention, history: History | None = None) -> l
     policy, document, problems = read_policy(text, convention.horizon_days)
     if policy is None:
         return problems
-    found = doubts(policy)
+    found = policy_doubts(policy)
     if history is not None:
         found += _tried(policy, document, convention, history)
     line = lines_of(text)
@@ -68,7 +68,7 @@ def _tried(
     policy: Policy, document: str, convention: Convention, history: History
 ) -> list[Problem]:
     published = PolicyPublished(policy.name, policy.version, 0, document, "")
-    customers, fired = _Customers(), Fired()
+    customers, fired = _Customers(), FiredRules()
 
     def facts() -> Iterator[Fact]:
         yield Fact(0, POLICIES.topic_id, published)

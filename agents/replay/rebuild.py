@@ -21,12 +21,12 @@ from msgspec import Struct
 
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
 from tocsin.agents.deployment.topics import topic_settings
-from tocsin.agents.kafka.brokers import connect, reaching
+from tocsin.agents.kafka.brokers import connect, translating_failures
 from tocsin.agents.kafka.changelog import last_record
 from tocsin.agents.replay.cores import Found, over_cores, sizes_in_topics
 from tocsin.agents.replay.replay import Replay, Report
-from tocsin.agents.replay.standstill import forget_history, require_idle
-from tocsin.agents.replay.whole_log import open_log
+from tocsin.agents.replay.standstill import forget_history, require_no_workers
+from tocsin.agents.replay.whole_log import open_whole_log
 from tocsin.agents.settings.errors import ConfigurationError, UnavailableError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings
@@ -110,7 +110,7 @@ async def rebuild(
 async def _require_ground(settings: Settings, *, replace: bool) -> None:
     name = settings.topic(LEDGERS)
     async with connect(settings) as brokers:
-        await require_idle(brokers, settings)
+        await require_no_workers(brokers, settings)
         spans = await brokers.spans([name])
     if not replace and any(first < end for first, end in spans.values()):
         raise ConfigurationError(
@@ -134,10 +134,10 @@ async def _partition(settings: Settings, partition: int, folder: Path) -> Found:
             settings.partitions,
             open_codec(settings),
             convention_of(settings),
-            await open_log(settings, client),
+            await open_whole_log(settings, client),
             changelog.take,
         )
-        async with reaching(settings):
+        async with translating_failures(settings):
             await work.partition(partition)
             last = await last_record(settings.topic(JOURNAL), partition, settings.client_options())
     finally:
@@ -159,7 +159,7 @@ async def _make_anew(settings: Settings) -> None:
     """Replace the changelog by an empty one, and have ClickHouse forget what it mirrored of it."""
     name, copies = settings.topic(LEDGERS), settings.replication_factor
     async with connect(settings) as brokers:
-        await require_idle(brokers, settings)
+        await require_no_workers(brokers, settings)
         await brokers.delete([name])
         await brokers.create(name, settings.partitions, copies, topic_settings(LEDGERS, copies))
         await brokers.until_known([name])
@@ -172,7 +172,7 @@ async def _write(settings: Settings, found: Lines) -> None:
     name, number = settings.topic(LEDGERS), found.partition
     producers = Producers(settings.app_id, settings.producer_options())
     try:
-        async with reaching(settings):
+        async with translating_failures(settings):
             await producers.start(number)
             for begin in range(0, len(found.lines), LINES_MAX):
                 part = found.lines[begin : begin + LINES_MAX]

@@ -25,15 +25,22 @@ from msgspec import Struct, structs
 from tocsin.agents.deployment.connections import open_clickhouse, open_codec
 from tocsin.agents.deployment.produce import PURPOSE
 from tocsin.agents.deployment.topics import create
-from tocsin.agents.kafka.brokers import connect, reaching
+from tocsin.agents.kafka.brokers import connect, translating_failures
 from tocsin.agents.kafka.partitioning import partition_of
-from tocsin.agents.replay.replay import ClickHouseLog, KafkaLog, Log, opened, taken
-from tocsin.agents.replay.standstill import require_idle
-from tocsin.agents.replay.whole_log import open_log
+from tocsin.agents.replay.replay import (
+    ClickHouseLog,
+    KafkaLog,
+    Log,
+    open_partition,
+    records_of_transaction,
+)
+from tocsin.agents.replay.standstill import require_no_workers
+from tocsin.agents.replay.whole_log import open_whole_log
 from tocsin.agents.settings.errors import ConfigurationError, InputError, UnavailableError
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.batches import BATCH_BYTES_MAX
 from tocsin.agents.transactions.journal import Output
+from tocsin.agents.transactions.places import intake_places
 from tocsin.agents.transactions.transaction import pack
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.catalog import CLOCK, SOURCES, TOPICS, WARNINGS
@@ -59,7 +66,7 @@ class Placed(NamedTuple):
     record: Any
 
 
-class Order:
+class RecordOrder:
     """Gives records timestamps by which the head merge takes them in the order given."""
 
     def __init__(self) -> None:
@@ -115,11 +122,12 @@ async def copy(
     """
     await _require_empty(old, new)
     await create(new)
-    async with _old_log(old, history=history) as log, reaching(new):
+    async with _old_log(old, history=history) as log, translating_failures(new):
         copier = _Copier(old, new, log)
         await copier.run(progress)
     async with connect(new) as brokers:
         positions = await brokers.committed(f"{old.app_id}-intake")
+        positions |= await intake_places(brokers, old, open_codec(old))
         await brokers.place(f"{new.app_id}-intake", positions)
     return Copied(copier.records, copier.restamped, copier.refused)
 
@@ -153,7 +161,7 @@ async def _old_log(settings: Settings, *, history: bool) -> AsyncIterator[Log]:
         if history and client is not None:
             yield ClickHouseLog(client)
         else:
-            yield await open_log(settings, client)
+            yield await open_whole_log(settings, client)
     finally:
         if client is not None:
             client.close()
@@ -168,13 +176,13 @@ async def decided_order(
     ConfigurationError if records are left that no journal record names.
     """
     ids = {log.name(topic): topic.topic_id for topic in SOURCES}
-    order = Order()
-    async with opened(log, partition) as (cursors, pages):
+    order = RecordOrder()
+    async with open_partition(log, partition) as (cursors, pages):
         async for page in pages:
             for entry in page:
                 written = codec.decode_journal(entry.value)
                 left_out = {(found.topic_id, found.offset) for found in written.refusals}
-                for record in await taken(written, cursors):
+                for record in await records_of_transaction(written, cursors, ids):
                     rank = ids[record.topic]
                     if (rank, record.offset) in left_out:
                         refused()
@@ -286,7 +294,7 @@ async def _require_empty(old: Settings, new: Settings) -> None:
         )
     names = [new.topic(topic) for topic in TOPICS]
     async with connect(new) as brokers:
-        await require_idle(brokers, old)
+        await require_no_workers(brokers, old)
         spans = await brokers.spans(names)
     holding = sorted({name for (name, _), (first, end) in spans.items() if first < end})
     if holding:

@@ -18,7 +18,7 @@ from tocsin.schemas.contracts.catalog import APPEND_ONLY, Topic
 
 
 class WholeLog:
-    """The topics, and before their first offset the history. Get one with `open_log`."""
+    """The topics, and before their first offset the history. Get one with `open_whole_log`."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class WholeLog:
                 yield batch
 
 
-async def open_log(settings: Settings, client: ClickHouse | None) -> WholeLog:
+async def open_whole_log(settings: Settings, client: ClickHouse | None) -> WholeLog:
     """Ask where each topic begins now. Raises UnavailableError."""
     async with connect(settings) as brokers:
         spans = await brokers.spans(map(settings.topic, APPEND_ONLY))

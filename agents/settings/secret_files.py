@@ -9,10 +9,10 @@ from typing import Final
 from tocsin.agents.settings.settings import SECRET_FILES, Settings
 
 # Beside the files in which passwords and tokens are given.
-KEY_FILES: Final = ("ssl_keyfile", "master_key_file")
+KEY_FILES: Final = ("ssl_keyfile", "master_key_file", "anchor_key_file")
 
 
-def exposed(settings: Settings) -> list[str]:
+def readable_by_others(settings: Settings) -> list[str]:
     """A sentence for each file with a secret in it that every user of the machine may read.
 
     A group may read it: that is how containers get theirs.

@@ -27,7 +27,7 @@ from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.kafka_options import client_options
 from tocsin.agents.settings.secret import MASK, NO_SECRET, Secret, read_secret
 from tocsin.schemas.contracts.catalog import APPEND_ONLY, CLOCK, JOURNAL, POLICIES, Topic
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 from tocsin.streams.facts.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
 
 PREFIX = "TOCSIN_"
@@ -114,6 +114,12 @@ class Settings:
     kms_token: Annotated[Secret, "what it is asked with"] = NO_SECRET
     kms_token_file: Annotated[str, "file that holds it"] = ""
     kms_cafile: Annotated[str, "certificates that vouch for it (PEM)"] = ""
+    anchor_key_file: Annotated[
+        str, "file of the key that signs anchors; anchor.key in the data folder if empty"
+    ] = ""
+    anchor_keys: Annotated[
+        str, "fingerprints of keys whose anchors count, comma separated; the own key's if empty"
+    ] = ""
     data_dir: Annotated[str, "folder of the embedded services"] = "~/.local/share/tocsin"
     app_id: Annotated[Name, "consumer group and prefix of transactional ids"] = "tocsin"
     topic_prefix: Annotated[Prefix, "put before every topic's name"] = ""
@@ -180,6 +186,13 @@ class Settings:
     def master_key_path(self) -> Path:
         """The file of the master key."""
         return Path(self.master_key_file).expanduser()
+
+    @property
+    def anchor_key_path(self) -> Path:
+        """The file of the key that signs anchors."""
+        if self.anchor_key_file:
+            return Path(self.anchor_key_file).expanduser()
+        return self.data_path / "anchor.key"
 
     @property
     def close_after_minutes(self) -> int:
@@ -321,7 +334,7 @@ def _known(source: Source, problems: list[str]) -> Source:
         if name in NAMES:
             values[name] = value
             continue
-        hint = nearest(name, NAMES)
+        hint = did_you_mean(name, NAMES)
         problems.append(f"{source.spell(name)} is no setting{hint}")
     return Source(source.name, values, source.spelling)
 
@@ -416,11 +429,12 @@ def _contradictions(settings: Settings) -> Iterable[str]:
     for name in settings.marks:
         if name not in MARKABLE:
             known = ", ".join(sorted(MARKABLE))
-            yield f"required_marks names {name!r}{nearest(name, MARKABLE)}; use some of {known}"
+            near = did_you_mean(name, MARKABLE)
+            yield f"required_marks names {name!r}{near}; use some of {known}"
     for table, days in settings.kept_days.items():
         if table not in LIMITABLE:
             known = ", ".join(LIMITABLE)
-            yield f"keep_days names {table!r}{nearest(table, LIMITABLE)}; use some of {known}"
+            yield f"keep_days names {table!r}{did_you_mean(table, LIMITABLE)}; use some of {known}"
         elif not KEEP_DAYS_MIN <= days <= KEEP_DAYS_MAX:
             yield (
                 f"keep_days of {table} is not a number of days from {KEEP_DAYS_MIN} to "

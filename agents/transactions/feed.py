@@ -12,24 +12,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import structs
 
-from tocsin.agents.transactions.merger import Merger, Source
+from tocsin.agents.transactions.merger import BEFORE_ALL, Merger, Source, Times
 from tocsin.agents.transactions.transaction import Chunk
 
 END_OFFSETS_AGE_MAX_S = 0.02
 FETCH_WAIT_S = 0.2
 BUFFER_CHUNKS = 2  # how many chunks' worth of records are buffered per source
 CHUNKS_OUTSTANDING_MAX = 2
+MARKERS_AFTER_S = 0.5  # of quiet, markers that came without records are told of
 PACE_S = 0.02  # between chunks of few records: each takes a fetch, a look at the ends, a commit
 FETCHED_AHEAD = 2  # fetches that lie ready when such a pause ends: this feed's own, the client's
 FRESH_WITHIN_S = 0.005  # what a broker that has records needs for its answer
 BACKLOG_SHARE = 4  # of a chunk's worth of records: fewer wait until the chunk before is committed
 
 
-class Standing(NamedTuple):
+class SourceProgress(NamedTuple):
     """How far a group's sources were fetched, and whether any of it is not committed yet.
 
     `positions` is where the next fetch begins, `fetched` what follows the last record that came:
@@ -64,10 +66,8 @@ class Fetcher(Protocol):
 class _Group:
     """One group's merger, and how many of its chunks are not committed yet."""
 
-    def __init__(
-        self, sources: Sequence[Source], timestamp_of: Callable[[Any], int] | None
-    ) -> None:
-        self.merger = Merger(sources, timestamp_of) if timestamp_of else Merger(sources)
+    def __init__(self, sources: Sequence[Source], times: Times | None, reached: int) -> None:
+        self.merger = Merger(sources, times, reached)
         self.outstanding = 0
         self.blocked_at: float | None = None  # since when nothing may be taken of what is buffered
 
@@ -86,18 +86,19 @@ class Feed:
         chunk_records_max: int,
         merge_idle_s: float = 0.0,
         is_gating: Callable[[Source], bool] = lambda source: True,
-        timestamp_of: Callable[[Any], int] | None = None,
+        times: Times | None = None,
         on_merged: Callable[[float], None] = lambda wait_s: None,
     ) -> None:
         self._fetcher = fetcher
         self._limit = chunk_records_max
         self._merge_idle_s = merge_idle_s
         self._is_gating = is_gating
-        self._timestamp_of = timestamp_of
+        self._times = times
         self._on_merged = on_merged
         self._groups: dict[int, _Group] = {}
         self._group_of: dict[Source, _Group] = {}
         self._positions: dict[Source, int] = {}
+        self._told: dict[Source, int] = {}  # positions that chunks have told of
         self._fetched: dict[Source, int] = {}
         self._ends: Mapping[Source, int] = {}
         self._ends_asked_at = -1.0
@@ -116,10 +117,10 @@ class Feed:
         """Groups that are fed, sorted."""
         return sorted(self._groups)
 
-    def standings(self) -> dict[int, Standing]:
+    def standings(self) -> dict[int, SourceProgress]:
         """How far each group is."""
         return {
-            number: Standing(
+            number: SourceProgress(
                 {source: self._positions[source] for source in group.merger.sources},
                 {s: self._fetched[s] for s in group.merger.sources if s in self._fetched},
                 bool(group.merger) or group.outstanding > 0,
@@ -133,13 +134,22 @@ class Feed:
         positions: Mapping[Source, int],
         held: Iterable[Source],
         generation: int,
+        reached: Mapping[int, int] = MappingProxyType({}),
+        known: Mapping[Source, int] = MappingProxyType({}),
     ) -> None:
-        """Start afresh with these groups at these positions; nothing buffered survives."""
+        """Start afresh with these groups at these positions; nothing buffered survives.
+
+        `reached` is the latest time (epoch ms) of what a group has taken, where that is known;
+        `known` are the positions that are on record, where they are others.
+        """
         await self.revoke()
         await self._fetcher.seek(positions)
         self._positions = dict(positions)
+        self._told = {**positions, **known}
         for number, sources in groups.items():
-            group = self._groups[number] = _Group(sources, self._timestamp_of)
+            group = self._groups[number] = _Group(
+                sources, self._times, reached.get(number, BEFORE_ALL)
+            )
             self._group_of.update(dict.fromkeys(sources, group))
         for source in held:
             self._group_of[source].merger.hold(source)
@@ -150,6 +160,7 @@ class Feed:
         self._groups = {}
         self._group_of = {}
         self._positions = {}
+        self._told = {}
         self._fetched = {}
         self._ends, self._ends_asked_at = {}, -1.0
         self._arrived_at = {}
@@ -184,7 +195,8 @@ class Feed:
         if not stale:
             return chunk
         records = [r for r in chunk.records if Source(r.topic, r.partition) not in stale]
-        return structs.replace(chunk, records=records)
+        positions = {s: at for s, at in chunk.positions.items() if s not in stale}
+        return structs.replace(chunk, records=records, positions=positions)
 
     def release(self, source: Source, position: int) -> None:
         """Read a source again from `position`."""
@@ -228,7 +240,11 @@ class Feed:
         for number, group in list(self._groups.items()):
             # A commit costs the same for one record as for many, and they would stand in its way.
             is_waiting = group.outstanding > 0 and not self._has_backlog(group)
-            if group.outstanding >= CHUNKS_OUTSTANDING_MAX or is_waiting or not group.merger:
+            if group.outstanding >= CHUNKS_OUTSTANDING_MAX or is_waiting:
+                continue
+            if not group.merger:
+                if self._is_past_markers(group):
+                    chunks.append(self._chunk(number, group, (), ()))
                 continue
             await self._confirm_ends()
             if generation != self.generation or number not in self._groups:
@@ -238,13 +254,32 @@ class Feed:
                 group.blocked_at = group.blocked_at or monotonic()
             else:
                 self._on_merged(monotonic() - group.blocked_at if group.blocked_at else 0.0)
-                group.blocked_at = None
-                group.outstanding += 1
-                self._taken += 1
-                self._taken_at = monotonic()
-                records, passed_idle = merged
-                chunks.append(Chunk(number, records, passed_idle, generation, self._taken))
+                chunks.append(self._chunk(number, group, *merged))
         return chunks
+
+    def _chunk(
+        self, number: int, group: _Group, records: Sequence[Any], passed_idle: tuple[int, ...]
+    ) -> Chunk:
+        """A chunk of records that were taken, with the positions of sources that they exhaust."""
+        group.blocked_at = None
+        group.outstanding += 1
+        self._taken += 1
+        self._taken_at = monotonic()
+        reseeking = self._reseeks
+        positions = {s: self._positions[s] for s in group.merger.emptied if s not in reseeking}
+        self._told.update(positions)
+        return Chunk(number, records, passed_idle, self.generation, self._taken, positions)
+
+    def _is_past_markers(self, group: _Group) -> bool:
+        """Whether an idle group has passed offsets without records that no chunk has told of.
+
+        They may be deleted as well as records: a restart before them would miss something.
+        """
+        return (
+            not group.outstanding
+            and monotonic() - max(self._taken_at, self._absorbed_at) >= MARKERS_AFTER_S
+            and any(self._positions[s] > self._told.get(s, 0) for s in group.merger.emptied)
+        )
 
     def _has_backlog(self, group: _Group) -> bool:
         return len(group.merger) > self._limit // BACKLOG_SHARE

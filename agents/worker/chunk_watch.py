@@ -13,7 +13,9 @@ from aiokafka.errors import KafkaError
 from tocsin.agents.observe import metrics as known
 from tocsin.agents.observe.lags import Lags
 from tocsin.agents.observe.probes import add_pages, tell_port
-from tocsin.agents.transactions.feed import Standing
+from tocsin.agents.settings.errors import TocsinError
+from tocsin.agents.settings.exits import Exit
+from tocsin.agents.transactions.feed import SourceProgress
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.worker.faust_runtime import App
 
@@ -50,7 +52,7 @@ class Watch:
     async def look(self) -> None:
         """Measure once. Brokers that do not answer leave the ends as they were known."""
         app = self._app
-        standings: Mapping[int, Standing] = app.consumer.feed.standings()
+        standings: Mapping[int, SourceProgress] = app.consumer.feed.standings()
         sources = [source for own in standings.values() for source in own.positions]
         if sources:
             await self._ask_ends(sources)
@@ -62,10 +64,12 @@ class Watch:
         asking = self._app.consumer.end_offsets(sources)
         try:
             self._ends = await asyncio.wait_for(asking, ENDS_WITHIN_S)
+        except TocsinError as error:  # a topic is gone
+            self._app.runtime.wiring.fatal(Exit(error.exit_code), str(error))
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("ends_unknown", extra={"cause": str(error) or type(error).__name__})
 
-    def _tell_lags(self, standings: Mapping[int, Standing]) -> None:
+    def _tell_lags(self, standings: Mapping[int, SourceProgress]) -> None:
         runtime = self._app.runtime
         places: dict[tuple[str, int], tuple[int, int]] = {}
         for group, standing in standings.items():

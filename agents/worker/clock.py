@@ -13,7 +13,7 @@ import time
 from itertools import takewhile
 
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.deployment.control import announcing
+from tocsin.agents.deployment.control import open_announcer
 from tocsin.agents.kafka.changelog import last_record
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.worker.faust_runtime import App
@@ -46,7 +46,7 @@ class SystemClock:
             self._told = await self._last_told()
         if self._told >= instant:
             return None
-        async with announcing(self._settings, PURPOSE) as announcer:
+        async with open_announcer(self._settings, PURPOSE) as announcer:
             await announcer.send_everywhere(CLOCK, DayClosed(date=day, source="system"), instant)
         self._told = instant
         return day

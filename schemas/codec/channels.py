@@ -24,6 +24,7 @@ from tocsin.schemas.codec.records import (
     JournalRecord,
     OffsetRange,
     OutboxEntry,
+    ReadPosition,
     RecordHeader,
     RefusalEntry,
 )
@@ -51,6 +52,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
         DeadLetter,
         RecordHeader,
         OutboxEntry,
+        ReadPosition,
     )
 }
 

@@ -13,7 +13,7 @@ import functools
 import heapq
 import operator
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import GenericAlias
@@ -139,11 +139,33 @@ def topic_of(event: Event) -> int:
     return _FORMS_OF[type(event)].topic_id
 
 
-def read(paths: Iterable[Path], convention: Convention) -> Iterator[Fact]:
-    """Yield the events of files, or of all *.jsonl in folders, by sequence time, rank and line.
+class Checked:
+    """Files of which every line is an event; they can be read as often as is wanted."""
 
-    Every line is looked at before the first event is yielded; `LinesError` tells what is wrong.
-    Files may be larger than memory: only the order is kept, at 16 bytes a line.
+    def __init__(
+        self, files: Sequence[tuple[Path, array[int] | None]], convention: Convention
+    ) -> None:
+        self._files = files
+        self._convention = convention
+
+    def facts(self) -> Iterator[Fact]:
+        """The events by sequence time, rank and line."""
+        sources = [_facts(file, order, self._convention) for file, order in self._files]
+        if len(sources) == 1:
+            return sources[0]
+        return heapq.merge(*sources, key=lambda fact: fact[:2])
+
+
+def read(paths: Iterable[Path], convention: Convention) -> Iterator[Fact]:
+    """Yield the events of files once, see `checked`. Raises LinesError before the first one."""
+    return checked(paths, convention).facts()
+
+
+def checked(paths: Iterable[Path], convention: Convention) -> Checked:
+    """Look at every line of files, or of all *.jsonl in folders.
+
+    Files may be larger than memory: only the order is kept, at 16 bytes a line. Raises LinesError,
+    which tells what is wrong.
     """
     problems: list[str] = []
     found = []
@@ -159,10 +181,7 @@ def read(paths: Iterable[Path], convention: Convention) -> Iterator[Fact]:
             problems.append(f"{path}: is empty, there is no event in it; {_HINT}")
     if problems:
         raise LinesError(problems[:PROBLEMS_MAX])
-    sources = [_facts(file, order, convention) for file, order in found]
-    if len(sources) == 1:
-        return sources[0]
-    return heapq.merge(*sources, key=lambda fact: fact[:2])
+    return Checked(found, convention)
 
 
 def with_closings(facts: Iterable[Fact], convention: Convention) -> Iterator[Fact]:

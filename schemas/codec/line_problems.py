@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 import msgspec
 from msgspec import Raw, Struct
 
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 from tocsin.streams.facts.refusals import UNREADABLE
 
 PROBLEMS_A_LINE_MAX: Final = 20
@@ -49,7 +49,7 @@ def _of_line(content: Any, line: bytes | str, kinds: Mapping[str, type[Struct]])
     if TYPE not in content:
         yield f"{TYPE}: is missing; write the name of the event, such as InvoiceIssued"
     elif not isinstance(name, str) or name not in kinds:
-        meant = nearest(name, kinds) if isinstance(name, str) else ""
+        meant = did_you_mean(name, kinds) if isinstance(name, str) else ""
         meant = meant or f"; use one of {', '.join(sorted(kinds))}"
         yield f"{TYPE}: {_shown(name)} is no type of event{meant}"
     else:
@@ -62,7 +62,7 @@ def _of_struct(given: Mapping[str, Raw], kind: type[Struct], path: str, what: st
     known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in given:
         if name not in known:
-            meant = nearest(name, known) or f"; its fields are {', '.join(known)}"
+            meant = did_you_mean(name, known) or f"; its fields are {', '.join(known)}"
             yield f"{path}{name[:NAME_CHARS_MAX]}: is no field of {what}{meant}"
     for name, field in known.items():
         if name in given:

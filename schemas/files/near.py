@@ -8,7 +8,7 @@ LETTERS_A_SLIP = 4  # one slip in a short name, one more for every so many lette
 SLIPS_MAX = 3
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` (did you mean x?)` if a known name is near, else nothing."""
     found = near(name, known)
     return f" (did you mean {found}?)" if found else ""

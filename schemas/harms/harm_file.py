@@ -8,7 +8,7 @@ from datetime import date
 from importlib import resources
 from typing import Any
 
-from tocsin.schemas.files.near import nearest
+from tocsin.schemas.files.near import did_you_mean
 from tocsin.schemas.files.yaml_files import BrokenYamlError, FileProblem, Reader, read_yaml
 from tocsin.streams.evaluate.harm import Harm, Judged
 from tocsin.streams.facts.texts import Text
@@ -73,7 +73,7 @@ def read_labels(lines: Iterable[str], kind: str) -> tuple[list[tuple[str, int]],
 def _build(plain: dict[str, Any], reader: Reader) -> HarmSource:
     for name in plain:
         if name not in (*_NUMBERS, *_WORDS):
-            reader.note((name,), f"is unknown{nearest(name, (*_NUMBERS, *_WORDS))}")
+            reader.note((name,), f"is unknown{did_you_mean(name, (*_NUMBERS, *_WORDS))}")
     judged = _judged(plain, reader)
     numbers = {name: _number(plain, name, reader) for name in _NUMBERS}
     labels_file, kind = _text(plain, "labels", reader), _text(plain, "kind", reader)

@@ -1,4 +1,4 @@
-"""The decisions: which rules hold, what an episode does next, what is muted; `engine.Desk`.
+"""The decisions: which rules hold, how an episode goes on, what is muted (`engine.DecisionEngine`).
 
 Enters: records in sequence order. Leaves: warnings and touched ledgers.
 """

@@ -12,7 +12,7 @@ from tocsin.streams.ledger.documents import NEVER, Episode
 from tocsin.streams.ledger.ledger import ALL, Ledger
 from tocsin.streams.measures.severity import Ladder
 from tocsin.streams.policy.policy import Condition, Rule
-from tocsin.streams.policy.raise_conditions import first_unmet, restrain
+from tocsin.streams.policy.raise_conditions import first_failed_condition, limit_severity
 
 _WHOLE = ("",)
 
@@ -43,7 +43,7 @@ def assess(
     summary = ledger.summary
     found = []
     wake, episodes, open_rules = summary.next_date, summary.episodes, ledger.open_rules
-    accounts, stirred = summary.accounts, ledger.stirred
+    accounts, affected = summary.accounts, ledger.affected
     tallies, turns = summary.tallies, summary.turns
     for rule in rules:
         is_quiet, next_turn = rule.key not in open_rules, NEVER
@@ -51,10 +51,10 @@ def assess(
             continue
         is_conditional = bool(rule.conditions)
         if is_conditional:  # a measure may build on its last reading, which these may have spared
-            ledger.stirred = ALL
+            ledger.affected = ALL
         for subject in accounts if rule.by_currency else _WHOLE:
             if is_conditional and is_quiet:
-                unmet, turn = first_unmet(ledger, rule, subject, as_of)
+                unmet, turn = first_failed_condition(ledger, rule, subject, as_of)
                 if unmet is not None:
                     if turn < next_turn:
                         next_turn = turn
@@ -79,7 +79,7 @@ def assess(
             if value is not None and ladder is not None:
                 level = ladder.level(value, current)
             if not rule.is_plain and ladder is not None:
-                level, unmet, turn = restrain(
+                level, unmet, turn = limit_severity(
                     ledger, rule, subject, level, ladder, as_of, is_opening=is_opening
                 )
                 if turn < next_turn:
@@ -91,7 +91,7 @@ def assess(
             elif level and not episode.is_acknowledged:
                 repeat_on = episode.warned_on + rule.repeat_days
                 if as_of < repeat_on:  # nothing to say before then
-                    ledger.repeat(repeat_on)
+                    ledger.schedule_repeat(repeat_on)
                     continue
                 found.append(Finding(rule, subject, value, level, ladder, episode))
         # After an event, a measure may leave out a turn that was found before and is early enough.
@@ -100,7 +100,7 @@ def assess(
             if next_turn < wake:
                 wake = next_turn
         if is_conditional:
-            ledger.stirred = stirred
+            ledger.affected = affected
     if wake < summary.next_date:
         summary.next_date = wake
     return found

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tocsin.streams.decide.episodes import NO_PROOF, Moment, blank, compose, fill
-from tocsin.streams.decide.evidence import EVIDENCE_MAX, Proof
+from tocsin.streams.decide.episodes import (
+    NO_PROOF,
+    DecisionContext,
+    build_warning,
+    empty_values,
+    fill_placeholders,
+)
+from tocsin.streams.decide.evidence import EVIDENCE_MAX, ValueEvidence
 from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
 from tocsin.streams.facts.convention import epoch_day_text
 from tocsin.streams.facts.texts import NO_TEXT, Text
@@ -19,7 +25,7 @@ from tocsin.streams.measures.severity import SEVERITY_NAMES
 from tocsin.streams.policy.policy import OPENING_DIGEST, RESUMPTION_DIGEST
 
 
-def opening_digest(ledger: Ledger, moment: Moment) -> RiskWarning | None:
+def opening_digest(ledger: Ledger, moment: DecisionContext) -> RiskWarning | None:
     """At go-live: one warning that lists a customer's open episodes; None if there are none."""
     episodes = ledger.summary.episodes
     still_open = [key for key in sorted(episodes) if episodes[key].severity]
@@ -31,7 +37,7 @@ def opening_digest(ledger: Ledger, moment: Moment) -> RiskWarning | None:
 
 def resumption_digest(
     ledger: Ledger,
-    moment: Moment,
+    moment: DecisionContext,
     reason: str,
     keys: Sequence[str],
     causes: Sequence[str],
@@ -49,7 +55,7 @@ def resumption_digest(
 
 def _digest(
     ledger: Ledger,
-    moment: Moment,
+    moment: DecisionContext,
     rule: str,
     episode: Episode,
     reason: str,
@@ -60,7 +66,7 @@ def _digest(
     episodes, policy = ledger.summary.episodes, moment.policy
     gravest = max(episodes[key].severity for key in keys)
     items = ", ".join(f"{key.rstrip(':')} {SEVERITY_NAMES[episodes[key].severity]}" for key in keys)
-    values = blank(
+    values = empty_values(
         {
             "customer": ledger.customer_id,
             "count": str(len(keys)),
@@ -71,7 +77,7 @@ def _digest(
         }
     )
     wanted: Text = policy.resumed if causes else policy.digest
-    return compose(
+    return build_warning(
         ledger,
         moment,
         rule=rule,
@@ -82,7 +88,11 @@ def _digest(
         severity=gravest,
         previous=None,
         measured_as=(len(keys), 1, Unit.COUNT),
-        proof=Proof(evidence[:EVIDENCE_MAX], len(evidence), NO_PROOF.digest),
+        proof=ValueEvidence(evidence[:EVIDENCE_MAX], len(evidence), NO_PROOF.digest),
         action=policy.digest_action,
-        texts=(fill(wanted, values), NO_TEXT, fill(policy.digest_action_text, values)),
+        texts=(
+            fill_placeholders(wanted, values),
+            NO_TEXT,
+            fill_placeholders(policy.digest_action_text, values),
+        ),
     )

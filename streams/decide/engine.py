@@ -1,8 +1,8 @@
 """The desk: the one place where a partition's facts are folded and decided.
 
-The ledger agent, replay, backtest and tests all call `Desk.take`, one record at a time, in the
-order of the head merge. Everything follows from records: days close by sequence time, sweeps visit
-customers in the order of their ids, in slices that a kill may part anywhere.
+The ledger agent, replay, backtest and tests all call `DecisionEngine.process`, one record at a
+time, in the order of the head merge. Everything follows from records: days close by sequence time,
+sweeps visit customers in the order of their ids, in slices that a kill may part anywhere.
 """
 
 from __future__ import annotations
@@ -14,22 +14,27 @@ from typing import Any
 from tocsin.streams.decide import source_holds as holds
 from tocsin.streams.decide.assess import Finding, assess
 from tocsin.streams.decide.digest_warnings import opening_digest
-from tocsin.streams.decide.episodes import Moment, advance, withdraw
-from tocsin.streams.decide.muting import mute
+from tocsin.streams.decide.episodes import DecisionContext, advance, clear_withdrawn
+from tocsin.streams.decide.muting import mark_muted
 from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
-from tocsin.streams.decide.rule_selection import Plans
+from tocsin.streams.decide.rule_selection import RuleSelection
 from tocsin.streams.decide.source_completeness import Completeness
-from tocsin.streams.decide.source_warnings import mark_incomplete, tell_sources
+from tocsin.streams.decide.source_warnings import (
+    Gap,
+    advance_source_episodes,
+    mark_incomplete,
+    tell_gap,
+)
 from tocsin.streams.decide.watching import Watch
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.facts.sources import begins_a_day
 from tocsin.streams.fold.evolve import evolve
-from tocsin.streams.fold.fulfilment import keep_up, next_lapse
+from tocsin.streams.fold.fulfilment import next_commitment_due, update_commitments_on
 from tocsin.streams.fold.retention import forget
-from tocsin.streams.fold.shared import UNCHANGED, Today
-from tocsin.streams.fold.warning_feedback import rewake
+from tocsin.streams.fold.shared import UNCHANGED, FoldContext
+from tocsin.streams.fold.warning_feedback import schedule_silence_ends
 from tocsin.streams.ledger.documents import NEVER
 from tocsin.streams.ledger.ledger import ALL, LIMITED, OVERDUE, PROFILE, SCORE, Ledger
 from tocsin.streams.ledger.ledgers import REST_DAYS, Ledgers
@@ -39,8 +44,11 @@ from tocsin.streams.measures.scorecard import Scorer
 from tocsin.streams.policy.policy import Policy, Problem, Variant, hash_of
 from tocsin.streams.policy.reading import load_policy
 
-LOGIC_VERSION = 2
+LOGIC_VERSION = 3
 """Raised with every change that may alter a decision; replay of another version says so."""
+
+REFUSED_MOVE_NOTHING = 3
+"""From this version of the logic on, what is refused moves neither order nor day."""
 
 BUDGET_DEFAULT = 5_000
 """Customers that a sweep may visit in one slice."""
@@ -62,7 +70,7 @@ class PolicyMissing(Exception):  # noqa: N818 - it names the state of affairs, a
     """A fact came before any policy: nothing can be decided. Publish one, then start again."""
 
 
-class Desk:
+class DecisionEngine:
     """One partition's decision maker. `ledgers` and `state` are changed in place.
 
     From `begin` to the end of a slice, `touched`, `warnings` and `touched_policies` collect what is
@@ -79,6 +87,7 @@ class Desk:
     ) -> None:
         self.convention = convention
         self.partition = partition
+        self.logic_version = LOGIC_VERSION  # an older one only where that one's journal is replayed
         self.ledgers = ledgers
         self.state = state
         self.policies = policies
@@ -89,7 +98,7 @@ class Desk:
         self._calendar = calendar(convention)
         self._sources = Completeness(convention, self._calendar, state)
         self._budget = self._allowed = BUDGET_DEFAULT
-        self._today = Today(
+        self._today = FoldContext(
             state.business_date,
             self._calendar,
             convention.horizon_days,
@@ -132,19 +141,21 @@ class Desk:
         self.touched_policies = []
         self._budget = self._allowed = budget
         if self._today.date >= self._rest_on:  # here nothing is waiting to be written
-            self.ledgers.rest()
+            self.ledgers.freeze_idle()
             self._rest_on = self._today.date + REST_DAYS
 
-    def take(
+    def process(
         self, topic_id: int, partition: int, offset: int, timestamp: int, event: events.Event
     ) -> Step | Refusal:
         """Take the next record: finish due sweeps, then fold, assess and advance.
 
         UNFINISHED: the slice's budget is spent; take the same record again after `begin`. A refused
-        record has changed nothing, but what its sequence time brought about before it stays.
+        record has changed nothing, and its sequence time has moved no day.
         """
         if timestamp >= self._boundary:
-            outcome = self._catch_up(topic_id, timestamp)
+            outcome = self._foreseen(offset, timestamp, event) or self._catch_up(
+                topic_id, timestamp
+            )
             if outcome is not None:
                 return self._refuse(topic_id, offset, outcome)
         control = _CONTROLS.get(type(event))
@@ -163,19 +174,54 @@ class Desk:
             self._catch_up(topic_id, timestamp)
         return Step.DONE
 
-    def refused(self, topic_id: int, offset: int, code: str) -> bool:
+    def count_refusal(self, topic_id: int, offset: int, code: str) -> bool:
         """Count a record refused before it came here; True if its topic goes on hold now."""
         is_on_hold = holds.count_refusal(self.state, topic_id, offset, code)
         if is_on_hold:
             self._note_holds()
-            self._tell_sources(self._opened_at)
+            self._tell_sources(self.opened_at)
         self._resume(topic_id)
         return is_on_hold
 
+    def accept_gap(self, gap: Gap) -> None:
+        """Say of a source that records of it were lost unread, and that somebody accepted it."""
+        state = self.state
+        if self._policy is None or not state.business_date:
+            return  # nothing was decided yet that could miss anything
+        moment = DecisionContext(state.business_date, self.opened_at, state.phase, self._policy)
+        self.warnings += tell_gap(state, self.partition, moment, gap)
+
     def _refuse(self, topic_id: int, offset: int, outcome: Step | Refusal) -> Step | Refusal:
         if isinstance(outcome, Refusal):
-            self.refused(topic_id, offset, outcome.code)
+            self.count_refusal(topic_id, offset, outcome.code)
         return outcome
+
+    def _foreseen(self, offset: int, timestamp: int, event: events.Event) -> Refusal | None:
+        """Why the state as it is refuses a record, which then passes no boundary."""
+        if self.logic_version < REFUSED_MOVE_NOTHING:
+            return None
+        refusal = self._ahead(timestamp) or check(event, timestamp)
+        if refusal is not None:
+            return refusal
+        if isinstance(event, events.PolicyPublished):
+            return self._unfit(event)
+        if type(event) in _CONTROLS or not self.state.business_date:
+            return None
+        customer_id = event.customer_id  # type: ignore[union-attr]  # no control event is left
+        ledger = self.ledgers.copied(customer_id)
+        if ledger is None:
+            refusal, ledger = check_id("customer_id", customer_id), Ledger(customer_id)
+            ledger.summary.known_since = self._today.date
+        outcome = refusal or evolve(ledger, event, offset, self._today)  # type: ignore[arg-type]
+        return outcome if isinstance(outcome, Refusal) else None
+
+    def _ahead(self, timestamp: int) -> Refusal | None:
+        """Judge a sequence time by the open day, if there is one."""
+        date = self.state.business_date
+        if date == 0:
+            return None
+        closes_at = self._calendar.closes_at(date)
+        return check_ahead(timestamp, date, closes_at, self.convention.horizon_days)
 
     def _fold(
         self,
@@ -200,8 +246,8 @@ class Desk:
         if refusal is not None or ledger is None:
             return refusal
         summary, plans = ledger.summary, self._plans
-        before, met = summary.next_date, plans.met(ledger)
-        ledger.stirred = 0
+        before, met = summary.next_date, plans.met_overrides(ledger)
+        ledger.affected = 0
         if self.watch is not None:
             self.watch.hear(customer_id, event)
         outcome = evolve(ledger, event, offset, self._today)
@@ -213,46 +259,50 @@ class Desk:
             self.ledgers[customer_id] = ledger
         ledger.is_touched = True
         if before - today > self._scorer.review_days:  # was to be reviewed no more
-            ledger.wake(self._scorer.next_review(summary, today))
+            ledger.schedule_assessment(self._scorer.next_review(summary, today))
         self.touched[customer_id] = ledger
-        stirred = ledger.stirred
+        affected = ledger.affected
         if summary.profile.credit_limit_minor is None and summary.credit is None:
-            stirred &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
+            affected &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
         if self._is_scored:
-            stirred |= self._scorer.update(ledger, stirred, today)
-        if stirred & OVERDUE or (summary.collecting is not None and stirred & STEPPING):
-            stirred |= self._collector.update(ledger, today)
+            affected |= self._scorer.update(ledger, affected, today)
+        if affected & OVERDUE or (summary.collecting is not None and affected & STEPPING):
+            affected |= self._collector.update(ledger, today)
         replanned = None
-        if stirred & _TOLD_APART and (now_met := plans.met(ledger)) != met:
+        if affected & _TOLD_APART and (now_met := plans.met_overrides(ledger)) != met:
             met = now_met
-            ledger.stirred, stirred, replanned = ALL, ALL, plans.variant(met)
-        rules = plans.after(met, stirred)
+            ledger.affected, affected, replanned = ALL, ALL, plans.variant(met)
+        rules = plans.rules_after(met, affected)
         findings = assess(ledger, rules, today) if rules else []
         count = len(self.warnings)
         if findings or replanned is not None or summary.silences:
             cause = Evidence(topic_id, partition, offset, events.business_id(event))
             phase = self.state.phase
-            moment = Moment(today, timestamp, phase, policy, outcome, cause)
+            moment = DecisionContext(today, timestamp, phase, policy, outcome, cause)
             self._advance(ledger, findings, moment, replanned)
         if self.watch is not None:
-            self.watch.look(ledger, met, stirred, today, self.warnings[count:])
+            self.watch.look(ledger, met, affected, today, self.warnings[count:])
         if summary.next_date != before:
             self._schedule(ledger)
         return None
 
     def _advance(
-        self, ledger: Ledger, findings: list[Finding], moment: Moment, replanned: Variant | None
+        self,
+        ledger: Ledger,
+        findings: list[Finding],
+        moment: DecisionContext,
+        replanned: Variant | None,
     ) -> None:
         """Say what was found; `replanned` are the customer's rules where they have changed."""
         warnings = self.warnings
         first = len(warnings)
         if replanned is not None:
-            warnings += withdraw(ledger, replanned, moment)
+            warnings += clear_withdrawn(ledger, replanned, moment)
         for finding in findings:
             self._say(finding, advance(ledger, finding, moment))
         is_inhibiting = moment.policy.inhibitors and len(warnings) > first
         if is_inhibiting or replanned is not None or ledger.summary.silences:
-            mute(ledger, warnings, first, moment)
+            mark_muted(ledger, warnings, first, moment)
 
     def _schedule(self, ledger: Ledger) -> None:
         summary = ledger.summary
@@ -271,9 +321,7 @@ class Desk:
                     return refusal
                 state.business_date = self._today.date = self._calendar.business_date(timestamp)
         else:
-            date = state.business_date
-            closes_at = self._calendar.closes_at(date)
-            refusal = check_ahead(timestamp, date, closes_at, self.convention.horizon_days)
+            refusal = self._ahead(timestamp)
             if refusal is not None:
                 return refusal
         while True:
@@ -302,8 +350,8 @@ class Desk:
         """Show a watch whom it asks for on a new day, beside those whom the day's sweep visited."""
         today = self._today.date
         for customer_id in watch.turns(today):
-            ledger = self.ledgers.visit(customer_id)
-            watch.look(ledger, self._plans.met(ledger), 0, today, [], is_opening=True)
+            ledger = self.ledgers.peek(customer_id)
+            watch.look(ledger, self._plans.met_overrides(ledger), 0, today, [], is_opening=True)
 
     def _note_boundary(self) -> tuple[int, int]:
         state = self.state
@@ -328,7 +376,7 @@ class Desk:
                 return False
             self._budget -= 1
             customer_id = queue.pop()
-            ledger = self.ledgers.visit(customer_id)
+            ledger = self.ledgers.peek(customer_id)
             if sweep.kind != _DAY or ledger.summary.next_date <= self._today.date:
                 self._visit(ledger, sweep)
                 if ledger.is_touched:
@@ -348,12 +396,14 @@ class Desk:
         if policy is None:
             raise PolicyMissing("a ledger stands without any policy: publish one, start again")
         if sweep.kind == _LIVE:
-            opening = opening_digest(ledger, Moment(today, sweep.at, self.state.phase, policy))
+            opening = opening_digest(
+                ledger, DecisionContext(today, sweep.at, self.state.phase, policy)
+            )
             if opening is not None:
                 self.warnings.append(opening)
             return
         before, count, is_daily = summary.next_date, len(self.warnings), sweep.kind == _DAY
-        moment = Moment(
+        moment = DecisionContext(
             today, sweep.at, self.state.phase, policy, is_policy_change=sweep.kind == _POLICY
         )
         is_short = is_daily and today < summary.repeat_on and today < summary.prune_on
@@ -361,38 +411,38 @@ class Desk:
             forget(ledger, today, self.convention.horizon_days)
             ledger.is_touched = True
         plans = self._plans
-        met = plans.met(ledger)
+        met = plans.met_overrides(ledger)
         if not is_short:
             summary.repeat_on = NEVER
-            rewake(ledger, today)
+            schedule_silence_ends(ledger, today)
         review_on = self._scorer.next_review(summary, today)
-        kept = keep_up(ledger, self._today) if ledger.cases else 0
+        kept = update_commitments_on(ledger, self._today) if ledger.cases else 0
         summary.next_date = min(
             summary.prune_on,
             summary.repeat_on,
             review_on,
             ledger.next_past_due(today),
-            next_lapse(ledger, today),
+            next_commitment_due(ledger, today),
         )
-        ledger.stirred = ALL
-        stirred = kept | self._score(ledger, is_daily=is_daily)
-        stirred |= self._collector.update(ledger, today)
-        now_met = plans.met(ledger)
+        ledger.affected = ALL
+        affected = kept | self._score(ledger, is_daily=is_daily)
+        affected |= self._collector.update(ledger, today)
+        now_met = plans.met_overrides(ledger)
         replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
         if is_short and replanned is None:
             if ledger.is_newly_past_due(today):
-                stirred |= OVERDUE
-            rules = plans.turned(now_met, stirred, ledger, today)
+                affected |= OVERDUE
+            rules = plans.rules_due(now_met, affected, ledger, today)
         else:
             summary.turns.clear()
-            stirred = ALL
-            rules = plans.after(now_met, ALL)
+            affected = ALL
+            rules = plans.rules_after(now_met, ALL)
         summary.next_date = min(summary.next_date, *summary.turns.values(), NEVER)
         findings = assess(ledger, rules, today, is_opening=is_daily)
         self._advance(ledger, findings, moment, replanned)
         if self.watch is not None:
             said = self.warnings[count:]
-            self.watch.look(ledger, now_met, stirred, today, said, is_opening=is_daily)
+            self.watch.look(ledger, now_met, affected, today, said, is_opening=is_daily)
         self._schedule(ledger)
         if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
             ledger.is_touched = True
@@ -422,16 +472,16 @@ class Desk:
             raise ValueError(f"the policy in force does not fit the conventions: {listed}")
         return policy
 
-    def _publish(self, event: events.PolicyPublished, timestamp: int) -> Refusal | None:
+    def _unfit(self, event: events.PolicyPublished) -> Refusal | None:
+        """Why a policy cannot be published."""
         policy, problems = load_policy(event.document, self.convention.horizon_days)
         if policy is not None and (policy.name, policy.version) != (event.name, event.version):
             problems.append(Problem((), "name or version differ from those of its record"))
         if policy is None or problems:
             listed = "; ".join(str(problem) for problem in problems)
             return Refusal(Code.POLICY_INVALID, f"{listed}. Mend it with: tocsin policy lint")
-        state, new_hash = self.state, hash_of(event.document)
-        known = [state.policy, *state.pending] if state.policy is not None else state.pending
-        for other in known:
+        new_hash = hash_of(event.document)
+        for other in self._known_policies():
             if other.hash == new_hash:
                 return None
             if (other.name, other.version) == (event.name, event.version):
@@ -440,6 +490,17 @@ class Desk:
                     f"policy {event.name} version {event.version} is known with other content: "
                     "raise the version",
                 )
+        return None
+
+    def _known_policies(self) -> list[PolicyInForce]:
+        state = self.state
+        return [*([] if state.policy is None else [state.policy]), *state.pending]
+
+    def _publish(self, event: events.PolicyPublished, timestamp: int) -> Refusal | None:
+        refusal = self._unfit(event)
+        state, new_hash = self.state, hash_of(event.document)
+        if refusal is not None or any(p.hash == new_hash for p in self._known_policies()):
+            return refusal
         self.policies[new_hash] = event.document
         self.touched_policies.append(new_hash)
         entry = PolicyInForce(new_hash, event.name, event.version, event.effective_from)
@@ -472,7 +533,7 @@ class Desk:
         """Let the day close that waited for this mark; judge again by a source that was missing."""
         if self._sources.mark(event.source_topic_id, event.date, timestamp):
             self._note_holds()
-            instant = max(timestamp, self._opened_at)
+            instant = max(timestamp, self.opened_at)
             self._tell_sources(instant)
             self._begin_sweep(_RESUMED, instant)
 
@@ -487,8 +548,8 @@ class Desk:
         """Judge by a topic again once its backlog is read: all customers are assessed."""
         if holds.end_backlog(self.state, topic_id):
             self._note_holds()
-            self._tell_sources(self._opened_at)
-            self._begin_sweep(_RESUMED, self._opened_at)
+            self._tell_sources(self.opened_at)
+            self._begin_sweep(_RESUMED, self.opened_at)
 
     def _say(self, finding: Finding, warning: RiskWarning) -> None:
         if self._missing:
@@ -501,14 +562,14 @@ class Desk:
         if self.watch is not None:
             self.watch.pause(self._suspended, self._missing)
         if self._policy is not None:
-            self._plans = Plans(self._policy, self._suspended, self._missing)
+            self._plans = RuleSelection(self._policy, self._suspended, self._missing)
         card = None if self._policy is None else self._policy.scorecard
         self._scorer = Scorer(card)
         self._collector = Collector(None if self._policy is None else self._policy.collection)
         self._is_scored = card is not None and not card.topics & (self._suspended | self._missing)
 
     @property
-    def _opened_at(self) -> int:
+    def opened_at(self) -> int:
         """Instant (epoch ms) from which on the open day would have been open."""
         return self._calendar.closes_at(self.state.business_date - 1)
 
@@ -517,16 +578,18 @@ class Desk:
         if self._policy is None or not (state.missing or state.holds or state.episodes):
             return
         if state.business_date:  # else it is told when the first day closes
-            moment = Moment(state.business_date, instant, state.phase, self._policy)
-            self.warnings += tell_sources(state, self.partition, moment, is_new_day=is_new_day)
+            moment = DecisionContext(state.business_date, instant, state.phase, self._policy)
+            self.warnings += advance_source_episodes(
+                state, self.partition, moment, is_new_day=is_new_day
+            )
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-_CONTROLS: dict[type, Callable[[Desk, Any, int], Refusal | None]] = {
-    events.PolicyPublished: Desk._publish,
-    events.DayClosed: Desk._close_day,
-    events.SourceCompleted: Desk._complete,
-    events.WentLive: Desk._go_live,
-    events.HoldReleased: Desk._release,
-    events.CustomerErased: Desk._erased,
+_CONTROLS: dict[type, Callable[[DecisionEngine, Any, int], Refusal | None]] = {
+    events.PolicyPublished: DecisionEngine._publish,
+    events.DayClosed: DecisionEngine._close_day,
+    events.SourceCompleted: DecisionEngine._complete,
+    events.WentLive: DecisionEngine._go_live,
+    events.HoldReleased: DecisionEngine._release,
+    events.CustomerErased: DecisionEngine._erased,
 }

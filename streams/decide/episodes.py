@@ -11,26 +11,26 @@ import hashlib
 from msgspec import Struct
 
 from tocsin.streams.decide.assess import Finding
-from tocsin.streams.decide.evidence import EVIDENCE_MAX, Proof, prove
+from tocsin.streams.decide.evidence import EVIDENCE_MAX, ValueEvidence, collect_evidence
 from tocsin.streams.decide.exposure import exposures_of, tell_exposures
 from tocsin.streams.decide.risk_warning import Evidence, Exposure, RiskWarning
 from tocsin.streams.facts.convention import epoch_day_text
 from tocsin.streams.facts.ids import derived_id
 from tocsin.streams.facts.money import format_minor
 from tocsin.streams.facts.texts import Text
-from tocsin.streams.fold.collection_texts import spell_step
+from tocsin.streams.fold.collection_texts import fill_step_name
 from tocsin.streams.ledger.documents import Episode
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.measures.measure import Unit
-from tocsin.streams.measures.scorecard import GRADES, score_values, spell_out
+from tocsin.streams.measures.scorecard import GRADES, fill_score_words, score_values
 from tocsin.streams.measures.severity import SEVERITY_NAMES
 from tocsin.streams.policy.policy import PLACEHOLDERS, Policy, Rule, Variant
 from tocsin.streams.policy.raise_conditions import measured
 
-NO_PROOF = Proof((), 0, hashlib.blake2b(digest_size=16).hexdigest())
+NO_PROOF = ValueEvidence((), 0, hashlib.blake2b(digest_size=16).hexdigest())
 
 
-class Moment(Struct, frozen=True):
+class DecisionContext(Struct, frozen=True):
     """Under which circumstances a decision is made.
 
     `clear_reason` is the reason of an episode that ends now; `cause` the record that changed the
@@ -46,7 +46,7 @@ class Moment(Struct, frozen=True):
     is_policy_change: bool = False
 
 
-def advance(ledger: Ledger, finding: Finding, moment: Moment) -> RiskWarning:
+def advance(ledger: Ledger, finding: Finding, moment: DecisionContext) -> RiskWarning:
     """Take an episode one step on, and warn of it."""
     current = 0 if finding.episode is None else finding.episode.severity
     transition, reason = _transition(current, finding.level, finding, moment)
@@ -61,7 +61,7 @@ def move(ledger: Ledger, finding: Finding, as_of: int) -> Episode:
         episode = ledger.summary.episodes[f"{rule.name}:{finding.subject}"] = Episode()
     _step(ledger, episode, episode.severity, level, as_of)
     if level:
-        ledger.repeat(as_of + rule.repeat_days)
+        ledger.schedule_repeat(as_of + rule.repeat_days)
     return episode
 
 
@@ -90,7 +90,7 @@ def transition_of(current: int, level: int) -> str:
     return "ESCALATED" if level > current else "EASED"
 
 
-def withdraw(ledger: Ledger, variant: Variant, moment: Moment) -> list[RiskWarning]:
+def clear_withdrawn(ledger: Ledger, variant: Variant, moment: DecisionContext) -> list[RiskWarning]:
     """End the episodes of rules that the policy no longer has, or not for this customer."""
     summary, rules = ledger.summary, {rule.name: rule for rule in variant.rules}
     warnings = []
@@ -100,9 +100,9 @@ def withdraw(ledger: Ledger, variant: Variant, moment: Moment) -> list[RiskWarni
         current = episode.severity
         if end_without(ledger, episode, rule, moment.as_of):
             texts = {"rule": rule_name, "customer": ledger.customer_id, "subject": subject}
-            said = fill(moment.policy.withdrawn, blank(texts))
+            said = fill_placeholders(moment.policy.withdrawn, empty_values(texts))
             warnings.append(
-                compose(
+                build_warning(
                     ledger,
                     moment,
                     rule=rule_name,
@@ -130,7 +130,9 @@ _REASONS = {
 }
 
 
-def _transition(current: int, level: int, finding: Finding, moment: Moment) -> tuple[str, str]:
+def _transition(
+    current: int, level: int, finding: Finding, moment: DecisionContext
+) -> tuple[str, str]:
     transition = transition_of(current, level)
     reason = _REASONS.get(transition, moment.clear_reason)
     if transition == "CLEARED":
@@ -167,7 +169,7 @@ def _warn(
     current: int,
     transition: str,
     reason: str,
-    moment: Moment,
+    moment: DecisionContext,
 ) -> RiskWarning:
     rule, ladder, subject = finding.rule, finding.ladder, finding.subject
     value, threshold, clear_at = finding.value or 0, 0, 0
@@ -186,7 +188,7 @@ def _warn(
         for condition, bounds, inner, _ in conditions
         if bounds.at_least is not None
     ]
-    proof = prove(ledger, moment.as_of, parts)
+    proof = collect_evidence(ledger, moment.as_of, parts)
     severity = finding.level or current
     unit = rule.measure.unit
     values = {
@@ -212,8 +214,8 @@ def _warn(
     card, summary = moment.policy.scorecard, ledger.summary
     wanted = moment.policy.cleared if finding.level == 0 else rule.text
     step = "" if summary.collecting is None else summary.collecting.step
-    said = fill(spell_out(spell_step(wanted, step), card, summary), values)
-    return compose(
+    said = fill_placeholders(fill_score_words(fill_step_name(wanted, step), card, summary), values)
+    return build_warning(
         ledger,
         moment,
         rule=rule.name,
@@ -229,25 +231,29 @@ def _warn(
         action="NONE" if finding.level == 0 else rule.action,
         texts=(
             said,
-            fill(spell_step(rule.clears_when, step), values) if finding.level else Text("", ""),
-            fill(spell_out(spell_step(rule.action_text, step), card, summary), values)
+            fill_placeholders(fill_step_name(rule.clears_when, step), values)
+            if finding.level
+            else Text("", ""),
+            fill_placeholders(
+                fill_score_words(fill_step_name(rule.action_text, step), card, summary), values
+            )
             if finding.level
             else Text("", ""),
         ),
     )
 
 
-def _with_cause(proof: Proof, cause: Evidence | None) -> Proof:
+def _with_cause(proof: ValueEvidence, cause: Evidence | None) -> ValueEvidence:
     """A clearing names the record that brought it, before what is left of the evidence."""
     if cause is None:
         return proof
     others = tuple(entry for entry in proof.evidence if entry != cause)
-    return Proof((cause, *others)[:EVIDENCE_MAX], proof.count, proof.digest)
+    return ValueEvidence((cause, *others)[:EVIDENCE_MAX], proof.count, proof.digest)
 
 
-def compose(
+def build_warning(
     ledger: Ledger | None,
-    moment: Moment,
+    moment: DecisionContext,
     *,
     rule: str,
     subject: str,
@@ -257,7 +263,7 @@ def compose(
     severity: int,
     previous: int | None,
     measured_as: tuple[int, int, Unit],
-    proof: Proof,
+    proof: ValueEvidence,
     action: str,
     texts: tuple[Text, Text, Text],
     missing: str | None = None,
@@ -317,11 +323,11 @@ def _say(value: int, unit: Unit, subject: str) -> str:
     return GRADES[value] if unit is Unit.GRADE else str(value)
 
 
-def blank(values: dict[str, str]) -> dict[str, str]:
+def empty_values(values: dict[str, str]) -> dict[str, str]:
     """Values for every placeholder, empty where none is given."""
     return {**dict.fromkeys(PLACEHOLDERS, ""), **values}
 
 
-def fill(text: Text, values: dict[str, str]) -> Text:
+def fill_placeholders(text: Text, values: dict[str, str]) -> Text:
     """Put values in the place of the braces."""
     return Text(text.en.format_map(values), text.zh.format_map(values))

@@ -18,7 +18,7 @@ EVIDENCE_MAX = 5
 """Records named in a warning; the others are in its count and digest."""
 
 
-class Proof(Struct, frozen=True):
+class ValueEvidence(Struct, frozen=True):
     """What stands behind a value."""
 
     evidence: tuple[Evidence, ...]
@@ -30,7 +30,7 @@ Part = tuple[Measure, str, Parameters]
 """A measure, the subject it is read for, and its parameters."""
 
 
-def prove(ledger: Ledger, as_of: int, parts: Sequence[Part]) -> Proof:
+def collect_evidence(ledger: Ledger, as_of: int, parts: Sequence[Part]) -> ValueEvidence:
     """Collect the evidence for the values of some measures as of an epoch day.
 
     Of several measures the weightiest records of each are named in turn.
@@ -43,7 +43,7 @@ def prove(ledger: Ledger, as_of: int, parts: Sequence[Part]) -> Proof:
     ids = sorted([record[1] for record in records])
     digest = hashlib.blake2b("".join([name + "\0" for name in ids]).encode(), digest_size=16)
     partition = ledger.summary.partition
-    return Proof(
+    return ValueEvidence(
         tuple(Evidence(topic, partition, offset, name) for name, topic, offset in _top(behind)),
         len(records),
         digest.hexdigest(),

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from msgspec.structs import replace
 
 from tocsin.streams.decide.digest_warnings import resumption_digest
-from tocsin.streams.decide.episodes import Moment
+from tocsin.streams.decide.episodes import DecisionContext
 from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
 from tocsin.streams.facts.sources import ENGAGEMENTS
-from tocsin.streams.fold.warning_feedback import is_silent
+from tocsin.streams.fold.warning_feedback import is_in_force
 from tocsin.streams.ledger.documents import Episode, Silence
 from tocsin.streams.ledger.ledger import Ledger
 
@@ -24,7 +24,9 @@ _SILENCED = "SILENCED:"
 _INHIBITED = "INHIBITED:"
 
 
-def mute(ledger: Ledger, warnings: list[RiskWarning], first: int, moment: Moment) -> None:
+def mark_muted(
+    ledger: Ledger, warnings: list[RiskWarning], first: int, moment: DecisionContext
+) -> None:
     """Mark the customer's warnings from place `first` on; add a digest if muting has ended."""
     summary = ledger.summary
     episodes = summary.episodes
@@ -71,7 +73,9 @@ def _is_to_be_told(transition: str, cause: str) -> bool:
     return transition in ("RAISED", "ESCALATED")
 
 
-def _resume(ledger: Ledger, warnings: list[RiskWarning], causes: Causes, moment: Moment) -> None:
+def _resume(
+    ledger: Ledger, warnings: list[RiskWarning], causes: Causes, moment: DecisionContext
+) -> None:
     episodes = ledger.summary.episodes
     if any(episode.muted_by for episode in episodes.values()):
         ledger.is_touched = True
@@ -107,7 +111,7 @@ class Causes:
         self._silences = [
             (name, silence)
             for name, silence in sorted(silences.items())
-            if is_silent(silence, as_of)
+            if is_in_force(silence, as_of)
         ]
         self._inhibitors = inhibitors
         self._open = {

@@ -1,7 +1,7 @@
 """Doubts about a policy that is valid: thresholds that flap, can't be reached, or change nothing.
 
 A doubt does not keep a policy from being published; each says what is odd, where, and how to mend
-it. What a rule did over a given history is told by `Fired`.
+it. What a rule did over a given history is told by `FiredRules`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HIGHEST = {Unit.POINTS: 100, Unit.GRADE: 4}
 _WHOLE_BASIS_POINTS = 10_000
 
 
-def doubts(policy: Policy) -> list[Problem]:
+def policy_doubts(policy: Policy) -> list[Problem]:
     """All that is odd about a policy, by the place where it stands."""
     rules = [rule for rule in policy.rules if not rule.is_off]
     found = [problem for rule in rules for problem in _of_rule(rule)]
@@ -45,7 +45,7 @@ def doubts(policy: Policy) -> list[Problem]:
     return sorted(found, key=lambda problem: (problem.path, problem.message))
 
 
-class Fired:
+class FiredRules:
     """Which rules and severities some history made a policy warn of."""
 
     def __init__(self) -> None:

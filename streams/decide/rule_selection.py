@@ -1,4 +1,4 @@
-"""Plans: which rules are looked at for a customer, after what was stirred, under its overrides."""
+"""Plans: which rules are looked at for a customer, after what was affected, under its overrides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.policy.policy import Policy, Rule, Variant
 
 
-class Plans:
+class RuleSelection:
     """Plans of one policy while the same topics are suspended and missing; each is made once.
 
     A customer's overrides are given as `met`, the bits of their places in the policy.
@@ -20,10 +20,10 @@ class Plans:
         self._named = frozenset().union(*(one.customers or () for one in policy.overrides))
         self._met: dict[tuple[str | None, str | None, str, str], int] = {}
         self._variants: dict[int, Variant] = {}
-        self._stirred: dict[int, dict[int, tuple[Rule, ...]]] = {}
+        self._affected: dict[int, dict[int, tuple[Rule, ...]]] = {}
         self._timed: dict[int, dict[int, Rule]] = {}
 
-    def met(self, ledger: Ledger) -> int:
+    def met_overrides(self, ledger: Ledger) -> int:
         """Which overrides the customer meets as it is now."""
         if not self.has_overrides:
             return 0
@@ -45,18 +45,20 @@ class Plans:
             found = self._variants[met] = self._policy.variant(met)
         return found
 
-    def after(self, met: int, stirred: int) -> tuple[Rule, ...]:
-        """Rules to look at after an event that stirred something."""
-        plans = self._stirred.get(met)
+    def rules_after(self, met: int, affected: int) -> tuple[Rule, ...]:
+        """Rules to look at after an event that affected something."""
+        plans = self._affected.get(met)
         if plans is None:
-            plans = self._stirred[met] = {}
-        rules = plans.get(stirred)
+            plans = self._affected[met] = {}
+        rules = plans.get(affected)
         if rules is None:
-            rules = plans[stirred] = self.variant(met).plan(stirred, self._suspended, self._missing)
+            rules = plans[affected] = self.variant(met).plan(
+                affected, self._suspended, self._missing
+            )
         return rules
 
-    def turned(self, met: int, stirred: int, ledger: Ledger, today: int) -> tuple[Rule, ...]:
-        """Rules to look at on a new day: those stirred by it, and those whose turn has come.
+    def rules_due(self, met: int, affected: int, ledger: Ledger, today: int) -> tuple[Rule, ...]:
+        """Rules to look at on a new day: those affected by it, and those whose turn has come.
 
         Turns that have come are taken off the ledger: looking at a rule gives its next one.
         """
@@ -68,7 +70,7 @@ class Plans:
         for number in come:
             del turns[number]
         found = {number: timed[number] for number in come if number in timed}
-        stirring = self.after(met, stirred) if stirred else ()
+        stirring = self.rules_after(met, affected) if affected else ()
         if not found:
             return stirring
         found.update((rule.number, rule) for rule in stirring)

@@ -23,16 +23,16 @@ class Watch(Protocol):
         self,
         ledger: Ledger,
         met: int,
-        stirred: int,
+        affected: int,
         as_of: int,
         said: Sequence[RiskWarning],
         *,
         is_opening: bool = False,
     ) -> None:
-        """Look at a decided ledger: the overrides `met`, what was `stirred`, what was said.
+        """Look at a decided ledger: the overrides `met`, what was `affected`, what was said.
 
         `is_opening` says that the day has just begun: rules whose day has come are looked at, too.
-        Without it, ALL stirred means that every rule was looked at again.
+        Without it, ALL affected means that every rule was looked at again.
         """
 
     def open_day(self, day: int) -> None:

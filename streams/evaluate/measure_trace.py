@@ -22,7 +22,7 @@ from tocsin.streams.ledger.documents import NEVER, Silence
 from tocsin.streams.ledger.ledger import ALL, Ledger
 from tocsin.streams.measures.severity import Ladder, Rung
 from tocsin.streams.policy.policy import Policy, Rule
-from tocsin.streams.policy.raise_conditions import first_unmet
+from tocsin.streams.policy.raise_conditions import first_failed_condition
 
 OPENING = 1
 """Of a row: measured as its day began."""
@@ -118,7 +118,7 @@ class MeasureTrace:
         self,
         ledger: Ledger,
         met: int,
-        stirred: int,
+        affected: int,
         as_of: int,
         said: Sequence[RiskWarning],
         *,
@@ -133,20 +133,20 @@ class MeasureTrace:
         traced = self.customers.get(customer_id)
         if traced is None:
             traced = self.customers[customer_id] = Traced(met=met)
-        is_forced = traced.met != met or (stirred == ALL and not is_opening)
+        is_forced = traced.met != met or (affected == ALL and not is_opening)
         traced.met = met
-        plan = self._plan(met, ALL if is_forced else stirred)
+        plan = self._plan(met, ALL if is_forced else affected)
         if is_opening and traced.turns:
             plan = self._with_turns(plan, traced, met, as_of)
         if plan:
-            kept, tallies, named = ledger.stirred, ledger.summary.tallies, traced.named
+            kept, tallies, named = ledger.affected, ledger.summary.tallies, traced.named
             for looked in plan:
                 if looked.counts and looked.counts not in tallies and looked.name not in named:
                     continue
                 # A measure may build on its last reading, unless that could be another rule's.
-                ledger.stirred = ALL if is_opening or looked.rule.conditions else stirred
+                ledger.affected = ALL if is_opening or looked.rule.conditions else affected
                 self._measure(traced, ledger, looked, as_of, is_forced, is_opening)
-            ledger.stirred = kept
+            ledger.affected = kept
         self._keep(traced, ledger, said)
 
     def open_day(self, day: int) -> None:
@@ -200,14 +200,14 @@ class MeasureTrace:
                 traced.alarms.append((self.now, alarm))
                 traced.said.add(alarm.rule)
 
-    def _plan(self, met: int, stirred: int) -> tuple[_Looked, ...]:
-        """Rules to be measured after something was stirred, under some overrides."""
-        found = self._plans.get((met, stirred))
+    def _plan(self, met: int, affected: int) -> tuple[_Looked, ...]:
+        """Rules to be measured after something was affected, under some overrides."""
+        found = self._plans.get((met, affected))
         if found is None:
-            found = self._plans[met, stirred] = tuple(
+            found = self._plans[met, affected] = tuple(
                 looked
                 for name in self._forms
-                if (looked := self._looked_at(name, met)).rule.stirred_by & stirred
+                if (looked := self._looked_at(name, met)).rule.affected_by & affected
             )
         return found
 
@@ -249,7 +249,7 @@ class MeasureTrace:
                 if found is not None and found >= ladder.lowest:
                     value = found
                     if rule.conditions:
-                        unmet, other = first_unmet(ledger, rule, subject, as_of)
+                        unmet, other = first_failed_condition(ledger, rule, subject, as_of)
                         is_met, turn = unmet is None, min(turn, other)
                 if turn < next_turn:
                     next_turn = turn

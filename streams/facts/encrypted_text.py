@@ -13,7 +13,7 @@ SEALED: Final = "enc:v1:"
 OVERHEAD_CHARS: Final = 128  # its key's name and version, and what shows that nobody changed it
 
 
-def room(value: str, limit: int) -> int:
+def text_limit(value: str, limit: int) -> int:
     """How many characters a text may have: `limit` if it is plain, what they take if encrypted."""
     if not value.startswith(SEALED):
         return limit

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tocsin.streams.facts.convention import epoch_day_text
-from tocsin.streams.facts.encrypted_text import room
+from tocsin.streams.facts.encrypted_text import text_limit
 from tocsin.streams.facts.money import AMOUNT_MAX_MINOR, MINOR_DIGITS
 
 MS_PER_DAY = 86_400_000
@@ -78,7 +78,7 @@ def check_id(field: str, value: str) -> Refusal | None:
     if not value:
         return Refusal(Code.ID_EMPTY, f"{field} is empty: send the identifier of the source system")
     if len(value) > ID_LENGTH_MAX:
-        if len(value) <= room(value, ID_LENGTH_MAX) and value.isprintable():
+        if len(value) <= text_limit(value, ID_LENGTH_MAX) and value.isprintable():
             return None
         return Refusal(
             Code.ID_TOO_LONG,
@@ -181,7 +181,7 @@ def check_text(field: str, value: str | None) -> Refusal | None:
     """Judge free text, which may be absent."""
     if value is None or len(value) <= TEXT_LENGTH_MAX:
         return None
-    if len(value) <= room(value, TEXT_LENGTH_MAX):
+    if len(value) <= text_limit(value, TEXT_LENGTH_MAX):
         return None
     return Refusal(
         Code.TEXT_TOO_LONG,

@@ -11,7 +11,7 @@ from bisect import insort
 from collections.abc import Iterator, Sequence
 
 from tocsin.streams.facts.checks import Code, Refusal
-from tocsin.streams.fold.shared import UNCHANGED, Today, fold_in_aggregate
+from tocsin.streams.fold.shared import UNCHANGED, FoldContext, fold_in_aggregate
 from tocsin.streams.fold.state_machines import BEFORE, Machine, step
 from tocsin.streams.ledger.documents import Case, CaseStep
 from tocsin.streams.ledger.ledger import CASES, Ledger
@@ -24,7 +24,12 @@ ADVANCED = "CASE_ADVANCED"
 
 
 def note_step(
-    ledger: Ledger, machine: Machine, case_id: str, new: CaseStep, today: Today, **told: object
+    ledger: Ledger,
+    machine: Machine,
+    case_id: str,
+    new: CaseStep,
+    today: FoldContext,
+    **told: object,
 ) -> Case | str | Refusal:
     """The case with one step more, its state brought up to date.
 
@@ -52,7 +57,7 @@ def note_step(
         )
     ledger.dirty[key] = case
     ledger.waiting = None
-    ledger.stirred |= CASES
+    ledger.affected |= CASES
     if is_told:
         case.occurred_at, case.offset = new.at, new.offset
         for name, value in told.items():
@@ -66,7 +71,7 @@ def note_step(
     return case
 
 
-def replay(machine: Machine, case: Case, today: Today) -> None:
+def replay(machine: Machine, case: Case, today: FoldContext) -> None:
     """Find a case's state, when it opened, since when it is in that state, and when it closed."""
     ways = list(passed(machine, case))
     state = ways[-1][1] if ways else BEFORE

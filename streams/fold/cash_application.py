@@ -9,9 +9,9 @@ exactly what was applied.
 
 from __future__ import annotations
 
-from tocsin.streams.fold.excused_delays import excused_days
+from tocsin.streams.fold.excused_delays import unexcused_delay
 from tocsin.streams.ledger.documents import LOOSE, Account, Funds, Invoice, Settled
-from tocsin.streams.ledger.ledger import CONDUCT, SETTLED, Ledger, Shelf
+from tocsin.streams.ledger.ledger import CONDUCT, SETTLED, Ledger, OpenItems
 
 SHORT_LEAST, SHORT_MOST = 200, 4
 """A payment is short if of an invoice that it names it leaves between a 200th and a quarter: less
@@ -20,7 +20,7 @@ is rounding or a fee, more a part payment. A disputed part does not count as lef
 _LOOSE_DAY = "\0"  # prefix of a due day without documents, among what money was applied to
 
 
-def place(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+def apply_money(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
     """Apply a document's unapplied money, which must not be parked, and park what is left."""
     before, is_waiting = funds.unapplied_minor, False
     for invoice_id in funds.invoice_ids:
@@ -36,37 +36,37 @@ def place(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
         if funds.unapplied_minor:
             _apply_to_oldest(ledger, key, funds, today)
     if funds.unapplied_minor != before:
-        ledger.hold_back(funds.currency, funds.unapplied_minor - before, today)
+        ledger.change_unapplied(funds.currency, funds.unapplied_minor - before, today)
     if funds.unapplied_minor:
         funds.closed_on = 0
-        ledger.park(key, funds)
+        ledger.index_unapplied(key, funds)
     else:
         funds.closed_on = today
     ledger.dirty[key] = funds
 
 
-def place_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> None:
+def settle_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> None:
     """Settle an invoice that arrived: with the money that names it, then with idle money."""
     waiting = ledger.awaited.get(invoice_id)
     if waiting is not None:
         for _, key in list(waiting):
             funds = ledger.funds[key]
-            ledger.unpark(key, funds)
-            place(ledger, key, funds, today)
-    settle_idle(ledger, invoice.currency, today)
+            ledger.unindex_unapplied(key, funds)
+            apply_money(ledger, key, funds, today)
+    apply_unallocated(ledger, invoice.currency, today)
 
 
-def place_on(ledger: Ledger, key: str, invoice_id: str, today: int) -> None:
+def reapply_to(ledger: Ledger, key: str, invoice_id: str, today: int) -> None:
     """Put released money back on an invoice that was corrected, and place what is left of it."""
     funds, invoice = ledger.funds[key], ledger.invoices[invoice_id]
     if invoice.open_minor and invoice.currency == funds.currency:
         before = funds.unapplied_minor
         _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
-        ledger.hold_back(funds.currency, funds.unapplied_minor - before, today)
-    place(ledger, key, funds, today)
+        ledger.change_unapplied(funds.currency, funds.unapplied_minor - before, today)
+    apply_money(ledger, key, funds, today)
 
 
-def settle_idle(ledger: Ledger, currency: str, today: int) -> None:
+def apply_unallocated(ledger: Ledger, currency: str, today: int) -> None:
     """Let idle money and then cash without a document settle the oldest open items."""
     shelf = ledger.shelves.get(currency)
     if shelf is None:
@@ -74,14 +74,14 @@ def settle_idle(ledger: Ledger, currency: str, today: int) -> None:
     account = ledger.summary.accounts[currency]
     while shelf.idle and account.open_minor > account.disputed_minor:
         key = shelf.idle.pop(0)[1]
-        place(ledger, key, ledger.funds[key], today)
+        apply_money(ledger, key, ledger.funds[key], today)
     if account.loose_minor and account.open_minor > account.disputed_minor:
         amount, account.loose_minor = account.loose_minor, 0
-        ledger.hold_back(currency, -amount, today)
-        place_loose(ledger, currency, amount, (), today)
+        ledger.change_unapplied(currency, -amount, today)
+        apply_without_document(ledger, currency, amount, (), today)
 
 
-def place_loose(
+def apply_without_document(
     ledger: Ledger, currency: str, amount_minor: int, invoice_ids: tuple[str, ...], today: int
 ) -> None:
     """Apply money that has no document: named invoices first, then the oldest due."""
@@ -91,44 +91,44 @@ def place_loose(
         if invoice is not None and invoice.open_minor and invoice.currency == currency:
             _apply(ledger, LOOSE, funds, invoice_id, invoice, invoice.open_minor, today)
     _apply_to_oldest(ledger, LOOSE, funds, today)
-    ledger.hold_back(currency, funds.unapplied_minor, today)
+    ledger.change_unapplied(currency, funds.unapplied_minor, today)
     ledger.summary.accounts[currency].loose_minor += funds.unapplied_minor
 
 
-def take_back(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+def reverse_application(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
     """Undo all that a document's money settled; afterwards all of it is unapplied, not parked."""
-    ledger.unpark(key, funds)
+    ledger.unindex_unapplied(key, funds)
     for target, amount in (funds.applied or {}).items():
         invoice = ledger.invoices.get(target)
         if target.startswith(_LOOSE_DAY):
-            ledger.owe_loose(funds.currency, int(target[1:]), amount, 0, today)
+            ledger.raise_open_undocumented(funds.currency, int(target[1:]), amount, 0, today)
         elif invoice is None:  # settled and forgotten: owed again, without its document
-            ledger.owe_loose(funds.currency, funds.valued_on, amount, 1, today)
+            ledger.raise_open_undocumented(funds.currency, funds.valued_on, amount, 1, today)
         else:
             _reopen(ledger, target, invoice, key, amount, today)
-    ledger.hold_back(funds.currency, funds.amount_minor - funds.unapplied_minor, today)
+    ledger.change_unapplied(funds.currency, funds.amount_minor - funds.unapplied_minor, today)
     funds.unapplied_minor = funds.amount_minor
     funds.applied = None
     funds.closed_on = 0
     ledger.dirty[key] = funds
 
 
-def free(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> list[str]:
+def release_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> list[str]:
     """Release all money applied to an invoice and take it out of the open items.
 
     Returns the keys of the released documents, in the order in which they are to be placed anew.
     """
     if invoice.open_minor:
-        ledger.settle(invoice_id, invoice, invoice.open_minor, today)
+        ledger.lower_open(invoice_id, invoice, invoice.open_minor, today)
     _unsettle(ledger, invoice_id)
     released = []
     for key, amount in (invoice.applied or {}).items():
         funds = ledger.funds.get(key)
-        ledger.hold_back(invoice.currency, amount, today)
+        ledger.change_unapplied(invoice.currency, amount, today)
         if funds is None:  # paid without a document, or by one that is forgotten
             ledger.summary.accounts[invoice.currency].loose_minor += amount
         else:
-            ledger.unpark(key, funds)
+            ledger.unindex_unapplied(key, funds)
             funds.unapplied_minor += amount
             if funds.applied is not None:
                 del funds.applied[invoice_id]
@@ -157,7 +157,7 @@ def _apply(
         invoice.applied = {key: amount}
     else:
         invoice.applied[key] = invoice.applied.get(key, 0) + amount
-    ledger.settle(invoice_id, invoice, amount, today)
+    ledger.lower_open(invoice_id, invoice, amount, today)
     if invoice.open_minor == 0:
         invoice.closed_on = today
         if key is not LOOSE:
@@ -181,10 +181,10 @@ def _apply_to_oldest(ledger: Ledger, key: str, funds: Funds, today: int) -> None
         funds.applied = funds.applied or {}
         target = f"{_LOOSE_DAY}{day}"
         funds.applied[target] = funds.applied.get(target, 0) + amount
-        ledger.settle_loose(funds.currency, day, amount, today)
+        ledger.lower_open_undocumented(funds.currency, day, amount, today)
 
 
-def _oldest(ledger: Ledger, shelf: Shelf, account: Account) -> tuple[int, str | None]:
+def _oldest(ledger: Ledger, shelf: OpenItems, account: Account) -> tuple[int, str | None]:
     """The oldest due day with something undisputed, and its first such invoice.
 
     None: what is left of that day has no document.
@@ -210,7 +210,7 @@ def _reopen(
         invoice.applied = invoice.applied or None
     _unsettle(ledger, invoice_id)
     invoice.closed_on = 0
-    ledger.owe(invoice_id, invoice, amount, today)
+    ledger.raise_open(invoice_id, invoice, amount, today)
     ledger.dirty["i" + invoice_id] = invoice
 
 
@@ -231,16 +231,16 @@ def _note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
         return
     delay = excused = paid_on - invoice.due_date
     if invoice_id in ledger.disputed:
-        excused = excused_days(ledger, invoice_id, invoice, delay)
+        excused = unexcused_delay(ledger, invoice_id, invoice, delay)
     settled = Settled(delay, excused, invoice.amount_minor, invoice.currency)
     ledger.remember_settled(invoice_id, settled)
-    ledger.stirred |= SETTLED
+    ledger.affected |= SETTLED
 
 
 def _unsettle(ledger: Ledger, invoice_id: str) -> None:
     if ledger.summary.settled.pop(invoice_id, None) is not None:
         ledger.note_delays()
-        ledger.stirred |= SETTLED
+        ledger.affected |= SETTLED
 
 
 def _note_short(ledger: Ledger, funds: Funds, invoice: Invoice) -> None:
@@ -248,4 +248,4 @@ def _note_short(ledger: Ledger, funds: Funds, invoice: Invoice) -> None:
     if amount <= left * SHORT_LEAST and left * SHORT_MOST <= amount:
         funds.is_short = True
         ledger.tally("short_paid").add(funds.valued_on, 1)
-        ledger.stirred |= CONDUCT
+        ledger.affected |= CONDUCT

@@ -71,7 +71,7 @@ WHY_WORDS: Final[dict[str, Text]] = {
 }
 
 
-def spell_step(text: Text, step: str) -> Text:
+def fill_step_name(text: Text, step: str) -> Text:
     """A text with `{step}` replaced by what each language calls the step, if there is one."""
     if "{step}" not in text.en + text.zh:
         return text

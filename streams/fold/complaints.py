@@ -14,9 +14,9 @@ from tocsin.streams.facts import events
 from tocsin.streams.facts.refusals import Refusal
 from tocsin.streams.fold.shared import (
     UNCHANGED,
-    Today,
-    beyond_limit,
+    FoldContext,
     fold_in_aggregate,
+    refuse_aggregated,
     tally,
 )
 from tocsin.streams.ledger.documents import Complaint
@@ -28,7 +28,7 @@ AGAIN = "AGAIN"
 
 
 def _open(
-    ledger: Ledger, event: events.ComplaintOpened, offset: int, today: Today
+    ledger: Ledger, event: events.ComplaintOpened, offset: int, today: FoldContext
 ) -> str | Refusal:
     complaint_id, now = event.complaint_id, today.date
     complaint = ledger.complaints.get(complaint_id)
@@ -67,13 +67,13 @@ def _open(
 
 
 def _resolve(
-    ledger: Ledger, event: events.ComplaintResolved, offset: int, today: Today
+    ledger: Ledger, event: events.ComplaintResolved, offset: int, today: FoldContext
 ) -> str | Refusal:
     complaint_id, now = event.complaint_id, today.date
     complaint = ledger.complaints.get(complaint_id)
     if complaint is None:
         if ledger.summary.document_count >= today.documents_max:
-            return beyond_limit("complaint", complaint_id)
+            return refuse_aggregated("complaint", complaint_id)
         complaint = ledger.complaints[complaint_id] = Complaint(offset=offset)
         ledger.remember("k" + complaint_id, complaint, now, today.horizon_days)
     elif (event.occurred_at, event.outcome) == (complaint.resolved_at, complaint.outcome):
@@ -97,7 +97,7 @@ def kinds_of(complaint: Complaint) -> tuple[str, ...]:
     return (complaint.kind, *outcomes, AGAIN) if complaint.is_again else (complaint.kind, *outcomes)
 
 
-def _count(ledger: Ledger, complaint: Complaint, today: Today, change: int) -> None:
+def _count(ledger: Ledger, complaint: Complaint, today: FoldContext, change: int) -> None:
     kinds, day = kinds_of(complaint), complaint.opened_on
     if kinds and day > today.date - today.horizon_days:
         ledger.complained.add(day, change)
@@ -106,7 +106,7 @@ def _count(ledger: Ledger, complaint: Complaint, today: Today, change: int) -> N
     complaint.is_again = False  # judged anew once all complaints about the invoice are known
 
 
-def _judge(ledger: Ledger, invoice_id: str, today: Today) -> None:
+def _judge(ledger: Ledger, invoice_id: str, today: FoldContext) -> None:
     """Find out which complaints about an invoice come again, after one of them changed."""
     ledger.near = {}
     complaint_ids = sorted(ledger.about[invoice_id])  # their order there is that of a restore
@@ -135,7 +135,7 @@ def _judge(ledger: Ledger, invoice_id: str, today: Today) -> None:
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.ComplaintOpened: _open,
     events.ComplaintResolved: _resolve,
 }

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tocsin.streams.facts import events
 from tocsin.streams.facts.refusals import Code, Refusal
-from tocsin.streams.fold.shared import UNCHANGED, Today, fold_in_aggregate, tally
+from tocsin.streams.fold.shared import UNCHANGED, FoldContext, fold_in_aggregate, tally
 from tocsin.streams.ledger.documents import Entry
 from tocsin.streams.ledger.ledger import Ledger
 
@@ -30,13 +30,13 @@ DAY_SUM_MAX = 4 * 10**18
 _UNANSWERED = "UNANSWERED"
 
 
-def _change(ledger: Ledger, event: events.OrderChanged, offset: int, today: Today) -> str:
+def _change(ledger: Ledger, event: events.OrderChanged, offset: int, today: FoldContext) -> str:
     entry = Entry(event.occurred_at, 0, event.kind, 1, offset)
     return _note(ledger, CHANGE + event.change_id, entry, today)
 
 
 def _serve(
-    ledger: Ledger, event: events.ServiceRecorded, offset: int, today: Today
+    ledger: Ledger, event: events.ServiceRecorded, offset: int, today: FoldContext
 ) -> str | Refusal:
     entry = Entry(event.occurred_at, 0, "SERVICE", event.minutes, offset)
     if event.cost_minor:
@@ -51,19 +51,21 @@ def _serve(
     return _note(ledger, SERVICE + event.service_id, entry, today)
 
 
-def _contact(ledger: Ledger, event: events.ContactLogged, offset: int, today: Today) -> str:
+def _contact(ledger: Ledger, event: events.ContactLogged, offset: int, today: FoldContext) -> str:
     entry = Entry(event.occurred_at, 0, event.outcome, 1, offset, content=event.reason or "")
     entry.step = event.step or ""
     return _note(ledger, CONTACT + event.contact_id, entry, today)
 
 
-def _breach(ledger: Ledger, event: events.ContractBreached, offset: int, today: Today) -> str:
+def _breach(ledger: Ledger, event: events.ContractBreached, offset: int, today: FoldContext) -> str:
     entry = Entry(event.occurred_at, 0, event.kind, 1, offset)
     entry.content = "SERIOUS" if event.is_serious else ""
     return _note(ledger, BREACH + event.breach_id, entry, today)
 
 
-def _survey(ledger: Ledger, event: events.SatisfactionReported, offset: int, today: Today) -> str:
+def _survey(
+    ledger: Ledger, event: events.SatisfactionReported, offset: int, today: FoldContext
+) -> str:
     entry = Entry(event.occurred_at, 0, "SURVEY", event.rating, offset)
     return _note(ledger, SURVEY + event.survey_id, entry, today)
 
@@ -101,7 +103,7 @@ def tallies_of(letter: str, entry: Entry) -> Iterable[tuple[str, int]]:
             yield "surveys:POOR", 1
 
 
-def _note(ledger: Ledger, key: str, entry: Entry, today: Today) -> str:
+def _note(ledger: Ledger, key: str, entry: Entry, today: FoldContext) -> str:
     letter, now = key[0], today.date
     entry.on = today.day_of(entry.occurred_at)
     entry.closed_on = now
@@ -121,13 +123,13 @@ def _note(ledger: Ledger, key: str, entry: Entry, today: Today) -> str:
     return "FELL_BELOW_CLEAR_AT" if known is None else "ITEM_CORRECTED"
 
 
-def _count(ledger: Ledger, letter: str, entry: Entry, sign: int, today: Today) -> None:
+def _count(ledger: Ledger, letter: str, entry: Entry, sign: int, today: FoldContext) -> None:
     for name, amount in tallies_of(letter, entry):
         tally(ledger, name, entry.on, sign * amount, today)
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.OrderChanged: _change,
     events.ServiceRecorded: _serve,
     events.ContactLogged: _contact,

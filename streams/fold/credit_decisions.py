@@ -16,7 +16,7 @@ from msgspec import Struct
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.fold.cases import ADVANCED, note_step
-from tocsin.streams.fold.shared import Today
+from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.fold.state_machines import BEFORE, Machine, Words
 from tocsin.streams.ledger.documents import NEVER, Case, CaseStep, Credit, Decided, Named, Summary
 from tocsin.streams.ledger.ledger import PROFILE, Ledger
@@ -71,7 +71,7 @@ NO_LIMIT: Final = "NO_LIMIT"
 """Detail of a decision that names no amount: null is not 0."""
 
 
-class Held(Struct, frozen=True, gc=False):
+class HoldPeriod(Struct, frozen=True, gc=False):
     """On hold since an instant (epoch ms) and, after days of grace, since a day."""
 
     at: int
@@ -79,7 +79,7 @@ class Held(Struct, frozen=True, gc=False):
 
 
 def decide_credit(
-    ledger: Ledger, event: events.CreditDecided, offset: int, today: Today
+    ledger: Ledger, event: events.CreditDecided, offset: int, today: FoldContext
 ) -> str | Refusal:
     """Something is decided about the customer's credit, or a decision is taken further."""
     trigger = event.kind
@@ -103,7 +103,7 @@ def decide_credit(
     )
     if not isinstance(case, Case):
         return case
-    ledger.stirred |= PROFILE
+    ledger.affected |= PROFILE
     ledger.summary.credit = _work_out(ledger, today)
     return ADVANCED
 
@@ -143,22 +143,22 @@ def proposed_limit(advice: str, limit_minor: int | None, exposure_minor: int) ->
     return limit_minor
 
 
-def lapses_on(decisions: tuple[Decided, ...], as_of: int) -> int:
+def decision_expires_on(decisions: tuple[Decided, ...], as_of: int) -> int:
     """The day on which another of some decisions is in force; NEVER if time changes nothing."""
     return min((one.until + 1 for one in decisions if as_of <= one.until), default=NEVER)
 
 
-def held_since(summary: Summary, as_of: int) -> Held | None:
+def held_since(summary: Summary, as_of: int) -> HoldPeriod | None:
     """Since when the customer is on hold; None if it is not."""
     credit = summary.credit
     if credit is None or not credit.held_at or as_of <= credit.grace_until:
         return None
     if credit.hold_until and as_of > credit.hold_until:
         return None
-    return Held(credit.held_at, max(credit.held_on, credit.grace_until + 1))
+    return HoldPeriod(credit.held_at, max(credit.held_on, credit.grace_until + 1))
 
 
-def hold_turns_on(summary: Summary, as_of: int) -> int:
+def hold_changes_on(summary: Summary, as_of: int) -> int:
     """The day on which a hold comes back or ends by itself; NEVER if none does."""
     credit = summary.credit
     if credit is None or not credit.held_at:
@@ -167,7 +167,7 @@ def hold_turns_on(summary: Summary, as_of: int) -> int:
     return min((day + 1 for day in days if as_of <= day), default=NEVER)
 
 
-def _work_out(ledger: Ledger, today: Today) -> Credit:
+def _work_out(ledger: Ledger, today: FoldContext) -> Credit:
     """What is in force; decisions that can't count any more may be forgotten in time."""
     decisions = {
         key: case for key, case in ledger.cases_of.get(CREDIT.letter, {}).items() if case.kind
@@ -214,7 +214,7 @@ def _order(decisions: dict[str, Case], key: str) -> tuple[int, int]:
     return decisions[key].occurred_at, decisions[key].offset
 
 
-def _work_out_hold(found: Credit, decisions: dict[str, Case], today: Today) -> list[str]:
+def _work_out_hold(found: Credit, decisions: dict[str, Case], today: FoldContext) -> list[str]:
     steps = sorted(
         (taken.at, taken.offset, taken.trigger, key)
         for key, case in decisions.items()
@@ -272,6 +272,6 @@ def _work_out_review(found: Credit, decisions: dict[str, Case]) -> list[str]:
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.CreditDecided: decide_credit,
 }

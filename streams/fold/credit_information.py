@@ -13,9 +13,9 @@ from tocsin.streams.facts import events
 from tocsin.streams.facts.refusals import Code, Refusal
 from tocsin.streams.fold.shared import (
     UNCHANGED,
-    Today,
-    beyond_limit,
+    FoldContext,
     fold_in_aggregate,
+    refuse_aggregated,
     tally,
 )
 from tocsin.streams.ledger.documents import Entry, Profile
@@ -28,7 +28,7 @@ AGENCIES_MAX = 16
 """How many agencies may rate a customer: a ledger stays bounded."""
 
 
-def _update(ledger: Ledger, event: events.CustomerUpdated, offset: int, today: Today) -> str:
+def _update(ledger: Ledger, event: events.CustomerUpdated, offset: int, today: FoldContext) -> str:
     profile = Profile(
         event.occurred_at,
         event.name,
@@ -46,11 +46,13 @@ def _update(ledger: Ledger, event: events.CustomerUpdated, offset: int, today: T
     if profile == known or profile.occurred_at < known.occurred_at:
         return UNCHANGED
     ledger.summary.profile = profile
-    ledger.stirred |= PROFILE
+    ledger.affected |= PROFILE
     return "CUSTOMER_UPDATED"
 
 
-def _rate(ledger: Ledger, event: events.RatingReported, offset: int, today: Today) -> str | Refusal:
+def _rate(
+    ledger: Ledger, event: events.RatingReported, offset: int, today: FoldContext
+) -> str | Refusal:
     figures, agency = ledger.summary.figures, event.agency
     known, known_at = figures.get(f"rating:{agency}", 0), figures.get(f"rated_at:{agency}", 0)
     if event.occurred_at < known_at or (event.occurred_at, event.notch) == (known_at, known):
@@ -71,12 +73,12 @@ def _rate(ledger: Ledger, event: events.RatingReported, offset: int, today: Toda
     figures[f"rated_on:{agency}"] = today.day_of(event.occurred_at)
     figures[f"rating_offset:{agency}"] = offset
     _count_lost(ledger, agency, today, 1)
-    ledger.stirred |= STANDING
-    ledger.prune(today.date + today.horizon_days + 1)
+    ledger.affected |= STANDING
+    ledger.schedule_expiry(today.date + today.horizon_days + 1)
     return "ITEM_CORRECTED" if is_correction else "FELL_BELOW_CLEAR_AT"
 
 
-def _count_lost(ledger: Ledger, agency: str, today: Today, sign: int) -> None:
+def _count_lost(ledger: Ledger, agency: str, today: FoldContext, sign: int) -> None:
     """Count the notches lost by an agency's latest rating, on its day; higher ones are worse."""
     figures = ledger.summary.figures
     lost = figures[f"rating:{agency}"] - figures[f"rating_before:{agency}"]
@@ -84,7 +86,9 @@ def _count_lost(ledger: Ledger, agency: str, today: Today, sign: int) -> None:
         tally(ledger, "ratings_lost", figures[f"rated_on:{agency}"], sign * lost, today, STANDING)
 
 
-def _report(ledger: Ledger, event: events.FinancialsReported, offset: int, today: Today) -> str:
+def _report(
+    ledger: Ledger, event: events.FinancialsReported, offset: int, today: FoldContext
+) -> str:
     figures, currency = ledger.summary.figures, event.currency
     found = {
         f"period_end:{currency}": event.period_end,
@@ -104,11 +108,11 @@ def _report(ledger: Ledger, event: events.FinancialsReported, offset: int, today
         else:
             figures[name] = figure
     figures[f"accounts_offset:{currency}"] = offset
-    ledger.stirred |= STANDING
+    ledger.affected |= STANDING
     return "FELL_BELOW_CLEAR_AT"
 
 
-def _raise(ledger: Ledger, event: events.AlertRaised, offset: int, today: Today) -> str:
+def _raise(ledger: Ledger, event: events.AlertRaised, offset: int, today: FoldContext) -> str:
     key, now = ALERT + event.alert_id, today.date
     entry = ledger.entries.get(key)
     if entry is None:
@@ -131,12 +135,14 @@ def _raise(ledger: Ledger, event: events.AlertRaised, offset: int, today: Today)
     return "ITEM_CORRECTED"
 
 
-def _lift(ledger: Ledger, event: events.AlertLifted, offset: int, today: Today) -> str | Refusal:
+def _lift(
+    ledger: Ledger, event: events.AlertLifted, offset: int, today: FoldContext
+) -> str | Refusal:
     key, now = ALERT + event.alert_id, today.date
     entry = ledger.entries.get(key)
     if entry is None:
         if ledger.summary.document_count >= today.documents_max:
-            return beyond_limit("alert", event.alert_id)
+            return refuse_aggregated("alert", event.alert_id)
         entry = ledger.entries[key] = Entry(offset=offset)
         ledger.remember(key, entry, now, today.horizon_days)
     elif entry.is_over:
@@ -157,11 +163,11 @@ def _count_open(ledger: Ledger, kind: str, change: int) -> None:
             figures[name] = count
         else:
             figures.pop(name, None)
-    ledger.stirred |= STANDING
+    ledger.affected |= STANDING
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.CustomerUpdated: _update,
     events.RatingReported: _rate,
     events.FinancialsReported: _report,

@@ -15,16 +15,16 @@ from msgspec.structs import replace
 
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
-from tocsin.streams.fold.cash_application import settle_idle
-from tocsin.streams.fold.excused_delays import excused_days
+from tocsin.streams.fold.cash_application import apply_unallocated
+from tocsin.streams.fold.excused_delays import unexcused_delay
 from tocsin.streams.fold.shared import (
     UNCHANGED,
-    Today,
-    beyond_limit,
+    FoldContext,
+    exceeds_tally_limit,
     fold_in_aggregate,
-    is_too_much,
+    refuse_above_total,
+    refuse_aggregated,
     tally,
-    too_much,
 )
 from tocsin.streams.fold.state_machines import BEFORE, Machine, Words
 from tocsin.streams.ledger.documents import Dispute
@@ -58,7 +58,7 @@ DISPUTE: Final = Machine(
 
 
 def open_dispute(
-    ledger: Ledger, event: events.DisputeOpened, offset: int, today: Today
+    ledger: Ledger, event: events.DisputeOpened, offset: int, today: FoldContext
 ) -> str | Refusal:
     """A part of an invoice is disputed, or what was known of the dispute is corrected."""
     dispute_id, now = event.dispute_id, today.date
@@ -73,8 +73,10 @@ def open_dispute(
         event.is_own_fault,
         offset,
     )
-    if is_too_much(ledger, "disputed:" + event.currency, opened.opened_on, event.amount_minor):
-        return too_much(event.currency)
+    if exceeds_tally_limit(
+        ledger, "disputed:" + event.currency, opened.opened_on, event.amount_minor
+    ):
+        return refuse_above_total(event.currency)
     if dispute is None:
         if ledger.summary.document_count >= today.documents_max:
             _count(ledger, opened, today, 1)
@@ -91,21 +93,21 @@ def open_dispute(
     _count(ledger, dispute, today, 1)
     insort(ledger.disputed.setdefault(dispute.invoice_id, []), dispute_id)
     ledger.dirty["d" + dispute_id] = dispute
-    ledger.stirred |= CASES
+    ledger.affected |= CASES
     for invoice_id in dict.fromkeys(name for name in (before, dispute.invoice_id) if name):
         _look_again(ledger, invoice_id, now)
     return "ITEM_DISPUTED"
 
 
 def resolve_dispute(
-    ledger: Ledger, event: events.DisputeResolved, offset: int, today: Today
+    ledger: Ledger, event: events.DisputeResolved, offset: int, today: FoldContext
 ) -> str | Refusal:
     """A dispute is settled; one that is not known yet is settled when it comes."""
     dispute_id, now = event.dispute_id, today.date
     dispute = ledger.disputes.get(dispute_id)
     if dispute is None:
         if ledger.summary.document_count >= today.documents_max:
-            return beyond_limit("dispute", dispute_id)
+            return refuse_aggregated("dispute", dispute_id)
         dispute = ledger.disputes[dispute_id] = Dispute(offset=offset)
         ledger.remember("d" + dispute_id, dispute, now, today.horizon_days)
     elif (event.occurred_at, event.outcome, event.is_own_fault) == (
@@ -121,7 +123,7 @@ def resolve_dispute(
     dispute.is_own_fault = event.is_own_fault
     dispute.closed_on = today.day_of(event.occurred_at)
     ledger.dirty["d" + dispute_id] = dispute
-    ledger.stirred |= CASES
+    ledger.affected |= CASES
     if dispute.invoice_id:
         _count(ledger, dispute, today, 1)
         _look_again(ledger, dispute.invoice_id, now)
@@ -170,17 +172,17 @@ def _look_again(ledger: Ledger, invoice_id: str, today: int) -> None:
         return
     if invoice.open_minor:
         ledger.note_disputed(invoice_id, invoice, today)
-        settle_idle(ledger, invoice.currency, today)
+        apply_unallocated(ledger, invoice.currency, today)
     entry = ledger.summary.settled.get(invoice_id)
     if entry is not None:
-        excused = excused_days(ledger, invoice_id, invoice, entry.delay_days)
+        excused = unexcused_delay(ledger, invoice_id, invoice, entry.delay_days)
         if excused != entry.excused_days:
             entry.excused_days = excused
             ledger.note_delays()
-            ledger.stirred |= SETTLED
+            ledger.affected |= SETTLED
 
 
-def _count(ledger: Ledger, dispute: Dispute, today: Today, sign: int) -> None:
+def _count(ledger: Ledger, dispute: Dispute, today: FoldContext, sign: int) -> None:
     if dispute.outcome == "WITHDRAWN":
         return
     day, amount = dispute.opened_on, sign * dispute.amount_minor

@@ -19,31 +19,31 @@ from tocsin.streams.fold import credit_information as standing
 from tocsin.streams.fold import instalment_plans as plans_agreed
 from tocsin.streams.fold import warning_feedback as handling
 from tocsin.streams.fold.cash_application import (
-    free,
-    place,
-    place_invoice,
-    place_loose,
-    place_on,
-    settle_idle,
-    take_back,
+    apply_money,
+    apply_unallocated,
+    apply_without_document,
+    reapply_to,
+    release_invoice,
+    reverse_application,
+    settle_invoice,
 )
 from tocsin.streams.fold.disputes import open_dispute, resolve_dispute
-from tocsin.streams.fold.fulfilment import note_money
+from tocsin.streams.fold.fulfilment import update_commitments
 from tocsin.streams.fold.orders import update_order
 from tocsin.streams.fold.shared import (
     TOTAL_MAX_MINOR,
     UNCHANGED,
-    Today,
-    beyond_limit,
+    FoldContext,
     fold_in_aggregate,
+    refuse_above_total,
+    refuse_aggregated,
     tally,
-    too_much,
 )
 from tocsin.streams.fold.turnover import (
     count_funds,
     count_invoice,
-    funds_too_much,
-    invoices_too_much,
+    exceeds_funds_limit,
+    exceeds_invoice_limit,
 )
 from tocsin.streams.ledger.documents import Funds, Invoice
 from tocsin.streams.ledger.ledger import (
@@ -58,18 +58,22 @@ from tocsin.streams.ledger.ledger import (
 )
 
 
-def evolve(ledger: Ledger, event: events.CustomerEvent, offset: int, today: Today) -> str | Refusal:
+def evolve(
+    ledger: Ledger, event: events.CustomerEvent, offset: int, today: FoldContext
+) -> str | Refusal:
     """Fold one fact, already checked, into a ledger; see the module for what is returned."""
     unwritten, ledger.dirty = ledger.dirty, {}
     outcome = _HANDLERS[type(event)](ledger, event, offset, today)
     touched, ledger.dirty = ledger.dirty, unwritten
     unwritten.update(touched)
     if ledger.cases and type(event) in _KEEPING and isinstance(outcome, str) and outcome:
-        note_money(ledger, event, touched, today, is_first=outcome != "ITEM_CORRECTED")
+        update_commitments(ledger, event, touched, today, is_first=outcome != "ITEM_CORRECTED")
     return outcome
 
 
-def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Today) -> str | Refusal:
+def _issue(
+    ledger: Ledger, event: events.InvoiceIssued, offset: int, today: FoldContext
+) -> str | Refusal:
     invoice_id, now = event.invoice_id, today.date
     invoice = ledger.invoices.get(invoice_id)
     if invoice is not None:
@@ -79,8 +83,10 @@ def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Toda
     issued_on = today.calendar.local_date(event.occurred_at)
     if issued_on > now:
         issued_on = now
-    if account.open_minor + amount > TOTAL_MAX_MINOR or invoices_too_much(ledger, event, issued_on):
-        return too_much(currency)
+    if account.open_minor + amount > TOTAL_MAX_MINOR or exceeds_invoice_limit(
+        ledger, event, issued_on
+    ):
+        return refuse_above_total(currency)
     invoice = Invoice(event.occurred_at, issued_on, event.due_date, amount, currency, offset)
     invoice.cost_minor = event.cost_minor
     invoice.delivered_on = event.delivered_on or 0
@@ -88,45 +94,45 @@ def _issue(ledger: Ledger, event: events.InvoiceIssued, offset: int, today: Toda
     count_invoice(ledger, invoice, 1)
     if invoice_id in ledger.about:  # complaints came before it: how near are they to its due date?
         ledger.near = {}
-        ledger.stirred |= COMPLAINTS
+        ledger.affected |= COMPLAINTS
     if ledger.summary.document_count >= today.documents_max:
-        ledger.owe_loose(currency, event.due_date, amount, 1, now)
-        settle_idle(ledger, currency, now)
+        ledger.raise_open_undocumented(currency, event.due_date, amount, 1, now)
+        apply_unallocated(ledger, currency, now)
         return fold_in_aggregate(ledger)
     ledger.invoices[invoice_id] = invoice
     ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
-    ledger.owe(invoice_id, invoice, amount, now)
+    ledger.raise_open(invoice_id, invoice, amount, now)
     if account.unapplied_minor or ledger.awaited:
-        place_invoice(ledger, invoice_id, invoice, now)
+        settle_invoice(ledger, invoice_id, invoice, now)
     return "FELL_BELOW_CLEAR_AT"
 
 
 def _correct_invoice(
-    ledger: Ledger, invoice: Invoice, event: events.InvoiceIssued, offset: int, today: Today
+    ledger: Ledger, invoice: Invoice, event: events.InvoiceIssued, offset: int, today: FoldContext
 ) -> str | Refusal:
     if _has_content(invoice, event):
         return UNCHANGED
     now, invoice_id, old_currency = today.date, event.invoice_id, invoice.currency
     issued_on = today.day_of(event.occurred_at)
     total = ledger.account(event.currency).open_minor + event.amount_minor
-    if total > TOTAL_MAX_MINOR or invoices_too_much(ledger, event, issued_on):
-        return too_much(event.currency)
+    if total > TOTAL_MAX_MINOR or exceeds_invoice_limit(ledger, event, issued_on):
+        return refuse_above_total(event.currency)
     ledger.dirty["i" + invoice_id] = invoice
     if invoice.is_cancelled:
         _describe(invoice, event, issued_on, offset)
         return "ITEM_CORRECTED"
-    released = free(ledger, invoice_id, invoice, now)
+    released = release_invoice(ledger, invoice_id, invoice, now)
     _uncount_issued(ledger, invoice.issued_on)
     count_invoice(ledger, invoice, -1)
     _describe(invoice, event, issued_on, offset)
     invoice.closed_on = 0
     _count_issued(ledger, issued_on, today)
     count_invoice(ledger, invoice, 1)
-    ledger.owe(invoice_id, invoice, event.amount_minor, now)
+    ledger.raise_open(invoice_id, invoice, event.amount_minor, now)
     for key in released:
-        place_on(ledger, key, invoice_id, now)
-    settle_idle(ledger, old_currency, now)
-    settle_idle(ledger, event.currency, now)
+        reapply_to(ledger, key, invoice_id, now)
+    apply_unallocated(ledger, old_currency, now)
+    apply_unallocated(ledger, event.currency, now)
     return "ITEM_CORRECTED"
 
 
@@ -153,36 +159,36 @@ def _describe(invoice: Invoice, event: events.InvoiceIssued, issued_on: int, off
 
 
 def _cancel(
-    ledger: Ledger, event: events.InvoiceCancelled, offset: int, today: Today
+    ledger: Ledger, event: events.InvoiceCancelled, offset: int, today: FoldContext
 ) -> str | Refusal:
     invoice_id, now = event.invoice_id, today.date
     invoice = ledger.invoices.get(invoice_id)
     if invoice is None:
         if ledger.summary.document_count >= today.documents_max:
-            return beyond_limit("invoice", invoice_id)
+            return refuse_aggregated("invoice", invoice_id)
         invoice = Invoice(offset=offset, closed_on=now, is_cancelled=True)
         ledger.invoices[invoice_id] = invoice
         ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
         for _, key in list(ledger.awaited.get(invoice_id, ())):
             funds = ledger.funds[key]
-            ledger.unpark(key, funds)
-            place(ledger, key, funds, now)
+            ledger.unindex_unapplied(key, funds)
+            apply_money(ledger, key, funds, now)
         return "ITEM_CANCELLED"
     if invoice.is_cancelled:
         return UNCHANGED
-    released = free(ledger, invoice_id, invoice, now)
+    released = release_invoice(ledger, invoice_id, invoice, now)
     _uncount_issued(ledger, invoice.issued_on)
     count_invoice(ledger, invoice, -1)
     invoice.is_cancelled = True
     invoice.closed_on = now
     for key in released:
-        place(ledger, key, ledger.funds[key], now)
-    settle_idle(ledger, invoice.currency, now)
+        apply_money(ledger, key, ledger.funds[key], now)
+    apply_unallocated(ledger, invoice.currency, now)
     return "ITEM_CANCELLED"
 
 
 def _receive(
-    ledger: Ledger, event: events.PaymentReceived, offset: int, today: Today
+    ledger: Ledger, event: events.PaymentReceived, offset: int, today: FoldContext
 ) -> str | Refusal:
     return _take_in(
         ledger,
@@ -200,7 +206,7 @@ def _receive(
 
 
 def _credit(
-    ledger: Ledger, event: events.CreditNoteIssued, offset: int, today: Today
+    ledger: Ledger, event: events.CreditNoteIssued, offset: int, today: FoldContext
 ) -> str | Refusal:
     named = () if event.invoice_id is None else (event.invoice_id,)
     return _take_in(
@@ -219,20 +225,20 @@ def _credit(
     )
 
 
-def _take_in(ledger: Ledger, key: str, funds: Funds, today: Today) -> str | Refusal:
+def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str | Refusal:
     now, currency, amount = today.date, funds.currency, funds.amount_minor
     funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
     known = ledger.funds.get(key)
     if known is not None:
         return _correct_funds(ledger, key, known, funds, today)
     total = ledger.account(currency).unapplied_minor + amount
-    if total > TOTAL_MAX_MINOR or funds_too_much(ledger, funds):
-        return too_much(currency)
+    if total > TOTAL_MAX_MINOR or exceeds_funds_limit(ledger, funds):
+        return refuse_above_total(currency)
     if funds.reason == "RETURN":
         _count_return(ledger, funds, today, 1)
     count_funds(ledger, funds, 1)
     if ledger.summary.document_count >= today.documents_max:
-        place_loose(ledger, currency, amount, funds.invoice_ids, now)
+        apply_without_document(ledger, currency, amount, funds.invoice_ids, now)
         return fold_in_aggregate(ledger)
     ledger.funds[key] = funds
     ledger.remember(key, funds, now, today.horizon_days)
@@ -242,12 +248,12 @@ def _take_in(ledger: Ledger, key: str, funds: Funds, today: Today) -> str | Refu
 
 def _pour(ledger: Ledger, key: str, funds: Funds, now: int) -> None:
     funds.unapplied_minor = funds.amount_minor
-    ledger.hold_back(funds.currency, funds.amount_minor, now)
-    place(ledger, key, funds, now)
+    ledger.change_unapplied(funds.currency, funds.amount_minor, now)
+    apply_money(ledger, key, funds, now)
 
 
 def _correct_funds(
-    ledger: Ledger, key: str, known: Funds, funds: Funds, today: Today
+    ledger: Ledger, key: str, known: Funds, funds: Funds, today: FoldContext
 ) -> str | Refusal:
     content = (funds.occurred_at, funds.amount_minor, funds.currency)
     if (
@@ -257,8 +263,8 @@ def _correct_funds(
     ):
         return UNCHANGED
     total = ledger.account(funds.currency).unapplied_minor + funds.amount_minor
-    if total > TOTAL_MAX_MINOR or funds_too_much(ledger, funds):
-        return too_much(funds.currency)
+    if total > TOTAL_MAX_MINOR or exceeds_funds_limit(ledger, funds):
+        return refuse_above_total(funds.currency)
     now, old_currency = today.date, known.currency
     if not known.is_reversed:
         _withdraw(ledger, key, known, today)
@@ -276,14 +282,14 @@ def _correct_funds(
             _count_return(ledger, known, today, 1)
         count_funds(ledger, known, 1)
         _pour(ledger, key, known, now)
-        settle_idle(ledger, old_currency, now)
+        apply_unallocated(ledger, old_currency, now)
     return "ITEM_CORRECTED"
 
 
-def _withdraw(ledger: Ledger, key: str, funds: Funds, today: Today) -> None:
+def _withdraw(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> None:
     """Undo all effects of money, as if it had never come."""
-    take_back(ledger, key, funds, today.date)
-    ledger.hold_back(funds.currency, -funds.amount_minor, today.date)
+    reverse_application(ledger, key, funds, today.date)
+    ledger.change_unapplied(funds.currency, -funds.amount_minor, today.date)
     funds.unapplied_minor = 0
     if funds.reason == "RETURN":
         _count_return(ledger, funds, today, -1)
@@ -294,14 +300,14 @@ def _withdraw(ledger: Ledger, key: str, funds: Funds, today: Today) -> None:
 
 
 def _reverse(
-    ledger: Ledger, event: events.PaymentReversed, offset: int, today: Today
+    ledger: Ledger, event: events.PaymentReversed, offset: int, today: FoldContext
 ) -> str | Refusal:
     key, now = "p" + event.payment_id, today.date
     funds = ledger.funds.get(key)
     if funds is not None and funds.is_reversed:
         return UNCHANGED
     if funds is None and ledger.summary.document_count >= today.documents_max:
-        return beyond_limit("payment", event.payment_id)
+        return refuse_aggregated("payment", event.payment_id)
     reversed_on = today.day_of(event.occurred_at)
     tally(ledger, "bounced", reversed_on, 1, today)
     if funds is None:
@@ -312,11 +318,11 @@ def _reverse(
     _withdraw(ledger, key, funds, today)
     funds.is_reversed = True
     funds.closed_on = reversed_on
-    settle_idle(ledger, funds.currency, now)
+    apply_unallocated(ledger, funds.currency, now)
     return "ITEM_CORRECTED"
 
 
-def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
+def _count_issued(ledger: Ledger, day: int, today: FoldContext) -> None:
     summary = ledger.summary
     if day > today.date - today.horizon_days:
         ledger.issued.add(day, 1)
@@ -324,14 +330,14 @@ def _count_issued(ledger: Ledger, day: int, today: Today) -> None:
         summary.last_issued_on = day
     if day < summary.first_issued_on or not summary.first_issued_on:
         summary.first_issued_on = day
-    stirred = ISSUED
+    affected = ISSUED
     if summary.complaints:
-        stirred |= COMPLAINT_RATE
+        affected |= COMPLAINT_RATE
     if summary.returns:
-        stirred |= RETURN_RATE
+        affected |= RETURN_RATE
     if day < today.date - RECENT_DAYS:
-        stirred |= BACKDATED
-    ledger.stirred |= stirred
+        affected |= BACKDATED
+    ledger.affected |= affected
 
 
 def _uncount_issued(ledger: Ledger, day: int) -> None:
@@ -340,17 +346,17 @@ def _uncount_issued(ledger: Ledger, day: int) -> None:
     ledger.near = {}
     if day == summary.last_issued_on and day not in summary.issued:
         summary.last_issued_on = max(summary.issued, default=0)
-    ledger.stirred |= ISSUED | COMPLAINTS | RETURNS  # fewer invoices raise their rates
+    ledger.affected |= ISSUED | COMPLAINTS | RETURNS  # fewer invoices raise their rates
 
 
-def _count_return(ledger: Ledger, funds: Funds, today: Today, change: int) -> None:
+def _count_return(ledger: Ledger, funds: Funds, today: FoldContext, change: int) -> None:
     if funds.valued_on > today.date - today.horizon_days:
         ledger.returned.add(funds.valued_on, change)
-        ledger.stirred |= RETURNS
+        ledger.affected |= RETURNS
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-_HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+_HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.InvoiceIssued: _issue,
     events.InvoiceCancelled: _cancel,
     events.CreditNoteIssued: _credit,

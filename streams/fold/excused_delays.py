@@ -11,7 +11,7 @@ from tocsin.streams.ledger.documents import NEVER, Dispute, Invoice
 from tocsin.streams.ledger.ledger import Ledger
 
 
-def excused_days(ledger: Ledger, invoice_id: str, invoice: Invoice, delay_days: int) -> int:
+def unexcused_delay(ledger: Ledger, invoice_id: str, invoice: Invoice, delay_days: int) -> int:
     """The delay of a paid invoice (days after its due date) without what is excused of it.
 
     Excused is a day at whose end all that was open was disputed; a dispute that was rejected or

@@ -20,20 +20,20 @@ from operator import attrgetter
 from tocsin.streams.facts import events
 from tocsin.streams.fold.instalment_plans import ENDED, PLAN, RUNNING, judged_plan
 from tocsin.streams.fold.promises import OPEN, PROMISE, WITHDRAWN, judged_promise
-from tocsin.streams.fold.shared import Today
+from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.fold.state_machines import BEFORE
-from tocsin.streams.ledger.commitment_payments import Claim, Keeping, Place
+from tocsin.streams.ledger.commitment_payments import CommitmentClaim, CommitmentIndex, Place
 from tocsin.streams.ledger.documents import NEVER, Case, Funds
 from tocsin.streams.ledger.ledger import CASES, Ledger
 
 _place = attrgetter("place")
 
 
-def note_money(
+def update_commitments(
     ledger: Ledger,
     event: events.CustomerEvent,
     touched: Collection[str],
-    today: Today,
+    today: FoldContext,
     *,
     is_first: bool,
 ) -> None:
@@ -41,24 +41,26 @@ def note_money(
 
     `touched` are the keys of the documents that it changed; `is_first`: it corrects no earlier one.
     """
-    keeping = ledger.keeping
+    keeping = ledger.commitment_index
     if isinstance(event, events.PromiseMade | events.PlanAgreed):
-        ledger.wake(next_lapse(ledger, today.date))
+        ledger.schedule_assessment(next_commitment_due(ledger, today.date))
     if keeping is None:
-        keep_up(ledger, today)
+        update_commitments_on(ledger, today)
     elif not is_first or not _is_noted(ledger, keeping, event, today):
         _note_anew(ledger, keeping, event, touched, today)
 
 
-def keep_up(ledger: Ledger, today: Today) -> int:
+def update_commitments_on(ledger: Ledger, today: FoldContext) -> int:
     """Bring the states of promises and plans up to date on a day; returns what that stirs."""
-    if ledger.keeping is not None:  # money is noted as it comes: only days may have passed
+    if ledger.commitment_index is not None:  # money is noted as it comes: only days may have passed
         waiting = (OPEN, RUNNING)
-        return _judge(ledger, [one for one in claims(ledger) if one.case.state in waiting], today)
-    return _judge(ledger, claims(ledger), today)
+        return _judge(
+            ledger, [one for one in allocations(ledger) if one.case.state in waiting], today
+        )
+    return _judge(ledger, allocations(ledger), today)
 
 
-def next_lapse(ledger: Ledger, today: int) -> int:
+def next_commitment_due(ledger: Ledger, today: int) -> int:
     """The next day on which a promise or an instalment is past its day."""
     last = NEVER
     for case in ledger.cases_of.get(PROMISE.letter, {}).values():
@@ -71,17 +73,17 @@ def next_lapse(ledger: Ledger, today: int) -> int:
     return last + 1 if last < NEVER else NEVER
 
 
-def claims(ledger: Ledger) -> Iterable[Claim]:
+def allocations(ledger: Ledger) -> Iterable[CommitmentClaim]:
     """What every promise and plan that holds has got."""
     if not ledger.cases:  # an index would not be kept up to date
         return ()
-    if ledger.keeping is None:
-        ledger.keeping = _build(ledger)
-    return ledger.keeping.claims.values()
+    if ledger.commitment_index is None:
+        ledger.commitment_index = _build(ledger)
+    return ledger.commitment_index.claims.values()
 
 
-def _build(ledger: Ledger) -> Keeping:
-    keeping = Keeping({}, {PROMISE.letter: [], PLAN.letter: []}, {}, [], {})
+def _build(ledger: Ledger) -> CommitmentIndex:
+    keeping = CommitmentIndex({}, {PROMISE.letter: [], PLAN.letter: []}, {}, [], {})
     found = [_claim(key, case) for key, case in ledger.cases.items()]
     coming = sorted((one for one in found if one is not None), key=lambda one: one.place)
     coming.reverse()
@@ -108,15 +110,15 @@ def _place_of(ledger: Ledger, key: str) -> Place | None:
     return funds.valued_on, funds.occurred_at, key
 
 
-def _claim(key: str, case: Case) -> Claim | None:
+def _claim(key: str, case: Case) -> CommitmentClaim | None:
     if key[0] == PROMISE.letter and case.state not in (BEFORE, WITHDRAWN):
-        return Claim(key, case, case.opened_on, case.due_on, case.amount_minor, [])
+        return CommitmentClaim(key, case, case.opened_on, case.due_on, case.amount_minor, [])
     if key[0] == PLAN.letter and case.state not in (BEFORE, ENDED):
-        return Claim(key, case, case.agreed_on, NEVER, case.amount_minor, [])
+        return CommitmentClaim(key, case, case.agreed_on, NEVER, case.amount_minor, [])
     return None
 
 
-def _admit(keeping: Keeping, claim: Claim) -> None:
+def _admit(keeping: CommitmentIndex, claim: CommitmentClaim) -> None:
     keeping.claims[claim.key] = claim
     for name in dict.fromkeys(claim.case.invoice_ids):
         keeping.named.setdefault(name, []).append(claim)
@@ -124,7 +126,9 @@ def _admit(keeping: Keeping, claim: Claim) -> None:
         insort(keeping.loose[claim.key[0]], claim, key=_place)
 
 
-def _is_noted(ledger: Ledger, keeping: Keeping, event: events.CustomerEvent, today: Today) -> bool:
+def _is_noted(
+    ledger: Ledger, keeping: CommitmentIndex, event: events.CustomerEvent, today: FoldContext
+) -> bool:
     """Add one fact more to what is known; False if it changes the past."""
     match event:
         case events.InvoiceIssued():
@@ -141,7 +145,7 @@ def _is_noted(ledger: Ledger, keeping: Keeping, event: events.CustomerEvent, tod
             return False
 
 
-def _is_admitted(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> bool:
+def _is_admitted(ledger: Ledger, keeping: CommitmentIndex, key: str, today: FoldContext) -> bool:
     case = ledger.cases.get(key)
     claim = None if case is None else _claim(key, case)
     if claim is None or key in keeping.claims:
@@ -151,7 +155,7 @@ def _is_admitted(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> bo
     return True
 
 
-def _is_shared_out(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> bool:
+def _is_shared_out(ledger: Ledger, keeping: CommitmentIndex, key: str, today: FoldContext) -> bool:
     """Share out one payment more; what names an invoice that was settled is looked at again."""
     funds = ledger.funds.get(key)
     if funds is None:  # folded in aggregate
@@ -170,13 +174,13 @@ def _is_shared_out(ledger: Ledger, keeping: Keeping, key: str, today: Today) -> 
 
 def _note_anew(
     ledger: Ledger,
-    keeping: Keeping,
+    keeping: CommitmentIndex,
     event: events.CustomerEvent,
     touched: Collection[str],
-    today: Today,
+    today: FoldContext,
 ) -> None:
     """After a fact that changes the past: share out anew all money since the first day of it."""
-    day, judged = NEVER, list[Claim]()
+    day, judged = NEVER, list[CommitmentClaim]()
     fed, fed_by_name = _fed(keeping)
     own = "p" + getattr(event, "payment_id", "")
     for key in touched:
@@ -197,7 +201,7 @@ def _note_anew(
     _judge(ledger, {claim.key: claim for claim in judged}.values(), today)
 
 
-def _fed(keeping: Keeping) -> tuple[set[str], set[str]]:
+def _fed(keeping: CommitmentIndex) -> tuple[set[str], set[str]]:
     """Payments of which anybody has got something, and of which those have who name invoices."""
     fed, fed_by_name = set[str](), set[str]()
     for claim in keeping.claims.values():
@@ -208,7 +212,9 @@ def _fed(keeping: Keeping) -> tuple[set[str], set[str]]:
     return fed, fed_by_name
 
 
-def _place_anew(ledger: Ledger, keeping: Keeping, key: str) -> tuple[Place | None, Place | None]:
+def _place_anew(
+    ledger: Ledger, keeping: CommitmentIndex, key: str
+) -> tuple[Place | None, Place | None]:
     """Put a payment where it belongs now; where it stood, and where it stands."""
     before, place = keeping.placed.get(key), _place_of(ledger, key)
     if before != place:
@@ -219,7 +225,9 @@ def _place_anew(ledger: Ledger, keeping: Keeping, key: str) -> tuple[Place | Non
     return before, place
 
 
-def _claim_anew(ledger: Ledger, keeping: Keeping, key: str, judged: list[Claim]) -> int:
+def _claim_anew(
+    ledger: Ledger, keeping: CommitmentIndex, key: str, judged: list[CommitmentClaim]
+) -> int:
     """Take a promise or plan as it is now; the first day whose money it may change hands of."""
     before, case = keeping.claims.pop(key, None), ledger.cases.get(key)
     claim = None if case is None else _claim(key, case)
@@ -235,14 +243,14 @@ def _claim_anew(ledger: Ledger, keeping: Keeping, key: str, judged: list[Claim])
     return min(claim.since if claim is not None else NEVER, taken[0][0] if taken else NEVER)
 
 
-def _put(keeping: Keeping, place: Place) -> None:
+def _put(keeping: CommitmentIndex, place: Place) -> None:
     insort(keeping.places, place)
     keeping.placed[place[2]] = place
 
 
-def _share_again(ledger: Ledger, keeping: Keeping, day: int) -> list[Claim]:
+def _share_again(ledger: Ledger, keeping: CommitmentIndex, day: int) -> list[CommitmentClaim]:
     """Share out anew all payments since a day; returns who had or has got something of them."""
-    touched = list[Claim]()
+    touched = list[CommitmentClaim]()
     if day == NEVER:
         return touched
     for claim in keeping.claims.values():
@@ -260,7 +268,7 @@ def _share_again(ledger: Ledger, keeping: Keeping, day: int) -> list[Claim]:
     return touched
 
 
-def _named_in(keeping: Keeping, funds: Funds) -> list[Claim]:
+def _named_in(keeping: CommitmentIndex, funds: Funds) -> list[CommitmentClaim]:
     applied, named = funds.applied, keeping.named
     if not applied or named.keys().isdisjoint(applied):
         return []
@@ -268,9 +276,9 @@ def _named_in(keeping: Keeping, funds: Funds) -> list[Claim]:
     return list({claim.key: claim for claim in found}.values())
 
 
-def _share_out(keeping: Keeping, key: str, funds: Funds) -> list[Claim]:
+def _share_out(keeping: CommitmentIndex, key: str, funds: Funds) -> list[CommitmentClaim]:
     """Let those claim a payment who may, in their order; returns who got something."""
-    got: list[Claim] = []
+    got: list[CommitmentClaim] = []
     named = sorted(_named_in(keeping, funds), key=_place)
     for letter, loose in keeping.loose.items():
         if not named and not loose:  # nearly all money: nobody waits for it
@@ -293,8 +301,8 @@ def _share_out(keeping: Keeping, key: str, funds: Funds) -> list[Claim]:
 
 
 def _entitled(
-    named: Sequence[Claim], loose: Sequence[Claim], day: int, currency: str
-) -> Iterator[Claim]:
+    named: Sequence[CommitmentClaim], loose: Sequence[CommitmentClaim], day: int, currency: str
+) -> Iterator[CommitmentClaim]:
     """Who may claim money of a day: first who is open, then those whose day has passed.
 
     Both are given the oldest first.
@@ -312,7 +320,7 @@ def _entitled(
                     yield claim
 
 
-def _most(claim: Claim, funds: Funds) -> int:
+def _most(claim: CommitmentClaim, funds: Funds) -> int:
     named = claim.case.invoice_ids
     if not named:
         return funds.amount_minor
@@ -320,8 +328,8 @@ def _most(claim: Claim, funds: Funds) -> int:
     return sum(applied.get(name, 0) for name in dict.fromkeys(named))
 
 
-def _judge(ledger: Ledger, judged: Iterable[Claim], today: Today) -> int:
-    stirred = 0
+def _judge(ledger: Ledger, judged: Iterable[CommitmentClaim], today: FoldContext) -> int:
+    affected = 0
     for claim in judged:
         taken = [(day, amount) for day, amount, _ in claim.taken]
         if claim.key[0] == PROMISE.letter:
@@ -333,9 +341,9 @@ def _judge(ledger: Ledger, judged: Iterable[Claim], today: Today) -> int:
             ledger.dirty[claim.key] = claim.case
             ledger.waiting = None
             ledger.is_touched = True
-            stirred = CASES
-    ledger.stirred |= stirred
-    return stirred
+            affected = CASES
+    ledger.affected |= affected
+    return affected
 
 
 def _settled_on(ledger: Ledger, case: Case) -> int:

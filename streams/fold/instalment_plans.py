@@ -2,7 +2,7 @@
 
 An instalment is in time by its last day; from the day after, what is missing of the instalments
 due so far is in arrears. A revision replaces the instalments by those that are still to come, so
-only money since then counts for them. Which money counts is said in `keeping`.
+only money since then counts for them. Which money counts is said in `fulfilment`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.fold.cases import ADVANCED, note_step, reached
-from tocsin.streams.fold.shared import Today
+from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.fold.state_machines import BEFORE, Machine, Words
 from tocsin.streams.ledger.documents import NEVER, Case, CaseStep, Part
 from tocsin.streams.ledger.ledger import Ledger
@@ -57,7 +57,7 @@ PLAN: Final = Machine(
 
 
 def agree_plan(
-    ledger: Ledger, event: events.PlanAgreed, offset: int, today: Today
+    ledger: Ledger, event: events.PlanAgreed, offset: int, today: FoldContext
 ) -> str | Refusal:
     """A plan is agreed, or one agreed before is revised."""
     ledger.account(event.currency)
@@ -77,7 +77,9 @@ def agree_plan(
     return ADVANCED if isinstance(case, Case) else case
 
 
-def end_plan(ledger: Ledger, event: events.PlanEnded, offset: int, today: Today) -> str | Refusal:
+def end_plan(
+    ledger: Ledger, event: events.PlanEnded, offset: int, today: FoldContext
+) -> str | Refusal:
     """A plan holds no longer; the end of one that is yet to come waits for it."""
     taken = CaseStep(event.occurred_at, ENDED, offset)
     case = note_step(ledger, PLAN, event.plan_id, taken, today)
@@ -117,7 +119,7 @@ def arrears_minor(case: Case, as_of: int) -> int:
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.PlanAgreed: agree_plan,
     events.PlanEnded: end_plan,
 }

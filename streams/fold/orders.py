@@ -12,16 +12,16 @@ from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.fold.shared import (
     TOTAL_MAX_MINOR,
     UNCHANGED,
-    Today,
+    FoldContext,
     fold_in_aggregate,
-    too_much,
+    refuse_above_total,
 )
 from tocsin.streams.ledger.documents import Order
 from tocsin.streams.ledger.ledger import EXPOSURE, ORDERS, Ledger
 
 
 def update_order(
-    ledger: Ledger, event: events.OrderUpdated, offset: int, today: Today
+    ledger: Ledger, event: events.OrderUpdated, offset: int, today: FoldContext
 ) -> str | Refusal:
     """An order stands as the event says. Beyond the document limit it is no part of the exposure:
     what is replaced later can't be kept in aggregate."""
@@ -30,7 +30,7 @@ def update_order(
     account = ledger.account(event.currency)
     ordered = account.ordered_minor + account.delivered_minor
     if ordered + event.open_minor + event.delivered_minor > TOTAL_MAX_MINOR:
-        return too_much(event.currency)
+        return refuse_above_total(event.currency)
     if order is None:
         if ledger.summary.document_count >= today.documents_max:
             return fold_in_aggregate(ledger)
@@ -64,4 +64,4 @@ def _change(ledger: Ledger, order: Order, sign: int) -> None:
     account = ledger.account(order.currency)
     account.ordered_minor += sign * order.open_minor
     account.delivered_minor += sign * order.delivered_minor
-    ledger.stirred |= EXPOSURE | ORDERS
+    ledger.affected |= EXPOSURE | ORDERS

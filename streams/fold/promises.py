@@ -2,7 +2,7 @@
 
 A promise is kept by its last day; it is broken from the day after, and late once it is paid after
 all. Also when nothing is left of the invoices that it names, however that came, it is fulfilled.
-Which money counts is said in `keeping`. A bounced payment undoes what it kept.
+Which money counts is said in `fulfilment`. A bounced payment undoes what it kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.fold.cases import ADVANCED, note_step, reached
-from tocsin.streams.fold.shared import Today
+from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.fold.state_machines import BEFORE, Machine, Words
 from tocsin.streams.ledger.documents import NEVER, Case, CaseStep
 from tocsin.streams.ledger.ledger import Ledger
@@ -59,7 +59,7 @@ PROMISE: Final = Machine(
 
 
 def make_promise(
-    ledger: Ledger, event: events.PromiseMade, offset: int, today: Today
+    ledger: Ledger, event: events.PromiseMade, offset: int, today: FoldContext
 ) -> str | Refusal:
     """A promise is made, or one made before is revised."""
     ledger.account(event.currency)
@@ -79,7 +79,7 @@ def make_promise(
 
 
 def withdraw_promise(
-    ledger: Ledger, event: events.PromiseWithdrawn, offset: int, today: Today
+    ledger: Ledger, event: events.PromiseWithdrawn, offset: int, today: FoldContext
 ) -> str | Refusal:
     """A promise no longer holds; the withdrawal of one that is yet to come waits for it."""
     taken = CaseStep(event.occurred_at, WITHDRAWN, offset)
@@ -110,7 +110,7 @@ def judged_promise(
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.PromiseMade: make_promise,
     events.PromiseWithdrawn: withdraw_promise,
 }

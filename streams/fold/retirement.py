@@ -15,7 +15,7 @@ from typing import Any, Final
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.fold.cases import ADVANCED, note_step, passed
-from tocsin.streams.fold.shared import UNCHANGED, Today
+from tocsin.streams.fold.shared import UNCHANGED, FoldContext
 from tocsin.streams.fold.state_machines import BEFORE, Machine, Words
 from tocsin.streams.ledger.documents import Case, CaseStep, Dispute
 from tocsin.streams.ledger.ledger import Ledger
@@ -71,7 +71,7 @@ RETIREMENT: Final = Machine(
 
 
 def advance_retirement(
-    ledger: Ledger, event: events.RetirementAdvanced, offset: int, today: Today
+    ledger: Ledger, event: events.RetirementAdvanced, offset: int, today: FoldContext
 ) -> str | Refusal:
     """A retirement is proposed or goes a step further; whether it may end is decided once."""
     before = ledger.cases.get(RETIREMENT.letter + event.retirement_id)
@@ -139,7 +139,7 @@ def _was_taken(case: Case | None, at: int, trigger: str) -> bool:
     )
 
 
-def _traded_until(case: Case, today: Today) -> int:
+def _traded_until(case: Case, today: FoldContext) -> int:
     """The last day of ordinary trade: that of the notice; 0 while trade goes on."""
     until = 0
     for taken, state in passed(RETIREMENT, case):
@@ -151,6 +151,6 @@ def _traded_until(case: Case, today: Today) -> int:
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.RetirementAdvanced: advance_retirement,
 }

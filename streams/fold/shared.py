@@ -20,7 +20,7 @@ have 64 bits."""
 _LARGE_MINOR = 10**14  # smaller amounts never add up to the limit on one day
 
 
-class Today(Struct, gc=False):
+class FoldContext(Struct, gc=False):
     """What the fold needs beside the fact: business date (epoch day), calendar and conventions."""
 
     date: int
@@ -34,29 +34,29 @@ class Today(Struct, gc=False):
 
 
 def tally(
-    ledger: Ledger, name: str, day: int, change: int, today: Today, stirred: int = CONDUCT
+    ledger: Ledger, name: str, day: int, change: int, today: FoldContext, affected: int = CONDUCT
 ) -> None:
     """Change a tally on a day, unless that is past the horizon, and say what it stirs."""
     if day > today.date - today.horizon_days:
         ledger.tally(name).add(day, change)
-        ledger.stirred |= stirred
+        ledger.affected |= affected
 
 
 def fold_in_aggregate(ledger: Ledger) -> str:
     """Count a document that is not kept singly."""
     ledger.summary.folded_count += 1
-    ledger.stirred |= FOLDED
+    ledger.affected |= FOLDED
     return "FELL_BELOW_CLEAR_AT"
 
 
-def is_too_much(ledger: Ledger, name: str, day: int, amount_minor: int) -> bool:
+def exceeds_tally_limit(ledger: Ledger, name: str, day: int, amount_minor: int) -> bool:
     """Whether an amount more on a day would exceed what a tally may hold."""
     if amount_minor <= _LARGE_MINOR:
         return False
     return ledger.summary.tallies.get(name, {}).get(day, 0) + amount_minor > TOTAL_MAX_MINOR
 
 
-def too_much(currency: str) -> Refusal:
+def refuse_above_total(currency: str) -> Refusal:
     """Refuse what would exceed the customer's total in a currency."""
     return Refusal(
         Code.AMOUNT_TOO_LARGE,
@@ -65,7 +65,7 @@ def too_much(currency: str) -> Refusal:
     )
 
 
-def beyond_limit(what: str, document_id: str) -> Refusal:
+def refuse_aggregated(what: str, document_id: str) -> Refusal:
     """Refuse what undoes or ends a document that was folded in aggregate."""
     return Refusal(
         Code.BEYOND_LIMIT,

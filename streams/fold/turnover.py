@@ -9,7 +9,7 @@ due.
 from __future__ import annotations
 
 from tocsin.streams.facts import events
-from tocsin.streams.fold.shared import is_too_much
+from tocsin.streams.fold.shared import exceeds_tally_limit
 from tocsin.streams.ledger.documents import Funds, Invoice
 from tocsin.streams.ledger.ledger import TURNOVER, Ledger
 
@@ -25,7 +25,7 @@ def count_invoice(ledger: Ledger, invoice: Invoice, sign: int) -> None:
     if invoice.cost_minor is not None:
         ledger.tally("costed:" + currency).add(day, amount)
         ledger.tally("cost:" + currency).add(day, sign * invoice.cost_minor)
-    ledger.stirred |= TURNOVER
+    ledger.affected |= TURNOVER
 
 
 def count_funds(ledger: Ledger, funds: Funds, sign: int) -> None:
@@ -34,20 +34,20 @@ def count_funds(ledger: Ledger, funds: Funds, sign: int) -> None:
     if name is not None:
         ledger.tally(name + funds.currency).add(funds.valued_on, sign * funds.amount_minor)
         if funds.reason:
-            ledger.stirred |= TURNOVER
+            ledger.affected |= TURNOVER
 
 
-def invoices_too_much(ledger: Ledger, event: events.InvoiceIssued, day: int) -> bool:
+def exceeds_invoice_limit(ledger: Ledger, event: events.InvoiceIssued, day: int) -> bool:
     """Whether an invoice of a day would exceed what the sums of that day may hold."""
     amount, cost = event.amount_minor, event.cost_minor or 0
-    return is_too_much(ledger, "invoiced:" + event.currency, day, amount) or is_too_much(
-        ledger, "cost:" + event.currency, day, cost
-    )
+    return exceeds_tally_limit(
+        ledger, "invoiced:" + event.currency, day, amount
+    ) or exceeds_tally_limit(ledger, "cost:" + event.currency, day, cost)
 
 
-def funds_too_much(ledger: Ledger, funds: Funds) -> bool:
+def exceeds_funds_limit(ledger: Ledger, funds: Funds) -> bool:
     """Whether a payment or credit note would exceed what the sums of its day may hold."""
     name = _SUMS.get(funds.reason)
-    return name is not None and is_too_much(
+    return name is not None and exceeds_tally_limit(
         ledger, name + funds.currency, funds.valued_on, funds.amount_minor
     )

@@ -13,7 +13,7 @@ from typing import Any
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal
 from tocsin.streams.facts.ids import derived_id
-from tocsin.streams.fold.shared import UNCHANGED, Today, fold_in_aggregate
+from tocsin.streams.fold.shared import UNCHANGED, FoldContext, fold_in_aggregate
 from tocsin.streams.ledger.documents import Entry, Silence
 from tocsin.streams.ledger.ledger import Ledger
 
@@ -24,7 +24,7 @@ _FIGURES = {"TRUE_ALARM": "true_alarms:", "FALSE_ALARM": "false_alarms:"}
 
 
 def begin_silence(
-    ledger: Ledger, event: events.SilenceBegan, offset: int, today: Today
+    ledger: Ledger, event: events.SilenceBegan, offset: int, today: FoldContext
 ) -> str | Refusal:
     """Mute a rule, or all, until the day `expires_on`."""
     silences, name = ledger.summary.silences, event.silence_id
@@ -40,13 +40,13 @@ def begin_silence(
             return UNCHANGED
         silence.is_over = known.is_over
     silences[name] = silence
-    if is_silent(silence, today.date):
-        ledger.repeat(silence.expires_on)
+    if is_in_force(silence, today.date):
+        ledger.schedule_repeat(silence.expires_on)
     return "SILENCE_BEGAN"
 
 
 def end_silence(
-    ledger: Ledger, event: events.SilenceEnded, offset: int, today: Today
+    ledger: Ledger, event: events.SilenceEnded, offset: int, today: FoldContext
 ) -> str | Refusal:
     """End a silence before its day; the end of one that is yet to come is kept for it."""
     silences, name = ledger.summary.silences, event.silence_id
@@ -63,7 +63,7 @@ def end_silence(
 
 
 def acknowledge(
-    ledger: Ledger, event: events.WarningAcknowledged, offset: int, today: Today
+    ledger: Ledger, event: events.WarningAcknowledged, offset: int, today: FoldContext
 ) -> str | Refusal:
     """Do not repeat an open episode until it escalates or ends."""
     for key, episode in ledger.summary.episodes.items():
@@ -75,7 +75,9 @@ def acknowledge(
     return UNCHANGED
 
 
-def judge(ledger: Ledger, event: events.VerdictGiven, offset: int, today: Today) -> str | Refusal:
+def count_verdict(
+    ledger: Ledger, event: events.VerdictGiven, offset: int, today: FoldContext
+) -> str | Refusal:
     """Count whether an episode was right, by its rule; a later verdict replaces the one before."""
     key, summary = "v" + event.episode_id, ledger.summary
     known = ledger.entries.get(key)
@@ -101,19 +103,19 @@ def judge(ledger: Ledger, event: events.VerdictGiven, offset: int, today: Today)
     return "VERDICT_GIVEN"
 
 
-def is_silent(silence: Silence, as_of: int) -> bool:
+def is_in_force(silence: Silence, as_of: int) -> bool:
     """Whether a silence holds on an epoch day."""
     return not silence.is_over and as_of < silence.expires_on
 
 
-def rewake(ledger: Ledger, today: int) -> None:
+def schedule_silence_ends(ledger: Ledger, today: int) -> None:
     """Have the ledger look at its silences on the days on which they expire."""
     for silence in ledger.summary.silences.values():
-        if is_silent(silence, today):
-            ledger.repeat(silence.expires_on)
+        if is_in_force(silence, today):
+            ledger.schedule_repeat(silence.expires_on)
 
 
-def _make_room(ledger: Ledger, today: Today) -> Refusal | None:
+def _make_room(ledger: Ledger, today: FoldContext) -> Refusal | None:
     """Forget silences that ended before the horizon; refuse where too many are left."""
     silences, last = ledger.summary.silences, today.date - today.horizon_days
     for name in [name for name, silence in silences.items() if silence.expires_on < last]:
@@ -144,9 +146,9 @@ def _count(ledger: Ledger, verdict: str, rule: str, change: int) -> None:
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.
-HANDLERS: dict[type, Callable[[Ledger, Any, int, Today], str | Refusal]] = {
+HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.SilenceBegan: begin_silence,
     events.SilenceEnded: end_silence,
     events.WarningAcknowledged: acknowledge,
-    events.VerdictGiven: judge,
+    events.VerdictGiven: count_verdict,
 }

@@ -1,4 +1,4 @@
-"""The index of a ledger that says which money promises and plans have got; see `keeping`."""
+"""The index of a ledger that says which money promises and plans have got; see `fulfilment`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Place = tuple[int, int, str]
 """The order of money and of claims: day, instant, key."""
 
 
-class Claim(Struct):
+class CommitmentClaim(Struct):
     """A promise or plan: since when and until when it takes money, how much it still lacks."""
 
     key: str
@@ -27,13 +27,13 @@ class Claim(Struct):
         return self.since, self.case.occurred_at, self.key
 
 
-class Keeping(Struct):
+class CommitmentIndex(Struct):
     """All claims of a ledger, and the payments that were shared out, in their order."""
 
-    claims: dict[str, Claim]
-    loose: dict[str, list[Claim]]
+    claims: dict[str, CommitmentClaim]
+    loose: dict[str, list[CommitmentClaim]]
     """By the letter of their kind: those that lack money and name no invoice."""
-    named: dict[str, list[Claim]]
+    named: dict[str, list[CommitmentClaim]]
     """By an invoice that they name."""
     places: list[Place]
     """Payments that are shared out, in their order."""

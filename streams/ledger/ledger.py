@@ -2,14 +2,15 @@
 
 The worker owns it and changes it in place. What is persisted is the summary and the documents;
 the indexes (open items by due day, money not applied yet) are rebuilt from them by `index`. Every
-change of an open amount goes through `owe` and `settle`, so that totals can't drift apart.
+change of an open amount goes through `raise_open` and `lower_open`, so that
+totals can't drift apart.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from tocsin.streams.ledger.commitment_payments import Keeping
+from tocsin.streams.ledger.commitment_payments import CommitmentIndex
 from tocsin.streams.ledger.documents import (
     NEVER,
     Account,
@@ -26,9 +27,9 @@ from tocsin.streams.ledger.documents import (
     Summary,
 )
 from tocsin.streams.ledger.rolling_windows import Window
-from tocsin.streams.ledger.settled_items import SETTLED_MAX, head, pack, pack_all
+from tocsin.streams.ledger.settled_items import SETTLED_MAX, map_header, pack, pack_all
 
-# What an event stirred, as bits: rules over other measures need not be looked at.
+# What an event affected, as bits: rules over other measures need not be looked at.
 LIMITED = 1  # what a credit limit is compared with
 OVERDUE = 2
 SETTLED = 4
@@ -60,7 +61,7 @@ PRUNE_INTERVAL_DAYS = 50
 """Documents are kept up to this much longer than the horizon, so that pruning is rare."""
 
 
-class Shelf:
+class OpenItems:
     """Open items of one currency: due days in order, and per day the invoice ids in order."""
 
     __slots__ = ("_before", "days", "idle", "items", "largest")
@@ -96,9 +97,11 @@ class Ledger:
     __slots__ = (
         "_tallies",
         "about",
+        "affected",
         "awaited",
         "cases",
         "cases_of",
+        "commitment_index",
         "complained",
         "complaints",
         "customer_id",
@@ -111,14 +114,12 @@ class Ledger:
         "invoices",
         "is_touched",
         "issued",
-        "keeping",
         "near",
         "open_rules",
         "orders",
         "packed",
         "returned",
         "shelves",
-        "stirred",
         "summary",
         "waiting",
     )
@@ -134,17 +135,19 @@ class Ledger:
         self.entries: dict[str, Entry] = {}  # by kind letter + id
         self.cases: dict[str, Case] = {}  # by kind letter + id
         self.cases_of: dict[str, dict[str, Case]] = {}  # the same by kind letter
-        self.shelves: dict[str, Shelf] = {}
+        self.shelves: dict[str, OpenItems] = {}
         self.awaited: dict[str, list[tuple[int, str]]] = {}  # money by the invoice it waits for
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
         self.near: dict[tuple[int, int], Window] = {}  # complaints near due dates, as last counted
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
-        self.keeping: Keeping | None = None  # what promises and plans have got; None: to be built
+        self.commitment_index: CommitmentIndex | None = (
+            None  # what promises and plans have got; None: to be built
+        )
         self.waiting: tuple[Case, ...] | None = None  # what collection waits for; None: to be built
         self.packed: bytes | None = None  # settled items, without a head; None: to be packed
         self.is_touched = False
-        self.stirred = 0
+        self.affected = 0
         self._index_summary()
 
     def account(self, currency: str) -> Account:
@@ -152,7 +155,7 @@ class Ledger:
         account = self.summary.accounts.get(currency)
         if account is None:
             account = self.summary.accounts[currency] = Account()
-            self.shelves[currency] = Shelf()
+            self.shelves[currency] = OpenItems()
         return account
 
     def add_case(self, key: str, case: Case) -> None:
@@ -178,16 +181,16 @@ class Ledger:
             if not self.summary.tallies[name]:
                 del self.summary.tallies[name], self._tallies[name]
 
-    def wake(self, day: int) -> None:
+    def schedule_assessment(self, day: int) -> None:
         """Have the customer assessed at the opening of `day`, unless it is earlier anyhow."""
         if day < self.summary.next_date:
             self.summary.next_date = day
 
-    def repeat(self, day: int) -> None:
+    def schedule_repeat(self, day: int) -> None:
         """Have an open episode said again on `day`."""
         if day < self.summary.repeat_on:
             self.summary.repeat_on = day
-        self.wake(day)
+        self.schedule_assessment(day)
 
     def remember(self, key: str, document: Document, today: int, horizon_days: int) -> None:
         """Count a new document and see to it that it is forgotten in time."""
@@ -195,7 +198,7 @@ class Ledger:
         summary.document_count += 1
         self.dirty[key] = document
         if summary.prune_on == NEVER:
-            self.prune(today + horizon_days + 1)
+            self.schedule_expiry(today + horizon_days + 1)
 
     def is_newly_past_due(self, today: int) -> bool:
         """Whether an open item fell due on the day before `today`."""
@@ -210,13 +213,13 @@ class Ledger:
                 found = shelf.days[place] + 1
         return found
 
-    def prune(self, day: int) -> None:
+    def schedule_expiry(self, day: int) -> None:
         """Have what is too old forgotten on `day`, unless that happens earlier anyhow."""
         if day < self.summary.prune_on:
             self.summary.prune_on = day
-            self.wake(day)
+            self.schedule_assessment(day)
 
-    def owe(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
+    def raise_open(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
         """Raise an invoice's open amount."""
         account, day = self.account(invoice.currency), invoice.due_date
         shelf = self.shelves[invoice.currency]
@@ -231,15 +234,15 @@ class Ledger:
             shelf.largest = max(shelf.largest, (invoice.open_minor, invoice_id))
         if day < today:
             shelf.change(day, amount_minor)
-            self.stirred |= EXPOSURE | OVERDUE
+            self.affected |= EXPOSURE | OVERDUE
         else:
-            self.stirred |= EXPOSURE
+            self.affected |= EXPOSURE
             if day + 1 < self.summary.next_date:
                 self.summary.next_date = day + 1
         if invoice_id in self.disputed:
             self.note_disputed(invoice_id, invoice, today)
 
-    def settle(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
+    def lower_open(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
         """Lower an invoice's open amount."""
         account, day = self.summary.accounts[invoice.currency], invoice.due_date
         shelf = self.shelves[invoice.currency]
@@ -249,9 +252,9 @@ class Ledger:
         account.open_minor -= amount_minor
         if day < today:
             shelf.change(day, -amount_minor)
-            self.stirred |= EXPOSURE | OVERDUE
+            self.affected |= EXPOSURE | OVERDUE
         else:
-            self.stirred |= EXPOSURE
+            self.affected |= EXPOSURE
         if shelf.largest is not None and shelf.largest[1] == invoice_id:
             shelf.largest = None
         if invoice_id in self.disputed:
@@ -273,7 +276,7 @@ class Ledger:
             account.due[day].disputed_minor += change
             account.disputed_minor += change
             self.shelves[invoice.currency].change(day, -change)
-            self.stirred |= EXPOSURE | OVERDUE if day < today else EXPOSURE
+            self.affected |= EXPOSURE | OVERDUE if day < today else EXPOSURE
             self.dirty["i" + invoice_id] = invoice
 
     def _claimed(self, invoice_id: str, invoice: Invoice) -> int:
@@ -296,7 +299,9 @@ class Ledger:
                 claimed -= amount
         return max(claimed, 0)
 
-    def owe_loose(self, currency: str, day: int, amount_minor: int, count: int, today: int) -> None:
+    def raise_open_undocumented(
+        self, currency: str, day: int, amount_minor: int, count: int, today: int
+    ) -> None:
         """Raise what is owed without a document; `count` says how many items that adds."""
         account = self.account(currency)
         due = self._due(account, self.shelves[currency], day)
@@ -310,7 +315,9 @@ class Ledger:
         self.shelves[currency].change(day, amount_minor)
         self._stir_due(day, today)
 
-    def settle_loose(self, currency: str, day: int, amount_minor: int, today: int) -> None:
+    def lower_open_undocumented(
+        self, currency: str, day: int, amount_minor: int, today: int
+    ) -> None:
         """Lower what is owed without a document."""
         account, shelf = self.summary.accounts[currency], self.shelves[currency]
         due = account.due[day]
@@ -323,18 +330,18 @@ class Ledger:
             due.loose_count = 0
             if due.count == 0:
                 _clear_day(account, shelf, day)
-        self.stirred |= EXPOSURE if day >= today else EXPOSURE | OVERDUE
+        self.affected |= EXPOSURE if day >= today else EXPOSURE | OVERDUE
 
-    def hold_back(self, currency: str, amount_minor: int, today: int) -> None:
+    def change_unapplied(self, currency: str, amount_minor: int, today: int) -> None:
         """Change the unapplied money of a currency by an amount of either sign."""
         account = self.account(currency)
         account.unapplied_minor += amount_minor
         if account.ordered_minor or account.delivered_minor:
-            self.stirred |= ORDERS
+            self.affected |= ORDERS
         days = self.shelves[currency].days
-        self.stirred |= EXPOSURE | OVERDUE if days and days[0] < today else EXPOSURE
+        self.affected |= EXPOSURE | OVERDUE if days and days[0] < today else EXPOSURE
 
-    def park(self, key: str, funds: Funds) -> None:
+    def index_unapplied(self, key: str, funds: Funds) -> None:
         """Index unapplied money by what it waits for, or as idle."""
         entry = (funds.occurred_at, key)
         if funds.is_released:
@@ -344,7 +351,7 @@ class Ledger:
             if invoice_id not in self.invoices:
                 insort(self.awaited.setdefault(invoice_id, []), entry)
 
-    def unpark(self, key: str, funds: Funds) -> None:
+    def unindex_unapplied(self, key: str, funds: Funds) -> None:
         """Take money out of the indexes of unapplied money, wherever it is."""
         entry = (funds.occurred_at, key)
         if funds.is_released:
@@ -364,14 +371,14 @@ class Ledger:
         """Build all indexes from summary and documents, after a restore."""
         self.shelves = {}
         self.awaited = {}
-        self.keeping = None
+        self.commitment_index = None
         self.waiting = None
         self.cases_of = {}
         for key, case in self.cases.items():
             self.cases_of.setdefault(key[0], {})[key] = case
         self._index_summary()
         for currency, account in self.summary.accounts.items():
-            shelf = self.shelves[currency] = Shelf()
+            shelf = self.shelves[currency] = OpenItems()
             shelf.days = sorted(account.due)
             shelf.items = {day: [] for day in shelf.days}
         for invoice_id, invoice in self.invoices.items():
@@ -382,7 +389,7 @@ class Ledger:
                 ids.sort()
         for key, funds in self.funds.items():
             if funds.unapplied_minor:
-                self.park(key, funds)
+                self.index_unapplied(key, funds)
         self.about = {}
         self.near = {}
         for complaint_id, complaint in self.complaints.items():
@@ -421,7 +428,7 @@ class Ledger:
         settled = self.summary.settled
         if self.packed is None:
             self.packed = pack_all(settled)
-        return head(len(settled)) + self.packed
+        return map_header(len(settled)) + self.packed
 
     def note_delays(self) -> None:
         """Index the excused delays of settled items, the latest last, after one changed or went."""
@@ -437,7 +444,7 @@ class Ledger:
             if episode.severity or episode.crossed
         }
 
-    def _due(self, account: Account, shelf: Shelf, day: int) -> Due:
+    def _due(self, account: Account, shelf: OpenItems, day: int) -> Due:
         due = account.due.get(day)
         if due is None:
             due = account.due[day] = Due()
@@ -447,14 +454,14 @@ class Ledger:
 
     def _stir_due(self, day: int, today: int) -> None:
         if day < today:
-            self.stirred |= EXPOSURE | OVERDUE
+            self.affected |= EXPOSURE | OVERDUE
         else:
-            self.stirred |= EXPOSURE
+            self.affected |= EXPOSURE
             if day < self.summary.next_date:
-                self.wake(day + 1)
+                self.schedule_assessment(day + 1)
 
 
-def _clear_day(account: Account, shelf: Shelf, day: int) -> None:
+def _clear_day(account: Account, shelf: OpenItems, day: int) -> None:
     del account.due[day]
     del shelf.items[day]
     del shelf.days[bisect_left(shelf.days, day)]

@@ -105,12 +105,22 @@ class Ledgers(MutableMapping[str, Ledger]):
             for customer_id, ledger in live.items():
                 yield customer_id, ledger.summary.next_date
 
-    def visit(self, customer_id: str) -> Ledger:
+    def peek(self, customer_id: str) -> Ledger:
         """A ledger for a look: if it was frozen it stays so, unless it is put back by `[...] =`."""
         frozen = self._frozen.get(customer_id)
         return self[customer_id] if frozen is None else _thawed(customer_id, frozen)
 
-    def rest(self) -> None:
+    def copied(self, customer_id: str) -> Ledger | None:
+        """A copy of a customer's ledger, to try something; None if there is none."""
+        if customer_id not in self:
+            return None
+        frozen = self._frozen.get(customer_id)
+        if frozen is None:
+            live = self._fresh.get(customer_id) or self._resting[customer_id]
+            frozen = _encode(_parts_of(live))
+        return _thawed(customer_id, frozen)
+
+    def freeze_idle(self) -> None:
         """Freeze what was not asked for since the rest before the last."""
         for customer_id, ledger in self._resting.items():
             self._frozen[customer_id] = _encode(_parts_of(ledger))

@@ -30,6 +30,6 @@ def pack_all(settled: Mapping[str, Settled]) -> bytes:
     return b"".join([pack(invoice_id, item) for invoice_id, item in settled.items()])
 
 
-def head(count: int) -> bytes:
+def map_header(count: int) -> bytes:
     """What a map of so many entries begins with."""
     return bytes((0x80 | count,)) if count <= _FEW else b"\xde" + count.to_bytes(2, "big")

@@ -11,7 +11,7 @@ from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.measures.severity import Ladder
 
-_RISING = parts.BACKDATED | parts.RETURNS  # the latter is stirred also when an invoice goes
+_RISING = parts.BACKDATED | parts.RETURNS  # the latter is affected also when an invoice goes
 
 
 def _purchase_gap(
@@ -41,7 +41,7 @@ def _purchase_decline(
     before = both - now
     # One more invoice of these days puts off what was found before: that is early enough.
     is_put_off = (
-        not ledger.stirred & _RISING and both > parameters.minimum and length > parts.RECENT_DAYS
+        not ledger.affected & _RISING and both > parameters.minimum and length > parts.RECENT_DAYS
     )
     if before < parameters.minimum:  # what leaves the window joins the one before it
         if is_put_off:

@@ -28,10 +28,10 @@ from tocsin.streams.fold.collection_texts import (
     PROMISED,
     QUIET,
 )
-from tocsin.streams.fold.credit_decisions import hold_turns_on
+from tocsin.streams.fold.credit_decisions import hold_changes_on
 from tocsin.streams.ledger.documents import NEVER, Collecting
 from tocsin.streams.ledger.ledger import CASES, COLLECTION, CONDUCT, Ledger
-from tocsin.streams.measures.collection_progress import pause, taken_on, was_negotiated
+from tocsin.streams.measures.collection_progress import pause, step_taken_on, was_negotiated
 
 STEPPING = CONDUCT | CASES
 """What may change the next step beside what is past due: contacts, promises, plans, decisions."""
@@ -86,7 +86,7 @@ class Collector:
             return 0
         found = None if plan is None else collect(ledger, as_of, plan)
         if found is not None:
-            ledger.wake(found.turn)
+            ledger.schedule_assessment(found.turn)
         if found == known:
             return 0
         summary.collecting = found
@@ -199,7 +199,7 @@ def _next_step(
     ledger: Ledger, as_of: int, plan: Collection, lead: Leading, since: int
 ) -> tuple[str, int, str]:
     """The first step after all that were taken, when it falls due, and by what."""
-    taken = [taken_on(ledger, step.name, since, as_of) for step in plan.steps]
+    taken = [step_taken_on(ledger, step.name, since, as_of) for step in plan.steps]
     place = max((n + 1 for n, day in enumerate(taken) if day), default=0)
     age, steps = as_of - lead.due_date, plan.steps
     # A decision that was not made is passed over once the step after it has come.
@@ -240,7 +240,7 @@ def _block(ledger: Ledger, as_of: int, plan: Collection, found: Collecting) -> N
 
 def _turn(ledger: Ledger, as_of: int, plan: Collection, lead: Leading, found: Collecting) -> int:
     """The next day on which the step may be another, or another's turn, without any event."""
-    days = [found.due_on, found.blocked_until, hold_turns_on(ledger.summary, as_of)]
+    days = [found.due_on, found.blocked_until, hold_changes_on(ledger.summary, as_of)]
     if found.step in _DECISIONS:
         days += [lead.due_date + step.after_days for step in plan.steps]
     return min((day for day in days if day > as_of), default=NEVER)

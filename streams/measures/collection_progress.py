@@ -24,7 +24,7 @@ class Pause(Struct, frozen=True, gc=False):
     until: int
 
 
-def taken_on(ledger: Ledger, step: str, since: int, as_of: int) -> int:
+def step_taken_on(ledger: Ledger, step: str, since: int, as_of: int) -> int:
     """The last day, from `since` on, on which a step was taken; 0: not yet."""
     if step == HOLD:
         held = held_since(ledger.summary, as_of)
@@ -45,7 +45,7 @@ def was_negotiated(ledger: Ledger, since: int, as_of: int, attempts_least: int) 
     attempts = ledger.tallied("contacts:UNANSWERED")
     if attempts is not None and attempts.total(as_of - since + 1, as_of) >= attempts_least:
         return True
-    return taken_on(ledger, PLAN, since, as_of) > 0
+    return step_taken_on(ledger, PLAN, since, as_of) > 0
 
 
 def pause(ledger: Ledger, invoice_id: str) -> Pause | None:

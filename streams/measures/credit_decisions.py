@@ -12,7 +12,7 @@ from tocsin.streams.fold.credit_decisions import (
     ASKED,
     REJECTED,
     held_since,
-    hold_turns_on,
+    hold_changes_on,
 )
 from tocsin.streams.ledger.documents import NEVER, Invoice
 from tocsin.streams.ledger.ledger import CASES, ISSUED, SCORE, Ledger
@@ -33,7 +33,7 @@ def _invoiced_despite(
         return count_in(ledger.issued, length, as_of, ladder)
     if credit is None:
         return 0, NEVER
-    turn = hold_turns_on(ledger.summary, as_of) if of == ON_HOLD else NEVER
+    turn = hold_changes_on(ledger.summary, as_of) if of == ON_HOLD else NEVER
     days = [invoice.issued_on for _, invoice in _despite(ledger, as_of, parameters)]
     return len(days), min([turn, *(day + length for day in days)])
 

@@ -22,11 +22,11 @@ Record = tuple[int, int, str, int, int]
 Records = Callable[[Ledger, str], Iterator[Record]]
 
 
-class Family(Struct, frozen=True):
+class EventFamily(Struct, frozen=True):
     """Events of one sort: their topic, what they stir, the kinds that are counted apart."""
 
     topic: int
-    stirred_by: int
+    affected_by: int
     records: Records
     kinds: tuple[str, ...] = ()
 
@@ -94,15 +94,15 @@ def _ratings(ledger: Ledger, name: str) -> Iterator[Record]:
 _COMPLAINT_KINDS = ("QUALITY", "DELIVERY", "PRICE", "SERVICE", "BILLING", "DEMAND", "OTHER")
 
 FAMILIES = {
-    "invoices": Family(INVOICES, parts.ISSUED, _invoices),
-    "returns": Family(INVOICES, parts.RETURNS, _returns),
-    "complaints": Family(
+    "invoices": EventFamily(INVOICES, parts.ISSUED, _invoices),
+    "returns": EventFamily(INVOICES, parts.RETURNS, _returns),
+    "complaints": EventFamily(
         COMPLAINTS,
         parts.COMPLAINTS,
         _complaints,
         (*_COMPLAINT_KINDS, "UPHELD", "REJECTED", "AGAIN"),
     ),
-    "order_changes": Family(
+    "order_changes": EventFamily(
         ENGAGEMENTS,
         parts.CONDUCT,
         _entries(CHANGE),
@@ -116,8 +116,8 @@ FAMILIES = {
             "OTHER",
         ),
     ),
-    "service_minutes": Family(ENGAGEMENTS, parts.CONDUCT, _entries(SERVICE)),
-    "contacts": Family(
+    "service_minutes": EventFamily(ENGAGEMENTS, parts.CONDUCT, _entries(SERVICE)),
+    "contacts": EventFamily(
         ENGAGEMENTS,
         parts.CONDUCT,
         _entries(CONTACT),
@@ -131,26 +131,26 @@ FAMILIES = {
             "CAME_IN",
         ),
     ),
-    "answers": Family(ENGAGEMENTS, parts.CONDUCT, _entries(CONTACT)),
-    "refusals": Family(
+    "answers": EventFamily(ENGAGEMENTS, parts.CONDUCT, _entries(CONTACT)),
+    "refusals": EventFamily(
         ENGAGEMENTS, parts.CONDUCT, _entries(CONTACT), ("DISPUTE", "DIFFICULTY", "OTHER")
     ),
-    "breaches": Family(
+    "breaches": EventFamily(
         ENGAGEMENTS,
         parts.CONDUCT,
         _entries(BREACH),
         ("SERIOUS", "PAYMENT", "ACCEPTANCE", "CONFIDENTIALITY", "RESALE", "OTHER"),
     ),
-    "surveys": Family(ENGAGEMENTS, parts.CONDUCT, _entries(SURVEY), ("POOR",)),
-    "disputes": Family(
+    "surveys": EventFamily(ENGAGEMENTS, parts.CONDUCT, _entries(SURVEY), ("POOR",)),
+    "disputes": EventFamily(
         ENGAGEMENTS,
         parts.CONDUCT,
         _disputes,
         ("PRICE", "QUANTITY", "QUALITY", "DELIVERY", "DUPLICATE", "OTHER"),
     ),
-    "bounced": Family(PAYMENTS, parts.CONDUCT, _bounced),
-    "short_paid": Family(PAYMENTS, parts.CONDUCT, _short_paid),
-    "ratings_lost": Family(CUSTOMERS, parts.STANDING, _ratings),
+    "bounced": EventFamily(PAYMENTS, parts.CONDUCT, _bounced),
+    "short_paid": EventFamily(PAYMENTS, parts.CONDUCT, _short_paid),
+    "ratings_lost": EventFamily(CUSTOMERS, parts.STANDING, _ratings),
 }
 
 NAMES = frozenset(FAMILIES) | {
@@ -159,7 +159,7 @@ NAMES = frozenset(FAMILIES) | {
 """All names under which events may be counted."""
 
 
-def family_of(name: str) -> Family:
+def event_family(name: str) -> EventFamily:
     """The family of a name."""
     return FAMILIES[name.partition(":")[0]]
 

@@ -17,7 +17,7 @@ from tocsin.streams.ledger import ledger as parts
 from tocsin.streams.ledger.documents import NEVER
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.rolling_windows import Window
-from tocsin.streams.measures.event_families import FAMILIES, NAMES, family_of, window_of
+from tocsin.streams.measures.event_families import FAMILIES, NAMES, event_family, window_of
 from tocsin.streams.measures.measure import Measure, Parameters, Read, Reading, Unit, Weighed
 from tocsin.streams.measures.severity import Ladder
 
@@ -48,7 +48,7 @@ def counting(of: str) -> Read:
 def rating(of: str, per: str) -> Read:
     """The reading of how many events of a family come on those of another, in basis points."""
     window_in, base_in = window_of(of), window_of(per)
-    rising = family_of(of).stirred_by | parts.RETURNS  # those stir also when an invoice goes
+    rising = event_family(of).affected_by | parts.RETURNS  # those stir also when an invoice goes
     if per != "invoices":
         rising = parts.ALL
 
@@ -68,7 +68,7 @@ def rating(of: str, per: str) -> Read:
             return value, min(
                 window.oldest_leaves(length, as_of), base.oldest_leaves(length, as_of)
             )
-        if total > parameters.minimum and not ledger.stirred & rising:
+        if total > parameters.minimum and not ledger.affected & rising:
             return value, NEVER  # one more of the base: what was found before is early enough
         # As the base leaves the window the same events weigh more: when could they weigh enough?
         return value, base.shrinks_to(count * 10_000 // ladder.lowest, length, as_of)
@@ -112,7 +112,7 @@ def _behind_events(
 
 def _behind(of: str, ledger: Ledger, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
     first = as_of - parameters.window_days + 1
-    for on, amount, name, topic, offset in family_of(of).records(ledger, of):
+    for on, amount, name, topic, offset in event_family(of).records(ledger, of):
         if amount and first <= on <= as_of:
             yield on, name, topic, offset
 
@@ -135,7 +135,7 @@ def _attempts(
     answers = ledger.tallied("answers")
     answered_on = answers.days[-1] if answers is not None and answers.days else 0
     of = "contacts:UNANSWERED"
-    for on, _, name, topic, offset in family_of(of).records(ledger, of):
+    for on, _, name, topic, offset in event_family(of).records(ledger, of):
         if on > answered_on:
             yield on, name, topic, offset
 
@@ -145,23 +145,23 @@ def _tally_of(name: str) -> str:
 
 
 def _fit_count(measure: Measure, parameters: Parameters) -> Measure:
-    family = family_of(parameters.of)
+    family = event_family(parameters.of)
     return replace(
         measure,
         read=counting(parameters.of),
         counts=_tally_of(parameters.of),
-        stirred_by=family.stirred_by,
+        affected_by=family.affected_by,
         topics=frozenset({family.topic}),
     )
 
 
 def _fit_rate(measure: Measure, parameters: Parameters) -> Measure:
-    family, base = family_of(parameters.of), family_of(parameters.per)
+    family, base = event_family(parameters.of), event_family(parameters.per)
     return replace(
         measure,
         read=rating(parameters.of, parameters.per),
         counts=_tally_of(parameters.of),
-        stirred_by=family.stirred_by | base.stirred_by,
+        affected_by=family.affected_by | base.affected_by,
         topics=frozenset({family.topic, base.topic}),
     )
 

@@ -68,7 +68,7 @@ class Measure(Struct, frozen=True):
     unit: Unit
     read: Read
     behind: Behind
-    stirred_by: int
+    affected_by: int
     topics: frozenset[int]
     by_currency: bool = False
     moves_by_time: bool = False
@@ -79,6 +79,8 @@ class Measure(Struct, frozen=True):
     windows: int = 1
     """How many windows it looks back on."""
     fit: Callable[[Measure, Parameters], Measure] | None = None
+    falls_with_money: bool = False
+    """Whether a payment can only lower it."""
     counts: str = ""
     """The tally without which its value is 0 or not judged; empty where there is none."""
     needs: str = "enough evidence"

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from tocsin.streams.facts.sources import CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS
-from tocsin.streams.fold.credit_decisions import lapses_on, limit_of, prepayment_of
+from tocsin.streams.fold.credit_decisions import decision_expires_on, limit_of, prepayment_of
 from tocsin.streams.ledger import ledger as parts
 from tocsin.streams.ledger.documents import NEVER, Account, Invoice
-from tocsin.streams.ledger.ledger import Ledger, Shelf
+from tocsin.streams.ledger.ledger import Ledger, OpenItems
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.measures.severity import Ladder
 
@@ -87,7 +87,7 @@ def _largest_item_share(
     return _largest(ledger, shelf) * 10_000 // account.open_minor, NEVER
 
 
-def _largest(ledger: Ledger, shelf: Shelf) -> int:
+def _largest(ledger: Ledger, shelf: OpenItems) -> int:
     if shelf.largest is None:
         ids = [invoice_id for items in shelf.items.values() for invoice_id in items]
         sizes = [(ledger.invoices[invoice_id].open_minor, invoice_id) for invoice_id in ids]
@@ -99,7 +99,7 @@ def _prepayment_missing(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
     credit = ledger.summary.credit
-    turn = NEVER if credit is None else lapses_on(credit.prepayments, as_of)
+    turn = NEVER if credit is None else decision_expires_on(credit.prepayments, as_of)
     share = prepayment_of(ledger.summary, as_of)
     if share is None:
         return None, turn
@@ -119,7 +119,7 @@ def _credit_utilisation(
         )
     else:
         limit, limit_currency = limit_of(summary, as_of)
-        turn = lapses_on(summary.credit.limits, as_of)
+        turn = decision_expires_on(summary.credit.limits, as_of)
     if limit is None or currency != limit_currency:
         return None, turn
     account = ledger.summary.accounts[currency]
@@ -207,6 +207,7 @@ MONEY_MEASURES = (
         parts.OVERDUE,
         NET_OF_DISPUTES,
         by_currency=True,
+        falls_with_money=True,
         moves_by_time=True,
         optional=("grace",),
     ),
@@ -218,6 +219,7 @@ MONEY_MEASURES = (
         parts.OVERDUE,
         NET_OF_DISPUTES,
         by_currency=True,
+        falls_with_money=True,
         moves_by_time=True,
         optional=("floor",),
     ),
@@ -229,6 +231,7 @@ MONEY_MEASURES = (
         parts.LIMITED | parts.PROFILE,
         MONEY_IN_AND_OUT | {CUSTOMERS},
         by_currency=True,
+        falls_with_money=True,
         moves_by_time=True,
         optional=("floor", "include"),
         words=_PARTS,
@@ -254,6 +257,7 @@ MONEY_MEASURES = (
         parts.ORDERS | parts.PROFILE,
         MONEY_IN_AND_OUT | {CUSTOMERS, ENGAGEMENTS},
         by_currency=True,
+        falls_with_money=True,
         moves_by_time=True,
         needs="prepayment_basis_points",
     ),

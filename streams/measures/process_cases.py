@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tocsin.streams.facts.sources import ENGAGEMENTS, PAYMENTS
 from tocsin.streams.fold.disputes import DISPUTE, OPEN_DISPUTE
-from tocsin.streams.fold.fulfilment import claims
+from tocsin.streams.fold.fulfilment import allocations
 from tocsin.streams.fold.instalment_plans import PLAN, arrears_minor
 from tocsin.streams.fold.processes import PROCESSES
 from tocsin.streams.fold.promises import BROKEN, KEPT, LATE, PROMISE
@@ -66,7 +66,7 @@ def _waiting(ledger: Ledger, subject: str, as_of: int, parameters: Parameters) -
 
 def _paid_towards(ledger: Ledger, letter: str, states: tuple[str, ...]) -> Iterator[Weighed]:
     """The payments that some promises or plans got, which were not enough."""
-    for claim in claims(ledger):
+    for claim in allocations(ledger):
         if claim.key[0] == letter and claim.case.state in states:
             for _, _, payment in claim.taken:
                 yield 0, payment[1:], PAYMENTS, ledger.funds[payment].offset

@@ -1,7 +1,7 @@
 """The risk score: points that a policy's components give, their sum (0 to 100), and its grade.
 
 Additive and open: the points of every component are kept with the score. A customer of whom too
-little is known has no score, and `lacking` says what is missing. Only what an event stirred is
+little is known has no score, and `lacking` says what is missing. Only what an event affected is
 counted again; every `review_days` all of it is, with the customer's classes.
 """
 
@@ -39,7 +39,7 @@ class Steps(Struct, frozen=True):
     values: tuple[int, ...]
     points: tuple[int, ...]
 
-    def give(self, value: int) -> int:
+    def points_for(self, value: int) -> int:
         """The points of a value; a value equal to a step has reached it."""
         reached = bisect_right(self.values, value)
         return self.points[reached - 1] if reached else 0
@@ -70,7 +70,7 @@ class Component(Struct, frozen=True):
             value, turn = measure.read(ledger, subject, as_of, self.parameters, steps.ladder)
             if turn < wake:
                 wake = turn
-            if value is not None and (given := steps.give(value)) > points:
+            if value is not None and (given := steps.points_for(value)) > points:
                 points = given
         return points, wake
 
@@ -179,14 +179,14 @@ class Scorer:
             known == card.known_days_least or known % card.review_days == 0
         )
 
-    def update(self, ledger: Ledger, stirred: int, as_of: int) -> int:
-        """Count again what was stirred; returns SCORE if score or grade changed."""
-        plan = self._plans.get(stirred)
+    def update(self, ledger: Ledger, affected: int, as_of: int) -> int:
+        """Count again what was affected; returns SCORE if score or grade changed."""
+        plan = self._plans.get(affected)
         if plan is None:
-            plan = self._plans[stirred] = tuple(
+            plan = self._plans[affected] = tuple(
                 place
                 for place, part in enumerate(self._components)
-                if part.measure.stirred_by & stirred
+                if part.measure.affected_by & affected
             )
         return self._count(ledger, plan, as_of)
 
@@ -194,7 +194,7 @@ class Scorer:
         """Count again what moves by time alone, if its day has come."""
         summary = ledger.summary
         if as_of < summary.score_on:
-            ledger.wake(summary.score_on)
+            ledger.schedule_assessment(summary.score_on)
             return 0
         summary.score_on = NEVER
         return self._count(ledger, self._daily, as_of)
@@ -219,21 +219,21 @@ class Scorer:
         ):
             return 0 if summary.score is None else _forget(ledger)
         components, points, is_changed = self._components, summary.points, False
-        stirred = ledger.stirred
+        affected = ledger.affected
         if not points:  # the first score, or the first since the policy changed
             points = summary.points = [NOT_JUDGED] * len(components)
             plan = tuple(range(len(components)))
             is_changed = True
-            ledger.stirred = ALL  # a measure may build on its last reading: there was none
+            ledger.affected = ALL  # a measure may build on its last reading: there was none
         for place in plan:
             given, turn = components[place].count(ledger, as_of)
             if turn < summary.score_on:
                 summary.score_on = turn
-                ledger.wake(turn)
+                ledger.schedule_assessment(turn)
             if given != points[place]:
                 points[place] = given
                 is_changed = True
-        ledger.stirred = stirred
+        ledger.affected = affected
         return _add_up(ledger, card, points) if is_changed else 0
 
 
@@ -262,7 +262,7 @@ def score_values(summary: Summary) -> dict[str, str]:
     return {"score": score, "grade": summary.grade, "points": "", "strategy": ""}
 
 
-def spell_out(text: Text, card: Scorecard | None, summary: Summary) -> Text:
+def fill_score_words(text: Text, card: Scorecard | None, summary: Summary) -> Text:
     """A text with `{points}` and `{strategy}` replaced by what each language says for them."""
     if card is None or not ("{points}" in text.en + text.zh or "{strategy}" in text.en + text.zh):
         return text

@@ -41,7 +41,7 @@ def _amount_share(
             eases = rung.hold_at
         if rung.raise_at > value and rises == NEVER:
             rises = rung.raise_at
-    if value < ladder.clear_at and ledger.stirred & _MORE_THAN_ISSUED == parts.ISSUED:
+    if value < ladder.clear_at and ledger.affected & _MORE_THAN_ISSUED == parts.ISSUED:
         invoice = ledger.invoices[next(reversed(ledger.invoices))]
         own = (invoice.cost_minor or 0) if parameters.of == "cost" else 0
         before, lowest = total - invoice.amount_minor, ladder.lowest
@@ -84,7 +84,7 @@ def _turnover_shortfall(
     invoiced = ledger.tally(name)
     total = invoiced.total(length, as_of)
     value = max((expected - total) * 10_000 // expected, 0)
-    if not value and not ledger.stirred & parts.RETURNS and len(invoiced.days) > 1:
+    if not value and not ledger.affected & parts.RETURNS and len(invoiced.days) > 1:
         return 0, NEVER  # one more invoice: what was found before still is early enough
     higher = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
     if not higher:

@@ -51,7 +51,10 @@ OPENING_DIGEST = "opening-digest"
 RESUMPTION_DIGEST = "resumption-digest"
 SOURCE_INCOMPLETE = "source-incomplete"
 SOURCE_HELD = "source-held"
-RESERVED = frozenset({OPENING_DIGEST, RESUMPTION_DIGEST, SOURCE_INCOMPLETE, SOURCE_HELD})
+SOURCE_GAP = "source-gap"
+RESERVED = frozenset(
+    {OPENING_DIGEST, RESUMPTION_DIGEST, SOURCE_INCOMPLETE, SOURCE_HELD, SOURCE_GAP}
+)
 """Names under which the product itself warns; no rule may bear them."""
 
 
@@ -121,7 +124,7 @@ class Rule(Struct, frozen=True):
     """Its episodes' key, up to the subject."""
     ladder: Ladder | None
     """The only ladder, where thresholds don't depend on the currency."""
-    stirred_by: int
+    affected_by: int
     topics: frozenset[int]
     moves_by_time: bool
     conditions: tuple[Condition, ...] = ()
@@ -146,16 +149,16 @@ class Variant(Struct, frozen=True):
     off: frozenset[str]
 
     def plan(
-        self, stirred: int, suspended: frozenset[int], missing: frozenset[int] = frozenset()
+        self, affected: int, suspended: frozenset[int], missing: frozenset[int] = frozenset()
     ) -> tuple[Rule, ...]:
-        """Rules to look at after `stirred`, without those that read a suspended topic.
+        """Rules to look at after `affected`, without those that read a suspended topic.
 
         Rules that wait for complete sources are left out while a topic of theirs is `missing`.
         """
         return tuple(
             rule
             for rule in self.rules
-            if rule.stirred_by & stirred
+            if rule.affected_by & affected
             and not rule.topics & suspended
             and not (rule.is_held_incomplete and rule.topics & missing)
         )
@@ -242,9 +245,9 @@ class Policy(Struct, frozen=True):
                 met |= 1 << place
         return met
 
-    def plan(self, stirred: int, suspended: frozenset[int]) -> tuple[Rule, ...]:
+    def plan(self, affected: int, suspended: frozenset[int]) -> tuple[Rule, ...]:
         """Rules to look at for a customer without overrides; see `Variant.plan`."""
-        return self.variant(0).plan(stirred, suspended)
+        return self.variant(0).plan(affected, suspended)
 
 
 def canonical(document: object) -> str:

@@ -16,7 +16,7 @@ from tocsin.streams.policy.policy import Bounds, Condition, Rule
 _WHOLE = ("",)
 
 
-def restrain(
+def limit_severity(
     ledger: Ledger,
     rule: Rule,
     subject: str,
@@ -32,7 +32,7 @@ def restrain(
     """
     unmet, turn = None, NEVER
     if level and rule.conditions:
-        unmet, turn = first_unmet(ledger, rule, subject, as_of)
+        unmet, turn = first_failed_condition(ledger, rule, subject, as_of)
         if unmet is not None:
             level = 0
     key = rule.key + subject
@@ -59,7 +59,7 @@ def measured(
                 yield condition, bounds, inner, value
 
 
-def first_unmet(
+def first_failed_condition(
     ledger: Ledger, rule: Rule, subject: str, as_of: int
 ) -> tuple[Condition | None, int]:
     """The first condition that fails, and the next day on which that could be otherwise."""
@@ -76,7 +76,7 @@ def first_unmet(
     return unmet, wake
 
 
-def holds(ledger: Ledger, condition: Condition, as_of: int) -> tuple[bool, int]:
+def condition_holds(ledger: Ledger, condition: Condition, as_of: int) -> tuple[bool, int]:
     """Whether a condition holds for a customer as a whole, and when that could be otherwise."""
     subjects = list(ledger.summary.accounts) if condition.measure.by_currency else _WHOLE
     return _is_met(ledger, condition, subjects, as_of)
@@ -129,7 +129,7 @@ def _hushed(ledger: Ledger, rule: Rule, key: str, as_of: int) -> int:
 
 
 def _await_quiet(ledger: Ledger, rule: Rule, key: str) -> None:
-    ledger.repeat(ledger.summary.episodes[key].warned_on + rule.quiet_days)
+    ledger.schedule_repeat(ledger.summary.episodes[key].warned_on + rule.quiet_days)
 
 
 def _dwell(
@@ -155,7 +155,7 @@ def _dwell(
     }
     for severity, day in crossed.items():
         if as_of < day + rule.dwell_days:
-            ledger.repeat(day + rule.dwell_days)
+            ledger.schedule_repeat(day + rule.dwell_days)
         elif severity > hushed:
             reached = severity
         else:  # what has lasted goes on lasting while it may not be said

@@ -66,9 +66,9 @@ def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
     dwell_days = _optional_days(reader, rule, path, "dwell")
     quiet_days = _optional_days(reader, rule, path, "quiet")
     measures = (measure, *(condition.measure for condition in conditions))
-    stirred_by = 0
+    affected_by = 0
     for one in measures:
-        stirred_by |= one.stirred_by
+        affected_by |= one.affected_by
     return Rule(
         name=name,
         measure=measure,
@@ -85,7 +85,7 @@ def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
         by_currency=measure.by_currency,
         key=f"{name}:",
         ladder=ladders.get(""),
-        stirred_by=stirred_by,
+        affected_by=affected_by,
         topics=frozenset().union(*(one.topics for one in measures)),
         moves_by_time=any(one.moves_by_time for one in measures),
         conditions=conditions,

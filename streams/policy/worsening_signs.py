@@ -17,7 +17,7 @@ from tocsin.streams.ledger.ledger import ALL, Ledger
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.measures.severity import Ladder
 from tocsin.streams.policy.policy import Condition
-from tocsin.streams.policy.raise_conditions import holds
+from tocsin.streams.policy.raise_conditions import condition_holds
 
 _NAMED_MAX = 5
 """Records of a sign that are told apart from the rest by their weight."""
@@ -34,8 +34,8 @@ class _Count(Struct, frozen=True):
     def __call__(
         self, ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
     ) -> Reading:
-        count, wake, stirred = 0, NEVER, ledger.stirred
-        ledger.stirred = ALL  # what a measure knows from its last reading may be older
+        count, wake, affected = 0, NEVER, ledger.affected
+        ledger.affected = ALL  # what a measure knows from its last reading may be older
         tallies = ledger.summary.tallies
         signs = [sign for sign in self.signs if not _is_idle(sign, tallies)]
         left = len(signs)
@@ -47,7 +47,7 @@ class _Count(Struct, frozen=True):
             left -= 1
             if turn < wake:
                 wake = turn
-        ledger.stirred = stirred
+        ledger.affected = affected
         return count, wake
 
 
@@ -61,7 +61,7 @@ def _look(ledger: Ledger, sign: Condition, as_of: int) -> tuple[bool, int]:
     """Whether a sign holds, and when that could be otherwise; the common case without detours."""
     measure = sign.measure
     if measure.by_currency:
-        return holds(ledger, sign, as_of)
+        return condition_holds(ledger, sign, as_of)
     bounds = sign.bounds[""]
     value, turn = measure.read(ledger, "", as_of, sign.parameters, bounds.ladder)
     if value is None:
@@ -80,7 +80,7 @@ class _Behind(Struct, frozen=True):
     ) -> Iterable[Weighed]:
         weights: dict[tuple[str, int, int], int] = {}
         for sign in self.signs:
-            if not holds(ledger, sign, as_of)[0]:
+            if not condition_holds(ledger, sign, as_of)[0]:
                 continue
             measure = sign.measure
             subjects = ledger.summary.accounts if measure.by_currency else ("",)
@@ -110,18 +110,18 @@ WORSENING_SIGNS = Measure(
 
 def with_signs(measure: Measure, signs: tuple[Condition, ...]) -> Measure:
     """The measure as it counts these signs."""
-    stirred_by = 0
+    affected_by = 0
     for sign in signs:
-        stirred_by |= sign.measure.stirred_by
+        affected_by |= sign.measure.affected_by
     return replace(
         measure,
         read=_Count(signs),
         behind=_Behind(signs),
-        stirred_by=stirred_by,
+        affected_by=affected_by,
         topics=frozenset().union(*(sign.measure.topics for sign in signs)),
     )
 
 
-def signs_of(measure: Measure) -> tuple[Condition, ...]:
+def conditions_of_signs(measure: Measure) -> tuple[Condition, ...]:
     """The signs that a measure counts; none if it counts no signs."""
     return measure.read.signs if isinstance(measure.read, _Count) else ()

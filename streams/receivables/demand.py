@@ -21,7 +21,7 @@ from tocsin.streams.receivables.interest import (
     penalty_minor,
     state,
 )
-from tocsin.streams.receivables.invoice_history import Receivable, Standing
+from tocsin.streams.receivables.invoice_history import Receivable, ReceivablesAccount
 from tocsin.streams.receivables.statutory import (
     EU_FLAT_CURRENCY,
     Basis,
@@ -95,7 +95,7 @@ class Demand(Struct, frozen=True):
 
 
 def demand_of(
-    standing: Standing,
+    standing: ReceivablesAccount,
     parties: Parties,
     reference: Reference,
     conditions: Conditions,

@@ -14,7 +14,7 @@ from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import check
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.fold.evolve import evolve
-from tocsin.streams.fold.shared import Today
+from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.ledger.documents import LOOSE, NEVER, Profile
 from tocsin.streams.ledger.ledger import Ledger
 
@@ -22,7 +22,7 @@ WRITE_OFF = "WRITE_OFF"
 _FOR_EVER = NEVER // 2  # days: nothing is past the horizon
 
 
-class Paid(Struct, frozen=True, gc=False):
+class Allocation(Struct, frozen=True, gc=False):
     """Money that settled a part of an invoice: when (epoch day), by which document.
 
     `reason` is a credit note's; empty for a payment.
@@ -45,10 +45,10 @@ class Receivable(Struct, frozen=True, gc=False):
     issued_on: int
     due_date: int
     delivered_on: int | None
-    paid: tuple[Paid, ...]
+    paid: tuple[Allocation, ...]
 
 
-class Standing(Struct, frozen=True):
+class ReceivablesAccount(Struct, frozen=True):
     """A customer as of a day: what it is, its invoices by due date, money not applied."""
 
     customer_id: str
@@ -58,12 +58,12 @@ class Standing(Struct, frozen=True):
     """Money at hand by currency."""
 
 
-def standing_of(
+def receivables_account_of(
     customer_id: str,
     facts: Iterable[tuple[int, events.CustomerEvent]],
     convention: Convention,
     as_of: int,
-) -> Standing:
+) -> ReceivablesAccount:
     """Fold a customer's facts, each with its sequence time (epoch ms), in their order.
 
     Facts that became known after the business day `as_of` are left out, as are those that the
@@ -73,7 +73,7 @@ def standing_of(
     days, last = calendar(convention), convention.closes_at(as_of)
     for offset, (timestamp, event) in enumerate(facts):
         if timestamp < last and check(event, timestamp) is None:
-            today = Today(days.business_date(timestamp), days, _FOR_EVER, NEVER)
+            today = FoldContext(days.business_date(timestamp), days, _FOR_EVER, NEVER)
             evolve(ledger, event, offset, today)
     invoices = sorted(
         (
@@ -82,7 +82,7 @@ def standing_of(
             if invoice.amount_minor and not invoice.is_cancelled
         ),
     )
-    return Standing(
+    return ReceivablesAccount(
         customer_id,
         ledger.summary.profile,
         tuple(_receivable(ledger, invoice_id) for _, invoice_id in invoices),
@@ -97,7 +97,7 @@ def standing_of(
 def _receivable(ledger: Ledger, invoice_id: str) -> Receivable:
     invoice = ledger.invoices[invoice_id]
     paid = [
-        Paid(funds.valued_on, amount, key[1:], funds.reason)
+        Allocation(funds.valued_on, amount, key[1:], funds.reason)
         for key, amount in (invoice.applied or {}).items()
         if key != LOOSE and (funds := ledger.funds.get(key)) is not None
     ]

@@ -16,7 +16,7 @@ from fractions import Fraction
 from msgspec import Struct
 
 from tocsin.streams.receivables.interest import MILLION, half_up
-from tocsin.streams.receivables.invoice_history import WRITE_OFF, Receivable, Standing
+from tocsin.streams.receivables.invoice_history import WRITE_OFF, Receivable, ReceivablesAccount
 
 BUCKETS = ("CURRENT", "D1_30", "D31_60", "D61_90", "D91_PLUS")
 """Days past due; due today is CURRENT."""
@@ -105,7 +105,7 @@ class Provision(Struct, frozen=True):
 
 
 def provision_of(
-    standings: Iterable[Standing], window: Window, as_of: int, parameters: Parameters
+    standings: Iterable[ReceivablesAccount], window: Window, as_of: int, parameters: Parameters
 ) -> Provision:
     """The provision on what all customers owe; money at hand is not deducted."""
     open_minor: dict[Group, list[int]] = defaultdict(lambda: [0] * len(BUCKETS))

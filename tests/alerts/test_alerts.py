@@ -119,13 +119,6 @@ def test_the_runbook_tells_of_no_other_alert() -> None:
     assert told == list(BY_NAME)
 
 
-def test_the_readme_tells_every_alert() -> None:
-    section = (ROOT / "README.md").read_text("utf-8").partition("### Watching it")[2]
-    section = section.partition("\n## ")[0].partition("\n### ")[0]
-
-    assert set(re.findall(r"`(Tocsin[A-Z]\w+)`", section)) == set(BY_NAME)
-
-
 def test_every_metric_is_told() -> None:
     told = (ROOT / "docs/watching.md").read_text("utf-8")
 

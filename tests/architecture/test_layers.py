@@ -43,6 +43,8 @@ WINGS = {
         "intake",
         "audit",
         "replay",
+        "anchors",
+        "past",
         "backtest",
         "bundle",
         "notify",

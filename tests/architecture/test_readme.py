@@ -1,4 +1,4 @@
-"""The README is true: its commands parse, its examples run, its tables say what the code says."""
+"""README and docs are true: commands parse, examples run, tables say what the code says."""
 
 from __future__ import annotations
 
@@ -26,23 +26,35 @@ from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import InvoiceIssued
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```([\w ]*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PAGES = {
+    path: path.read_text("utf-8")
+    for path in [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted(ROOT.glob("docs/*.md"))]
+}
+README, CHINESE = PAGES[ROOT / "README.md"], PAGES[ROOT / "README.zh-CN.md"]
+README_BYTES_MAX = 12_000
+BLOCK = re.compile(r"^```([\w ]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = [found for text in PAGES.values() if text != CHINESE for found in BLOCK.findall(text)]
 TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 def block(kind: str) -> str:
+    """The only block of a kind."""
     (text,) = [text for found, text in BLOCKS if found == kind]
     return text
+
+
+def blocks_of(text: str) -> list[str]:
+    """The blocks of commands in a part of a page."""
+    return [found for kind, found in BLOCK.findall(text) if kind == "sh"]
 
 
 def command_lines() -> list[str]:
     return [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The rows of the table whose header begins with a word."""
-    table = README.split(f"| {heading} |", 1)[1].split("\n\n")[0].splitlines()[2:]
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The rows of the table of a page whose header begins with a word."""
+    table = PAGES[ROOT / page].split(f"| {heading} |", 1)[1].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
 
 
@@ -54,9 +66,11 @@ def quoted(text: str) -> list[str]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the README makes, as the current one."""
     (tmp_path / "events.jsonl").write_text(block("json lines"))
-    (tmp_path / "mapping.yaml").write_text(block("yaml"))
+    (tmp_path / "mapping.yaml").write_text(block("yaml mapping"))
     (tmp_path / "policy.yaml").write_text(default_policy_text())
-    (tmp_path / "evidence.zip").touch()
+    (tmp_path / "anchors").mkdir()
+    for name in ("evidence.zip", "ledger.jsonl.gz", "anchors/tocsin-000042.anchor"):
+        (tmp_path / name).touch()
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("TOCSIN_")]:
@@ -74,7 +88,8 @@ def test_every_command_is_one(here: Path) -> None:
                 assert target in TARGETS, line
                 given = [a.removeprefix("ARGS=") for a in arguments if a.startswith("ARGS=")]
                 for text in given:
-                    parse([target, *shlex.split(text)])
+                    if target == "demo" and text != "--help":  # others are no commands of tocsin
+                        parse([target, *shlex.split(text)])
             case ["tocsin", *arguments]:
                 parse(arguments)
                 seen.add(arguments[0])
@@ -129,11 +144,12 @@ def test_the_events_are_decided_as_the_readme_says(
     assert run_command(shlex.split(line, comments=True)[1:]) == Exit.OK
 
     told = [words.split() for words in capsys.readouterr().out.splitlines()]
-    for words in block("text").splitlines():
+    for words in block("text shown").splitlines():
         assert words.split() in told
     warnings = [json.loads(line) for line in (here / "warnings.jsonl").read_text().splitlines()]
-    (quote,) = re.findall(r"^> (.+)$", README, re.MULTILINE)
-    assert quote in [warning["text_en"] for warning in warnings]
+    for page, text in ((README, "text_en"), (CHINESE, "text_zh")):
+        (quote,) = re.findall(r"^> (.+)$", page, re.MULTILINE)
+        assert quote in [warning[text] for warning in warnings]
 
 
 def test_the_policys_levers_are_read_as_the_readme_writes_them() -> None:
@@ -158,7 +174,8 @@ def test_the_policys_levers_are_read_as_the_readme_writes_them() -> None:
 
 def test_the_mapping_maps_the_record_beside_it(here: Path) -> None:
     mapping = load_mapping(here / "mapping.yaml", Convention(zone="UTC"))
-    (record,) = re.findall(r"It takes `(\{.*?\}.*?)`", README, re.DOTALL)
+    page = PAGES[ROOT / "docs" / "intake.md"]
+    (record,) = re.findall(r"It takes `(\{.*?\}.*?)`", page, re.DOTALL)
 
     fact = mapping["erp.invoices"].map(record.encode())
 
@@ -179,24 +196,26 @@ def test_the_mapping_maps_the_record_beside_it(here: Path) -> None:
 def test_every_rule_of_the_packaged_policy_is_told() -> None:
     policy = yaml.safe_load((ROOT / "schemas" / "policies" / "default.yaml").read_text())
 
-    assert [name for row in rows("rule") for name in quoted(row[0])] == list(policy["rules"])
+    assert [name for row in rows("docs/rules.md", "rule") for name in quoted(row[0])] == list(
+        policy["rules"]
+    )
 
 
 def test_every_topic_is_told_with_its_id_keeping_and_table() -> None:
     told = [
         (*quoted(name), int(number), kept, *quoted(table))
-        for name, number, _, kept, table in rows("topic")
+        for name, number, _, kept, table in rows("docs/architecture.md", "topic")
     ]
 
     keeping = {catalog.Keeping.FOR_EVER: "for ever", catalog.Keeping.LATEST: "latest"}
-    tables = {catalog.LEDGERS: (STANDINGS,), catalog.OUTBOX: ()}
+    tables = {catalog.LEDGERS: (STANDINGS,), catalog.OUTBOX: (), catalog.POSITIONS: ()}
     assert told == [
         (t.name, t.topic_id, keeping[t.keeping], *tables.get(t, (t.table,))) for t in catalog.TOPICS
     ]
 
 
 def test_every_exit_code_is_told_and_whether_to_start_again() -> None:
-    told = {int(code): again for code, _, again in rows("code")}
+    told = {int(code): again for code, _, again in rows("docs/operating.md", "code")}
 
     assert list(told) == list(Exit)
     assert {code for code, again in told.items() if again == "no"} == NEVER_RETRIED
@@ -205,29 +224,55 @@ def test_every_exit_code_is_told_and_whether_to_start_again() -> None:
 def test_the_fields_and_headers_of_a_warning_exist() -> None:
     schema = cast(dict[str, Any], packaged_schema("warnings"))
     fields = {field["name"] for field in schema["fields"]}
-    told = {name for row in rows("field") for name in quoted(row[0])}
+    told = {name for row in rows("docs/contract.md", "field") for name in quoted(row[0])}
 
     assert told <= fields
     assert len(told) > 15
     writer = (ROOT / "agents" / "worker" / "ledger_agent.py").read_text()
-    for header in re.findall(r"`(ce_\w+)`", README):
+    for header in re.findall(r"`(ce_\w+)`", PAGES[ROOT / "docs" / "contract.md"]):
         assert f'"{header}"' in writer
 
 
-def test_everything_that_is_named_exists() -> None:
-    linked = re.findall(r"\]\(([^)]+)\)", README)
-    named = re.findall(r"`((?:streams|schemas|agents|deploy|tests|\.ci)/[^`]*)`", README)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_everything_that_is_named_exists(page: Path) -> None:
+    text = PAGES[page]
+    linked = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    named = re.findall(r"`((?:streams|schemas|agents|deploy|tests|\.ci)/[^`]*)`", text)
 
-    assert len(linked) > 15
-    assert len(named) > 8
-    assert [path for path in linked if not (ROOT / path).exists()] == []
-    assert [path for path in named if not list(ROOT.glob(path))] == []
+    inside = [path for path in linked if path and "://" not in path]
+    assert [path for path in inside if not (page.parent / path).exists()] == []
+    assert [path for path in named if not list(ROOT.glob(path.partition(":")[0]))] == []
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+)", README))
+
+    assert linked >= {str(path.relative_to(ROOT)) for path in PAGES if path.parent != ROOT}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.encode()) <= README_BYTES_MAX
+
+
+def test_both_languages_have_the_same_commands_and_links() -> None:
+    def typed(page: str) -> list[list[str]]:
+        return [
+            shlex.split(line, comments=True)
+            for text in blocks_of(page)
+            for line in text.splitlines()
+        ]
+
+    assert typed(CHINESE) == typed(README)
+    assert set(re.findall(r"\]\((docs/[^)]+)", CHINESE)) == set(
+        re.findall(r"\]\((docs/[^)]+)", README)
+    )
 
 
 def test_every_dependency_is_told_why() -> None:
     project = (ROOT / "pyproject.toml").read_text().split("dependencies = [")[1].split("\n]")[0]
     names = re.findall(r'^\s*"([\w.-]+)', project, re.MULTILINE)
-    (why,) = re.findall(r"^Why each dependency: (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+    page = PAGES[ROOT / "docs" / "architecture.md"]
+    why = page.partition("## Why each dependency\n")[2].partition("\n## ")[0]
 
     assert len(names) > 10
     assert [name for name in names if not re.search(rf"\b{re.escape(name)}\b", why)] == []

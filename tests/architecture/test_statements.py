@@ -22,7 +22,9 @@ SETS_SETTINGS = re.compile(r"\bSETTINGS\s+\w+\s*=")
 # of the catalog; `embedded_chdb` checks a setting's name by a pattern and quotes all else itself;
 # `days` are a number by then; `views` puts together what its packaged files say.
 KNOWN = {
+    "checking": {"topic.table"},
     "chdb_pool": {"name", "_quoted(value)", "_quoted(statement.database, '`')", "text"},
+    "database": {"topic.table", "columns", "owner"},
     "history": {"topic.table"},
     "lookup": {
         "topic.table",
@@ -32,6 +34,7 @@ KNOWN = {
         "sql.GRAVEST_FIRST if wanted.is_open else sql.NEWEST_FIRST",
     },
     "retention": {"topic.table", "days"},
+    "rows": {"told", "topic.table"},  # columns of the history's tables
     "standstill": {"PROGRESS", "ids", "name", "forget"},
     "views": {"self.name", "shape", "self.query", "comment"},
 }

@@ -31,7 +31,7 @@ from tocsin.agents.generate.portfolio import Request
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.jsonlines import Fact, with_closings
 from tocsin.schemas.contracts.catalog import CLOCK, COMPLAINTS, POLICIES
-from tocsin.streams.decide.engine import Desk, Step
+from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.facts.events import ComplaintOpened, DayClosed, PolicyPublished
 from tocsin.streams.ledger import state_records as states
 from tocsin.streams.ledger.documents import NEVER
@@ -101,7 +101,7 @@ class _Bench:
             closed = structs.replace(last.event, date=last.event.date + number)
             yield Fact(last.instant + number * MS_PER_DAY, CLOCK.topic_id, closed)
 
-    def _desk(self, ids: Sequence[bytes]) -> Desk:
+    def _desk(self, ids: Sequence[bytes]) -> DecisionEngine:
         loaded = LoadedPartition()
         for key, value in self._partition:
             states.load(loaded, key, STATE_VERSION, value)
@@ -115,10 +115,10 @@ class _Bench:
                 )
         return self._desk_of(loaded)
 
-    def _desk_of(self, loaded: LoadedPartition) -> Desk:
+    def _desk_of(self, loaded: LoadedPartition) -> DecisionEngine:
         loaded.finish()
         state = loaded.state or states.PartitionState()
-        return Desk(self._convention, loaded.ledgers, state, loaded.policies)
+        return DecisionEngine(self._convention, loaded.ledgers, state, loaded.policies)
 
     def measured(self, size: int) -> dict[str, Any]:
         """Time per event, per closing, per event spread evenly, and per ledger of a sweep."""
@@ -174,13 +174,15 @@ class _Spent:
             self.events += 1
 
 
-def _slices(desk: Desk, facts: Iterable[Fact], spent: _Spent | None = None) -> Iterator[None]:
+def _slices(
+    desk: DecisionEngine, facts: Iterable[Fact], spent: _Spent | None = None
+) -> Iterator[None]:
     """Take facts as a worker does; yields where its transactions end."""
     clock = time.thread_time
     desk.begin()
     for number, fact in enumerate(facts, 1):
         began = clock()
-        while desk.take(fact.topic_id, 0, number, fact.instant, fact.event) is Step.UNFINISHED:
+        while desk.process(fact.topic_id, 0, number, fact.instant, fact.event) is Step.UNFINISHED:
             yield
             desk.begin()
         if spent is not None:
@@ -191,7 +193,7 @@ def _slices(desk: Desk, facts: Iterable[Fact], spent: _Spent | None = None) -> I
     yield
 
 
-def _write(desk: Desk, lines: dict[bytes, bytes]) -> None:
+def _write(desk: DecisionEngine, lines: dict[bytes, bytes]) -> None:
     """Keep the latest state records of what a slice touched."""
     changes = [
         change

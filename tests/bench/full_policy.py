@@ -46,7 +46,7 @@ from tocsin.agents.transactions import transaction as transactions
 from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source, head_merge
 from tocsin.agents.transactions.transaction import BATCH_BYTES_MAX, Chunk, Output, Transaction
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.agents.worker.main import calm_collector
 from tocsin.schemas.codec.jsonlines import Fact, with_closings
 from tocsin.schemas.contracts.catalog import POLICIES, SOURCES, WARNINGS
@@ -230,23 +230,23 @@ _MEASURED: tuple[tuple[Any, str, str], ...] = (
     (desk, "check", "fold"),
     (desk, "evolve", "fold"),
     (desk, "forget", "fold"),
-    (desk, "rewake", "fold"),
-    (desk, "keep_up", "fold"),
+    (desk, "schedule_silence_ends", "fold"),
+    (desk, "update_commitments_on", "fold"),
     (desk, "assess", "assess"),
     (desk, "advance", "assess"),
-    (desk, "withdraw", "assess"),
-    (desk, "mute", "assess"),
+    (desk, "clear_withdrawn", "assess"),
+    (desk, "mark_muted", "assess"),
     (desk.Collector, "update", "assess"),
     (desk.Scorer, "update", "assess"),
     (desk.Scorer, "pass_day", "assess"),
     (desk.Scorer, "review", "assess"),
-    (desk.Plans, "met", "assess"),
-    (desk.Plans, "variant", "assess"),
-    (desk.Plans, "after", "assess"),
-    (desk.Plans, "turned", "assess"),
-    (desk.Desk, "take", "desk: routing"),
-    (desk.Desk, "_catch_up", "desk: day closings"),
-    (Keeper, "keep", "keeper"),
+    (desk.RuleSelection, "met_overrides", "assess"),
+    (desk.RuleSelection, "variant", "assess"),
+    (desk.RuleSelection, "rules_after", "assess"),
+    (desk.RuleSelection, "rules_due", "assess"),
+    (desk.DecisionEngine, "process", "desk: routing"),
+    (desk.DecisionEngine, "_catch_up", "desk: day closings"),
+    (PartitionProcessor, "keep", "keeper"),
     (LedgerStore, "drain", "encode state"),
     (Journal, "append", "journal and digests"),
     (transactions, "pack", "batches"),
@@ -270,7 +270,9 @@ class Bench:
         if phases is not None:
             self._measure(phases)
         self._routes = Routes.of(settings.topic)
-        self._keeper = Keeper(settings.app_id, self._codec, self._routes, settings.partitions)
+        self._keeper = PartitionProcessor(
+            settings.app_id, self._codec, self._routes, settings.partitions
+        )
         self._convention = convention_of(settings)
         self._topics = [settings.topic(topic) for topic in SOURCES]
         self._stores: dict[int, tuple[LedgerStore, Journal]] = {}
@@ -293,7 +295,7 @@ class Bench:
         store, journal = self._partition(chunk.group)
         transaction = Transaction(chunk, frozenset())
         self._keeper.keep(transaction, store, b"0")
-        lines, value = transactions.record_turn(transaction, journal, store)
+        lines, value = transactions.journal_transaction(transaction, journal, store)
         transactions.line_batches(lines, 0)
         route = self._routes.journal
         written = Output(route.topic_id, route.topic, chunk.group, None, value, (), 0)

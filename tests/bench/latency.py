@@ -25,7 +25,7 @@ from rich.console import Console
 from services import Broker, tell
 
 from tocsin.agents.deployment.connections import open_codec
-from tocsin.agents.deployment.control import announcing
+from tocsin.agents.deployment.control import open_announcer
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import (
     CLOCK,
@@ -162,7 +162,7 @@ async def under_load(
         sender = Sender(settings)
         await sender.start()
         try:
-            async with announcing(settings, "bench") as announcer:
+            async with open_announcer(settings, "bench") as announcer:
                 if policy is not None:
                     event = published(policy, settings.horizon_days)
                     await announcer.send_everywhere(POLICIES, event, _now_ms())

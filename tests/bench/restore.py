@@ -20,7 +20,7 @@ from deployments import Deployment, Program, deployed
 from rich.console import Console
 from services import Broker, tell
 
-from tocsin.agents.deployment.control import announcing
+from tocsin.agents.deployment.control import open_announcer
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.deployment.topics import apply
 from tocsin.agents.kafka.changelog import batches
@@ -71,7 +71,7 @@ async def _started(deployment: Deployment, closing: Any) -> tuple[float, Program
 
     That record is the last day's closing once more, which does nothing.
     """
-    async with announcing(deployment.settings, "restore") as announcer:
+    async with open_announcer(deployment.settings, "restore") as announcer:
         await announcer.send_everywhere(CLOCK, closing.event, closing.instant)
     worker = await deployment.start("worker")
     await deployment.until_decided(WITHIN_S, [worker])

@@ -23,7 +23,7 @@ from tocsin.agents.observe.metrics import Metrics, Program
 from tocsin.agents.observe.probes import Probe
 from tocsin.agents.settings.exits import die
 from tocsin.agents.transactions.batches import line
-from tocsin.agents.transactions.journal import Journal, Stand
+from tocsin.agents.transactions.journal import Journal, JournalPosition
 from tocsin.agents.transactions.transaction import Route
 from tocsin.agents.worker.faust_runtime import App, Wiring, transactions
 from tocsin.agents.worker.main import calm_collector
@@ -56,8 +56,8 @@ class ReferenceStore:
         dirty.clear()
         return lines
 
-    def stand(self) -> Stand:
-        return Stand()
+    def stand(self) -> JournalPosition:
+        return JournalPosition()
 
     def __contains__(self, key: object) -> bool:
         return key in self.states

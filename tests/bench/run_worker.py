@@ -15,16 +15,16 @@ from measuring import Clocked, Window
 
 from tocsin.agents.settings.settings import load
 from tocsin.agents.worker import app as composition
-from tocsin.agents.worker.ledger_agent import Keeper
+from tocsin.agents.worker.ledger_agent import PartitionProcessor
 from tocsin.agents.worker.main import run_app
 
 window = Window()
 
 
-keep = Clocked(Keeper.keep)
+keep = Clocked(PartitionProcessor.keep)
 
 
-class MeasuredKeeper(Keeper):
+class MeasuredKeeper(PartitionProcessor):
     """Notes the first record, and the CPU that deciding takes."""
 
     def keep(self, *args: Any, **named: Any) -> None:
@@ -36,7 +36,7 @@ class MeasuredKeeper(Keeper):
 def main(records: int) -> None:
     """Run until all records are committed."""
     settings = load(environ=os.environ, discover=False)
-    composition.Keeper = MeasuredKeeper  # type: ignore[misc]  # stands in for the class it extends
+    composition.PartitionProcessor = MeasuredKeeper  # type: ignore[misc]  # stands in for the class it extends
     app = composition.build_worker(settings)
     committer = app.runtime.committer
     seal = committer.seal = Clocked(committer.seal)

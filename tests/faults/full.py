@@ -23,7 +23,7 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.jsonlines import with_closings
 from tocsin.schemas.codec.refused import Refused
 from tocsin.schemas.contracts.catalog import SOURCES
-from tocsin.streams.decide.engine import Desk
+from tocsin.streams.decide.engine import DecisionEngine
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.ledger.ledgers import Ledgers
@@ -62,7 +62,7 @@ class FullJudge(Judge):
     ) -> tuple[list[Expected], list[tuple[int, ConsumerRecord]], Outputs]:
         codec, outputs = open_codec(self.settings), Outputs()
         state = PartitionState()
-        desk = Desk(convention_of(self.settings), Ledgers(), state, {}, number)
+        desk = DecisionEngine(convention_of(self.settings), Ledgers(), state, {}, number)
         expected: list[Expected] = []
         refused: list[tuple[int, ConsumerRecord]] = []
         for timestamp, rank, offset, record in ordered:
@@ -73,7 +73,7 @@ class FullJudge(Judge):
                 refused.append((rank, record))
                 outputs[chunk_of[rank, offset]] += 1
                 continue
-            outcome = desk.take(rank, number, offset, timestamp, event)
+            outcome = desk.process(rank, number, offset, timestamp, event)
             if isinstance(outcome, Refusal):
                 refused.append((rank, record))
             found = [_step(warning) for warning in desk.warnings]

@@ -266,7 +266,7 @@ def state(run: Run) -> None:
             load(found, key, STATE_VERSION, mutant if number == place else body)
         found.finish()
         for customer_id in found.ledgers:
-            found.ledgers.visit(customer_id)
+            found.ledgers.peek(customer_id)
 
     _read(run, loaded, [body for _, body in stored], StateError)
 

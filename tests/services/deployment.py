@@ -38,8 +38,8 @@ from tocsin.agents.replay.replay import (
     decide,
 )
 from tocsin.agents.settings.data_folder import Files, Running, Services, process_start
-from tocsin.agents.settings.files import write_atomically
 from tocsin.agents.settings.settings import Settings, load
+from tocsin.agents.settings.whole_files import write_atomically
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact, with_closings
 from tocsin.schemas.contracts.catalog import POLICIES, SOURCES, WARNINGS

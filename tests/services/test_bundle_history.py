@@ -14,7 +14,7 @@ from tests.agents.bundle.test_forgeries import CUSTOMER, topics
 from tests.services import test_views
 from tests.services.deployment import published
 from tests.services.test_views import History
-from tocsin.agents.audit.blocks import Block, Lane
+from tocsin.agents.audit.blocks import Block, TopicPartitionBuffer
 from tocsin.agents.bundle.verdict import Verdict, judge
 from tocsin.agents.commands.cli import run_command
 from tocsin.agents.embedded.services import EmbeddedEngine
@@ -30,7 +30,7 @@ class Audit:
     def __init__(self, history: History, kept: Partition) -> None:
         self._history, self._kept = history, kept
         places = [(topic, TopicPartition(topic.name, 0)) for topic in APPEND_ONLY]
-        self._lanes = {topic.name: Lane(topic, place, 0) for topic, place in places}
+        self._lanes = {topic.name: TopicPartitionBuffer(topic, place, 0) for topic, place in places}
         self._reached = dict.fromkeys(self._lanes, 0)
 
     def bring(self, share: float, **shares: float) -> None:

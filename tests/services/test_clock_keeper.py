@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tocsin.agents.deployment.clock_keeper import Kept, kept, with_clock
-from tocsin.agents.deployment.control import announcing, present
+from tocsin.agents.deployment.control import open_announcer, present
 from tocsin.agents.deployment.topics import apply
 from tocsin.agents.embedded.broker import EmbeddedKafka
 from tocsin.agents.kafka.reading import read_topic
@@ -34,7 +34,7 @@ def settings_for(name: str, broker: EmbeddedKafka, **more: object) -> Settings:
 
 async def close(settings: Settings, day: int, source: str) -> None:
     """Close a day as its keeper would."""
-    async with announcing(settings, "clock") as announcer:
+    async with open_announcer(settings, "clock") as announcer:
         await announcer.send_everywhere(CLOCK, DayClosed(day, source), (day + 1) * DAY_MS)
 
 

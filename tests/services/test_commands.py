@@ -25,8 +25,8 @@ from tocsin.agents.deployment.policies import published
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.embedded.broker import EmbeddedKafka
 from tocsin.agents.embedded.services import EmbeddedEngine
-from tocsin.agents.queries.explanation import completed
-from tocsin.agents.queries.lookup import looking
+from tocsin.agents.queries.explanation import with_records_from_topics
+from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.replay.replay import KafkaLog, Replay
 from tocsin.agents.settings.exits import Exit
 from tocsin.schemas.codec.jsonlines import Fact
@@ -419,13 +419,55 @@ def test_explain_shows_the_events_the_clause_and_the_journal_record(
     assert warning.warning_id in found["episode"]
 
 
+def test_explain_names_the_payment_that_ends_a_warning_to_the_cent(desk: Desk, tocsin: Run) -> None:
+    warnings = still_open(all_warnings(desk)).values()
+    warning = next(w for w in warnings if w.rule == "overdue-amount")
+    remedy = tocsin("explain", warning.warning_id)["remedy"]
+    assert (remedy["reason"], remedy["currency"]) == (None, warning.subject)
+    assert remedy["latest_on"] is None or remedy["latest_on"] >= remedy["as_of"]
+
+    pay(desk, warning, "WHATIF-1", remedy["payment_minor"] - 1)
+    assert warning.episode_id in still_open(all_warnings(desk))
+    assert tocsin("explain", warning.warning_id)["remedy"]["payment_minor"] == 1
+    pay(desk, warning, "WHATIF-2", 1)
+
+    assert warning.episode_id not in still_open(all_warnings(desk))
+    ended = tocsin("explain", warning.warning_id)["remedy"]
+    assert (ended["payment_minor"], ended["reason"]) == (None, "NOT_OPEN")
+
+
+def pay(desk: Desk, warning: RiskWarning, payment_id: str, amount_minor: int) -> None:
+    """Let money come in that names no invoice, and wait until it is decided."""
+    now = desk.later()
+    payment = PaymentReceived(warning.customer_id, payment_id, now, amount_minor, warning.subject)
+    desk.send(Fact(now, PAYMENTS.topic_id, payment))
+    desk.until_audited()
+
+
+def test_explain_says_it_in_both_languages_and_why_it_cannot(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings = still_open(all_warnings(desk)).values()
+    warning = next(w for w in warnings if w.rule == "overdue-age")
+
+    def said(*more: str) -> str:
+        capsys.readouterr()
+        assert run_command(["explain", warning.warning_id, *more]) == Exit.OK
+        return capsys.readouterr().out
+
+    assert "ends it, and no smaller one" in said()
+    assert "少一分则不能" in said("--lang", "zh")
+    monkeypatch.setenv("TOCSIN_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    assert "the worker's state cannot be read" in said()
+
+
 def test_evidence_that_the_history_lacks_comes_from_the_topics(desk: Desk) -> None:
     settings = desk.deployment.settings
     warning = next(w for w in all_warnings(desk) if len(w.evidence) > 1)
-    with looking(settings) as lookup:
+    with open_lookup(settings) as lookup:
         from_history = lookup.evidence(warning.evidence)
 
-    from_topics = completed(settings, {}, warning.evidence)
+    from_topics = with_records_from_topics(settings, {}, warning.evidence)
 
     assert from_topics == from_history
     assert set(from_topics) == set(warning.evidence)
@@ -520,6 +562,18 @@ def test_verify_and_replay_find_nothing_while_nothing_is_wrong(desk: Desk, tocsi
     assert from_topics["is_equal"]
     assert from_history["digests"] == from_topics["digests"]
     assert from_topics["warnings"] == len(all_warnings(desk))
+
+
+def test_an_anchor_of_a_whole_deployment_finds_nothing_while_nothing_is_wrong(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    assert tocsin("anchor", "key")["is_new"]
+    made = tocsin("anchor", "export", "--to", str(tmp_path))
+
+    found = tocsin("verify", "--anchor", made["file"])
+
+    assert found["is_unchanged"], found["problems"][:5]
+    assert found["records"] == made["records"] > len(desk.facts) + len(all_warnings(desk))
 
 
 def test_doctor_finds_nothing_wrong_while_all_runs(desk: Desk, tocsin: Run) -> None:

@@ -256,6 +256,7 @@ async def test_payments_on_hold_make_nobody_late_and_are_all_read_in_the_end(
         await storm(deployment, during[-1].instant)
         await produce(behind, deployment.settings)
         await until_others_are_read(deployment, worker)
+        head = await journal_head(deployment, HELD)  # others' records went on meanwhile
         release_by_command(deployment)
         again = await until_held(deployment, worker, head.sequence)
         assert position(again) > position(held)

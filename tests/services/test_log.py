@@ -16,7 +16,7 @@ from msgspec import structs
 from tests.services.deployment import Deployment, deployed
 from tocsin.agents.audit.reconcile import reconcile
 from tocsin.agents.bundle.archive import packed, unpacked
-from tocsin.agents.bundle.contents import contents_of, files_of, place
+from tocsin.agents.bundle.contents import contents_of, files_of, record_place
 from tocsin.agents.commands.cli import run_command
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.embedded.broker import EmbeddedKafka
@@ -265,7 +265,7 @@ def test_a_forged_bundle_is_found_out_by_the_topics_and_never_called_sound(
 
     assert (alone["is_sound"], alone["compared_with_topics"]) == (None, False)
     assert "whether any of them is missing" in alone["unproven"]
-    missing = place(contents.warnings[-1])
+    missing = record_place(contents.warnings[-1])
     assert found["problems"] == [f"{missing} is missing: the topic has it"]
     assert found["is_sound"] is False
 
@@ -296,7 +296,7 @@ def test_a_bundle_is_not_compared_with_topics_that_are_not_there(
     monkeypatch.setenv("TOCSIN_TOPIC_PREFIX", "elsewhere.")
     elsewhere = tocsin("bundle", "--verify", path, code=Exit.CONFIGURATION)
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path))
-    nowhere = tocsin("bundle", "--verify", path, code=Exit.CONFIGURATION)
+    nowhere = tocsin("bundle", "--verify", path, code=Exit.USAGE)
 
     assert "there is no topic elsewhere." in elsewhere
     assert "--offline" in nowhere

@@ -15,7 +15,11 @@ from tocsin.agents.clickhouse.migrate import (
     migrate,
     packaged_migrations,
 )
-from tocsin.agents.clickhouse.standings import CASE_COLUMNS, STANDING_COLUMNS
+from tocsin.agents.clickhouse.standings import (
+    CASE_COLUMNS,
+    STANDING_COLUMNS,
+    STANDING_HISTORY_COLUMNS,
+)
 from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
 from tocsin.agents.settings.errors import ClickHouseRefusedError, ConfigurationError
 from tocsin.schemas.contracts.catalog import APPEND_ONLY
@@ -54,6 +58,7 @@ def test_the_tables_have_the_columns_that_follow_from_the_schemas(client: ClickH
     for topic in APPEND_ONLY:
         assert found[topic.table] == history_table(topic).types
     assert found["standings"] == STANDING_COLUMNS
+    assert found["standing_history"] == STANDING_HISTORY_COLUMNS
     assert found["cases"] == CASE_COLUMNS
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.test_readme import README, block, command_lines
+from tests.architecture.test_readme import README, block, blocks_of, command_lines
 from tocsin.agents.settings.data_folder import discover
 from tocsin.agents.settings.exits import Exit
 
@@ -127,7 +127,7 @@ def test_ones_own_events_go_through_the_real_parts_and_are_spoken_of_by_hand(
 ) -> None:
     (tmp_path / "events.jsonl").write_text(block("json lines"))
     reader = Reader(tmp_path, tmp_path / "data", stack)
-    typed = OWN_EVENTS.split("```sh")[-1].split("```")[0].splitlines()
+    (typed,) = [text.splitlines() for text in blocks_of(OWN_EVENTS) if "tocsin up" in text]
     seen = []
 
     for line in filter(None, typed):
@@ -159,7 +159,7 @@ def test_the_demos_portfolio_is_spoken_of_on_its_own_day(
 ) -> None:
     reader = Reader(tmp_path, tmp_path / "demo", stack)
     begun = reader.leaves_running(
-        f"tocsin demo --customers 20 --days 60 --data-dir {tmp_path.as_posix()}"
+        f"tocsin demo --customers 20 --days 60 --data-dir {reader.data.as_posix()}"
     )
     until_shown(begun, "services stay up")
     assert discover(reader.data) is not None
@@ -188,6 +188,6 @@ def test_the_demos_portfolio_is_spoken_of_on_its_own_day(
         assert today.isoformat()[:7] in told
     assert "sent 1 events" in sent
     assert "the topics say that it is feed" in refused
-    assert "--clock says that the clock is system" in refused
+    assert "--set clock says that the clock is system" in refused
     for line in lines("tocsin demand"):
         assert "Statement of claims as of" in reader.types(line)

@@ -19,7 +19,7 @@ from tocsin.agents.clickhouse.client import ClickHouse
 from tocsin.agents.clickhouse.client import connect as connect_clickhouse
 from tocsin.agents.clickhouse.migrate import migrate
 from tocsin.agents.deployment.connections import open_clickhouse
-from tocsin.agents.deployment.control import announcing
+from tocsin.agents.deployment.control import open_announcer
 from tocsin.agents.deployment.produce import produce
 from tocsin.agents.embedded.broker import EmbeddedKafka
 from tocsin.agents.embedded.services import WRITER, EmbeddedEngine
@@ -269,7 +269,7 @@ async def ended(deployment: Deployment) -> AsyncIterator[None]:
 
 
 async def announce_live(deployment: Deployment, instant: int) -> None:
-    async with announcing(deployment.settings, "go-live") as announcer:
+    async with open_announcer(deployment.settings, "go-live") as announcer:
         await announcer.send_everywhere(CLOCK, WentLive("test"), instant)
 
 

@@ -223,8 +223,16 @@ def test_each_role_works_with_exactly_its_rights(
         "operator", "log", "contact", "C1", "--channel", "phone", "--outcome", "unanswered"
     )
     assert code == Exit.OK, told
-    code, told = roles.run("operator", "verify")
-    assert code == Exit.OK, told
+    anchors = tmp_path / "anchors"
+    anchors.mkdir()
+    for role, *command in (
+        ("operator", "verify"),
+        ("audit", "anchor", "key"),
+        ("audit", "anchor", "export", "--to", str(anchors)),
+        ("operator", "verify", "--anchor", str(anchors / "rights-000001.anchor")),
+    ):
+        code, told = roles.run(role, *command)
+        assert code == Exit.OK, told
 
     assert asyncio.run(subscribed(roles.settings("subscriber"))) == ["C1"]
     until(lambda: all(map(numbers, ports.values())), working)

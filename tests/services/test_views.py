@@ -15,7 +15,7 @@ import pytest
 from aiokafka.structs import TopicPartition
 from msgspec import Struct, structs
 
-from tocsin.agents.audit.blocks import Block, Lane
+from tocsin.agents.audit.blocks import Block, TopicPartitionBuffer
 from tocsin.agents.audit.sink import Writer
 from tocsin.agents.clickhouse.client import ClickHouse, connect
 from tocsin.agents.clickhouse.history import HistoryRecord
@@ -98,7 +98,7 @@ class History:
     def __init__(self, writer: ClickHouse, reader: ClickHouse) -> None:
         self.write = Writer(writer, CODEC, TOPIC_IDS).write
         self._next: Counter[Topic] = Counter()
-        self._lanes: dict[Topic, Lane] = {}
+        self._lanes: dict[Topic, TopicPartitionBuffer] = {}
         self.reader = reader
         self.rows = reader.rows
         self.known_at = noon("2025-06-30")
@@ -110,7 +110,9 @@ class History:
         key: bytes = b"C1",
         headers: tuple[tuple[str, bytes | None], ...] = (),
     ) -> None:
-        lane = self._lanes.setdefault(topic, Lane(topic, TopicPartition(topic.name, 0), 0))
+        lane = self._lanes.setdefault(
+            topic, TopicPartitionBuffer(topic, TopicPartition(topic.name, 0), 0)
+        )
         first = self._next[topic]
         records = [
             HistoryRecord(topic.name, 0, offset, self.known_at, key, value, headers)

@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -178,6 +179,9 @@ def test_commands_and_api_tell_the_same(site: Site, command: Callable[..., Any])
     assert site.json("/warnings", open="true", limit=200)["items"] == opened
     assert site.json("/warnings", limit=7)["items"] == command("warnings", "--limit", "7")
     assert site.json("/customers/C1") == command("customer", "C1")
+    today = date.today().isoformat()
+    assert site.json("/customers/C1", as_of=today) == command("customer", "C1")
+    assert site.get("/api/v1/worklist", as_of="2200-01-01").status_code == 400
     assert site.json(f"/warnings/{warning_id}") == command("explain", warning_id)
     told = site.json("/worklist", budget=3)
     assert told.pop("left_count") == len(told["left"])

@@ -21,7 +21,7 @@ from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.transaction import Chunk, Committer
 from tocsin.agents.worker.faust_runtime import Runtime, Wiring, transactions
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts import catalog
 from tocsin.schemas.contracts.registry import FileRegistry
@@ -104,9 +104,9 @@ class Worker:
         self._running.set()
         self._positions: dict[Source, int] = {}
         self.groups: tuple[int, ...] = ()
-        feed = Feed(self, chunk_records_max=CHUNK_RECORDS)
+        self._keeper = PartitionProcessor(APP_ID, CODEC, ROUTES, PARTITIONS)
+        feed = Feed(self, chunk_records_max=CHUNK_RECORDS, times=self._keeper)
         self.app: Any = App(self._runtime(), feed)
-        self._keeper = Keeper(APP_ID, CODEC, ROUTES, PARTITIONS)
         self._chunks: asyncio.Queue[Chunk] = asyncio.Queue(2)
         self._tasks = [asyncio.create_task(self._pull()), asyncio.create_task(self._keep())]
 
@@ -251,7 +251,9 @@ class Worker:
         }
         held = [Source(topic, group) for group in groups for topic in runtime.held[group]]
         by_group = {group: sources_of(group) for group in groups}
-        await self.app.consumer.feed.assign(by_group, positions, held, generation)
+        reached = {group: runtime.stores[group].reached for group in groups}
+        feed = self.app.consumer.feed
+        await feed.assign(by_group, positions, held, generation, reached)
         self.groups = tuple(groups)
         self.app.consumer.flow_active = True
 

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 from tocsin.agents.audit import sink as audit
-from tocsin.agents.audit.blocks import Block, Lane, Limits
+from tocsin.agents.audit.blocks import Block, Limits, TopicPartitionBuffer
 from tocsin.agents.audit.progress import Progress, gapless, resume_at
 from tocsin.agents.audit.sink import SinkError, Writer, plan_lanes
 from tocsin.agents.clickhouse.history import HistoryRecord
@@ -31,8 +31,8 @@ def record(offset: int, value: bytes = b"v", **more: Any) -> HistoryRecord:
     return HistoryRecord("invoices", 0, offset, 1_000 + offset, b"C1", value, **more)
 
 
-def lane(first: int = 0, *offsets: int, position: int = 0) -> Lane:
-    made = Lane(INVOICES, TopicPartition("invoices", 0), first)
+def lane(first: int = 0, *offsets: int, position: int = 0) -> TopicPartitionBuffer:
+    made = TopicPartitionBuffer(INVOICES, TopicPartition("invoices", 0), first)
     made.extend([record(offset) for offset in offsets])
     made.advance(position, 0.0)
     return made
@@ -42,7 +42,9 @@ def spans(blocks: list[Block]) -> list[tuple[int, int, list[int]]]:
     return [(block.first, block.next, [row.offset for row in block.records]) for block in blocks]
 
 
-def cut(made: Lane, now_s: float = 0.0, **more: bool) -> list[tuple[int, int, list[int]]]:
+def cut(
+    made: TopicPartitionBuffer, now_s: float = 0.0, **more: bool
+) -> list[tuple[int, int, list[int]]]:
     flags = {"is_caught_up": False, "is_forced": False} | more
     return spans(made.cut(LIMITS, now_s, **flags))
 
@@ -132,7 +134,7 @@ def written(client: FakeClickHouse, *blocks: Block) -> Writer:
     return writer
 
 
-def block(made: Lane, end: int, offsets: Sequence[int]) -> Block:
+def block(made: TopicPartitionBuffer, end: int, offsets: Sequence[int]) -> Block:
     return Block(made, made.segment.end, end, [record(offset) for offset in offsets])
 
 
@@ -164,7 +166,7 @@ def test_state_that_cannot_be_read_ends_the_audit_with_its_place(key: bytes) -> 
     damaged = HistoryRecord("ledgers", 2, 7, 1_000, key, b"damaged")
 
     with pytest.raises(SinkError, match=r"record 7 of partition 2 of ledgers .*tocsin rebuild"):
-        written(FakeClickHouse(), Block(Lane(LEDGERS, places, 0), 0, 8, [damaged]))
+        written(FakeClickHouse(), Block(TopicPartitionBuffer(LEDGERS, places, 0), 0, 8, [damaged]))
 
 
 def test_the_token_tells_range_and_content() -> None:
@@ -179,7 +181,10 @@ def test_the_token_tells_range_and_content() -> None:
 
 
 def test_what_grew_old_in_a_topics_partitions_is_inserted_at_once_and_whole_blocks_alone() -> None:
-    client, second = FakeClickHouse(), Lane(INVOICES, TopicPartition("invoices", 1), 0)
+    client, second = (
+        FakeClickHouse(),
+        TopicPartitionBuffer(INVOICES, TopicPartition("invoices", 1), 0),
+    )
     first = lane()
     whole = Block(first, 0, 2, [record(0), record(1)], is_whole=True)
     aged = Block(first, 2, 3, [record(2)]), Block(second, 0, 1, [record(0)])

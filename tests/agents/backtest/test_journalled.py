@@ -15,8 +15,8 @@ from tocsin.agents.backtest.run import run
 from tocsin.agents.settings.settings import load
 from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source
-from tocsin.agents.transactions.transaction import Chunk, Transaction, record_turn
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.transactions.transaction import Chunk, Transaction, journal_transaction
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.contracts.catalog import BY_ID, INVOICES, JOURNAL, POLICIES, SOURCES, Topic
@@ -36,13 +36,16 @@ class Written:
         sources = [Source(topic.name, 0) for topic in SOURCES]
         routes = Routes.of(self.name)
         journal = Journal(sources, routes.topic_ids, CODEC)
-        store, keeper = LedgerStore(0, CONVENTION, CODEC), Keeper("tocsin", CODEC, routes, 1)
+        store, keeper = (
+            LedgerStore(0, CONVENTION, CODEC),
+            PartitionProcessor("tocsin", CODEC, routes, 1),
+        )
         store.finish(journal, is_new=True)
         for first in range(0, len(taken), RECORDS_A_CHUNK):
             chunk = Chunk(0, taken[first : first + RECORDS_A_CHUNK], (), 0)
             transaction = Transaction(chunk, frozenset())
             keeper.keep(transaction, store)
-            value = record_turn(transaction, journal, store)[1]
+            value = journal_transaction(transaction, journal, store)[1]
             self._records[JOURNAL.name].append(SimpleNamespace(value=value))
 
     def name(self, topic: Topic) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from tocsin.agents.clickhouse.history import HistoryRecord
 from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source
-from tocsin.agents.transactions.transaction import Chunk, Transaction, record_turn
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.transactions.transaction import Chunk, Transaction, journal_transaction
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.contracts.catalog import BY_ID, JOURNAL, SOURCES, Topic
@@ -34,7 +34,7 @@ class Partition:
         self._journal = Journal(sources, routes.topic_ids, codec)
         self._store = LedgerStore(0, convention or Convention(), codec)
         self._store.finish(self._journal, is_new=True)
-        self._keeper = Keeper("tocsin", codec, routes, 1)
+        self._keeper = PartitionProcessor("tocsin", codec, routes, 1)
         sent = [self._send(fact, codec) for fact in facts]
         for begin in range(0, len(sent), CHUNK_RECORDS):
             self._decide(sent[begin : begin + CHUNK_RECORDS])
@@ -68,7 +68,7 @@ class Partition:
         while records:
             transaction = Transaction(Chunk(0, records, (), 0), frozenset())
             self._keeper.keep(transaction, self._store)
-            _, value = record_turn(transaction, self._journal, self._store)
+            _, value = journal_transaction(transaction, self._journal, self._store)
             for out in transaction.outputs:
                 self._write(out.topic, out.timestamp, out.key, out.value)
             self._write(JOURNAL.name, records[0].timestamp, None, value)

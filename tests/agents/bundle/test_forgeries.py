@@ -32,8 +32,8 @@ from tocsin.agents.bundle.contents import (
     files_of,
     in_order,
     manifest_of,
-    place,
     read_manifest,
+    record_place,
 )
 from tocsin.agents.bundle.topics import read_contents
 from tocsin.agents.bundle.verdict import UNPROVEN, Verdict, judge
@@ -150,7 +150,7 @@ def a_record_doubled(contents: Contents, rng: Random) -> Contents:
 def a_record_doubled_at_the_next_offset(contents: Contents, rng: Random) -> Contents:
     twice = rng.choice(contents.records)
     copy = structs.replace(twice, offset=twice.offset + 1)
-    records = [record for record in contents.records if place(record) != place(copy)]
+    records = [record for record in contents.records if record_place(record) != record_place(copy)]
     return structs.replace(contents, records=in_order([*records, copy]))
 
 
@@ -167,14 +167,16 @@ def two_records_swapped(contents: Contents, rng: Random) -> Contents:
 
 
 def two_values_swapped(contents: Contents, rng: Random) -> Contents:
-    one, other = rng.sample([r for r in payments(contents) if place(r) not in contents.refused], 2)
+    one, other = rng.sample(
+        [r for r in payments(contents) if record_place(r) not in contents.refused], 2
+    )
     half = changed(contents, one, structs.replace(one, value=other.value))
     return changed(half, other, structs.replace(other, value=one.value))
 
 
 def a_payment_marked_refused(contents: Contents, rng: Random) -> Contents:
-    taken = [r for r in payments(contents) if place(r) not in contents.refused]
-    refused = {**contents.refused, place(rng.choice(taken)): "DATE_ABSURD"}
+    taken = [r for r in payments(contents) if record_place(r) not in contents.refused]
+    refused = {**contents.refused, record_place(rng.choice(taken)): "DATE_ABSURD"}
     return structs.replace(contents, refused=refused)
 
 

@@ -21,7 +21,7 @@ from tocsin.agents.settings.exits import Exit
 TOCSIN = str(Path(sys.executable).parent.absolute() / "tocsin")
 LEAVES = sorted(commands())
 FILES = ("events.jsonl", "portfolio.jsonl", "policy.yaml", "mapping.yaml", "notify.yaml",
-         "evidence.zip", "tocsin.toml")  # fmt: skip
+         "evidence.zip", "tocsin.toml", "anchors/tocsin-000042.anchor")  # fmt: skip
 RED = b"\x1b[31m"
 
 
@@ -33,6 +33,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         if name.startswith("TOCSIN_") or name == "NO_COLOR":
             monkeypatch.delenv(name)
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
+    (tmp_path / "anchors").mkdir()
     for name in FILES:
         (tmp_path / name).touch()
     return tmp_path

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from tocsin.agents.console import actions
-from tocsin.agents.console.guard import COOKIE, CSRF_HEADER, Guard, Refusal, Visitor
+from tocsin.agents.console.guard import COOKIE, CSRF_HEADER, AccessGuard, Refusal, Visitor
 from tocsin.agents.console.openapi import ANSWERS, document
 from tocsin.agents.console.users import (
     ADDRESSES_MAX,
@@ -40,8 +40,8 @@ class Clock:
         return self.now
 
 
-def guard(**settings: Any) -> Guard:
-    return Guard(load(settings, discover=False))
+def guard(**settings: Any) -> AccessGuard:
+    return AccessGuard(load(settings, discover=False))
 
 
 def request(remote: str = "127.0.0.1", **headers: str) -> Any:

@@ -10,7 +10,7 @@ from itertools import islice
 import yaml
 
 from tests.book import default_document
-from tocsin.agents.demo.demo import Wish, portfolio_facts
+from tocsin.agents.demo.demo import DemoRequest, portfolio_facts
 from tocsin.agents.replay.replay import Decided, decide
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.contracts.catalog import POLICIES
@@ -33,7 +33,7 @@ def rules() -> set[str]:
 def facts() -> tuple[Fact, ...]:
     """The policy, and what the demo generates."""
     policy = Fact(0, POLICIES.topic_id, PolicyPublished("default", 1, 0, default_document(), ""))
-    return (policy, *portfolio_facts(Wish(), Convention()))
+    return (policy, *portfolio_facts(DemoRequest(), Convention()))
 
 
 @cache

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from tests.book import default_document
-from tocsin.agents.demo.demo import Wish, portfolio_facts
+from tocsin.agents.demo.demo import DemoRequest, portfolio_facts
 from tocsin.agents.demo.stories import (
     DECIDED,
     LADDER,
@@ -99,12 +99,12 @@ def test_clerks_work_on_working_days_within_the_demo(last: int) -> None:
 
 def test_a_portfolio_has_the_stories_if_it_is_long_enough_and_is_else_unchanged() -> None:
     def customers(days: int) -> set[str]:
-        facts = portfolio_facts(Wish(customers=3, days=days), CONVENTION)
+        facts = portfolio_facts(DemoRequest(customers=3, days=days), CONVENTION)
         return {getattr(fact.event, "customer_id", "") for fact in facts}
 
     assert not customers(SPAN_DAYS - 1) & STORIES.keys()
     assert customers(SPAN_DAYS) >= STORIES.keys()
-    facts = [fact[:2] for fact in portfolio_facts(Wish(customers=3), CONVENTION)]
+    facts = [fact[:2] for fact in portfolio_facts(DemoRequest(customers=3), CONVENTION)]
     assert facts == sorted(facts)
 
 

@@ -36,7 +36,7 @@ from tocsin.agents.notify.deliver_mail import MailSender
 from tocsin.agents.notify.deliver_robots import Robot, RobotKind, shortened
 from tocsin.agents.notify.deliver_texts import line_of, title_of, unknown_names
 from tocsin.agents.notify.outbox import Notice
-from tocsin.agents.render.warning_cards import Language, View
+from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.streams.decide.risk_warning import Exposure
 
@@ -433,7 +433,7 @@ async def test_without_a_mail_server_it_is_a_failure() -> None:
 def test_packaged_words_say_who_what_and_what_to_do_in_both_languages() -> None:
     one = notice(1, owner="anna")
     names = {"C1": "Nordwind\nGmbH"}
-    english, chinese = View("en", names), View("zh", names)
+    english, chinese = WarningView("en", names), WarningView("zh", names)
 
     title = title_of([one], "en", "", english)
     assert title == "HIGH: C1 Nordwind\N{REPLACEMENT CHARACTER}GmbH, overdue-amount (raised)"
@@ -452,14 +452,18 @@ def test_a_line_that_would_say_nothing_is_left_out_and_none_says_ends_twice() ->
     over = notice(1, action_en="", action_zh="", clears_when_en="", clears_when_zh="")
     when = notice(1, clears_when_en="Ends when paid.", clears_when_zh="付清时解除。")
 
-    assert [line.partition(":")[0] for line in line_of(over, "en", "", View()).splitlines()] == [
+    assert [
+        line.partition(":")[0] for line in line_of(over, "en", "", WarningView()).splitlines()
+    ] == [
         "HIGH raised 2025-02-01",
         "Owner",
     ]
-    assert "处理" not in line_of(over, "zh", "", View("zh"))
-    assert "\nEnds when paid.\n" in line_of(when, "en", "", View())
-    assert "\n付清时解除。\n" in line_of(when, "zh", "", View("zh"))
-    assert line_of(over, "en", "{rule}\nTo do: {action}\nBye", View()) == "overdue-amount\nBye"
+    assert "处理" not in line_of(over, "zh", "", WarningView("zh"))
+    assert "\nEnds when paid.\n" in line_of(when, "en", "", WarningView())
+    assert "\n付清时解除。\n" in line_of(when, "zh", "", WarningView("zh"))
+    assert (
+        line_of(over, "en", "{rule}\nTo do: {action}\nBye", WarningView()) == "overdue-amount\nBye"
+    )
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -485,15 +489,15 @@ def test_what_is_owed_is_told_in_each_currency_and_never_in_another(
         subject="", currency=currency, exposure_minor=exposure_minor, other_exposures=others
     )
 
-    assert line_of(one, language, "{owes}", View(language)) == told
+    assert line_of(one, language, "{owes}", WarningView(language)) == told
 
 
 def test_templates_of_ones_own_name_values_and_nothing_else() -> None:
     one = notice(1, rule="{warning_id}")
 
-    assert line_of(one, "en", "{rule} {value}/{threshold} {owes}", View()) == (
+    assert line_of(one, "en", "{rule} {value}/{threshold} {owes}", WarningView()) == (
         "{warning_id} 31,000.00 EUR/20,000.00 EUR 31,000.00 EUR"
     )
-    assert line_of(one, "en", "{rule.__class__} {0}", View()) == "{rule.__class__} "
+    assert line_of(one, "en", "{rule.__class__} {0}", WarningView()) == "{rule.__class__} "
     assert [name for name, _ in unknown_names("line", "{rule} {ruel} {count}")] == ["ruel", "count"]
     assert unknown_names("title", "{count} {severity}") == []

@@ -25,24 +25,24 @@ from tocsin.agents.notify.config import (
     read_notify,
 )
 from tocsin.agents.notify.customers import Customer, Customers
-from tocsin.agents.notify.decisions import NotifyDesk
+from tocsin.agents.notify.decisions import NotificationDecider
 from tocsin.agents.notify.deliver import DELIVERED, Outcome, Result
 from tocsin.agents.notify.outbox import (
     DEAD,
     PENDING,
     Alert,
+    BudgetUse,
     Delivery,
     Notice,
     Outbox,
     Piece,
     Position,
     Resend,
-    Spent,
     decode,
     encode,
     key_of,
 )
-from tocsin.agents.notify.sending import Words
+from tocsin.agents.notify.sending import MessageTexts
 from tocsin.agents.settings.exits import Exit
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.registry import FileRegistry
@@ -97,7 +97,7 @@ class Book:
         for key, value in self.topic.items():
             self.outbox.load(SimpleNamespace(key=key, value=value))
         self.outbox.settle()
-        self.desk = NotifyDesk(self.config, self.outbox, self.known, CODEC, UTC)
+        self.desk = NotificationDecider(self.config, self.outbox, self.known, CODEC, UTC)
 
     def take(self, *records: Record, now: int = 0) -> None:
         self.desk.take(records, now)
@@ -113,7 +113,7 @@ class Book:
         return found
 
     def deliver(self, receiver: Receiver, result: Result = DELIVERED, now: int = 0) -> Delivery:
-        found = self.desk.book(self.next(receiver), result, receiver, now)
+        found = self.desk.record_attempt(self.next(receiver), result, receiver, now)
         self.write()
         return found
 
@@ -246,7 +246,7 @@ PIECES: list[Piece] = [
     Position(3, 17),
     notice(1, owner="anna", labels={"a": "b"}, ended=({"c": "d"},)),
     Delivery(id="x", receiver="desk", notices=(notice(2),), created_at=5, attempts=1, error="e"),
-    Spent("desk", "anna/b", 20_000, 3),
+    BudgetUse("desk", "anna/b", 20_000, 3),
     Alert("alerts", "e1", notice(4)),
     Resend("delivery/desk/x"),
 ]
@@ -294,7 +294,7 @@ def test_the_customers_data_go_with_the_notice_but_the_name_does_not() -> None:
     (found,) = book.next().notices
     assert (found.segment, found.country, found.owner) == ("KEY", "DE", "anna")
     assert not any(b"Nordwind" in (value or b"") for value in book.topic.values())
-    data = Words(book.config, book.known).message(book.next(), HOOK).data
+    data = MessageTexts(book.config, book.known).message(book.next(), HOOK).data
     (told,) = cast(list[dict[str, Any]], data["warnings"])
     assert (told["customer_name"], told["as_of"]) == ("Nordwind", "2025-02-01")
     assert told["evidence"] == [{"topic": "invoices", "partition": 0, "offset": 7, "id": "R-1001"}]
@@ -369,7 +369,7 @@ def test_what_is_owed_to_a_receiver_that_is_configured_no_more_is_told() -> None
     book.config = Config(receivers=[ALERTS], routes=[Route(to=["alerts"])])
     book.restart()
 
-    assert book.desk.orphans() == {"desk": 2}
+    assert book.desk.removed_receivers() == {"desk": 2}
 
 
 def told(delivery: Delivery | None) -> object:

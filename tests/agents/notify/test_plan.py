@@ -24,7 +24,7 @@ from tocsin.agents.notify.config import (
 )
 from tocsin.agents.notify.customers import Customer
 from tocsin.agents.notify.deliver import DELIVERED, Outcome, Result
-from tocsin.agents.notify.outbox import DEAD, PENDING, Delivery, Notice, Spent
+from tocsin.agents.notify.outbox import DEAD, PENDING, BudgetUse, Delivery, Notice
 from tocsin.agents.notify.plan import (
     BACKOFF_MAX_MS,
     HOUR_MS,
@@ -33,13 +33,13 @@ from tocsin.agents.notify.plan import (
     Plan,
     after_attempt,
     backoff_ms,
+    comparable_amount,
     due_at,
     local_day,
     next_hour,
     plan,
     quiet_until,
     receivers_of,
-    stake_of,
 )
 from tocsin.streams.decide.risk_warning import Exposure
 
@@ -61,7 +61,9 @@ def config(found: Receiver, **more: Any) -> Config:
     return Config(receivers=[found], routes=[Route(to=["desk"])], **more)
 
 
-def planned(found: Receiver, waiting: list[Notice], now: int, *spent: Spent, **more: Any) -> Plan:
+def planned(
+    found: Receiver, waiting: list[Notice], now: int, *spent: BudgetUse, **more: Any
+) -> Plan:
     budgets = {budget.owner: budget for budget in spent}
     return plan(found, config(found, **more), waiting, budgets, now, BERLIN)
 
@@ -219,7 +221,7 @@ def test_of_new_warnings_only_so_many_go_out_a_day_most_money_first() -> None:
     made = planned(BUDGETED, waiting, MONDAY)
 
     assert ids(made) == [["w1"], ["w3"]]
-    assert made.spent == (Spent("desk", "", local_day(MONDAY, BERLIN), 2),)
+    assert made.spent == (BudgetUse("desk", "", local_day(MONDAY, BERLIN), 2),)
     assert made.next_at == at("2025-03-04T00:00")
     left = [waiting[0], waiting[2]]
     assert ids(planned(BUDGETED, left, MONDAY + HOUR_MS, *made.spent)) == []
@@ -232,7 +234,7 @@ def test_each_owner_has_a_budget_of_its_own() -> None:
 
 
 def test_an_end_costs_nothing_unless_its_beginning_still_waits() -> None:
-    full = Spent("desk", "", local_day(MONDAY, BERLIN), 2)
+    full = BudgetUse("desk", "", local_day(MONDAY, BERLIN), 2)
     waiting = [
         notice(1, episode_id="told", transition="CLEARED"),
         notice(2, episode_id="new"),
@@ -246,10 +248,10 @@ def test_an_end_costs_nothing_unless_its_beginning_still_waits() -> None:
 def test_money_of_several_currencies_is_compared_as_the_configuration_says() -> None:
     told = config(receiver(), parity={"EUR": 100, "CNY": 780}, currency="EUR")
 
-    euros = stake_of(warning(currency="EUR", exposure_minor=100_00), told)
-    yuan = stake_of(warning(currency="CNY", exposure_minor=780_00), told)
-    yen = stake_of(warning(currency="JPY", exposure_minor=780), told)
-    unnamed = stake_of(warning(currency=None, subject="", exposure_minor=100_00), told)
+    euros = comparable_amount(warning(currency="EUR", exposure_minor=100_00), told)
+    yuan = comparable_amount(warning(currency="CNY", exposure_minor=780_00), told)
+    yen = comparable_amount(warning(currency="JPY", exposure_minor=780), told)
+    unnamed = comparable_amount(warning(currency=None, subject="", exposure_minor=100_00), told)
 
     assert euros == yuan == unnamed
     assert yen * 100 == 780 * euros, "no parity: like the configuration's own, unit for unit"
@@ -259,9 +261,13 @@ def test_what_is_owed_in_further_currencies_is_at_stake_too() -> None:
     told = config(receiver(), parity={"EUR": 100, "CNY": 780}, currency="EUR")
     others = (Exposure("CNY", 780_00), Exposure("USD", -5_000_00))
 
-    alone = stake_of(warning(currency="EUR", exposure_minor=100_00), told)
-    more = stake_of(warning(currency="EUR", exposure_minor=100_00, other_exposures=others), told)
-    elsewhere = stake_of(warning(currency="EUR", exposure_minor=0, other_exposures=others), told)
+    alone = comparable_amount(warning(currency="EUR", exposure_minor=100_00), told)
+    more = comparable_amount(
+        warning(currency="EUR", exposure_minor=100_00, other_exposures=others), told
+    )
+    elsewhere = comparable_amount(
+        warning(currency="EUR", exposure_minor=0, other_exposures=others), told
+    )
 
     assert more == 2 * alone
     assert elsewhere == alone
@@ -295,7 +301,7 @@ def test_whatever_comes_none_is_lost_none_doubled_and_no_budget_exceeded(
     found: Receiver, arrivals: list[tuple[int, str, int, str, int, str]]
 ) -> None:
     now, waiting, sent = MONDAY, dict[int, Notice](), list[int]()
-    spent: dict[str, Spent] = {}
+    spent: dict[str, BudgetUse] = {}
     used: Counter[tuple[str, int]] = Counter()
     pending = [(number, *arrival) for number, arrival in enumerate(arrivals)]
     turns, again = 0, MONDAY

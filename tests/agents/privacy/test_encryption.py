@@ -30,9 +30,9 @@ from tocsin.agents.privacy.encryption import (
     ERASED,
     NO_GUARD,
     UNREADABLE,
-    Guard,
-    opening,
-    sealing,
+    PersonalDataGuard,
+    open_decrypting_guard,
+    open_encrypting_guard,
 )
 from tocsin.agents.privacy.keys import QUARANTINE, Erasure, Keyring, is_token
 from tocsin.agents.privacy.master_key import MasterFile
@@ -69,19 +69,19 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
 
 
 @pytest.fixture(scope="module")
-def guard(keyring: Keyring) -> Guard:
-    return Guard(keyring, is_on=True)
+def guard(keyring: Keyring) -> PersonalDataGuard:
+    return PersonalDataGuard(keyring, is_on=True)
 
 
 @pytest.fixture(scope="module")
-def codec(guard: Guard) -> Codec:
+def codec(guard: PersonalDataGuard) -> Codec:
     return Codec(FileRegistry(), guard)
 
 
 @given(customer=st.sampled_from(["C-1", "C-2", "客户"]), text=ANY_TEXT)
 @UNDER_LAW
 def test_what_is_sealed_is_hidden_opens_again_and_is_always_sealed_alike(
-    guard: Guard, customer: str, text: str
+    guard: PersonalDataGuard, customer: str, text: str
 ) -> None:
     token = guard.tokenised(CustomerUpdated(customer, 1)).customer_id
 
@@ -96,7 +96,9 @@ def test_what_is_sealed_is_hidden_opens_again_and_is_always_sealed_alike(
 
 @given(text=ANY_TEXT)
 @UNDER_LAW
-def test_what_was_moved_to_another_customer_or_field_does_not_open(guard: Guard, text: str) -> None:
+def test_what_was_moved_to_another_customer_or_field_does_not_open(
+    guard: PersonalDataGuard, text: str
+) -> None:
     one, two = (guard.tokenised(CustomerUpdated(name, 1)).customer_id for name in ("C-1", "C-2"))
     stored = guard.protect(*NAME, one, text)
 
@@ -108,7 +110,9 @@ def test_what_was_moved_to_another_customer_or_field_does_not_open(guard: Guard,
 
 @given(text=ANY_TEXT, data=st.data())
 @UNDER_LAW
-def test_what_was_changed_does_not_open(guard: Guard, text: str, data: st.DataObject) -> None:
+def test_what_was_changed_does_not_open(
+    guard: PersonalDataGuard, text: str, data: st.DataObject
+) -> None:
     token = guard.tokenised(CustomerUpdated("C-1", 1)).customer_id
     stored = guard.protect(*NAME, token, text.encode())
     body = stored.index(b":", len(b"enc:v1:")) + 1
@@ -122,14 +126,18 @@ def test_what_was_changed_does_not_open(guard: Guard, text: str, data: st.DataOb
 
 @given(content=st.text(max_size=60) | st.from_regex(r"enc:v1:[a-z2-7_.:]{0,40}", fullmatch=True))
 @UNDER_LAW
-def test_text_that_was_never_sealed_provokes_nothing(guard: Guard, content: str) -> None:
+def test_text_that_was_never_sealed_provokes_nothing(
+    guard: PersonalDataGuard, content: str
+) -> None:
     token = guard.tokenised(CustomerUpdated("C-1", 1)).customer_id
     shown = guard.reveal(*NAME, token, content)
     assert shown in (content, ENCRYPTED, ERASED, UNREADABLE)
     assert guard.reveal(*NAME, token, guard.protect(*NAME, token, content)) == content
 
 
-def test_a_record_bears_the_token_and_no_personal_text(guard: Guard, codec: Codec) -> None:
+def test_a_record_bears_the_token_and_no_personal_text(
+    guard: PersonalDataGuard, codec: Codec
+) -> None:
     event = ContactLogged("CANARY-1", "K1", 1, "PHONE", "NO", text="CANARY", author="Canary")
     sealed = guard.tokenised(event)
 
@@ -147,7 +155,7 @@ def test_a_record_bears_the_token_and_no_personal_text(guard: Guard, codec: Code
 
 @pytest.mark.parametrize("letter", ["a", "客", "\U0001f600"])
 def test_texts_and_ids_of_any_allowed_length_are_still_allowed_when_sealed(
-    guard: Guard, codec: Codec, letter: str
+    guard: PersonalDataGuard, codec: Codec, letter: str
 ) -> None:
     instant = 1_700_000_000_000
     longest = SilenceBegan("C-1", "S1", instant, letter * ID_LENGTH_MAX, "why", 19_700)
@@ -162,7 +170,7 @@ def test_texts_and_ids_of_any_allowed_length_are_still_allowed_when_sealed(
 
 @pytest.mark.parametrize("customer_id", ["", "x" * 129, "a\nb"])
 def test_an_id_that_no_record_may_have_stays_so_that_it_is_refused(
-    guard: Guard, codec: Codec, customer_id: str
+    guard: PersonalDataGuard, codec: Codec, customer_id: str
 ) -> None:
     event = CustomerUpdated(customer_id, 1, name="CANARY")
 
@@ -172,7 +180,7 @@ def test_an_id_that_no_record_may_have_stays_so_that_it_is_refused(
     assert b"CANARY" not in codec.encode(CUSTOMERS.topic_id, sealed)
 
 
-def test_a_token_that_is_given_for_a_customer_is_taken_as_it_is(guard: Guard) -> None:
+def test_a_token_that_is_given_for_a_customer_is_taken_as_it_is(guard: PersonalDataGuard) -> None:
     token = guard.customer("C-1")
 
     assert guard.customer(token) == token
@@ -181,7 +189,7 @@ def test_a_token_that_is_given_for_a_customer_is_taken_as_it_is(guard: Guard) ->
 
 
 def test_after_erasure_nothing_opens_and_nothing_new_is_kept(
-    guard: Guard, keyring: Keyring
+    guard: PersonalDataGuard, keyring: Keyring
 ) -> None:
     token = guard.tokenised(CustomerUpdated("C-gone", 1)).customer_id
     stored = guard.protect(*NAME, token, "CANARY")
@@ -197,23 +205,25 @@ def test_after_erasure_nothing_opens_and_nothing_new_is_kept(
     assert guard.reveal(*NAME, token, later) == ERASED
 
 
-def test_who_has_no_keys_is_told_that_it_is_encrypted(guard: Guard) -> None:
+def test_who_has_no_keys_is_told_that_it_is_encrypted(guard: PersonalDataGuard) -> None:
     token = guard.tokenised(CustomerUpdated("C-1", 1)).customer_id
     stored = guard.protect(*NAME, token, "Nordwind")
 
-    for reader in (NO_GUARD, Guard(is_on=True)):
+    for reader in (NO_GUARD, PersonalDataGuard(is_on=True)):
         assert reader.reveal(*NAME, token, stored) == ENCRYPTED
         assert reader.reveal(*NAME, token, "plain") == "plain"
         assert reader.known_as(token) == ""
-    assert Guard(is_on=True).customer(token) == token
-    assert Guard(is_on=True).customer("C-1") == "C-1"
+    assert PersonalDataGuard(is_on=True).customer(token) == token
+    assert PersonalDataGuard(is_on=True).customer("C-1") == "C-1"
     with pytest.raises(ConfigurationError, match="no keys here"):
-        Guard(is_on=True).tokenised(CustomerUpdated("C-1", 1))
+        PersonalDataGuard(is_on=True).tokenised(CustomerUpdated("C-1", 1))
     assert NO_GUARD.tokenised(CustomerUpdated("C-1", 1)).customer_id == "C-1"
     assert NO_GUARD.protect(*NAME, "C-1", "Nordwind") == "Nordwind"
 
 
-def test_a_refused_foreign_record_is_sealed_whole(guard: Guard, keyring: Keyring) -> None:
+def test_a_refused_foreign_record_is_sealed_whole(
+    guard: PersonalDataGuard, keyring: Keyring
+) -> None:
     letter = DeadLetter(
         -1, 0, 7, 1, b"CANARY-1", b"\x00CANARY\xff", (RecordHeader("source", b"CANARY"),),
         "FOREIGN_FIELD_UNFIT", "name: 'CANARY' is not decimal", "INTAKE",
@@ -224,7 +234,7 @@ def test_a_refused_foreign_record_is_sealed_whole(guard: Guard, keyring: Keyring
     for sealed in (mine, nobodys):
         assert b"CANARY" not in msgspec.msgpack.encode(sealed)
         assert guard.open_letter(sealed) == letter
-        assert Guard(is_on=True).open_letter(sealed).value == ENCRYPTED.encode()
+        assert PersonalDataGuard(is_on=True).open_letter(sealed).value == ENCRYPTED.encode()
     keyring.erase(guard.customer("C-letter"), ERASURE)
     assert guard.open_letter(mine).detail == ERASED
     assert guard.open_letter(nobodys) == letter
@@ -233,7 +243,9 @@ def test_a_refused_foreign_record_is_sealed_whole(guard: Guard, keyring: Keyring
     assert guard.open_letter(guard.seal_letter(letter, None)) == letter
 
 
-def test_the_largest_letter_fits_its_topic_when_sealed(guard: Guard, codec: Codec) -> None:
+def test_the_largest_letter_fits_its_topic_when_sealed(
+    guard: PersonalDataGuard, codec: Codec
+) -> None:
     for headers, size in (((), LETTER_BYTES_MAX), ([("h", b"x")] * 60_000, 100)):
         record = HistoryRecord("t", 0, 1, 1, b"k" * 900, b"v" * size, tuple(headers))
         letter = guard.seal_letter(letter_of(-1, record, "C", "d" * 2000, "INTAKE"), None)
@@ -267,7 +279,7 @@ class Recorded:
 
 
 def test_the_intake_writes_nothing_personal_whatever_comes(
-    guard: Guard, codec: Codec, tmp_path: Path
+    guard: PersonalDataGuard, codec: Codec, tmp_path: Path
 ) -> None:
     (tmp_path / "mapping.yaml").write_text(MAPPING)
     mappers = load_mapping(tmp_path / "mapping.yaml", CONVENTION)
@@ -306,7 +318,9 @@ def told(warning: RiskWarning, names: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_decisions_are_the_same_but_for_the_ids(guard: Guard, codec: Codec, seed: int) -> None:
+def test_decisions_are_the_same_but_for_the_ids(
+    guard: PersonalDataGuard, codec: Codec, seed: int
+) -> None:
     request = Request(customers=12, days=180, seed=seed)
     facts = list(with_closings(Portfolio(request, CONVENTION).facts(), CONVENTION))
     policy = Fact(0, POLICIES.topic_id, first_event(Settings(), None))
@@ -337,7 +351,7 @@ def in_order(told: dict[str, Any]) -> tuple[str, int, str, str, str]:
     )  # fmt: skip
 
 
-def private_bundle(guard: Guard, codec: Codec, customer_id: str) -> Contents:
+def private_bundle(guard: PersonalDataGuard, codec: Codec, customer_id: str) -> Contents:
     """All that a private deployment has of a customer whose name is a canary."""
     event = CustomerUpdated(customer_id, 1, "CANARY", "A", "DE", 650_000_00, "EUR")
     event = guard.tokenised(event)
@@ -348,10 +362,10 @@ def private_bundle(guard: Guard, codec: Codec, customer_id: str) -> Contents:
 
 
 def test_a_bundle_tells_what_its_maker_may_read_and_agrees_with_itself_for_who_may_not(
-    guard: Guard, codec: Codec, keyring: Keyring
+    guard: PersonalDataGuard, codec: Codec, keyring: Keyring
 ) -> None:
     contents = private_bundle(guard, codec, "C-bundle")
-    closed = Codec(FileRegistry(), Guard(is_on=True))
+    closed = Codec(FileRegistry(), PersonalDataGuard(is_on=True))
 
     opened, hidden = files_of(contents, codec), files_of(contents, closed)
 
@@ -375,10 +389,10 @@ def test_a_bundle_tells_what_its_maker_may_read_and_agrees_with_itself_for_who_m
     ],
 )
 def test_a_table_of_encrypted_records_is_compared_as_far_as_can_be_read(
-    guard: Guard, codec: Codec, old: bytes, new: bytes, is_found_by: tuple[str, ...]
+    guard: PersonalDataGuard, codec: Codec, old: bytes, new: bytes, is_found_by: tuple[str, ...]
 ) -> None:
     contents = private_bundle(guard, codec, "C-forged")
-    readers = {"keys": codec, "none": Codec(FileRegistry(), Guard(is_on=True))}
+    readers = {"keys": codec, "none": Codec(FileRegistry(), PersonalDataGuard(is_on=True))}
     body = body_of(contents, codec)
     assert old in body["customers.csv"]
     body["customers.csv"] = body["customers.csv"].replace(old, new)
@@ -393,11 +407,11 @@ def test_a_private_deployment_without_keys_writes_nothing(tmp_path: Path) -> Non
     private = Settings(privacy=True, data_dir=str(tmp_path))
 
     with pytest.raises(ConfigurationError, match="there is no master key"):
-        sealing(private)
+        open_encrypting_guard(private)
     with pytest.raises(ConfigurationError, match="there are no keys in"):
-        sealing(dataclasses.replace(private, master_key_file=str(tmp_path / "none")))
-    assert not opening(private).is_open
-    assert sealing(Settings()) is NO_GUARD
+        open_encrypting_guard(dataclasses.replace(private, master_key_file=str(tmp_path / "none")))
+    assert not open_decrypting_guard(private).is_open
+    assert open_encrypting_guard(Settings()) is NO_GUARD
 
 
 @pytest.mark.parametrize(
@@ -420,6 +434,6 @@ def test_the_token_of_the_key_service_is_never_shown() -> None:
     assert "CANARY" not in f"{private!r} {private.describe()}"
 
 
-def test_only_marked_fields_are_sealed(guard: Guard, codec: Codec) -> None:
+def test_only_marked_fields_are_sealed(guard: PersonalDataGuard, codec: Codec) -> None:
     event = guard.tokenised(InvoiceIssued("C-1", "R-1", 1, 2, 3, "EUR"))
     assert codec.decode(3, codec.encode(3, event)) == event

@@ -8,7 +8,7 @@ from tocsin.agents.queries.ranking import (
     OVER_BUDGET,
     Candidate,
     Worklist,
-    arrange,
+    rank_candidates,
     step_action,
 )
 from tocsin.streams.fold.collection_texts import FRIENDLY_NOTICE
@@ -27,7 +27,7 @@ def candidate(name: str, stake_minor: int = 1_000_000, **other: object) -> Candi
 
 def listed(candidates: list[Candidate], budget: int = 12) -> Worklist:
     """The worklist of today."""
-    return arrange(candidates, TODAY, budget, FLOORS, "CNY")
+    return rank_candidates(candidates, TODAY, budget, FLOORS, "CNY")
 
 
 def names(found: Worklist) -> list[str]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.agents.replay.rebuild import Changelog
-from tocsin.agents.replay.reshard import Order
+from tocsin.agents.replay.reshard import RecordOrder
 from tocsin.agents.transactions.batches import line
 from tocsin.agents.transactions.merger import head_merge
 
@@ -28,7 +28,7 @@ def test_a_rebuilt_changelog_has_the_latest_line_of_each_key_and_the_partitions_
 def test_records_are_read_again_in_the_order_given_however_late_they_came(
     records: list[tuple[int, int]],
 ) -> None:
-    order = Order()
+    order = RecordOrder()
     placed = [
         (order.place(timestamp, rank), rank, number)
         for number, (timestamp, rank) in enumerate(records)
@@ -40,6 +40,6 @@ def test_records_are_read_again_in_the_order_given_however_late_they_came(
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 6)), max_size=60))
 def test_records_that_came_in_order_keep_their_times(records: list[tuple[int, int]]) -> None:
-    order = Order()
+    order = RecordOrder()
 
     assert all(order.place(*record) == record[0] for record in sorted(records))

@@ -11,7 +11,7 @@ import pytest
 from tocsin.agents.commands.cli import run_command
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.secret import Secret
-from tocsin.agents.settings.secret_files import KEY_FILES, exposed
+from tocsin.agents.settings.secret_files import KEY_FILES, readable_by_others
 from tocsin.agents.settings.settings import NAMES, PREFIX, SECRET_FILES, TYPES, Settings, load
 from tocsin.agents.worker.app import build_worker
 
@@ -101,7 +101,7 @@ def test_a_file_that_every_user_may_read_is_told(
     secret.write_text(CANARY)
     secret.chmod(0o644)
     settings = load({"clickhouse_password_file": str(secret)}, discover=False)
-    assert exposed(settings) == [
+    assert readable_by_others(settings) == [
         f"clickhouse_password_file: every user of this machine may read {secret}; "
         f"chmod o-rwx {secret}"
     ]
@@ -113,7 +113,7 @@ def test_a_file_that_every_user_may_read_is_told(
     assert CANARY not in told
 
     secret.chmod(0o640)
-    assert exposed(settings) == []
+    assert readable_by_others(settings) == []
 
 
 def test_a_login_is_in_no_log_of_requests(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -111,7 +111,7 @@ class Broker:
         self.answer = answer
         return answer
 
-    def merger(self, sources: list[Source]) -> Merger:
+    def merger(self, sources: list[Source], *more: Any) -> Merger:
         """A merger that notes what the feed knew of the broker when it took a chunk."""
         broker = self
 
@@ -124,7 +124,7 @@ class Broker:
                     broker.notes[id(merged.records)] = note
                 return merged
 
-        return Noting(sources)
+        return Noting(sources, *more)
 
     async def seek(self, positions: Mapping[Source, int]) -> None:
         self.positions.update(positions)  # requests to the consumer are served in their order
@@ -174,9 +174,10 @@ class Desk:
         """Take a chunk's records but those on hold, checked against what the broker had."""
         if chunk.generation != self.generation:
             return
-        note = self._broker.notes.pop(id(chunk.records))
-        if note.holds == self._broker.holds:
-            self._check(chunk, note)
+        if chunk.records:
+            note = self._broker.notes.pop(id(chunk.records))
+            if note.holds == self._broker.holds:
+                self._check(chunk, note)
         for record in self._feed.current(chunk).records:
             source = Source(record.topic, record.partition)
             if source not in self._broker.held:
@@ -184,6 +185,11 @@ class Desk:
                     self.problems.append(f"{record} came twice")
                 self.positions[source] = record.offset + 1
                 self.kept[chunk.group].append(record)
+        for source, position in self._feed.current(chunk).positions.items():
+            if source not in self._broker.held:
+                if self._broker.visible(source, self.positions[source], position):
+                    self.problems.append(f"{source} is passed over up to {position}")
+                self.positions[source] = max(self.positions[source], position)
         self._uncommitted.append(chunk)
 
     def _check(self, chunk: Chunk, note: Note) -> None:

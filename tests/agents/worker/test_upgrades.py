@@ -23,9 +23,9 @@ from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import load
 from tocsin.agents.transactions.journal import Journal
 from tocsin.agents.transactions.merger import Source
-from tocsin.agents.transactions.transaction import Chunk, Transaction, record_turn
+from tocsin.agents.transactions.transaction import Chunk, Transaction, journal_transaction
 from tocsin.agents.worker.app import build_worker
-from tocsin.agents.worker.ledger_agent import Keeper, LedgerStore, Routes
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.channels import frame
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.decoders import read_size
@@ -125,7 +125,7 @@ def after(store: LedgerStore, line: str = AFTER) -> dict[bytes, bytes]:
     """What the store writes when a fact comes."""
     at, topic_id, event = parse_line(line)
     store.desk.begin()
-    assert store.desk.take(topic_id, 0, 1, at, event) is Step.DONE
+    assert store.desk.process(topic_id, 0, 1, at, event) is Step.DONE
     return values_of(store.drain(-1, b""))
 
 
@@ -199,10 +199,10 @@ def first_record(records: Sequence[Any] = (), letters: list[Any] | None = None) 
     store, journal = LedgerStore(0, CONVENTION, CODEC), new_journal()
     store.finish(journal, is_new=True)
     transaction = Transaction(Chunk(0, records, (), 0), frozenset())
-    Keeper("tocsin", CODEC, TOLD, 1).keep(transaction, store)
+    PartitionProcessor("tocsin", CODEC, TOLD, 1).keep(transaction, store)
     if letters is not None:
         letters += transaction.outputs
-    return CODEC.decode_journal(record_turn(transaction, journal, store)[1])
+    return CODEC.decode_journal(journal_transaction(transaction, journal, store)[1])
 
 
 def replayed(value: bytes, codec: Codec = CODEC, **given: Sequence[Any]) -> Report:

@@ -62,6 +62,8 @@ def encode(topic: catalog.Topic, record: Struct) -> bytes:
             return CODEC.encode_journal(record)
         case catalog.DEAD_LETTERS:
             return CODEC.encode_dead_letter(record)
+        case catalog.POSITIONS:
+            return CODEC.encode_position(record)
     return CODEC.encode(topic.topic_id, record)
 
 
@@ -74,6 +76,8 @@ def decode(topic: catalog.Topic, value: bytes) -> Struct:
             return CODEC.decode_journal(value)
         case catalog.DEAD_LETTERS:
             return CODEC.decode_dead_letter(value)
+        case catalog.POSITIONS:
+            return CODEC.decode_position(value)
     return CODEC.decode(topic.topic_id, value)
 
 

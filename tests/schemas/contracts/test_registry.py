@@ -45,6 +45,7 @@ def test_the_packaged_registry_has_every_topic_under_a_fixed_id() -> None:
         "dead-letters": 10,
         "engagements": 11,
         "outbox": 12,
+        "positions": 14,
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tocsin.agents.commands.cli import COMMANDS
 from tocsin.agents.settings.settings import NAMES
-from tocsin.schemas.files.near import near, nearest, slips
+from tocsin.schemas.files.near import did_you_mean, near, slips
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_slip_is_understood(written: str, meant: str) -> None:
 )
 def test_nothing_far_fetched_is_proposed(written: str) -> None:
     assert near(written, COMMANDS) is None
-    assert nearest(written, COMMANDS) == ""
+    assert did_you_mean(written, COMMANDS) == ""
 
 
 @pytest.mark.parametrize("written", ["port", "host", "user", "timeout", "web", "kafka_url"])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.book import CUSTOMER, Book, default_document, instant, minor, parse_line, tell
 from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
-from tocsin.streams.decide.engine import Desk, PolicyMissing, Step
+from tocsin.streams.decide.engine import REFUSED_MOVE_NOTHING, DecisionEngine, PolicyMissing, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.decide.source_holds import HOLD_REFUSALS
 from tocsin.streams.facts import events
@@ -143,10 +143,10 @@ def test_the_first_record_of_a_partition_must_not_be_absurdly_dated() -> None:
 
 
 def test_a_fact_before_any_policy_stops_the_worker() -> None:
-    desk = Desk(Convention(), Ledgers(), PartitionState(), {})
+    desk = DecisionEngine(Convention(), Ledgers(), PartitionState(), {})
     desk.begin()
     with pytest.raises(PolicyMissing):
-        desk.take(INVOICES, 0, 0, *_without_topic(OVERDUE[0]))
+        desk.process(INVOICES, 0, 0, *_without_topic(OVERDUE[0]))
 
 
 def _without_topic(line: str) -> tuple[int, events.Event]:
@@ -163,7 +163,7 @@ def test_a_sweep_goes_on_after_its_budget_is_spent_and_sees_each_customer_once()
     at, topic, event = parse_line("2025-02-25 close")
     while True:
         many.desk.begin(2)
-        outcome = many.desk.take(topic, 0, many.offset, at, event)
+        outcome = many.desk.process(topic, 0, many.offset, at, event)
         assert len(many.desk.touched) <= 2
         many.warnings += many.desk.warnings
         many.write()
@@ -182,7 +182,7 @@ def test_nothing_of_an_event_is_applied_before_the_sweep_is_over() -> None:
     customers(book, 3)
     at, topic, event = parse_line("2025-02-25 payment P 300,000 CNY", "C002")
     book.desk.begin(1)
-    assert book.desk.take(topic, 0, 99, at, event) is Step.UNFINISHED
+    assert book.desk.process(topic, 0, 99, at, event) is Step.UNFINISHED
     assert book.desk.ledgers["C002"].funds == {}
 
 
@@ -287,7 +287,7 @@ def storm(book: Book, topic_id: int, count: int) -> bool:
     """Refuse records of a topic; whether it went on hold with the last one."""
     is_on_hold = False
     for _ in range(count):
-        is_on_hold = book.desk.refused(topic_id, book.offset, "SCHEMA_UNKNOWN")
+        is_on_hold = book.desk.count_refusal(topic_id, book.offset, "SCHEMA_UNKNOWN")
         book.offset += 1
     return is_on_hold
 
@@ -535,3 +535,53 @@ def random_lines(seed: int, count: int) -> list[tuple[int, int, events.Event]]:
     middle = facts[len(facts) // 2][0]
     facts.insert(len(facts) // 2, (middle, CLOCK, events.WentLive("feed")))
     return facts
+
+
+REFUSED_LATER = {
+    "by a check": "2025-05-01 payment P-BAD 0 CNY",
+    "by the state": "2025-05-01 cancel I-FOLDED",  # of what is folded in aggregate
+}
+
+
+@pytest.mark.parametrize("how", REFUSED_LATER)
+def test_what_is_refused_moves_no_day(how: str) -> None:
+    book = Book(convention=Convention(documents_max=2))
+    book.add(*OVERDUE, "2025-01-10 13:00 invoice I-FOLDED 5 CNY due 2025-06-01")
+    before = book.desk.state.business_date, len(book.warnings)
+
+    outcome = book.take(*parse_line(REFUSED_LATER[how]))
+
+    assert isinstance(outcome, Refusal)
+    assert (book.desk.state.business_date, len(book.warnings)) == before
+
+
+def test_what_is_refused_begins_no_day() -> None:
+    book = Book()
+
+    outcome = book.take(*parse_line("2025-05-01 payment P-BAD 0 CNY"))
+
+    assert isinstance(outcome, Refusal)
+    assert book.desk.state.business_date == 0
+
+
+def test_a_refused_policy_moves_no_day() -> None:
+    book = Book()
+    book.add(*OVERDUE)
+    before = book.desk.state.business_date
+    event = events.PolicyPublished("default", 9, instant("2025-05-01"), "{", "")
+
+    outcome = book.take(instant("2025-05-01"), POLICIES, event)
+
+    assert code(outcome) == Code.POLICY_INVALID
+    assert book.desk.state.business_date == before
+
+
+def test_older_logic_lets_a_refused_record_move_the_day_as_it_did() -> None:
+    book = Book()
+    book.add(*OVERDUE)
+    book.desk.logic_version = REFUSED_MOVE_NOTHING - 1
+
+    outcome = book.take(*parse_line(REFUSED_LATER["by a check"]))
+
+    assert isinstance(outcome, Refusal)
+    assert epoch_day_text(book.desk.state.business_date) == "2025-05-01"

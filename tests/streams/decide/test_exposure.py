@@ -122,7 +122,7 @@ def test_a_warning_about_a_source_is_of_no_customer_and_has_no_currency() -> Non
     book.add("2025-01-10 invoice A 5,000,000 EUR due 2025-12-31")
     while not any(warning.rule == "source-held" for warning in book.warnings):
         book.desk.begin()
-        book.desk.refused(PAYMENTS, book.offset, "SCHEMA_UNKNOWN")
+        book.desk.count_refusal(PAYMENTS, book.offset, "SCHEMA_UNKNOWN")
         book.warnings += book.desk.warnings
         book.offset += 1
 

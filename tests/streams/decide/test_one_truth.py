@@ -15,7 +15,7 @@ from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.replay.replay import decide
 from tocsin.schemas.codec.jsonlines import Fact, with_closings
 from tocsin.schemas.contracts.catalog import CLOCK, POLICIES
-from tocsin.streams.decide.engine import BUDGET_DEFAULT, Desk, Step
+from tocsin.streams.decide.engine import BUDGET_DEFAULT, DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import DecisionDigest, RiskWarning
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import PolicyPublished, WentLive
@@ -52,7 +52,7 @@ class Partition:
 
     def __init__(self, number: int, budget: int) -> None:
         self._number, self._budget = number, budget
-        self._desk = Desk(CONVENTION, Ledgers(), PartitionState(), {})
+        self._desk = DecisionEngine(CONVENTION, Ledgers(), PartitionState(), {})
         self._offset = 0
         self._store: dict[bytes, bytes | None] = {}
         self.warnings: list[RiskWarning] = []
@@ -63,7 +63,7 @@ class Partition:
         step = None
         while step is not Step.DONE:
             self._desk.begin(self._budget)
-            step = self._desk.take(
+            step = self._desk.process(
                 fact.topic_id, self._number, self._offset, fact.instant, fact.event
             )
             assert step in (Step.DONE, Step.UNFINISHED), step
@@ -88,7 +88,7 @@ class Partition:
             load(loaded, key, STATE_VERSION, body)
         loaded.finish()
         assert loaded.state is not None
-        self._desk = Desk(CONVENTION, loaded.ledgers, loaded.state, loaded.policies)
+        self._desk = DecisionEngine(CONVENTION, loaded.ledgers, loaded.state, loaded.policies)
 
 
 def decided(

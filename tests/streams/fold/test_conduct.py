@@ -19,7 +19,7 @@ from tocsin.streams.facts.checks import Code, Refusal
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.fold.credit_information import AGENCIES_MAX
 from tocsin.streams.ledger.ledger import Ledger
-from tocsin.streams.measures.event_families import NAMES, family_of, window_of
+from tocsin.streams.measures.event_families import NAMES, event_family, window_of
 
 CONVENTION = Convention(zone=ZONE, horizon_days=60)
 KINDS = ("QUALITY", "DEMAND")
@@ -284,7 +284,7 @@ def run(facts: list[Fact], restarts: frozenset[int] = frozenset(), limit: int = 
 def recounted(ledger: Ledger, name: str) -> dict[int, int]:
     """The days of a name, counted anew from the documents."""
     days: dict[int, int] = {}
-    for on, amount, *_ in family_of(name).records(ledger, name):
+    for on, amount, *_ in event_family(name).records(ledger, name):
         days[on] = days.get(on, 0) + amount
     return {on: count for on, count in days.items() if count}
 

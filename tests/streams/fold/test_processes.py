@@ -12,10 +12,10 @@ from tocsin.streams.facts import events
 from tocsin.streams.facts.convention import calendar
 from tocsin.streams.fold.cases import reached, replay
 from tocsin.streams.fold.disputes import DISPUTE
-from tocsin.streams.fold.fulfilment import claims
+from tocsin.streams.fold.fulfilment import allocations
 from tocsin.streams.fold.processes import PROCESSES
 from tocsin.streams.fold.promises import PROMISE, judged_promise
-from tocsin.streams.fold.shared import Today
+from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.fold.state_machines import BEFORE, Machine, step
 from tocsin.streams.ledger.documents import Case, CaseStep
 
@@ -80,7 +80,7 @@ def test_whatever_comes_a_machine_is_in_a_known_state_and_stays_in_a_final_one(
 @settings(max_examples=200, deadline=None)
 def test_a_case_is_the_sum_of_its_steps_in_the_order_of_their_instants(data: st.DataObject) -> None:
     machine = data.draw(st.sampled_from([one for one in MACHINES if one.letter]))
-    today = Today(FIRST + 100, calendar(Book().convention), 400, 1_000)
+    today = FoldContext(FIRST + 100, calendar(Book().convention), 400, 1_000)
     triggers = data.draw(st.lists(st.sampled_from(list(machine.triggers)), max_size=8))
     case = Case(
         steps=tuple(CaseStep((FIRST + n) * 24 * HOUR, t, n) for n, t in enumerate(triggers))
@@ -154,7 +154,7 @@ def _audit_claims(book: Book) -> None:
     ledger = book.ledger
     audit(ledger)
     used: dict[tuple[str, str], int] = {}
-    for claim in claims(ledger):
+    for claim in allocations(ledger):
         got = sum(amount for _, amount, _ in claim.taken)
         assert got + claim.left_minor == claim.case.amount_minor
         assert 0 <= claim.case.kept_minor <= claim.case.amount_minor
@@ -229,6 +229,6 @@ def test_money_that_a_dispute_sets_free_keeps_the_promise_that_names_its_invoice
             assert one.take(at + (2 + number) * HOUR, topic, event) is Step.DONE
         restarted.restart()
 
-    (claim,) = claims(book.ledger)
+    (claim,) = allocations(book.ledger)
     assert (claim.case.state, claim.left_minor) == ("KEPT", 0)
     assert restarted.store == book.store

@@ -30,7 +30,7 @@ def keys(book: Book, *lines: str) -> list[tuple[bytes, str, bool]]:
         book.add(line)
     at, topic, event = parse_line(lines[-1])
     book.desk.begin()
-    assert book.desk.take(topic, 0, 1, at, event) is Step.DONE
+    assert book.desk.process(topic, 0, 1, at, event) is Step.DONE
     return [
         (key, kind.value, body is None)
         for name, ledger in book.desk.touched.items()
@@ -134,10 +134,10 @@ def test_a_customer_with_300_000_invoices_is_folded_in_bounded_time() -> None:
         name = f"I{number}"
         desk.begin()
         issued = events.InvoiceIssued("ACME", name, at, due, 1000 + number % 97, "CNY")
-        assert desk.take(3, 0, number, at, issued) is Step.DONE
+        assert desk.process(3, 0, number, at, issued) is Step.DONE
         if number % 2:
             paid = events.PaymentReceived("ACME", f"P{number}", at, 1000 + number % 97, "CNY", ())
-            assert desk.take(4, 0, number, at, paid) is Step.DONE
+            assert desk.process(4, 0, number, at, paid) is Step.DONE
         if number % 1000 == 0:
             changes("ACME", desk.ledgers["ACME"])
         if number % 30_000 == 29_999:

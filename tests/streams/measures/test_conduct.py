@@ -22,7 +22,7 @@ def read(
     book = Book()
     book.add(*lines)
     ledger = book.ledger
-    ledger.stirred = ALL
+    ledger.affected = ALL
     given = Parameters(**parameters)
     measure = MEASURES[name].fitted(given)
     return measure.read(ledger, "", day(as_of), given, ladder or build_ladder({1: 2}, 1))
@@ -214,7 +214,7 @@ def test_a_decline_is_told_ahead_never_too_late() -> None:
     given = Parameters(window_days=40, minimum=3)
     measure, due, was = MEASURES["purchase_decline"], 0, False
     for today in range(day("2025-03-21"), day("2025-07-01")):
-        book.ledger.stirred = ALL
+        book.ledger.affected = ALL
         found, turn = measure.read(book.ledger, "", today, given, ladder)
         is_over = found is not None and found >= ladder.lowest
         assert is_over == was or not due or today >= due, "the crossing was not announced"

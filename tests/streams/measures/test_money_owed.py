@@ -20,7 +20,7 @@ def reading(
     book: Book, name: str, as_of: str, parameters: Parameters, subject: str = "CNY"
 ) -> Reading:
     """Value and turn of a measure, as a day's opening finds them."""
-    book.ledger.stirred = ALL
+    book.ledger.affected = ALL
     return MEASURES[name].read(book.ledger, subject, day(as_of), parameters, LADDER)
 
 

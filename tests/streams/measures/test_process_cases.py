@@ -28,7 +28,7 @@ def read(
 ) -> tuple[int | None, int]:
     """A measure's value and turn for the book's customer."""
     ledger = book.desk.ledgers[CUSTOMER]
-    ledger.stirred = ALL
+    ledger.affected = ALL
     parameters = Parameters(**said)  # type: ignore[arg-type] # said by the test
     measure = MEASURES[name].fitted(parameters)
     ladder = Ladder((Rung(1, raise_at, raise_at),), raise_at, raise_at)

@@ -118,7 +118,7 @@ def test_both_kinds_of_missing_evidence_are_named() -> None:
 
 @pytest.mark.parametrize(("value", "points"), [(0, 0), (9, 0), (10, 2), (11, 2), (20, 5), (99, 5)])
 def test_a_step_is_reached_at_equality(value: int, points: int) -> None:
-    assert Steps(Ladder((), 10, 10), (10, 20), (2, 5)).give(value) == points
+    assert Steps(Ladder((), 10, 10), (10, 20), (2, 5)).points_for(value) == points
 
 
 def test_a_component_gives_its_points_from_the_day_on_which_its_step_is_reached() -> None:
@@ -246,7 +246,7 @@ def test_while_a_source_is_held_the_score_stays_as_it_is() -> None:
     book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09", "2025-04-12 close")
     before = standing(book)
     for _ in range(50):
-        book.desk.refused(4, book.offset, "ID_EMPTY")
+        book.desk.count_refusal(4, book.offset, "ID_EMPTY")
         book.offset += 1
     book.add("2025-07-20 close")
     assert standing(book) == before
@@ -298,7 +298,7 @@ def test_counting_only_what_was_stirred_equals_counting_everything(
             for name in ("invoices", "funds", "complaints", "disputes", "orders", "entries"):
                 setattr(copy, name, getattr(ledger, name))
             copy.index()
-            copy.stirred = ALL
+            copy.affected = ALL
             policy = book.desk._policy
             assert policy is not None
             scorer = Scorer(policy.scorecard)

@@ -17,8 +17,8 @@ from tests.streams.decide.test_engine import random_lines
 from tests.streams.decide.test_engine_laws import LAW, SEEDS, SHORT, a_restart_changes_nothing
 from tocsin.streams.decide import engine as desk
 from tocsin.streams.decide.assess import assess
-from tocsin.streams.decide.engine import Desk, Step
-from tocsin.streams.decide.rule_selection import Plans
+from tocsin.streams.decide.engine import DecisionEngine, Step
+from tocsin.streams.decide.rule_selection import RuleSelection
 from tocsin.streams.facts import events
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.ids import derived_id
@@ -128,20 +128,22 @@ def run(facts: list[Fact], budget: int = 10**9, restarts: frozenset[int] = froze
 @contextmanager
 def looking_at_everything_always() -> Iterator[None]:
     """Desks visit every customer every day, and assess all rules after every fact."""
-    after = Plans.after
+    after = RuleSelection.rules_after
 
-    def schedule(self: Desk, ledger: Ledger) -> None:
+    def schedule(self: DecisionEngine, ledger: Ledger) -> None:
         ledger.summary.next_date = self._today.date + 1
         self._due.setdefault(ledger.summary.next_date, []).append(ledger.customer_id)
 
     def assess_all(ledger: Ledger, *arguments: object, **words: object) -> object:
-        ledger.stirred = ALL
+        ledger.affected = ALL
         return assess(ledger, *arguments, **words)  # type: ignore[arg-type]  # passed on
 
     with (
-        patch.object(Plans, "after", lambda self, met, _, *more: after(self, met, ALL, *more)),
-        patch.object(Plans, "turned", lambda self, met, *_: after(self, met, ALL)),
-        patch.object(Desk, "_schedule", schedule),
+        patch.object(
+            RuleSelection, "rules_after", lambda self, met, _, *more: after(self, met, ALL, *more)
+        ),
+        patch.object(RuleSelection, "rules_due", lambda self, met, *_: after(self, met, ALL)),
+        patch.object(DecisionEngine, "_schedule", schedule),
         patch.object(desk, "assess", assess_all),
     ):
         yield

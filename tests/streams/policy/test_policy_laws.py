@@ -168,7 +168,7 @@ def test_any_split_of_the_stream_into_chunks_gives_the_same_decisions(
             _end_chunk(book, budget)
             book.restart()
             book.desk.begin(budget)
-        while book.desk.take(topic, 0, book.offset, at, event) is Step.UNFINISHED:
+        while book.desk.process(topic, 0, book.offset, at, event) is Step.UNFINISHED:
             _end_chunk(book, budget)
         book.offset += 1
     _end_chunk(book, budget)

@@ -301,7 +301,8 @@ def test_a_rule_looks_when_its_conditions_are_stirred_and_reads_their_topics() -
     assert joint is not None
     measures = [joint.measure, *(condition.measure for condition in joint.conditions)]
     assert (
-        joint.stirred_by == measures[0].stirred_by | measures[1].stirred_by | measures[2].stirred_by
+        joint.affected_by
+        == measures[0].affected_by | measures[1].affected_by | measures[2].affected_by
     )
     assert (
         joint.topics == measures[0].topics | measures[1].topics | measures[2].topics > plain.topics

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tocsin.agents.render.demand import demand_json, tell_demand
+from tocsin.agents.render.demand import demand_json, demand_text
 from tocsin.schemas.policies.reference_rates import packaged_rates, read_rates
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import (
@@ -23,7 +23,7 @@ from tocsin.streams.facts.events import (
 )
 from tocsin.streams.receivables.demand import Conditions, Demand, Total, demand_of
 from tocsin.streams.receivables.interest import DayCount, Order, Rate
-from tocsin.streams.receivables.invoice_history import Standing, standing_of
+from tocsin.streams.receivables.invoice_history import ReceivablesAccount, receivables_account_of
 from tocsin.streams.receivables.statutory import Parties
 
 DAY_MS = 86_400_000
@@ -51,9 +51,9 @@ def payment(number: str, paid: str, amount_minor: int, *invoices: str) -> Paymen
     return PaymentReceived("C1", number, noon(paid), amount_minor, "EUR", invoices)
 
 
-def standing(as_of: str, *facts: CustomerEvent) -> Standing:
+def standing(as_of: str, *facts: CustomerEvent) -> ReceivablesAccount:
     timed = [(fact.recorded_at or fact.occurred_at, fact) for fact in facts]
-    return standing_of("C1", timed, Convention(zone="UTC"), day(as_of))
+    return receivables_account_of("C1", timed, Convention(zone="UTC"), day(as_of))
 
 
 def demand(
@@ -210,7 +210,7 @@ def test_money_at_hand_and_the_customers_data_are_told() -> None:
 
 
 def told(found: Demand) -> str:
-    return "\n".join(tell_demand(found, "", "en"))
+    return "\n".join(demand_text(found, "", "en"))
 
 
 def test_b01_without_statute_and_rate_the_principal_is_demanded_and_why_no_more() -> None:
@@ -372,7 +372,7 @@ def test_no_demand_raises_and_every_demand_adds_up(
     facts: list[CustomerEvent], parties: Parties, conditions: Conditions, as_of: int
 ) -> None:
     timed = [(fact.occurred_at, fact) for fact in facts]
-    known = standing_of("C1", timed, Convention(zone="UTC"), as_of)
+    known = receivables_account_of("C1", timed, Convention(zone="UTC"), as_of)
 
     found = demand_of(known, parties, REFERENCE, conditions, as_of)
 
@@ -386,5 +386,5 @@ def test_no_demand_raises_and_every_demand_adds_up(
         assert total.principal_minor == sum(item.statement.principal_minor for item in mine)
         assert total.interest_minor == sum(item.statement.interest_minor for item in mine)
     for language in ("en", "zh"):
-        assert list(tell_demand(found, "", language))
+        assert list(demand_text(found, "", language))
         assert demand_json(found, language)["as_of"]

@@ -10,13 +10,13 @@ from tocsin.agents.generate.generator import Portfolio
 from tocsin.agents.generate.portfolio import Request
 from tocsin.agents.queries.lookup import RECEIVABLE_KINDS
 from tocsin.schemas.contracts.catalog import POLICIES
-from tocsin.streams.decide.engine import Desk
+from tocsin.streams.decide.engine import DecisionEngine
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import CustomerEvent, PolicyPublished
 from tocsin.streams.ledger.ledgers import Ledgers
 from tocsin.streams.ledger.state_records import PartitionState
 from tocsin.streams.policy.policy import canonical
-from tocsin.streams.receivables.invoice_history import standing_of
+from tocsin.streams.receivables.invoice_history import receivables_account_of
 
 CONVENTION = Convention(horizon_days=60)  # much is forgotten by the worker
 KEPT = ("ledger-limit-exceeded",)
@@ -32,12 +32,12 @@ def short_policy() -> str:
 
 def test_what_is_open_is_what_the_worker_says_though_it_forgets() -> None:
     ledgers, known = Ledgers(), defaultdict[str, list[tuple[int, CustomerEvent]]](list)
-    desk = Desk(CONVENTION, ledgers, PartitionState(), {})
-    desk.take(POLICIES.topic_id, 0, 0, 0, PolicyPublished("default", 1, 0, short_policy(), ""))
+    desk = DecisionEngine(CONVENTION, ledgers, PartitionState(), {})
+    desk.process(POLICIES.topic_id, 0, 0, 0, PolicyPublished("default", 1, 0, short_policy(), ""))
     facts = Portfolio(Request(customers=12, days=300), CONVENTION).facts()
     for offset, fact in enumerate(facts):
         desk.begin(10**9)
-        desk.take(fact.topic_id, 0, offset, fact.instant, fact.event)
+        desk.process(fact.topic_id, 0, offset, fact.instant, fact.event)
         if type(fact.event).__name__ in RECEIVABLE_KINDS:
             known[fact.event.customer_id].append((fact.instant, fact.event))
 
@@ -46,7 +46,7 @@ def test_what_is_open_is_what_the_worker_says_though_it_forgets() -> None:
     for customer_id, story in known.items():
         ledger = ledgers.find(customer_id)
         assert ledger is not None
-        standing = standing_of(customer_id, story, CONVENTION, desk.state.business_date)
+        standing = receivables_account_of(customer_id, story, CONVENTION, desk.state.business_date)
         by_currency: dict[str, int] = defaultdict(int)
         for receivable in standing.receivables:
             by_currency[receivable.currency] += receivable.open_minor

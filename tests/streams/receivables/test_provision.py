@@ -7,7 +7,7 @@ from math import prod
 
 import pytest
 
-from tocsin.streams.receivables.invoice_history import Paid, Receivable
+from tocsin.streams.receivables.invoice_history import Allocation, Receivable
 from tocsin.streams.receivables.provision import (
     BUCKETS,
     Cohort,
@@ -34,7 +34,7 @@ def receivable(
 ) -> Receivable:
     """An invoice due on a day, and money by how many days after that it came."""
     money = tuple(
-        Paid(due + late, part, f"P{late}", reason[0] if reason else "")
+        Allocation(due + late, part, f"P{late}", reason[0] if reason else "")
         for late, part, *reason in paid
     )
     open_minor = amount - sum(each.amount_minor for each in money)
