@@ -2,7 +2,7 @@
 
 A delay is taken without what is excused of it (see `excused_delays`); with `of: gross` as it was.
 
-A habit is read from hundreds of items (see `delay_habit`). With `prior` and `prior_count`, that many
+A habit is read from hundreds of items (see `delay_habit`). With `prior` and `prior_count`, as many
 items of the usual value count beside the customer's own, so that a short history is shrunk towards
 the portfolio: an empirical Bayes estimate with a fixed prior.
 """
