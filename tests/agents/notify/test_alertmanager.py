@@ -21,7 +21,7 @@ from tocsin.agents.notify.deliver import DELIVERED, Message
 from tocsin.agents.notify.deliver_http import DIGEST_MS, AlertmanagerSender, labels_of
 from tocsin.agents.notify.deliver_texts import line_of, title_of
 from tocsin.agents.notify.outbox import Notice
-from tocsin.agents.render.warning_cards import View
+from tocsin.agents.render.warning_cards import WarningView
 
 NAMES = ("prometheus-alertmanager", "alertmanager")
 LACKING = "no Alertmanager is here: `apt-get install prometheus-alertmanager` as root brings one"
@@ -82,7 +82,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 def told(*notices: Notice) -> Message:
     """A batch in the notifier's own words."""
-    view = View("en", {})
+    view = WarningView("en", {})
     return Message(
         id="batch",
         title=title_of(notices, "en", "", view),
