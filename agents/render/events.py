@@ -98,7 +98,7 @@ def _discounts(event: events.InvoiceIssued) -> str:
     steps = [
         f"{measure(step.basis_points, 'BASIS_POINTS')} off until {day(step.until)}"
         if step.basis_points is not None
-        else f"{money(step.amount_minor, event.currency)} off until {day(step.until)}"
+        else f"{money(step.amount_minor or 0, event.currency)} off until {day(step.until)}"
         for step in event.discounts
     ]
     return "".join(f", {step}" for step in steps)
