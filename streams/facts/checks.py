@@ -77,7 +77,7 @@ def check(event: events.Event, timestamp: int) -> Refusal | None:
 def _invoice(event: events.InvoiceIssued, timestamp: int) -> Refusal | None:
     return (
         check_id("invoice_id", event.invoice_id)
-        or check_sum("amount_minor", event.amount_minor)
+        or (check_amount("amount_minor", event.amount_minor) if event.amount_minor else None)
         or check_currency("currency", event.currency)
         or check_occurred(event.occurred_at, timestamp, DATED_AHEAD_DAYS_MAX)
         or check_due(event.due_date, event.occurred_at)

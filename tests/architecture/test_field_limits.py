@@ -89,7 +89,7 @@ def due(days: int) -> CustomerEvent:
         ),
         (
             lambda ms: InvoiceIssued("C", "I", NOW + ms, TODAY + 30, 1, "EUR"),
-            refusals.AHEAD_DAYS_MAX * refusals.MS_PER_DAY,
+            refusals.DATED_AHEAD_DAYS_MAX * refusals.MS_PER_DAY,
             Code.DATE_ABSURD,
         ),
         (

@@ -415,7 +415,7 @@ BAD: dict[Code, dict[str, Any]] = {
     Code.ID_EMPTY: {"invoice_id": ""},
     Code.ID_TOO_LONG: {"invoice_id": "x" * 129},
     Code.ID_UNPRINTABLE: {"customer_id": "a\0b"},
-    Code.AMOUNT_NOT_POSITIVE: {"amount_minor": 0},
+    Code.AMOUNT_NOT_POSITIVE: {"amount_minor": -1},
     Code.AMOUNT_TOO_LARGE: {"amount_minor": 10**15 + 1},
     Code.CURRENCY_UNKNOWN: {"currency": "cny"},
     Code.DATE_ABSURD: {"due_date": 10**7},
