@@ -28,7 +28,7 @@ from tocsin.streams.facts.events import (
 )
 from tocsin.streams.facts.refusals import Code, Refusal
 from tocsin.streams.facts.sources import ENGAGEMENTS, INVOICES, PAYMENTS
-from tocsin.streams.fold import conduct, evolve
+from tocsin.streams.fold import conduct, evolve, money_documents
 from tocsin.streams.measures.measure import SETTLED_JUDGED_MAX
 from tocsin.streams.policy.override_reading import OVERRIDES_MAX, VARIANTS_MAX
 from tocsin.streams.policy.policy import DAYS_MAX, RULES_MAX, TEXT_MAX
@@ -127,7 +127,7 @@ def service(number: int) -> tuple[int, CustomerEvent]:
     ("module", "name", "fact"),
     [
         (evolve, "TOTAL_MAX_MINOR", invoice),
-        (evolve, "TOTAL_MAX_MINOR", payment),
+        (money_documents, "TOTAL_MAX_MINOR", payment),
         (conduct, "DAY_SUM_MAX", service),
     ],
 )
