@@ -43,7 +43,7 @@ h2{border-top:2px solid #1f4e79;padding-top:.6em;margin-top:2em}
 details{margin:1em 0}
 summary{cursor:pointer;font-weight:bold}
 svg{max-width:100%;min-width:36em;height:auto}
-.choice{position:absolute;opacity:0}
+.choice{position:absolute;opacity:0;pointer-events:none}
 .choice:checked+label{color:#222;font-weight:bold;text-decoration:none}
 .choice:focus-visible+label{outline:2px solid #1f4e79}
 section{display:none}

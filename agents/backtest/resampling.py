@@ -86,7 +86,8 @@ class Sample:
             rows, harms = self._rows, self._harms
         else:
             is_flagged = is_flagged & among
-            rows, harms = self._whole(among.astype(np.float64)), self._whole(among * self.is_harm)
+            own = among.astype(np.float64)
+            rows, harms = self._whole(own), self._whole(own * self.is_harm)
         flagged, hits = self._flagged(is_flagged)
         precision = _ratio(hits, flagged)
         return Quality(

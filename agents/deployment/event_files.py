@@ -77,7 +77,7 @@ def _unpacked(path: Path, stack: ExitStack) -> Path:
     return target
 
 
-def _unpack(path: Path, packed: IO[bytes] | gzip.GzipFile, file: IO[bytes]) -> None:
+def _unpack(path: Path, packed: gzip.GzipFile, file: IO[bytes]) -> None:
     """Write what is packed, as long as it is not too much: a small file may hold any amount."""
     room = min(UNPACKED_BYTES_MAX, shutil.disk_usage(file.name).free - FREE_BYTES_KEPT)
     while piece := packed.read(_PIECE_BYTES):

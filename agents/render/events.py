@@ -96,9 +96,9 @@ def _profile(event: events.CustomerUpdated) -> str:
 
 def _discounts(event: events.InvoiceIssued) -> str:
     steps = [
-        f"{measure(step.basis_points, 'BASIS_POINTS')} off until {day(step.until)}"
-        if step.basis_points is not None
-        else f"{money(step.amount_minor or 0, event.currency)} off until {day(step.until)}"
+        f"{money(step.amount_minor, event.currency)} off until {day(step.until)}"
+        if step.amount_minor is not None
+        else f"{measure(step.basis_points or 0, 'BASIS_POINTS')} off until {day(step.until)}"
         for step in event.discounts
     ]
     return "".join(f", {step}" for step in steps)

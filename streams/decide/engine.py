@@ -44,7 +44,7 @@ from tocsin.streams.measures.scorecard import Scorer
 from tocsin.streams.policy.policy import Policy, Problem, Variant, hash_of
 from tocsin.streams.policy.reading import load_policy
 
-LOGIC_VERSION = 3
+LOGIC_VERSION = 4
 """Raised with every change that may alter a decision; replay of another version says so."""
 
 REFUSED_MOVE_NOTHING = 3

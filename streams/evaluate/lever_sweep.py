@@ -33,7 +33,7 @@ from tocsin.streams.evaluate.measure_trace import (
     thresholds,
 )
 from tocsin.streams.facts.ids import derived_id
-from tocsin.streams.ledger.documents import NEVER, Account, Episode, Silence
+from tocsin.streams.ledger.documents import NEVER, Account, Episode
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit
 from tocsin.streams.measures.severity import Ladder, Rung
@@ -94,6 +94,7 @@ class LeverSweep:
         ledger = bench.start(customer_id, series.subject)
         wake = ledger.summary
         acknowledged, place = traced.acknowledged, 0
+        lowest = bench.lowest(series.subject)
         openings, last_day = self._trace.openings, self._last_day
         for row, _ in mattering:
             step, day, value, form, flags = rows.at(row)
@@ -108,9 +109,10 @@ class LeverSweep:
             if flags & FORCED:
                 yield from self._withdraw(bench, traced, step, day, form)
             bench.set(value, form, is_met=not flags & UNMET)
-            if not flags & PAUSED:
-                for alarm in bench.decide(day, is_opening=bool(flags & OPENING)):
-                    yield step, self._alarm(bench, traced, step, day, *alarm)
+            if flags & PAUSED or (value < lowest[form] and not ledger.open_rules):
+                continue  # not judged, or nothing of it is open and nothing begins
+            for alarm in bench.decide(day, is_opening=bool(flags & OPENING)):
+                yield step, self._alarm(bench, traced, step, day, *alarm)
         while wake.repeat_on <= last_day:
             at = openings.get(wake.repeat_on)
             if at is None:
@@ -173,7 +175,8 @@ class LeverSweep:
 
     def _exposures(self, traced: Traced, subject: str, step: int) -> tuple[Exposure, ...]:
         """What the customer owed, as a warning about the subject says it."""
-        ranked = _at(traced.exposures, step) or ()
+        place = bisect_right(traced.owed_at, step) - 1
+        ranked = traced.exposures[place] if place >= 0 else ()
         key = (id(ranked), subject)  # the trace keeps what it is the id of
         found = self._led.get(key)
         if found is None:
@@ -252,6 +255,11 @@ class _Bench:
             }
         return found
 
+    def lowest(self, subject: str) -> dict[int, int]:
+        """By form, below which value nothing begins."""
+        ladders = {form: _ladder(rule, subject) for form, rule in self.forms.items()}
+        return {form: NEVER if one is None else one.lowest for form, one in ladders.items()}
+
     def shape(self, subject: str) -> tuple[Any, ...]:
         """What two policies have in common that tell the same of equal numbers of thresholds."""
         found = self._shapes.get(subject)
@@ -262,15 +270,18 @@ class _Bench:
             )
         return found
 
-    def decide(self, day: int, *, is_opening: bool) -> Iterator[tuple[Episode, str, int]]:
+    def decide(self, day: int, *, is_opening: bool) -> list[tuple[Episode, str, int]]:
         """The steps of episodes at this moment: episode, transition, severity."""
+        found: list[tuple[Episode, str, int]] = []
         if self.rule.is_off:
-            return
+            return found
         ledger = self.ledger
         for finding in assess(ledger, (self.rule,), day, is_opening=is_opening):
             current = 0 if finding.episode is None else finding.episode.severity
             episode = move(ledger, finding, day)
-            yield episode, transition_of(current, finding.level), finding.level or current
+            transition = transition_of(current, finding.level)
+            found.append((episode, transition, finding.level or current))
+        return found
 
     def acknowledge(self, told: Sequence[tuple[int, str]], place: int, step: int) -> int:
         """Take the acknowledgements up to a step; returns how many were taken so far."""
@@ -403,8 +414,7 @@ def _muted(
         for alarm in said:
             is_over = alarm.transition == "CLEARED"
             episodes[f"{alarm.rule}:{alarm.subject}"].severity = 0 if is_over else alarm.severity
-        in_force: dict[str, Silence] = _at(traced.silences, step) or {}
-        causes = Causes(in_force, inhibitors, episodes, day)
+        causes = Causes(_at(traced.silences, step) or {}, inhibitors, episodes, day)
         for alarm in said:
             episode = episodes[f"{alarm.rule}:{alarm.subject}"]
             told = mark(episode, alarm.transition, causes.of(alarm.rule))

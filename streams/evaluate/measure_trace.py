@@ -56,14 +56,15 @@ class Series(Struct):
 class Traced(Struct):
     """What is traced of a customer beside its rows, each by the step from which on it held.
 
-    `exposures` are ranked, the most first; `acknowledged` are ids of episodes; `silences` all that
-    were known. `alarms` are those that the desk gave, `said` their rules. `turns`: by rule the next
-    day on which it is to be looked at; `named`: the rules that have series; `met` overrides and
-    `owed` amounts: as of the last look.
+    `exposures` are ranked, the most first, from the steps `owed_at` on; `acknowledged` are ids of
+    episodes; `silences` all that were known. `alarms` are those that the desk gave, `said` their
+    rules. `turns`: by rule the next day on which it is to be looked at; `named`: the rules that
+    have series; `met` overrides and `owed` amounts: as of the last look.
     """
 
     series: dict[tuple[str, str], Series] = field(default_factory=dict)
-    exposures: list[tuple[int, tuple[Exposure, ...]]] = field(default_factory=list)
+    owed_at: list[int] = field(default_factory=list)
+    exposures: list[tuple[Exposure, ...]] = field(default_factory=list)
     acknowledged: list[tuple[int, str]] = field(default_factory=list)
     silences: list[tuple[int, dict[str, Silence]]] = field(default_factory=list)
     alarms: list[tuple[int, Alarm]] = field(default_factory=list)
@@ -186,7 +187,8 @@ class MeasureTrace:
             owed = tuple([account.exposure_minor for account in summary.accounts.values()])
             if owed != traced.owed:
                 traced.owed = owed
-                traced.exposures.append((self.now, tuple(ranked_exposures(ledger, self.policy))))
+                traced.owed_at.append(self.now)
+                traced.exposures.append(tuple(ranked_exposures(ledger, self.policy)))
         if summary.silences or traced.silences:
             before = traced.silences[-1][1] if traced.silences else {}
             if before != summary.silences:
@@ -232,13 +234,12 @@ class MeasureTrace:
         is_forced: bool,
         is_opening: bool,
     ) -> None:
-        name, rule, ladders, next_turn = looked.name, looked.rule, looked.ladders, NEVER
-        is_idle = (
-            rule.is_off
-            or looked.is_paused
-            or (looked.counts != "" and looked.counts not in ledger.summary.tallies)
-        )
-        if is_idle and name not in traced.named:
+        name, rule, form, ladders, counts, is_paused = looked
+        is_idle = rule.is_off or is_paused
+        if counts and not is_idle:
+            is_idle = counts not in ledger.summary.tallies
+        is_named, next_turn = name in traced.named, NEVER
+        if is_idle and not is_named:
             return
         for subject in ledger.summary.accounts if rule.by_currency else _WHOLE:
             ladder = ladders.get("") or ladders.get(subject)
@@ -252,28 +253,27 @@ class MeasureTrace:
                         is_met, turn = unmet is None, min(turn, other)
                 if turn < next_turn:
                     next_turn = turn
+            if not (value or is_named):
+                continue
             series = traced.series.get((name, subject))
             if series is None:
                 if not value:
                     continue
                 series = traced.series[name, subject] = Series(name, subject)
                 traced.named.add(name)
-            flags = (0 if is_met else UNMET) | (PAUSED if looked.is_paused else 0)
-            if (
-                is_forced
-                or value != series.value
-                or flags != series.flags
-                or looked.form != series.form
-            ):
-                series.value, series.flags, series.form = value, flags, looked.form
+            flags = (0 if is_met else UNMET) | (PAUSED if is_paused else 0)
+            if is_forced or value != series.value or flags != series.flags or form != series.form:
+                series.value, series.flags, series.form = value, flags, form
                 series.rows.append(len(self.step))
                 self.step.append(self.now)
                 self.day.append(as_of)
                 self.value.append(value)
-                self.form.append(looked.form)
+                self.form.append(form)
                 flags |= FORCED if is_forced else 0
                 self.flags.append(flags | (OPENING if is_opening else 0))
         before = traced.turns.get(name, NEVER)
+        if next_turn == before > as_of:
+            return
         if before <= as_of:
             before = NEVER
         # A measure may leave out a turn that was found before and is early enough.

@@ -178,8 +178,7 @@ def _look_again(ledger: Ledger, invoice_id: str, today: int) -> None:
     if entry is not None:
         item = settled_item(ledger, invoice_id, invoice)
         if item is not None and item.excused_days != entry.excused_days:
-            entry.excused_days = item.excused_days
-            ledger.note_delays()
+            ledger.excuse(entry, item.excused_days)
             ledger.affected |= SETTLED
 
 

@@ -20,8 +20,7 @@ def note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
 
 def forget_settled(ledger: Ledger, invoice_id: str) -> None:
     """Take an invoice that is open again out of the settled items."""
-    if ledger.summary.settled.pop(invoice_id, None) is not None:
-        ledger.note_delays()
+    if ledger.forget_settled(invoice_id):
         ledger.affected |= SETTLED
 
 

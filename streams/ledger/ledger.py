@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 
 from tocsin.streams.ledger.commitment_payments import CommitmentIndex
+from tocsin.streams.ledger.delay_habit import note_paid, note_unpaid
 from tocsin.streams.ledger.documents import (
     NEVER,
     SETTLED_WITHOUT_MONEY,
@@ -426,6 +427,7 @@ class Ledger:
         """Take a settled item as the latest, and forget the oldest of too many."""
         kept = self.summary.settled
         kept[invoice_id] = item
+        note_paid(self.summary, item)
         self.delays.append(item.excused_days)
         begin = 0
         if len(kept) > SETTLED_MAX:
@@ -434,6 +436,22 @@ class Ledger:
             del self.delays[0]
         if self.packed is not None:
             self.packed = self.packed[begin:] + pack(invoice_id, item)
+
+    def forget_settled(self, invoice_id: str) -> bool:
+        """Drop an item that is settled no more; whether it was kept."""
+        item = self.summary.settled.pop(invoice_id, None)
+        if item is None:
+            return False
+        note_unpaid(self.summary, item)
+        self.note_delays()
+        return True
+
+    def excuse(self, item: Settled, excused_days: int) -> None:
+        """Give a settled item another delay without what is excused of it."""
+        note_unpaid(self.summary, item)
+        item.excused_days = excused_days
+        note_paid(self.summary, item)
+        self.note_delays()
 
     def packed_settled(self) -> bytes:
         """All settled items as the summary's MessagePack has them."""

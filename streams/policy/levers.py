@@ -55,12 +55,12 @@ def _moved(plain: Any, value: Decimal, *, is_factor: bool) -> Any:
     """A threshold as a document has it, or a list of them by currency. Any: a plain value."""
     if isinstance(plain, list):
         return [_moved(entry, value, is_factor=is_factor) for entry in plain]
+    if str(plain).endswith(" grade"):
+        raise LeverError("is about grades, which have no numbers between them")
     match = _QUANTITY.fullmatch(str(plain))
     if match is None:
         raise LeverError(f"{plain!r} is no quantity with a unit")
     number, unit = Decimal(match.group(1).replace(",", "").replace("_", "")), match.group(2)
-    if unit == "grade":
-        raise LeverError("is about grades, which have no numbers between them")
     if unit.isupper() and not is_factor:
         raise LeverError(f"is an amount in {unit}: vary it by a factor, such as x0.5..x2/7")
     wanted = number * value if is_factor else value

@@ -189,7 +189,7 @@ def test_a_setting_is_worth_what_the_policy_with_it_is_worth(
         ("late-share.raise_at.CRITICAL=1..2/2", "has no CRITICAL"),
         ("overdue-age.raise_at=20..40/3", "makes no sound policy"),
         ("source-held.raise_at=1..2/2", "tocsin itself warns under this name"),
-        ("overdue-age.raise_at=x1..2/2000", "combinations"),
+        ("late-share.raise_at=x1..2/2000", "combinations"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_with_the_reason(
