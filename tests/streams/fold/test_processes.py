@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.book import CUSTOMER, Book, audit, day, instant
 from tocsin.streams.decide.engine import Step
 from tocsin.streams.facts import events
-from tocsin.streams.facts.convention import calendar
+from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.facts.tolerance import Tolerance
 from tocsin.streams.fold.cases import reached, replay
 from tocsin.streams.fold.disputes import DISPUTE
@@ -173,7 +173,7 @@ def test_judging_a_promise_is_taking_the_steps_of_its_machine(
 ) -> None:
     taken = capped(sorted((on, amount) for on, amount in taken if on <= today))
     case = Case(state="OPEN", opened_on=0, due_on=10, amount_minor=100)
-    exact = FoldContext(today, calendar(Book().convention), 400, 1_000, Tolerance(0, ()))
+    exact = FoldContext(today, calendar(Convention()), 400, 1_000, Tolerance(0, ()))
     state, total = "OPEN", 0
     for on in range(today + 1):
         if on == 11:
