@@ -70,7 +70,8 @@ def rating(of: str, per: str) -> Read:
         base = base_in(ledger)
         total = 0 if base is None else base.total(length, as_of)
         if base is None or total < max(parameters.minimum, 1):
-            return None, NEVER
+            # Judged again once too few of these events are left to need a base.
+            return None, window.oldest_leaves(length, as_of)
         value = count * 10_000 // total
         if value >= ladder.clear_at:
             return value, min(
@@ -78,8 +79,10 @@ def rating(of: str, per: str) -> Read:
             )
         if total > parameters.minimum and not ledger.affected & rising:
             return value, NEVER  # one more of the base: what was found before is early enough
-        # As the base leaves the window the same events weigh more: when could they weigh enough?
-        return value, base.shrinks_to(count * 10_000 // ladder.lowest, length, as_of)
+        # As the base leaves the window the same events weigh more: when could they weigh enough, or
+        # when is too little of it left to judge by?
+        enough = max(count * 10_000 // ladder.lowest, parameters.minimum - 1)
+        return value, base.shrinks_to(enough, length, as_of)
 
     return read
 
