@@ -50,6 +50,10 @@ LOGIC_VERSION = 4
 REFUSED_MOVE_NOTHING = 3
 """From this version of the logic on, what is refused moves neither order nor day."""
 
+FORESEEN_DOCUMENTS_MAX = 5_000
+"""Documents of a customer up to which a record is tried on a copy of the ledger before it may close
+a day. To copy more would cost more than the closing: what a larger ledger refuses closes the day."""
+
 BUDGET_DEFAULT = 5_000
 """Customers that a sweep may visit in one slice."""
 
@@ -209,6 +213,9 @@ class DecisionEngine:
         if type(event) in _CONTROLS or not self.state.business_date:
             return None
         customer_id = event.customer_id  # type: ignore[union-attr]  # no control event is left
+        held = self.ledgers.find(customer_id)
+        if held is not None and held.summary.document_count > FORESEEN_DOCUMENTS_MAX:
+            return None
         ledger = self.ledgers.copied(customer_id)
         if ledger is None:
             refusal, ledger = check_id("customer_id", customer_id), Ledger(customer_id)
