@@ -51,8 +51,8 @@ REFUSED_MOVE_NOTHING = 3
 """From this version of the logic on, what is refused moves neither order nor day."""
 
 FORESEEN_DOCUMENTS_MAX = 5_000
-"""Documents of a customer up to which a record is tried on a copy of the ledger before it may close
-a day. To copy more would cost more than the closing: what a larger ledger refuses closes the day."""
+"""Documents of a customer up to which a record is tried on a copy of the ledger before it closes
+a day. To copy more would cost more than the closing: what a larger ledger refuses closes it."""
 
 BUDGET_DEFAULT = 5_000
 """Customers that a sweep may visit in one slice."""
