@@ -213,8 +213,7 @@ class DecisionEngine:
         if type(event) in _CONTROLS or not self.state.business_date:
             return None
         customer_id = event.customer_id  # type: ignore[union-attr]  # no control event is left
-        held = self.ledgers.find(customer_id)
-        if held is not None and held.summary.document_count > FORESEEN_DOCUMENTS_MAX:
+        if self.ledgers.document_count(customer_id) > FORESEEN_DOCUMENTS_MAX:
             return None
         ledger = self.ledgers.copied(customer_id)
         if ledger is None:

@@ -114,11 +114,19 @@ class Ledgers(MutableMapping[str, Ledger]):
         """A copy of a customer's ledger, to try something; None if there is none."""
         if customer_id not in self:
             return None
-        frozen = self._frozen.get(customer_id)
-        if frozen is None:
-            live = self._fresh.get(customer_id) or self._resting[customer_id]
-            frozen = _encode(_parts_of(live))
+        live = self._live(customer_id)
+        frozen = self._frozen[customer_id] if live is None else _encode(_parts_of(live))
         return _thawed(customer_id, frozen)
+
+    def document_count(self, customer_id: str) -> int:
+        """How many documents a customer's ledger counts; 0 if there is none."""
+        if customer_id not in self:
+            return 0
+        ledger = self._live(customer_id) or _thawed(customer_id, self._frozen[customer_id])
+        return ledger.summary.document_count
+
+    def _live(self, customer_id: str) -> Ledger | None:
+        return self._fresh.get(customer_id) or self._resting.get(customer_id)
 
     def freeze_idle(self) -> None:
         """Freeze what was not asked for since the rest before the last."""
