@@ -7,8 +7,6 @@ fingerprint, as SSH's are: `SHA256:` and the hash of its 32 bytes in base 64 wit
 from __future__ import annotations
 
 import base64
-import os
-import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -18,12 +16,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tocsin.agents.settings.errors import ConfigurationError, InputError, UnavailableError
+from tocsin.agents.settings.secret_files import create_private, is_open_to_others
 from tocsin.agents.settings.settings import Settings
 
-PRIVATE_MODE: Final = 0o600
-OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-# Of a file of another owner, as a container's secret is: the group is how it is read there.
-NOT_OURS: Final = OTHERS & ~stat.S_IRGRP
 _CONTEXT: Final = b"tocsin anchor\n"  # a signature over it is one over nothing else
 
 
@@ -70,17 +65,12 @@ def create_key(path: Path) -> Key:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+        create_private(path, content)
     except FileExistsError as error:
         raise ConfigurationError(
             f"there is a file {path}", mend="name another for the new key"
         ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
     return Key(key)
 
 
@@ -88,8 +78,7 @@ def read_key(settings: Settings) -> Key:
     """The deployment's key. Raises InputError, ConfigurationError, UnavailableError."""
     path = settings.anchor_key_path
     try:
-        found = path.stat()
-        if found.st_mode & (OTHERS if found.st_uid == os.geteuid() else NOT_OURS):
+        if is_open_to_others(path.stat()):
             raise ConfigurationError(f"others may read the key in {path}", mend="chmod 600 it")
         content = path.read_bytes()
     except FileNotFoundError as error:

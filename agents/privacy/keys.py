@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tocsin.agents.privacy.master_key import PRIVATE_MODE, Wrapper, overwrite
+from tocsin.agents.privacy.master_key import Wrapper, overwrite
 from tocsin.agents.settings.errors import ConfigurationError
+from tocsin.agents.settings.secret_files import PRIVATE_MODE
 from tocsin.agents.settings.whole_files import replace_file
 
 DATA_KEY_BYTES: Final = 64  # AES-256 in SIV mode takes two keys

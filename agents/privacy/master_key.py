@@ -11,7 +11,6 @@ import base64
 import binascii
 import os
 import secrets
-import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
@@ -20,14 +19,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tocsin.agents.settings.errors import ConfigurationError, InputError
+from tocsin.agents.settings.secret_files import PRIVATE_MODE, create_private, is_open_to_others
 from tocsin.agents.settings.whole_files import replace_file
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-PRIVATE_MODE: Final = 0o600
-OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-# Of a file of another owner, as a container's secret is: the group is how it is read there.
-NOT_OURS: Final = OTHERS & ~stat.S_IRGRP
 FORM: Final = "file"
 
 
@@ -62,17 +58,12 @@ class MasterFile:
     @classmethod
     def create(cls, path: Path) -> MasterFile:
         """Make a file with a new key. Raises ConfigurationError if there is one."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+            create_private(path, _lines([secrets.token_bytes(KEY_BYTES)]))
         except FileExistsError as error:
             raise ConfigurationError(
                 f"there is a master key in {path}", mend="`tocsin keys rotate` makes a new one"
             ) from error
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_lines([secrets.token_bytes(KEY_BYTES)]))
-            file.flush()
-            os.fsync(file.fileno())
         return cls(path)
 
     def wrap(self, key: bytes, context: str) -> str:
@@ -113,7 +104,7 @@ class MasterFile:
     def _known(self) -> dict[str, bytes]:
         try:
             found = self._path.stat()
-            if found.st_mode & (OTHERS if found.st_uid == os.geteuid() else NOT_OURS):
+            if is_open_to_others(found):
                 raise ConfigurationError(
                     f"others may read the master key in {self._path}", mend="chmod 600 it"
                 )
