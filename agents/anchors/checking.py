@@ -7,7 +7,7 @@ beside it. What retention has let go is told apart from what should be there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -18,8 +18,8 @@ from tocsin.agents.anchors.chain import Walk
 from tocsin.agents.anchors.extents import Change, Comparison, Extent, ExtentError, Found
 from tocsin.agents.anchors.rows import Rows
 from tocsin.agents.anchors.signing import believed
-from tocsin.agents.anchors.statement import Anchor, AnchorError, Row, read_anchor, row_of
-from tocsin.agents.audit.reconcile import Place, Span, caught_up, committed_records
+from tocsin.agents.anchors.statement import Anchor, AnchorError, read_anchor, row_of
+from tocsin.agents.audit.reconcile import Span, caught_up, committed_records
 from tocsin.agents.clickhouse.client import ClickHouse
 from tocsin.agents.clickhouse.history import doubled_offsets, read_pages
 from tocsin.agents.clickhouse.retention import kept_since
@@ -28,7 +28,7 @@ from tocsin.agents.kafka.brokers import connect, consuming
 from tocsin.agents.replay.replay import ClickHouseLog, KafkaLog
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.codec import Codec
-from tocsin.schemas.contracts.catalog import APPEND_ONLY, BY_NAME, JOURNAL
+from tocsin.schemas.contracts.catalog import APPEND_ONLY, BY_NAME, JOURNAL, Topic
 
 TOPICS_ALONE: Final = "topics"
 HISTORY_ALONE: Final = "clickhouse"
@@ -133,7 +133,7 @@ async def check_anchors(
         if TOPICS_ALONE in sources:
             compared.append(await _topics(settings))
         if client is not None:
-            await caught_up(client, _ends(last.anchor), wait_s)
+            await caught_up(client, last.anchor.ends, wait_s)
             compared.append(_History(settings, client))
         problems: list[Problem] = []
         unproven: list[Unproven] = []
@@ -150,8 +150,9 @@ async def check_anchors(
                     raise AnchorError(f"{file} says nothing of {error}") from error
                 problems += found.problems
                 unproven += found.unproven
+        first, codec = read_anchor(row.files[0], keys).anchor, open_codec(settings)
         for source in compared:
-            found = await _before_the_row(source, open_codec(settings), row, keys)
+            found = await _before_the_row(source, codec, first, last.anchor)
             problems += found.problems
             unproven += found.unproven
         if client is not None:
@@ -175,21 +176,22 @@ class _Topics:
     name = "topics"
 
     def __init__(
-        self, settings: Settings, spans: Mapping[tuple[str, int], Span], limited: set[str]
+        self,
+        settings: Settings,
+        names: Mapping[str, Topic],
+        spans: Mapping[tuple[str, int], Span],
+        limited: set[str],
     ) -> None:
-        self._settings, self._spans, self._limited = settings, spans, limited
+        self._settings, self._names, self._spans = settings, names, spans
+        self._limited = limited
         self.keeps_journal = JOURNAL.name not in limited
-        self._names = {settings.topic(topic): topic for topic in APPEND_ONLY}
-        self._ids = {name: topic.topic_id for name, topic in self._names.items()}
+        self._ids = {name: topic.topic_id for name, topic in names.items()}
 
     async def compare(self, anchor: Anchor) -> Compared:
         """Read what an anchor covers, and compare. Raises ExtentError, UnavailableError."""
-        comparisons = {
-            (BY_NAME[extent.topic].topic_id, extent.partition): Comparison(extent, self._ids)
-            for extent in anchor.extents
-        }
+        comparisons = {extent.place: Comparison(extent, self._ids) for extent in anchor.extents}
         wanted = {
-            (BY_NAME[extent.topic].topic_id, extent.partition): span
+            extent.place: span
             for extent in anchor.extents
             if (span := self._kept(extent))[0] < span[1]
         }
@@ -199,7 +201,7 @@ class _Topics:
                     comparisons[place].add(records)
         found = Compared([], [])
         for extent in anchor.extents:
-            comparison = comparisons[BY_NAME[extent.topic].topic_id, extent.partition]
+            comparison = comparisons[extent.place]
             first, _ = self._spans.get(self._place(extent), (0, 0))
             reason = ""
             if extent.topic in self._limited:
@@ -230,7 +232,7 @@ async def _topics(settings: Settings) -> _Topics:
         for name, given in found.items()
         if any(name in given and given[name].value != "-1" for name in _LIMITS)
     }
-    return _Topics(settings, spans, limited)
+    return _Topics(settings, names, spans, limited)
 
 
 class _History:
@@ -271,11 +273,8 @@ class _History:
         _sort(found, self.name, anchor, extent, comparison, extent.next if is_old else 0, reason)
 
 
-async def _before_the_row(
-    source: _Source, codec: Codec, row: Row, keys: Collection[str]
-) -> Compared:
-    """What the heads tell of journal records that no anchor of the row covers, if there are any."""
-    first, last = (read_anchor(row.files[place], keys).anchor for place in (0, -1))
+async def _before_the_row(source: _Source, codec: Codec, first: Anchor, last: Anchor) -> Compared:
+    """What the last anchor's heads tell of journal records before the first, if there are any."""
     covered = {e.partition: e.first for e in first.extents if e.topic == JOURNAL.name}
     found = Compared([], [])
     for head in last.heads:
@@ -361,7 +360,3 @@ def _strays(client: ClickHouse, anchor: Anchor) -> Iterable[Problem]:
             for partition, first, last, records in rows
         ]
     return found
-
-
-def _ends(anchor: Anchor) -> dict[Place, int]:
-    return {(BY_NAME[e.topic].topic_id, e.partition): e.next for e in anchor.extents}

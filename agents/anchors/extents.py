@@ -18,6 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from tocsin.agents.transactions.record_digests import TOPIC_IDS, Record, input_bytes
+from tocsin.schemas.contracts.catalog import BY_NAME
 
 MARK_BYTES: Final = 8  # nobody finds another record of the same mark by trying
 NONE: Final = bytes(MARK_BYTES)
@@ -44,6 +45,11 @@ class Extent(Struct, frozen=True, forbid_unknown_fields=True):
     newest: int | None
     digest: str
     marks: str
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Topic id and partition."""
+        return BY_NAME[self.topic].topic_id, self.partition
 
     def unpacked(self) -> bytearray:
         """The marks, one for each offset. Raises ExtentError."""

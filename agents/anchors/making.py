@@ -33,7 +33,7 @@ from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.settings.whole_files import writing_whole
 from tocsin.schemas.codec.jsonlines import iso_instant
-from tocsin.schemas.contracts.catalog import APPEND_ONLY, BY_ID, BY_NAME, JOURNAL
+from tocsin.schemas.contracts.catalog import APPEND_ONLY, BY_ID, JOURNAL
 
 OFFSETS_MAX: Final = 2_000_000
 """Offsets of a topic partition in one anchor at most: who checks it holds its marks in memory."""
@@ -68,7 +68,7 @@ async def export(settings: Settings, folder: Path) -> Made:
     kept = await _kept(settings)
     ends = {place: end for place, (_, end) in kept.items()}
     made: list[Anchor] = []
-    while not made or _ends(made[-1]) != ends:
+    while not made or made[-1].ends != ends:
         anchor = await _anchor(settings, kept, previous)
         path = folder / anchor.file
         with writing_whole(path, option="--to") as file:
@@ -123,7 +123,7 @@ async def _anchor(
 
 def _spans(kept: Mapping[Place, Span], before: Anchor | None) -> dict[Place, Span]:
     """What the next anchor covers of each topic partition. Raises BrokenError."""
-    ends = _ends(before) if before else {}
+    ends = before.ends if before else {}
     spans = {}
     for (topic_id, partition), (first, end) in kept.items():
         start = ends.get((topic_id, partition), 0)
@@ -137,7 +137,3 @@ def _spans(kept: Mapping[Place, Span], before: Anchor | None) -> dict[Place, Spa
         start = max(first, start)
         spans[topic_id, partition] = (start, min(end, start + OFFSETS_MAX))
     return spans
-
-
-def _ends(anchor: Anchor) -> dict[Place, int]:
-    return {(BY_NAME[e.topic].topic_id, e.partition): e.next for e in anchor.extents}

@@ -60,6 +60,11 @@ class Anchor(Struct, frozen=True, forbid_unknown_fields=True):
         """The name of its file."""
         return f"{self.app_id}-{self.number:06}{SUFFIX}"
 
+    @property
+    def ends(self) -> dict[tuple[int, int], int]:
+        """By topic id and partition, the offset after the last that it covers."""
+        return {extent.place: extent.next for extent in self.extents}
+
 
 class _Signed(Struct, frozen=True, forbid_unknown_fields=True):
     key: str
