@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Final, TypeVar
@@ -102,7 +101,7 @@ def ask_past(
     Raises InputError where nothing was known by then, ConfigurationError where it can't be told
     exactly, UnavailableError.
     """
-    portable = replace(settings, origins=dict(settings.origins))  # a view of one cannot be sent
+    portable = settings.portable()
     partitions = _partitions(settings, customer_id)
     processes = min(len(os.sched_getaffinity(0)), len(partitions))
     work = partial(cut, portable, instant=instant, customer_id=customer_id)

@@ -17,6 +17,7 @@ from tocsin.agents.deployment.connections import convention_of, open_codec
 from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.kafka.changelog import batches
 from tocsin.agents.queries.lookup import PlacedWarning
+from tocsin.agents.render.remedy_cards import NO_EPISODE, NO_STATE
 from tocsin.agents.settings.errors import TocsinError
 from tocsin.agents.settings.formats import day
 from tocsin.agents.settings.settings import Settings
@@ -25,8 +26,6 @@ from tocsin.schemas.contracts.catalog import LEDGERS
 from tocsin.streams.decide.remedy import NOT_OPEN, HeldLedger, Remedy, remedy_of
 from tocsin.streams.ledger.ledgers import StateError
 
-NO_EPISODE: Final = "NO_EPISODE"
-NO_STATE: Final = "NO_STATE"
 _PARTITION: Final = b"\0"  # what the keys of a partition's own records begin with
 
 

@@ -16,6 +16,10 @@ from tocsin.streams.decide.remedy import (
 )
 from tocsin.streams.facts.texts import Text
 
+NO_EPISODE = "NO_EPISODE"
+NO_STATE = "NO_STATE"
+"""Why nothing is said, beside the reasons of `Remedy`: see `tocsin.agents.queries.remedies`."""
+
 _PAYMENT = Text(
     "As of {as_of} a payment of {amount} ends it, and no smaller one.",
     "截至{as_of}，支付{amount}即可解除，少一分则不能。",
@@ -50,11 +54,11 @@ _REASONS = {
         "Not said: the customer has too many documents or open items to try payments on.",
         "暂不能说明：该客户单据或未结项目过多，无法逐笔试算。",
     ),
-    "NO_EPISODE": Text(
+    NO_EPISODE: Text(
         "Not said: it is not about one rule of one customer, so there is nothing to pay.",
         "不适用：此预警并非针对单一客户的单一规则。",
     ),
-    "NO_STATE": Text(
+    NO_STATE: Text(
         "Not said: the worker's state cannot be read: {detail}",
         "暂不能说明：无法读取处理程序的状态：{detail}",
     ),

@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 
@@ -72,7 +71,7 @@ async def over_cores(
 
     The largest comes first: begun last, it would be waited for on one core.
     """
-    portable = replace(settings, origins=dict(settings.origins))  # a view of one cannot be sent
+    portable = settings.portable()
     processes = min(len(os.sched_getaffinity(0)), settings.partitions)
     loop = asyncio.get_running_loop()
     whole, decisions = Report(), DecisionDigest()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
@@ -225,6 +225,10 @@ class Settings:
     def topic(self, topic: Topic) -> str:
         """The topic's name at this deployment's brokers."""
         return self.topic_prefix + topic.name
+
+    def portable(self) -> Settings:
+        """The same in a form that can go to another process: a view of a mapping can't be sent."""
+        return replace(self, origins=dict(self.origins))
 
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments for aiokafka's consumer, producer and admin client.
