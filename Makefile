@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Tools that look at what we depend on, in an environment of their own.
 AUDIT := build/audit
 
-.PHONY: demo test test-fast check docs bench faults fuzz format lock sbom audit clean
+.PHONY: demo test test-fast check docs bench faults matrix fuzz format lock sbom audit clean
 
 demo: $(READY)
 	$(VENV)/bin/tocsin demo $(ARGS)
@@ -42,6 +42,10 @@ bench: $(READY)
 # Kills, freezes and cuts off whatever runs, and judges by the topics: docs/reliability.md.
 faults: $(READY)
 	$(VENV)/bin/python tests/faults/run.py $(ARGS)
+
+# Every program on Kafka of many releases and with a registry; writes docs/compatibility.md.
+matrix: $(READY)
+	$(VENV)/bin/python tests/matrix/run.py $(ARGS)
 
 # A million mutants of whatever is read from outside, and 200 examples of each route of the web.
 fuzz: $(READY)

@@ -44,10 +44,12 @@ _LINE = re.compile(r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d))? (\w+) ?(.*)")
 _MONEY = r"(?P<amount>[\d,.]+) (?P<currency>[A-Z]{3})"
 _FORMS = {
     "invoice": re.compile(
-        rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: cost (?P<cost>[\d,.]+))?(?: on (?P<on>\S+))?"
+        rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: cost (?P<cost>[\d,.]+))?"
+        r"(?: less (?P<less>.+?))?(?: on (?P<on>\S+))?"
     ),
     "payment": re.compile(rf"(?P<id>\S+) {_MONEY}(?: for (?P<named>[^@]*?))?(?: on (?P<on>\S+))?"),
     "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z_]+)(?: for (?P<named>\S+))?"),
+    "refund": re.compile(rf"(?P<id>\S+) {_MONEY}(?: of (?P<payment>\S+))?"),
     "silence": re.compile(r"(?P<id>\S+)(?: of (?P<rule>\S+))? until (?P<until>\S+) (?P<why>.+)"),
     "profile": re.compile(r"(?:segment (?P<segment>\S+))? ?(?:country (?P<country>\S+))?"),
     "limit": re.compile(rf"(?:none|{_MONEY})(?: prepay (?P<prepay>\d+)%)?"),
@@ -116,6 +118,7 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
                 amount,
                 parts["currency"],
                 minor(parts["cost"], parts["currency"]) if parts["cost"] else None,
+                discounts=_discounts(parts["less"] or "", parts["currency"]),
             )
         case "payment":
             amount = minor(parts["amount"], parts["currency"])
@@ -167,8 +170,18 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
             )
         case "cancel":
             return 3, events.InvoiceCancelled(customer, words[0], at)
-        case "reverse":
-            return 4, events.PaymentReversed(customer, words[0], at)
+        case "uncredit":
+            return 3, events.CreditNoteCancelled(customer, words[0], at)
+        case "refund":  # refund F-1 500.00 EUR of P-1
+            amount = minor(parts["amount"], parts["currency"])
+            return 4, events.PaymentRefunded(
+                customer, parts["id"], at, amount, parts["currency"], parts["payment"]
+            )
+        case "reverse":  # reverse P-1 CHARGED_BACK, reverse P-1 BOUNCED part 100.00 EUR
+            told, _, part = rest.partition(" part ")
+            undone = minor(*part.split()) if part else None
+            kind = told.split()[1] if len(told.split()) > 1 else None
+            return 4, events.PaymentReversed(customer, words[0], at, kind=kind, amount_minor=undone)
         case "complaint":
             return 5, events.ComplaintOpened(
                 customer, parts["id"], at, parts["kind"], parts["about"]
@@ -225,6 +238,18 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
         case "live":
             return 1, events.WentLive("feed")
     raise AssertionError(f"no verb: {verb!r}")
+
+
+def _discounts(told: str, currency: str) -> tuple[events.CashDiscount, ...]:
+    """Cash discount terms: less 3% until 2025-01-10, 20.00 until 2025-01-20."""
+    found = []
+    for step in told.split(", ") if told else ():
+        amount, until = step.split(" until ")
+        if amount.endswith("%"):
+            found.append(events.CashDiscount(day(until), int(amount[:-1]) * 100))
+        else:
+            found.append(events.CashDiscount(day(until), None, minor(amount, currency)))
+    return tuple(found)
 
 
 def episode_id(customer: str, key: str, ordinal: str) -> str:

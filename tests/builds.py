@@ -65,6 +65,19 @@ def go_program(source: Path) -> Path:
     return built(f"go-{name}", sources, version, make) / name
 
 
+def npm_program(source: Path, main: str) -> Path:
+    """A folder's program for Node beside what its lock file pins; raises BuildError."""
+    version = _output(["node", "--version"], source)
+    sources = [source / name for name in ("package.json", "package-lock.json", main)]
+
+    def make(folder: Path) -> None:
+        for path in sources:
+            shutil.copy(path, folder)
+        _output(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
+
+    return built(f"npm-{source.name}", sources, version, make) / main
+
+
 def _output(argv: list[str], cwd: Path) -> str:
     environ = {**os.environ, "GOFLAGS": "-mod=readonly -trimpath", "CGO_ENABLED": "0"}
     done = subprocess.run(

@@ -9,29 +9,32 @@ from datetime import date, timedelta
 import numpy as np
 from msgspec import Struct
 
+from tocsin.agents.backtest.levers import Grid
 from tocsin.agents.backtest.resampling import (
     RESAMPLES,
     SEED,
     Bin,
     Figure,
+    Lead,
     Numbers,
     Quality,
     Sample,
     capped,
 )
 from tocsin.agents.backtest.run import Run, in_order
+from tocsin.agents.backtest.sweeping import SweepFigures, sweep_figures
 from tocsin.streams.evaluate.alarm_load import AlarmLoad, alarm_load
 from tocsin.streams.evaluate.comparison import Difference, compare
 from tocsin.streams.evaluate.harm import Harm
 from tocsin.streams.evaluate.history import Outcome
-from tocsin.streams.evaluate.lead_time import ANY_RULE, Leads, LeadTime, lead_days, lead_time
+from tocsin.streams.evaluate.lead_time import ANY_RULE, Leads, all_days, lead_days
 from tocsin.streams.evaluate.observations import Case, Stand, judge
 from tocsin.streams.evaluate.references import REFERENCES, SHARES
 from tocsin.streams.facts.texts import Text
 from tocsin.streams.measures.scorecard import GRADES, POINTS_MAX
 from tocsin.streams.measures.severity import LOW, SEVERITY_NAMES
 
-FORMAT = 1
+FORMAT = 2
 """Of the report for programs; raised when a field changes its meaning."""
 
 ROWS_A_CUSTOMER = 30
@@ -39,6 +42,11 @@ SCORE_CUTS = tuple(range(10, 100, 10))
 SHARE_CUTS = (0.25, 0.5, 0.75, 1.0)
 DELAY_CUTS = (1, 5, 10, 20, 30)
 
+_GOES_BY: dict[str, dict[str, float]] = {
+    "worst": {title: severity for severity, title in SEVERITY_NAMES.items()},
+    "score": {str(cut): cut for cut in SCORE_CUTS},
+    "grade": {letter: place for place, letter in enumerate(GRADES) if place},
+}
 _KNOWN = (Outcome.HARM, Outcome.NO_HARM)
 _EPOCH = date(1970, 1, 1)
 
@@ -48,7 +56,7 @@ class Cut(Struct, frozen=True):
 
     at: str
     quality: Quality
-    lead: LeadTime | None = None
+    lead: Lead | None = None
 
 
 class Predictor(Struct, frozen=True):
@@ -67,15 +75,30 @@ class Predictor(Struct, frozen=True):
     calibration: list[Bin] = []
 
 
+class GradeQuality(Struct, frozen=True):
+    """A rule's flags among the observations of customers of one grade, as if there were no others.
+
+    `grade` is empty for those that have none; `rows` and `harmful` count the grade's observations.
+    """
+
+    rule: str
+    grade: str
+    rows: int
+    harmful: int
+    quality: Quality
+
+
 class PolicyQuality(Struct, frozen=True):
     """What a policy goes by: worst severity, grade, score, and each rule.
 
     `references_where_rated`: AUC of the plain references over the observations that have a score.
+    `by_grade` only of all observations, for the grades in which a rule flags anything.
     """
 
     policy: str
     predictors: list[Predictor]
     references_where_rated: dict[str, Figure | None] = {}
+    by_grade: list[GradeQuality] = []
 
 
 class Part(Struct, frozen=True):
@@ -90,8 +113,26 @@ class Part(Struct, frozen=True):
     policies: list[PolicyQuality]
 
 
+class QualityDifference(Struct, frozen=True):
+    """What `other` gains on `base` over the same observations and draws; negative: it loses.
+
+    `by` is worst, score or grade; `at` the cut, and empty for the ranking (`auc`).
+    """
+
+    base: str
+    other: str
+    by: str
+    at: str
+    auc: Figure | None = None
+    precision: Figure | None = None
+    recall: Figure | None = None
+
+
 class HarmFigures(Struct, frozen=True):
-    """One harm: how many observations have which outcome, and the figures of those known."""
+    """One harm: how many observations have which outcome, and the figures of those known.
+
+    `differences` of each further policy to the first, over all observations.
+    """
 
     harm: str
     label: Text
@@ -100,6 +141,7 @@ class HarmFigures(Struct, frozen=True):
     largest_customer_rows: int
     parts: list[Part]
     lead_days: dict[str, list[int]]
+    differences: list[QualityDifference] = []
 
 
 class PolicyLoad(Struct, frozen=True):
@@ -125,12 +167,20 @@ class BacktestReport(Struct, frozen=True):
     policies: list[PolicyLoad]
     harms: list[HarmFigures]
     differences: list[Difference]
+    sweep: SweepFigures | None = None
 
 
 def report(
-    run: Run, harms: Sequence[Harm], progress: Callable[[str], None] = lambda what: None
+    run: Run,
+    harms: Sequence[Harm],
+    progress: Callable[[str], None] = lambda what: None,
+    grid: Grid | None = None,
+    budget: float | None = None,
 ) -> BacktestReport:
-    """Work out all figures of a run; `progress` is told what is being worked on."""
+    """Work out all figures of a run; `progress` is told what is being worked on.
+
+    Of a `grid` of levers too, for which the run was traced; `budget`: warnings a month.
+    """
     known = list(run.history.customers.values())
     base, *others = run.tracks
     return BacktestReport(
@@ -153,6 +203,7 @@ def report(
         ],
         [harm_figures(run, harm, progress) for harm in harms],
         [compare(base.name, base.alarms, track.name, track.alarms) for track in others],
+        None if grid is None else sweep_figures(run, grid, harms, budget, progress),
     )
 
 
@@ -178,9 +229,10 @@ def harm_figures(
         largest_rows,
         parts,
         {
-            name: lead_days(known, place).get((ANY_RULE, LOW), [])
+            name: list(all_days(lead_days(known, place).get((ANY_RULE, LOW), {})))
             for place, name in enumerate(names)
         },
+        list(_differences(known, names)),
     )
 
 
@@ -212,6 +264,7 @@ def _part(name: str, cases: list[Case], policies: Sequence[str]) -> Part:
                 policy,
                 list(_predictors(sample, cases, track)),
                 dict(_where_rated(sample, cases, track, columns)),
+                list(_by_grade(sample, cases, track)) if name == "all" else [],
             )
             for track, policy in enumerate(policies)
         ],
@@ -255,6 +308,55 @@ def _predictors(sample: Sample, cases: list[Case], track: int) -> Iterator[Predi
         yield _warning(sample, "rule", rule, values, leads, rule)
 
 
+def _by_grade(sample: Sample, cases: list[Case], track: int) -> Iterator[GradeQuality]:
+    stands = [case.observation.stands[track] for case in cases]
+    grades = np.array([stand.grade for stand in stands], dtype=object)
+    worst = severities(stands)
+    del worst[ANY_RULE]
+    for rule, values in sorted(worst.items()):
+        for grade in ("", *GRADES):
+            among = grades == grade
+            if (among & (values >= LOW)).any():
+                harmful = int(sample.is_harm[among].sum())
+                quality = sample.quality(values >= LOW, among)
+                yield GradeQuality(rule, grade, int(among.sum()), harmful, quality)
+
+
+def _differences(cases: list[Case], names: Sequence[str]) -> Iterator[QualityDifference]:
+    """What further policies gain on the first."""
+    if not cases or len(names) < 2:
+        return
+    sample = Sample(
+        [case.observation.customer_id for case in cases],
+        [case.outcome is Outcome.HARM for case in cases],
+    )
+    base, *others = (_goes_by(cases, track) for track in range(len(names)))
+    for name, other in zip(names[1:], others, strict=True):
+        for by, cuts in _GOES_BY.items():
+            before, after = base[by], other[by]
+            auc = sample.auc_gained(before, after)
+            yield QualityDifference(names[0], name, by, "", auc=auc)
+            for at, least in cuts.items():
+                flags = before >= least, after >= least
+                if flags[0].any() or flags[1].any():
+                    precision, recall = (
+                        sample.precision_gained(*flags),
+                        sample.recall_gained(*flags),
+                    )
+                    yield QualityDifference(
+                        names[0], name, by, at, precision=precision, recall=recall
+                    )
+
+
+def _goes_by(cases: list[Case], track: int) -> dict[str, Numbers]:
+    stands = [case.observation.stands[track] for case in cases]
+    return {
+        "worst": severities(stands)[ANY_RULE],
+        "score": _values([stand.score for stand in stands]),
+        "grade": _values([GRADES.index(stand.grade) if stand.grade else None for stand in stands]),
+    }
+
+
 def severities(stands: Sequence[Stand]) -> dict[str, Numbers]:
     """The worst open severity in each observation, by rule; of all rules under ANY_RULE."""
     worst = {ANY_RULE: np.zeros(len(stands))}
@@ -282,8 +384,8 @@ def _warning(
         is_same = severity > 1 and bool((is_flagged == (values >= severity - 1)).all())
         if is_same or not is_flagged.any():
             continue  # it says nothing that the cut before it did not
-        days = leads.get((rule, severity), [])
-        cuts.append(Cut(title, sample.quality(is_flagged), lead_time(days)))
+        days = leads.get((rule, severity), {})
+        cuts.append(Cut(title, sample.quality(is_flagged), sample.lead(days)))
     return Predictor(kind, name, _told(values), sample.auc(values), cuts)
 
 

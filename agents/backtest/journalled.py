@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tocsin.agents.backtest.run import Candidate, Pass, Place, Run, joined
+from tocsin.agents.backtest.run import Candidate, Pass, Place, Run, Tried, joined
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
 from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.replay.replay import (
@@ -29,6 +29,7 @@ async def run_journalled(
     candidates: Sequence[Candidate],
     *,
     history: bool,
+    tried: Tried | None = None,
     progress: Callable[[int], None] = lambda records: None,
 ) -> Run:
     """Try candidates on all partitions, from the topics or from ClickHouse.
@@ -45,6 +46,7 @@ async def run_journalled(
                 open_codec(settings),
                 convention_of(settings),
                 candidates,
+                tried,
                 progress,
             )
     finally:
@@ -58,16 +60,17 @@ async def run_log(
     codec: Codec,
     convention: Convention,
     candidates: Sequence[Candidate],
+    tried: Tried | None = None,
     progress: Callable[[int], None] = lambda records: None,
 ) -> Run:
-    """Try candidates on the partitions of a log, one after the other."""
+    """Try candidates on the partitions of a log, one after the other; trace levers to be swept."""
     parts, before = list[Run](), 0
 
     def count(records: int) -> None:
         progress(before + records)
 
     for partition in range(partitions):
-        work = Pass(convention, candidates, partition)
+        work = Pass(convention, candidates, partition, tried=tried)
         before += await _partition(log, codec, partition, work, count)
         parts.append(work.done())
     return joined(parts)
@@ -83,7 +86,7 @@ async def _partition(
             for entry in page:
                 written = codec.decode_journal(entry.value)
                 refused = {(one.topic_id, one.offset): one.code for one in written.refusals}
-                for record in await records_of_transaction(written, cursors):
+                for record in await records_of_transaction(written, cursors, topic_ids):
                     place = Place(topic_ids[record.topic], partition, record.offset)
                     code = refused.get((place.topic_id, place.offset))
                     if code is None:

@@ -7,11 +7,15 @@ from html import escape
 from tocsin.agents.backtest.figures import BacktestReport, HarmFigures, Predictor
 from tocsin.agents.backtest.plots import (
     Bar,
+    Dot,
     calibration_plot,
     figure_bars,
+    front_plot,
     histogram,
+    share_curves,
     stacked_months,
 )
+from tocsin.agents.backtest.sweeping import SweepFigures
 from tocsin.agents.backtest.tables import (
     Table,
     difference_table,
@@ -19,6 +23,8 @@ from tocsin.agents.backtest.tables import (
     harm_facts,
     harm_tables,
     load_table,
+    setting_text,
+    sweep_tables,
 )
 from tocsin.agents.backtest.texts import in_language, say
 from tocsin.agents.render.warning_cards import Language
@@ -36,8 +42,10 @@ h2{border-top:2px solid #1f4e79;padding-top:.6em;margin-top:2em}
 .note{color:#555}
 details{margin:1em 0}
 summary{cursor:pointer;font-weight:bold}
-svg{max-width:100%;height:auto}
-.choice{display:none}
+svg{max-width:100%;min-width:36em;height:auto}
+.choice{position:absolute;opacity:0;pointer-events:none}
+.choice:checked+label{color:#222;font-weight:bold;text-decoration:none}
+.choice:focus-visible+label{outline:2px solid #1f4e79}
 section{display:none}
 #en:checked~#s-en,#zh:checked~#s-zh{display:block}
 label{margin-right:1em;color:#1f4e79;cursor:pointer;text-decoration:underline}
@@ -75,11 +83,43 @@ def _body(found: BacktestReport, language: Language) -> str:
     for load in found.policies:
         parts.append(f"<h2>{escape(load.policy)}: {escape(say('alarms', language))}</h2>")
         parts.append(f"<h3>{escape(say('month_plot', language))}</h3>")
-        parts.append(stacked_months(load.load.by_month, say("others", language)))
+        drawing = stacked_months(load.load.by_month, say("others", language))
+        parts.append(f'<div class="wide">{drawing}</div>')
         parts.append(_table(load_table(load, language)))
     for difference in found.differences:
         parts.append(_table(difference_table(difference, language)))
+    if found.sweep is not None:
+        parts += _sweep(found.sweep, language)
     return "".join(parts)
+
+
+def _sweep(sweep: SweepFigures, language: Language) -> list[str]:
+    """Curves and fronts of each harm, and the tables."""
+    parts = [
+        f"<h2>{escape(sweep.policy)}: {escape(say('sweep', language))}</h2>",
+        _note("sweep_note", language),
+    ]
+    names = [setting_text(point, language) for point in sweep.points]
+    for place, first in enumerate(sweep.points[0].cuts):
+        cuts = [point.cuts[place] for point in sweep.points]
+        series = {
+            say("precision", language): [cut.quality.precision for cut in cuts],
+            say("recall", language): [cut.quality.recall for cut in cuts],
+        }
+        # The policy as it is comes first and is no setting among the others: a line across.
+        title = f"{first.harm}: {say('curve_plot', language)}"
+        parts += _plot(title, "curve_note", share_curves(series, names[1:]), language)
+        dots = [
+            Dot(name, cut.lead.median.value, cut.quality.precision.value, cut.is_front)
+            for name, cut in zip(names, cuts, strict=True)
+            if cut.lead.median is not None and cut.quality.precision is not None
+        ]
+        drawing = front_plot(dots, say("lead", language), say("precision", language))
+        parts += _plot(
+            f"{first.harm}: {say('front_plot', language)}", "front_note", drawing, language
+        )
+    parts += [_table(table) for table in sweep_tables(sweep, language)]
+    return parts
 
 
 def _harm(harm: HarmFigures, language: Language) -> list[str]:

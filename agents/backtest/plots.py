@@ -14,6 +14,7 @@ LABEL_WIDTH = 230
 ROW_HEIGHT = 20
 PLOT_HEIGHT = 220
 MARGIN = 40
+ROOM_ABOVE = 18
 SHADES = ("#1f4e79", "#c55a11", "#548235", "#7f6000", "#7030a0", "#2e9599", "#a50021", "#7f7f7f")
 
 
@@ -47,30 +48,91 @@ def figure_bars(bars: Sequence[Bar], mark: float) -> str:
 
 def calibration_plot(series: Mapping[str, Sequence[Bin]], across: str, up: str) -> str:
     """Observed against predicted share, with the diagonal on which both agree."""
-    side = PLOT_HEIGHT
+    side, foot = PLOT_HEIGHT, PLOT_HEIGHT + ROOM_ABOVE
     parts = [
-        _line(MARGIN, side, MARGIN + side, side, "#444", 1),
-        _line(MARGIN, 0, MARGIN, side, "#444", 1),
-        _line(MARGIN, side, MARGIN + side, 0, "#bbb", 1),
-        _text(MARGIN + side, side + 30, across, "end"),
-        _text(MARGIN + 4, 12, up),
+        _line(MARGIN, foot, MARGIN + side, foot, "#444", 1),
+        _line(MARGIN, ROOM_ABOVE, MARGIN, foot, "#444", 1),
+        _line(MARGIN, foot, MARGIN + side, ROOM_ABOVE, "#bbb", 1),
+        _text(MARGIN + side, foot + 30, across, "end"),
+        _text(MARGIN + 4, ROOM_ABOVE - 4, up),
     ]
     for tick in (0, 0.5, 1):
-        parts.append(_text(MARGIN + tick * side, side + 15, f"{tick:g}", "middle"))
-        parts.append(_text(MARGIN - 6, side - tick * side + 4, f"{tick:g}", "end"))
+        parts.append(_text(MARGIN + tick * side, foot + 15, f"{tick:g}", "middle"))
+        parts.append(_text(MARGIN - 6, foot - tick * side + 4, f"{tick:g}", "end"))
     for place, (name, bins) in enumerate(series.items()):
         shade = SHADES[place % len(SHADES)]
         most = max((one.rows for one in bins), default=1)
         for one in bins:
             radius = 3 + 7 * (one.rows / most) ** 0.5
-            x, y = MARGIN + one.predicted * side, side - one.observed * side
+            x, y = MARGIN + one.predicted * side, foot - one.observed * side
             title = f"{name}: {one.predicted:.2f} / {one.observed:.2f} ({one.rows})"
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{shade}" '
                 f'fill-opacity="0.6"><title>{escape(title)}</title></circle>'
             )
         parts += _legend(MARGIN + side + 30, 20 + place * ROW_HEIGHT, shade, name)
-    return _svg(parts, side + 40)
+    return _svg(parts, foot + 40)
+
+
+class Dot(Struct, frozen=True):
+    """A named point: days of lead, precision, and whether it is on the front."""
+
+    name: str
+    lead: float
+    precision: float
+    is_front: bool
+
+
+def share_curves(series: Mapping[str, Sequence[Figure | None]], names: Sequence[str]) -> str:
+    """Shares over settings, as lines with bands for their intervals.
+
+    The first figure of each series belongs to no setting and is drawn as a dashed line across.
+    """
+    wide = (WIDTH - 2 * MARGIN) / max(len(names) - 1, 1)
+    parts = _axes()
+    for number, (title, (as_is, *figures)) in enumerate(series.items()):
+        shade = SHADES[number % len(SHADES)]
+        known = [
+            (MARGIN + place * wide, figure, name)
+            for place, (figure, name) in enumerate(zip(figures, names, strict=True))
+            if figure is not None
+        ]
+        upper = [(x, _up(one.value if one.high is None else one.high)) for x, one, _ in known]
+        lower = [(x, _up(one.value if one.low is None else one.low)) for x, one, _ in known]
+        parts.append(_path([*upper, *reversed(lower)], fill=shade))
+        parts.append(_path([(x, _up(one.value)) for x, one, _ in known], stroke=shade))
+        parts += [
+            _dot(x, _up(one.value), 3, shade, f"{name}: {one.value:.3f}") for x, one, name in known
+        ]
+        if as_is is not None:
+            across = [(MARGIN, _up(as_is.value)), (WIDTH - MARGIN, _up(as_is.value))]
+            parts.append(_path(across, stroke=shade, dashes="5 4"))
+        parts += _legend(MARGIN + number * 160, PLOT_HEIGHT + 24, shade, title)
+    parts.append(_text(MARGIN, PLOT_HEIGHT + 15, names[0]))
+    parts.append(_text(WIDTH - MARGIN, PLOT_HEIGHT + 15, names[-1], "end"))
+    return _svg(parts, PLOT_HEIGHT + 44)
+
+
+def front_plot(dots: Sequence[Dot], across: str, up: str) -> str:
+    """Precision against lead time; those of the front are joined."""
+    if not dots:
+        return ""
+    most = max([1.0, *(dot.lead for dot in dots)])
+    scale = (WIDTH - 2 * MARGIN) / most
+    parts = _axes()
+    for tick in (0, 0.5, 1):
+        at = tick * most
+        parts.append(_text(MARGIN + at * scale, PLOT_HEIGHT + 15, f"{at:.0f}", "middle"))
+    front = sorted((dot.lead, dot.precision) for dot in dots if dot.is_front)
+    joined = [(MARGIN + lead * scale, _up(precision)) for lead, precision in front]
+    parts.append(_path(joined, stroke=SHADES[1]))
+    for dot in dots:
+        shade = SHADES[1] if dot.is_front else SHADES[0]
+        title = f"{dot.name}: {dot.precision:.3f}, {dot.lead:g}"
+        parts.append(_dot(MARGIN + dot.lead * scale, _up(dot.precision), 4, shade, title))
+    parts.append(_text(WIDTH - MARGIN, PLOT_HEIGHT + 30, across, "end"))
+    parts.append(_text(MARGIN + 4, 12, up))
+    return _svg(parts, PLOT_HEIGHT + 36)
 
 
 def histogram(values: Sequence[int], bins: int = 30) -> str:
@@ -129,6 +191,41 @@ def stacked_months(months: Mapping[str, Mapping[str, int]], others: str) -> str:
         y = PLOT_HEIGHT + 24 + (place // 3) * ROW_HEIGHT
         parts += _legend(x, y, SHADES[min(place, len(SHADES) - 1)], name)
     return _svg(parts, PLOT_HEIGHT + 30 + ROW_HEIGHT * -(-len(told) // 3))
+
+
+def _axes() -> list[str]:
+    """Axes of shares from 0 to 1 over whatever lies across."""
+    return [
+        _line(MARGIN, PLOT_HEIGHT, WIDTH - MARGIN, PLOT_HEIGHT, "#444", 1),
+        _line(MARGIN, 0, MARGIN, PLOT_HEIGHT, "#444", 1),
+        *(_text(MARGIN - 6, _up(tick) + 4, f"{tick:g}", "end") for tick in (0, 0.5, 1)),
+    ]
+
+
+def _up(share: float) -> float:
+    """Where a share from 0 to 1 lies on the page."""
+    return PLOT_HEIGHT - share * (PLOT_HEIGHT - 16)
+
+
+def _path(
+    points: Sequence[tuple[float, float]],
+    fill: str = "none",
+    stroke: str = "none",
+    dashes: str = "none",
+) -> str:
+    told = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    kind = "polyline" if fill == "none" else "polygon"
+    return (
+        f'<{kind} points="{told}" fill="{fill}" fill-opacity="0.15" stroke="{stroke}" '
+        f'stroke-dasharray="{dashes}"/>'
+    )
+
+
+def _dot(x: float, y: float, radius: float, shade: str, title: str) -> str:
+    return (
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{shade}">'
+        f"<title>{escape(title)}</title></circle>"
+    )
 
 
 def _legend(x: float, y: float, shade: str, name: str) -> list[str]:

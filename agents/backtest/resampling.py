@@ -7,7 +7,7 @@ intervals. The first "draw" is the sample itself, so that value and interval are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import numpy as np
@@ -24,6 +24,7 @@ DIGITS = 4
 _CELLS_MAX = 4_000_000  # of a table of customers by values, before rows are summed one by one
 
 Numbers = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 class Figure(Struct, frozen=True):
@@ -46,6 +47,14 @@ class Quality(Struct, frozen=True):
     precision: Figure | None
     recall: Figure | None
     lift: Figure | None
+
+
+class Lead(Struct, frozen=True):
+    """Days from the first warning to the harm, over `harms` that were foreseen."""
+
+    harms: int
+    median: Figure | None
+    p10: Figure | None
 
 
 class Bin(Struct, frozen=True):
@@ -71,25 +80,77 @@ class Sample:
         """The share of harmful observations."""
         return figure(_ratio(self._harms, self._rows))
 
-    def quality(self, is_flagged: NDArray[np.bool_]) -> Quality:
-        """The figures of a flag."""
-        flags = is_flagged.astype(np.float64)
-        flagged, hits = self._whole(flags), self._whole(flags * self.is_harm)
+    def quality(self, is_flagged: Flags, among: Flags | None = None) -> Quality:
+        """The figures of a flag; of some observations only, as if there were no others."""
+        if among is None:
+            rows, harms = self._rows, self._harms
+        else:
+            is_flagged = is_flagged & among
+            own = among.astype(np.float64)
+            rows, harms = self._whole(own), self._whole(own * self.is_harm)
+        flagged, hits = self._flagged(is_flagged)
         precision = _ratio(hits, flagged)
         return Quality(
             int(flagged[0]),
             len(np.unique(self.customer[is_flagged])),
-            figure(_ratio(flagged, self._rows)),
+            figure(_ratio(flagged, rows)),
             figure(precision),
-            figure(_ratio(hits, self._harms)),
-            figure(_ratio(precision, _ratio(self._harms, self._rows))),
+            figure(_ratio(hits, harms)),
+            figure(_ratio(precision, _ratio(harms, rows))),
         )
+
+    def recall_gained(self, before: Flags, after: Flags) -> Figure | None:
+        """How much more of all harm one flag finds than another did."""
+        return figure(self._recall(after) - self._recall(before))
+
+    def precision_gained(self, before: Flags, after: Flags) -> Figure | None:
+        """How much more often one flag is right than another was."""
+        return figure(self._precision(after) - self._precision(before))
+
+    def lead(self, days: Mapping[str, Sequence[int]]) -> Lead:
+        """Median and tenth percentile of the days by which harms were foreseen, by customer."""
+        count = sum(map(len, days.values()))
+        if not count:
+            return Lead(0, None, None)
+        places = np.searchsorted(self.names, list(days))
+        distinct = sorted({day for found in days.values() for day in found})
+        column = {day: place for place, day in enumerate(distinct)}
+        table = np.zeros((len(days), len(distinct)))
+        for row, found in enumerate(days.values()):
+            for day in found:
+                table[row, column[day]] += 1
+        upto = np.cumsum(self.weights[:, places] @ table, axis=1)
+        values = np.array(distinct, dtype=np.float64)
+        return Lead(
+            count, figure(_quantiles(upto, values, 0.5)), figure(_quantiles(upto, values, 0.1))
+        )
+
+    def _flagged(self, is_flagged: Flags) -> tuple[Numbers, Numbers]:
+        """How many are flagged in every draw, and how many of them came to harm."""
+        flags = is_flagged.astype(np.float64)
+        return self._whole(flags), self._whole(flags * self.is_harm)
+
+    def _recall(self, is_flagged: Flags) -> Numbers:
+        return _ratio(self._flagged(is_flagged)[1], self._harms)
+
+    def _precision(self, is_flagged: Flags) -> Numbers:
+        flagged, hits = self._flagged(is_flagged)
+        return _ratio(hits, flagged)
 
     def auc(self, values: Numbers) -> Figure | None:
         """The chance that a harmful observation has a higher value than another, ties by half.
 
         Observations without a value (NaN) are left out.
         """
+        areas = self._areas(values)
+        return None if areas is None else figure(areas)
+
+    def auc_gained(self, before: Numbers, after: Numbers) -> Figure | None:
+        """How much better one value ranks than another, each over what it has values for."""
+        was, now = self._areas(before), self._areas(after)
+        return None if was is None or now is None else figure(now - was)
+
+    def _areas(self, values: Numbers) -> Numbers | None:
         told = ~np.isnan(values)
         if not told.any():
             return None
@@ -99,14 +160,14 @@ class Sample:
         if len(found) * len(self.names) <= _CELLS_MAX:
             bad = self.weights @ _table(customer, place, harm, len(self.names), len(found))
             good = self.weights @ _table(customer, place, 1 - harm, len(self.names), len(found))
-            return figure(_area(bad, good))
+            return _area(bad, good)
         areas = []
         for weights in self.weights:
             weight = weights[customer]
             bad = _sums(place, weight * harm, len(found))[None, :]
             good = _sums(place, weight * (1 - harm), len(found))[None, :]
             areas.append(_area(bad, good)[0])
-        return figure(np.array(areas))
+        return np.array(areas)
 
     def calibration(self, predicted: Numbers) -> tuple[Figure | None, list[Bin]]:
         """Expected calibration error over ten bands of equal width, and the bands."""
@@ -147,6 +208,20 @@ def figure(draws: Numbers) -> Figure | None:
         return Figure(value, None, None)
     low, high = np.quantile(others, (LOW, HIGH))
     return Figure(value, round(float(low), DIGITS), round(float(high), DIGITS))
+
+
+def _quantiles(upto: Numbers, values: Numbers, share: float) -> Numbers:
+    """In each draw the value below which a share of all lies, interpolated linearly.
+
+    `upto`: how many lie at each of the rising `values` or below.
+    """
+    whole = upto[:, -1]
+    place = share * (whole - 1)
+    low = np.minimum((upto <= np.floor(place)[:, None]).sum(axis=1), len(values) - 1)
+    high = np.minimum((upto <= np.ceil(place)[:, None]).sum(axis=1), len(values) - 1)
+    found: Numbers = values[low] + (values[high] - values[low]) * (place - np.floor(place))
+    found[whole == 0] = np.nan
+    return found
 
 
 def capped(customers: Sequence[str], most: int) -> list[int]:

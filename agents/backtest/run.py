@@ -19,6 +19,7 @@ from tocsin.streams.decide.risk_warning import DecisionDigest
 from tocsin.streams.evaluate.alarms import Alarm, OpenEpisodes, alarm_of
 from tocsin.streams.evaluate.harm import Judged
 from tocsin.streams.evaluate.history import History, Known
+from tocsin.streams.evaluate.measure_trace import Forms, MeasureTrace
 from tocsin.streams.evaluate.observations import Observation, Stand
 from tocsin.streams.evaluate.references import references
 from tocsin.streams.facts.checks import Refusal
@@ -26,6 +27,7 @@ from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import DayClosed, Event, InvoiceIssued, PolicyPublished
 from tocsin.streams.ledger.ledgers import Ledgers
 from tocsin.streams.ledger.state_records import PartitionState
+from tocsin.streams.policy.policy import Policy
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
@@ -42,13 +44,27 @@ class Candidate(Struct, frozen=True):
     follows_events: bool = False
 
 
+class Tried(Struct, frozen=True):
+    """Levers to be swept of the first candidate: its policy, and by rule the forms to be tried."""
+
+    policy: Policy
+    forms: dict[str, list[Forms]]
+
+
 class Track:
     """One policy's desk, and what it has warned of so far."""
 
-    def __init__(self, candidate: Candidate, convention: Convention, partition: int = 0) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        convention: Convention,
+        partition: int = 0,
+        trace: MeasureTrace | None = None,
+    ) -> None:
         self.name = candidate.name
         self.follows_events = candidate.follows_events
         self.desk = DecisionEngine(convention, Ledgers(), PartitionState(), {}, partition)
+        self.desk.watch = self.trace = trace
         self.episodes = OpenEpisodes()
         self.alarms: list[Alarm] = []
         self.digest = DecisionDigest()
@@ -121,7 +137,10 @@ class Warned(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """A pass over all events. `begin` and `end`: first and last day of the data (epoch days)."""
+    """A pass over all events. `begin` and `end`: first and last day of the data (epoch days).
+
+    `traces` of the first policy, one for each partition, where levers are swept.
+    """
 
     events: int
     refused: list[str]
@@ -130,6 +149,7 @@ class Run(Struct, frozen=True):
     observations: list[Observation]
     history: History
     tracks: list[Warned]
+    traces: list[MeasureTrace] = []
 
 
 def observe(
@@ -151,6 +171,7 @@ def observe(
         known.last_issued_on,
         references(known.settled, known.delay_sum),
         tuple([track.stand(customer_id) for track in tracks]),
+        0 if tracks[0].trace is None else tracks[0].trace.now,
     )
 
 
@@ -163,11 +184,16 @@ class Pass:
         candidates: Sequence[Candidate],
         partition: int = 0,
         observer: Observer = observe,
+        tried: Tried | None = None,
     ) -> None:
         self._convention = convention
         self._observer = observer
         self._history = History()
-        self._tracks = [Track(candidate, convention, partition) for candidate in candidates]
+        self._trace = None if tried is None else MeasureTrace(tried.policy, tried.forms)
+        self._tracks = [
+            Track(candidate, convention, partition, None if number else self._trace)
+            for number, candidate in enumerate(candidates)
+        ]
         self._observations: list[Observation] = []
         self._refused: list[str] = []
         self._events = self._begin = self._closed = self._instant = 0
@@ -210,7 +236,14 @@ class Pass:
             self._observations,
             self._history,
             [Warned(track.name, track.alarms, track.digest) for track in self._tracks],
+            self._traces(),
         )
+
+    def _traces(self) -> list[MeasureTrace]:
+        if self._trace is None:
+            return []
+        self._trace.close()
+        return [self._trace]
 
     def _issue(self, event: InvoiceIssued, instant: int) -> Observation | None:
         customer_id, invoice_id = event.customer_id, event.invoice_id
@@ -236,12 +269,13 @@ def run(
     convention: Convention,
     candidates: Sequence[Candidate],
     observer: Observer = observe,
+    tried: Tried | None = None,
 ) -> Run:
-    """Decide all events by every candidate.
+    """Decide all events by every candidate; trace what is needed to sweep levers of the first.
 
     Days are closed by the events (see `jsonlines.with_closings`).
     """
-    work = Pass(convention, candidates, observer=observer)
+    work = Pass(convention, candidates, observer=observer, tried=tried)
     for number, fact in enumerate(facts, 1):
         work.take(Place(fact.topic_id, 0, number), fact.instant, fact.event)
     return work.done()
@@ -276,4 +310,5 @@ def joined(runs: Sequence[Run]) -> Run:
         [seen for part in runs for seen in part.observations],
         history,
         tracks,
+        [trace for part in runs for trace in part.traces],
     )

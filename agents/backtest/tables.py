@@ -13,8 +13,10 @@ from tocsin.agents.backtest.figures import (
     PolicyLoad,
     PolicyQuality,
     Predictor,
+    QualityDifference,
 )
 from tocsin.agents.backtest.resampling import Figure
+from tocsin.agents.backtest.sweeping import SweepFigures, SweepPoint
 from tocsin.agents.backtest.texts import in_language, say
 from tocsin.agents.render.terminal import Column, Terminal
 from tocsin.agents.render.warning_cards import Language
@@ -47,6 +49,9 @@ def show(terminal: Terminal, found: BacktestReport, language: Language) -> None:
         _print(terminal, load_table(load, language))
     for difference in found.differences:
         _print(terminal, difference_table(difference, language))
+    if found.sweep is not None:
+        for table in sweep_tables(found.sweep, language):
+            _print(terminal, table)
     terminal.say()
     terminal.say(say("read", language), style="dim")
 
@@ -86,6 +91,9 @@ def harm_tables(harm: HarmFigures, language: Language) -> Iterator[Table]:
         yield _ranking(policy.policy, columns, harm.parts, language)
         yield _beside(policy, language)
         yield _cuts(policy.policy, policy.predictors, language)
+        yield _by_grade(policy, language)
+    if harm.differences:
+        yield _gained(harm.differences, language)
     yield _ranking(
         say("references", language),
         [_by_name(part.references) for part in harm.parts],
@@ -160,6 +168,59 @@ def difference_table(difference: Difference, language: Language) -> Table:
     return Table(f"{d.other}, {say('difference', language)} {d.base}", names, rows)
 
 
+def sweep_tables(sweep: SweepFigures, language: Language) -> Iterator[Table]:
+    """Each setting's worth by harm, and the choice within the budget."""
+    keys = ("setting", "a_month", "flagged", "precision", "recall", "lift", "lead", "lead10")
+    title = f"{sweep.policy}: {say('sweep', language)}"
+    for place, cut in enumerate(sweep.points[0].cuts):
+        rows = [
+            [
+                setting_text(point, language),
+                f"{point.warnings_a_month:g}",
+                f"{point.cuts[place].quality.flagged:,}",
+                told(point.cuts[place].quality.precision),
+                told(point.cuts[place].quality.recall),
+                told(point.cuts[place].quality.lift, 2),
+                told(point.cuts[place].lead.median, 1),
+                told(point.cuts[place].lead.p10, 1),
+                "*" if point.cuts[place].is_front else "",
+            ]
+            for point in sweep.points
+        ]
+        names = [*(say(key, language) for key in keys), say("front", language)]
+        yield Table(f"{title}, {cut.harm}", names, rows)
+    if sweep.budget is not None:
+        yield _choices(sweep, sweep.budget, language)
+
+
+def _choices(sweep: SweepFigures, budget: float, language: Language) -> Table:
+    rows = []
+    for place, choice in enumerate(sweep.choices):
+        if choice.point is None:
+            said = say("nothing_within", language)
+            rows.append([choice.harm, said, NOTHING, NOTHING, NOTHING])
+            continue
+        point = sweep.points[choice.point]
+        rows.append(
+            [
+                choice.harm,
+                setting_text(point, language),
+                f"{point.warnings_a_month:g}",
+                told(point.cuts[place].quality.recall),
+                told(choice.recall_cost),
+            ]
+        )
+    keys = ("harm", "setting", "a_month", "recall", "recall_cost")
+    title = f"{say('budget', language)}: {budget:g} {say('budget_of', language)}"
+    return Table(title, [say(key, language) for key in keys], rows, left=2)
+
+
+def setting_text(point: SweepPoint, language: Language) -> str:
+    """What a combination of levers is set to."""
+    told_of = [f"{lever}={value}" for lever, value in point.settings.items()]
+    return " ".join(told_of) or say("as_is", language)
+
+
 def told(figure: Figure | None, digits: int = 3) -> str:
     """A figure with its interval."""
     if figure is None:
@@ -205,6 +266,47 @@ def _beside(policy: PolicyQuality, language: Language) -> Table:
     return Table(f"{policy.policy}: {say('rated', language)}", names, rows)
 
 
+def _by_grade(policy: PolicyQuality, language: Language) -> Table:
+    """Each rule among the customers of each grade."""
+    rows = [
+        [
+            one.rule,
+            one.grade or say("ungraded", language),
+            f"{one.rows:,}",
+            f"{one.quality.flagged:,}",
+            f"{one.quality.customers:,}",
+            told(one.quality.precision),
+            told(one.quality.recall),
+            told(one.quality.lift, 2),
+        ]
+        for one in policy.by_grade
+    ]
+    keys = (
+        "rule", "grade", "observations", "flagged", "customers", "precision", "recall", "lift",
+    )  # fmt: skip
+    names = [say(key, language) for key in keys]
+    title = f"{policy.policy}: {say('by_grade', language)}"
+    return Table(title, names, rows, left=2, is_detail=True)
+
+
+def _gained(differences: Sequence[QualityDifference], language: Language) -> Table:
+    """What further policies gain on the first."""
+    rows = [
+        [
+            one.other,
+            say(one.by, language),
+            one.at,
+            told(one.auc),
+            told(one.precision),
+            told(one.recall),
+        ]
+        for one in differences
+    ]
+    names = [say(key, language) for key in ("policy", "by", "at", "auc", "precision", "recall")]
+    title = f"{say('gained', language)} {differences[0].base}"
+    return Table(title, names, rows, left=3)
+
+
 def _cuts(title: str, predictors: Sequence[Predictor], language: Language) -> Table:
     keys = (
         "by",
@@ -235,8 +337,8 @@ def _cuts(title: str, predictors: Sequence[Predictor], language: Language) -> Ta
                     told(quality.precision),
                     told(quality.recall),
                     told(quality.lift, 2),
-                    _days(None if lead is None else lead.median),
-                    _days(None if lead is None else lead.p10),
+                    told(None if lead is None else lead.median, 1),
+                    told(None if lead is None else lead.p10, 1),
                 ]
             )
     names = [say(key, language) for key in keys]

@@ -101,6 +101,37 @@ TEXTS: Final = {
         "Each bar counts harms that an open warning foresaw.",
         "每个柱表示已有未结预警的损害数。",
     ),
+    "sweep": Text("Sweep of levers", "参数扫描"),
+    "sweep_note": Text(
+        "What each setting of the swept rules is worth: flagged is a customer while an episode of "
+        "any of them is open. On the front (*) no other setting has as much precision and as much "
+        "lead, and more of one of them.",
+        "所扫描规则的每种设置的效果：只要其中任一规则有未结事件段，客户即视为被标记。"
+        "前沿（*）上的设置在精确率与提前量上不被其他设置同时超过。",
+    ),
+    "as_is": Text("as it is", "现状"),
+    "setting": Text("setting", "设置"),
+    "a_month": Text("warnings a month", "每月预警"),
+    "front": Text("front", "前沿"),
+    "front_plot": Text("Precision against lead time", "精确率与提前量"),
+    "front_note": Text(
+        "Each point is a setting; the line joins those of the front. Right and up is better.",
+        "每个点为一种设置，连线为前沿。越靠右上越好。",
+    ),
+    "curve_plot": Text("Precision and recall by setting", "各设置的精确率与召回率"),
+    "curve_note": Text(
+        "Bands are 95 % intervals. Settings from left to right in the order of the table. Dashed: "
+        "the policy as it is.",
+        "色带为95%区间。自左至右按表中顺序排列。虚线为现状。",
+    ),
+    "budget": Text("Within the budget", "预算之内"),
+    "budget_of": Text("warnings a month at most", "每月预警上限"),
+    "recall_cost": Text("recall that it costs", "损失的召回率"),
+    "harm": Text("harm", "损害"),
+    "nothing_within": Text("no setting is within the budget", "没有设置在预算之内"),
+    "by_grade": Text("Rules by grade of the customer", "各等级客户的规则效果"),
+    "ungraded": Text("none", "无等级"),
+    "gained": Text("what is gained on", "相对提升："),
     "month_plot": Text("Warnings by month and rule", "各月各规则预警数"),
     "predicted": Text("predicted", "预测"),
     "observed": Text("observed", "实际"),

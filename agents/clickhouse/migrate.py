@@ -20,6 +20,9 @@ from tocsin.agents.clickhouse.client import ClickHouse
 from tocsin.agents.clickhouse.views import replace_views
 from tocsin.agents.settings.errors import ConfigurationError
 
+LEAST_RELEASE: Final = (25, 8)
+"""The oldest ClickHouse that takes all tables and views: 25.5 refuses one of them."""
+
 _NAME: Final = re.compile(r"(\d{4})_(\w+)\.sql")
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
 _END_OF_STATEMENT: Final = re.compile(r";\s*$", re.MULTILINE)
@@ -71,10 +74,27 @@ def migrate(client: ClickHouse) -> list[str]:
     """Apply what is missing of migrations and views and return the names of it; again: nothing.
 
     May run in several programs at once. Raises ConfigurationError if the database had another
-    migration under one of the numbers, ClickHouseRefusedError, UnavailableError.
+    migration under one of the numbers or its server is too old, ClickHouseRefusedError,
+    UnavailableError.
     """
+    require_release(client.version)
     done = apply_migrations(client, packaged_migrations())
     return [*done, *(f"view {name}" for name in replace_views(client))]
+
+
+def release_of(version: str) -> tuple[int, ...]:
+    """Year and number of a server's version, as in 25.8.1.1234."""
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+def require_release(version: str) -> None:
+    """Raise ConfigurationError for a server that does not know all that tables and views need."""
+    if release_of(version) < LEAST_RELEASE:
+        least = ".".join(map(str, LEAST_RELEASE))
+        raise ConfigurationError(
+            f"ClickHouse {version} is too old: a view of tocsin needs {least} or newer",
+            mend="upgrade the server; docs/compatibility.md tells which versions were tried",
+        )
 
 
 def apply_migrations(client: ClickHouse, migrations: Sequence[Migration]) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from importlib.resources import files
@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 from tocsin.agents.clickhouse.client import ClickHouse
 from tocsin.agents.settings.errors import ClickHouseRefusedError
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised with every change of a view: an older program leaves the views of a newer one alone."""
 
 _VIEW: Final = re.compile(
@@ -32,6 +32,9 @@ _COLUMN: Final = re.compile(r"^-- (\w+): (.*)$", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
 _EXAMPLES: Final = {"UInt32": 30, "Date32": "2000-01-01"}
 """A parameter of each type; the types of columns do not hang on it."""
+_CALL: Final = re.compile(r"SELECT \* FROM (?P<name>v_\w+)\((?P<parameter>\w+)=(?P<value>\d+)\)")
+"""A view whose query is another's with parameters. It is written out in the view: ClickHouse finds
+such a view only in the reader's current database, which need not be ours."""
 _NAME: Final = re.compile(r"\bv_\w+")
 _ALIKE: Final = re.compile(r"Columns: those of (v_\w+)\.")
 _MARK: Final = re.compile(r"\[tocsin (\d+) ([0-9a-f]{16})\]$")
@@ -116,8 +119,18 @@ def packaged_views() -> tuple[View, ...]:
     for name, view in found.items():
         if view.alike:
             found[name] = structs.replace(view, columns=found[view.alike].columns)
+    for name, view in found.items():
+        found[name] = structs.replace(
+            view, query=_CALL.sub(partial(_written_out, found), view.query)
+        )
     reads = {name: sorted(set(_NAME.findall(found[name].query))) for name in sorted(found)}
     return tuple(found[name] for name in TopologicalSorter(reads).static_order())
+
+
+def _written_out(views: Mapping[str, View], call: re.Match[str]) -> str:
+    called = views[call["name"]]
+    kind = called.parameters[call["parameter"]]
+    return called.query.replace(f"{{{call['parameter']}:{kind}}}", f"to{kind}({call['value']})")
 
 
 def parse_view(text: str) -> View:

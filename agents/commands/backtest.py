@@ -10,6 +10,7 @@ import click
 from tocsin.agents.backtest.figures import BacktestReport, report
 from tocsin.agents.backtest.given import candidates, harms
 from tocsin.agents.backtest.journalled import run_journalled
+from tocsin.agents.backtest.levers import FORM, read_grid
 from tocsin.agents.backtest.page import page
 from tocsin.agents.backtest.run import run as run_facts
 from tocsin.agents.backtest.tables import show
@@ -45,6 +46,19 @@ REFUSED_SHOWN_MAX = 20
     metavar="NAME_OR_FILE",
     help="What counts as harm: L0, L5, H30, or a file. May repeat.",
 )
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar=FORM,
+    help="Vary a lever of the first --policy: raise_at, clear_at, dwell, quiet or repeat, by "
+    "values (10..30/21) or factors (x0.5..x2/7). Several make all combinations.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    help="Of the sweep, choose what finds most harm within so many warnings a month.",
+)
 @click.option("--report", "target", type=TargetPath(), help="Write one HTML page for people.")
 @language_option
 @connected
@@ -56,6 +70,8 @@ def backtest(
     history: bool,
     policies: tuple[str, ...],
     harm_names: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    budget: float | None,
     target: Path | None,
     language: Language,
 ) -> None:
@@ -66,18 +82,25 @@ def backtest(
     """
     if paths and history:
         raise click.UsageError("--events and --history are two sources: give one")
+    if budget is not None and not sweeps:
+        raise click.UsageError("--budget chooses among the combinations of a --sweep: give one")
     judged = harms(harm_names)
     tried = candidates(settings, policies, has_policies=not paths)
+    convention = convention_of(settings)
+    grid = read_grid(sweeps, tried[0], convention.horizon_days) if sweeps else None
+    levers = None if grid is None else grid.tried
     with counting(terminal, "deciding") as progress:
         if paths:
             with open_events(settings, paths) as given:
                 facts = _counted(given.facts(), progress)
-                done = run_facts(facts, convention_of(settings), tried)
+                done = run_facts(facts, convention, tried, tried=levers)
         else:
-            done = run(run_journalled(settings, tried, history=history, progress=progress))
+            done = run(
+                run_journalled(settings, tried, history=history, tried=levers, progress=progress)
+            )
     for line in done.refused[:REFUSED_SHOWN_MAX]:
         terminal.note(line, style="yellow")
-    found = report(done, judged, lambda what: terminal.note(f"figures: {what}"))
+    found = report(done, judged, lambda what: terminal.note(f"figures: {what}"), grid, budget)
     if target is not None:
         _write(target, found, language)
     terminal.result(found)

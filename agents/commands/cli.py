@@ -73,6 +73,7 @@ COMMANDS = {
     "completion": Entry("Set up", "completion", "Let your shell complete commands."),
     "rebuild": Entry("Mend", "recovery", "Write lost state anew, from journal and events."),
     "reshard": Entry("Mend", "recovery", "Move to topics with other partitions."),
+    "gap": Entry("Mend", "recovery", "Accept that records were deleted unread."),
     "reset": Entry("Mend", "topics", "Forget all state, decide again from the events."),
 }
 

@@ -152,7 +152,7 @@ def show_score(terminal: Terminal, score: Score, language: Language) -> None:
             (
                 part.label.zh if language == "zh" else part.label.en,
                 "not judged" if part.points is None else str(part.points),
-                str(part.most),
+                f"+{part.most}" if part.is_on_top else str(part.most),
             )
             for part in sorted(score.parts, key=lambda part: (-(part.points or 0), part.component))
         ]

@@ -24,9 +24,9 @@ from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.given_files import read_given
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import CUT, OWN_CODES
+from tocsin.agents.transactions.dead_letters import CUT, GAP_ACCEPTED, OWN_CODES
 from tocsin.schemas.codec import jsonlines
-from tocsin.schemas.codec.mapping import MappingCode
+from tocsin.schemas.codec.foreign_values import MappingCode
 from tocsin.schemas.codec.records import DeadLetter
 from tocsin.schemas.codec.refused import Code as FormCode
 from tocsin.schemas.contracts.catalog import BY_ID, BY_NAME, SOURCES
@@ -204,13 +204,18 @@ def outgoing(letter: DeadLetter, event: Path | None, settings: Settings) -> Outg
             f"{place_of(letter)} was refused by the intake, and stands in its own topic",
             mend="mend the mapping or its source, and send it there again",
         )
+    if letter.code == GAP_ACCEPTED:
+        raise InputError(
+            f"{place_of(letter)} begins a gap that was accepted: nothing of it is known here",
+            mend="let its source send what was lost again, as new records",
+        )
     if event is None and letter.detail.endswith(CUT):
         raise InputError(
             f"{place_of(letter)} was too large for dead letters and is not kept whole there",
             mend="send the corrected event with --event",
         )
     if event is None:
-        return as_it_was(letter)
+        return as_it_was(letter, settings)
     lines = [
         line for line in read_given(event, jsonlines.LINE_BYTES_MAX).splitlines() if line.strip()
     ]

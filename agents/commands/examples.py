@@ -109,6 +109,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "backtest --events events.jsonl --report backtest.html",
         "backtest --events events.jsonl --policy default --policy policy.yaml --harm H30 --json",
         "backtest --history --policy policy.yaml",
+        "backtest --events events.jsonl --policy default --sweep overdue-age.raise_at=5..30/26 "
+        "--budget 50",
     ),
     "verify": (
         "verify",
@@ -135,6 +137,8 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "dead-letters release": (
         "dead-letters release payments --partition 0 --reason 'the feed is mended'",
     ),
+    "gap": ("gap accept payments/3 --reason 'the bank sends them again'",),
+    "gap accept": ("gap accept payments/3 --reason 'the bank sends them again'",),
     "rebuild": ("rebuild", "rebuild --replace"),
     "reset": ("reset", "reset --yes"),
     "reshard": ("reshard copy --to tocsin2 --partitions 12",),

@@ -31,45 +31,46 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class GivenPath(click.Path):
+class CheckedPath(click.Path):
+    """A path that is looked at before the command begins."""
+
+    def __init__(self, check: Callable[[str, str], None], *, is_folder_too: bool = False) -> None:
+        """`check` gets the path and what names it on the command line; it raises what is wrong."""
+        super().__init__(dir_okay=is_folder_too, path_type=Path)
+        self._check = check
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path. Raises UnavailableError if it can't be what it is for."""
+        if not os.fspath(value):
+            self.fail("an empty path names no file", param, ctx)
+        hint = "" if param is None or ctx is None else param.get_error_hint(ctx).strip("'")
+        self._check(os.fspath(value), hint)
+        return super().convert(value, param, ctx)
+
+
+class GivenPath(CheckedPath):
     """A file to read, or a folder of them. One that isn't there is no mistake of the line."""
 
     def __init__(self, *, is_folder_too: bool = False) -> None:
-        super().__init__(dir_okay=is_folder_too, path_type=Path)
-
-    def convert(
-        self,
-        value: str | os.PathLike[str],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> str | bytes | os.PathLike[str]:
-        """Return the path. Raises UnavailableError if nothing that may be read is there."""
-        hint = "" if param is None or ctx is None else param.get_error_hint(ctx).strip("'")
-        if not os.fspath(value):
-            self.fail("an empty path names no file", param, ctx)
-        require_readable(os.fspath(value), hint)
-        return super().convert(value, param, ctx)
+        super().__init__(require_readable, is_folder_too=is_folder_too)
 
 
-class TargetPath(click.Path):
+class TargetPath(CheckedPath):
     """A file to write, in a folder that is there: told before the work that is to fill it."""
 
     def __init__(self) -> None:
-        super().__init__(dir_okay=False, path_type=Path)
+        super().__init__(_require_folder)
 
-    def convert(
-        self,
-        value: str | os.PathLike[str],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> str | bytes | os.PathLike[str]:
-        """Return the path. Raises UnavailableError if its folder is not there."""
-        if not os.fspath(value):
-            self.fail("an empty path names no file", param, ctx)
-        folder = Path(value).parent
-        if not folder.is_dir():
-            raise UnavailableError(f"{value}: there is no folder {folder}", mend="make it first")
-        return super().convert(value, param, ctx)
+
+def _require_folder(path: str, _hint: str) -> None:
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise UnavailableError(f"{path}: there is no folder {folder}", mend="make it first")
 
 
 class Named(click.ParamType):

@@ -1,4 +1,4 @@
-"""`tocsin rebuild`, `tocsin reshard`: the state anew; other partitions."""
+"""`tocsin rebuild`, `tocsin reshard`, `tocsin gap`: the state anew; other partitions; losses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import msgspec
 
 from tocsin.agents.commands.data import counting, show_report
 from tocsin.agents.commands.groups import Group
-from tocsin.agents.commands.options import connected, run
+from tocsin.agents.commands.options import Named, connected, run
 from tocsin.agents.render.terminal import Terminal
+from tocsin.agents.replay.gap import accept
 from tocsin.agents.replay.rebuild import rebuild as build_again
 from tocsin.agents.replay.reshard import compare, copy, generation
+from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings
 
@@ -40,6 +42,36 @@ def rebuild(settings: Settings, terminal: Terminal, replace: bool) -> Exit:
     else:
         terminal.say("nothing was written", style="red")
     return done.report.exit_code
+
+
+@click.group(cls=Group)
+def gap() -> None:
+    """Records that were deleted before they were read."""
+
+
+@gap.command("accept")
+@click.argument("place", metavar="TOPIC/PARTITION")
+@click.option("--reason", required=True, type=Named(), help="Why; it is kept with the letter.")
+@connected
+def gap_accept(settings: Settings, terminal: Terminal, *, place: str, reason: str) -> None:
+    """Let a worker, or the intake, go on behind records that it can no longer read.
+
+    For when it has ended with code 71, since retention or somebody deleted what came next, and the
+    loss is accepted. TOPIC is a source topic's name as in the catalog, or a foreign topic that the
+    intake reads. Stop all workers, or the intake, first; see docs/recovery.md.
+
+    The journal has the gap, replays pass it as the worker does, a dead letter tells who accepted it
+    and why, and a warning about the source is published.
+    """
+    topic, _, number = place.rpartition("/")
+    if not topic or not number.isdigit():
+        raise InputError(f"{place!r} is no place", mend="write TOPIC/PARTITION, such as payments/3")
+    done = run(accept(settings, topic, int(number), reason))
+    terminal.result(done)
+    terminal.say(
+        f"{done.topic}-{done.partition}: offsets {done.first} to {done.until - 1} are passed over; "
+        "the program may start"
+    )
 
 
 def _name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:

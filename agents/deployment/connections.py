@@ -34,6 +34,7 @@ def convention_of(settings: Settings) -> Convention:
         settings.horizon_days,
         required_marks=settings.marks,
         close_latest_minutes=settings.close_latest_minutes,
+        tolerance=settings.residual_tolerance,
     )
 
 
@@ -67,6 +68,15 @@ def open_clickhouse(
         else "",
         answer_within_s=answer_within_s,
     )
+
+
+def foreign_registry(settings: Settings) -> Registry | None:
+    """The registry for the schemas of foreign topics, of any subject; None if none is set."""
+    if not settings.registry_url:
+        return None
+    from tocsin.agents.registry.client import open_http_registry
+
+    return open_http_registry(settings, prefix="")
 
 
 def _open_registry(settings: Settings) -> Registry:

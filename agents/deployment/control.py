@@ -133,5 +133,5 @@ async def present(settings: Settings) -> Present:
 
 
 async def control_time_ms(settings: Settings) -> int:
-    """The instant (epoch ms) that a control record given now should bear; see `present`."""
+    """The instant (epoch ms) that a control record given now should bear; see `control_time_ms`."""
     return (await present(settings)).instant

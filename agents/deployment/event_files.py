@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
 from tocsin.agents.deployment.connections import convention_of
 from tocsin.agents.settings.errors import InputError
@@ -18,6 +19,10 @@ from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import DayClosed
 
 PACKED = ".gz"
+
+UNPACKED_BYTES_MAX = 16 << 30
+FREE_BYTES_KEPT = 512 << 20
+_PIECE_BYTES = 1 << 20
 
 
 class EventFiles:
@@ -66,7 +71,21 @@ def _unpacked(path: Path, stack: ExitStack) -> Path:
     target = Path(folder) / path.stem
     try:
         with gzip.open(path) as packed, target.open("wb") as file:
-            shutil.copyfileobj(packed, file)
+            _unpack(path, packed, file)
     except (EOFError, gzip.BadGzipFile) as error:
         raise InputError(f"{path} is no whole gzip file: {error}", mend="pack it anew") from error
     return target
+
+
+def _unpack(path: Path, packed: gzip.GzipFile, file: IO[bytes]) -> None:
+    """Write what is packed, as long as it is not too much: a small file may hold any amount."""
+    room = min(UNPACKED_BYTES_MAX, shutil.disk_usage(file.name).free - FREE_BYTES_KEPT)
+    while piece := packed.read(_PIECE_BYTES):
+        room -= len(piece)
+        if room < 0:
+            raise InputError(
+                f"{path} holds more than fits beside {FREE_BYTES_KEPT >> 20} MiB left free for "
+                f"temporary files, or more than {UNPACKED_BYTES_MAX >> 30} GiB",
+                mend="unpack it where there is room, and give the plain file",
+            )
+        file.write(piece)

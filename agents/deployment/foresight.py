@@ -107,34 +107,38 @@ class Foresight:
         )
 
     def _judge(self, fact: Fact) -> Refusal | None:
-        """Why a fact would be refused; None if nothing speaks against it."""
+        """Why a fact would be refused; None if it would not be: then days go on with it."""
         customer_id: str | None = getattr(self._tokenised(fact.event), "customer_id", None)
         if customer_id is None:
-            refusals = [self._reach(partition, fact) for partition in self._partitions]
-            return next(filter(None, refusals), None) or check(fact.event, fact.instant)
-        partition = partition_of(customer_id.encode(), len(self._partitions))
-        return (
-            self._reach(partition, fact)
-            or check(fact.event, fact.instant)
-            or check_id("customer_id", customer_id)
-        )
+            reached: Iterable[int] = self._partitions
+        else:
+            reached = (partition_of(customer_id.encode(), len(self._partitions)),)
+        refusals = (self._ahead(partition, fact) for partition in reached)
+        refusal = next(filter(None, refusals), None) or check(fact.event, fact.instant)
+        if refusal is None and customer_id is not None:
+            refusal = check_id("customer_id", customer_id)
+        if refusal is None:
+            for partition in reached:
+                self._reach(partition, fact)
+        return refusal
 
-    def _reach(self, partition: int, fact: Fact) -> Refusal | None:
-        """Let a partition's day go on with a fact, unless that lies too far ahead."""
+    def _ahead(self, partition: int, fact: Fact) -> Refusal | None:
+        """Why a fact lies too far ahead of a partition's day; None if it does not."""
         closes_at = self._closes.get(partition)
         if closes_at is None:
-            if not begins_a_day(fact.topic_id, fact.instant):
-                return None
-            refusal = check_timestamp(fact.instant)
-        elif fact.instant < closes_at:
+            is_first = begins_a_day(fact.topic_id, fact.instant)
+            return check_timestamp(fact.instant) if is_first else None
+        if fact.instant < closes_at:
             return None
-        else:
-            day = self._days[partition]
-            refusal = check_ahead(fact.instant, day, closes_at, self._horizon_days)
-        if refusal is None:
+        return check_ahead(fact.instant, self._days[partition], closes_at, self._horizon_days)
+
+    def _reach(self, partition: int, fact: Fact) -> None:
+        """Let a partition's day go on with a fact that is taken."""
+        closes_at = self._closes.get(partition)
+        is_first = closes_at is None and begins_a_day(fact.topic_id, fact.instant)
+        if is_first or (closes_at is not None and fact.instant >= closes_at):
             day = self._days[partition] = self._calendar.business_date(fact.instant)
             self._closes[partition] = self._calendar.closes_at(day)
-        return refusal
 
 
 def _named(fact: Fact) -> str:

@@ -16,6 +16,7 @@ from tocsin.agents.deployment.clock_keeper import DEFAULT, Kept, contradiction, 
 from tocsin.agents.deployment.connections import convention_of
 from tocsin.agents.deployment.control import open_announcer, retrying
 from tocsin.agents.deployment.policies import publish_first_policy
+from tocsin.agents.kafka import codecs
 from tocsin.agents.kafka.brokers import Brokers, TopicSetting, connect
 from tocsin.agents.kafka.reading import read_topic
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, login
@@ -231,6 +232,10 @@ async def _check_settings(brokers: Brokers, settings: Settings) -> list[Problem]
             wanted = ", ".join(f"{key}={value}" for key, value in wrong.items())
             mend = f"needs {wanted}: tocsin topics apply --fix"
             problems.append(Problem(name, f"has {found}", mend, wrong))
+        compression = in_force[name]["compression.type"].value
+        if not codecs.is_readable(compression):
+            what = f"has compression.type={compression}: {' and '.join(codecs.lacking())} "
+            problems.append(Problem(name, f"{what}can't be read here", codecs.MEND))
     return problems
 
 

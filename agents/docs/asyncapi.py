@@ -44,6 +44,7 @@ _CARRIES = {
     "dead-letters": "Records that were refused, whole, with a stable code.",
     "ledgers": "The worker's state, compacted. Internal: its bodies may change with any version.",
     "outbox": "What the notifier has to deliver, compacted. Internal, as `ledgers` is.",
+    "positions": "Where the intake reads on, compacted. Internal, as `ledgers` is.",
 }
 CLOUD_EVENTS: dict[str, dict[str, Any]] = {
     "ce_specversion": {"type": "string", "const": "1.0"},

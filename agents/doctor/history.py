@@ -8,19 +8,21 @@ from itertools import pairwise
 from tocsin.agents.audit.progress import read_progress, resume_at
 from tocsin.agents.audit.reconcile import count_gaps
 from tocsin.agents.clickhouse.client import INSERT_SETTINGS, ClickHouse
-from tocsin.agents.clickhouse.migrate import packaged_migrations
+from tocsin.agents.clickhouse.migrate import packaged_migrations, require_release
 from tocsin.agents.clickhouse.views import VERSION, compare_views
 from tocsin.agents.deployment.connections import open_clickhouse
 from tocsin.agents.doctor.findings import Finding, caution, failed, fine, skew, space, wrong
 from tocsin.agents.doctor.kafka import Clock, Spans
 from tocsin.agents.kafka.readers import overtaken
-from tocsin.agents.settings.errors import ClickHouseLoginError, ClickHouseRefusedError, TocsinError
+from tocsin.agents.settings.errors import (
+    ClickHouseLoginError,
+    ClickHouseRefusedError,
+    ConfigurationError,
+    TocsinError,
+)
 from tocsin.agents.settings.formats import duration
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import APPEND_ONLY
-
-LEAST_VERSION = (26, 3)
-"""The oldest ClickHouse that tocsin is meant for: the one of docker-compose.yml."""
 
 SINK_OLD_S = 60
 NOW = "SELECT toUnixTimestamp64Milli(now64(3))"
@@ -60,13 +62,11 @@ def look_at_history(settings: Settings, spans: Spans | None, now_ms: Clock) -> l
 
 
 def _version(client: ClickHouse) -> Finding:
-    least = ".".join(map(str, LEAST_VERSION))
-    numbers = tuple(int(part) for part in client.version.split(".")[:2] if part.isdigit())
-    what = f"version {client.version} answers"
-    if numbers < LEAST_VERSION:
-        mend = f"upgrade the server to {least} or newer"
-        return caution("ClickHouse", f"{what}; tocsin is made for {least} or newer", mend)
-    return fine("ClickHouse", what)
+    try:
+        require_release(client.version)
+    except ConfigurationError as error:
+        return failed("ClickHouse", error)
+    return fine("ClickHouse", f"version {client.version} answers")
 
 
 def _clock(client: ClickHouse, now_ms: Clock) -> Finding:

@@ -12,8 +12,9 @@ from tocsin.agents.deployment.clock_keeper import with_clock
 from tocsin.agents.deployment.connections import convention_of, open_codec
 from tocsin.agents.deployment.topics import check
 from tocsin.agents.doctor.findings import Finding, caution, failed, fine, looked, skew, wrong
+from tocsin.agents.kafka import codecs
 from tocsin.agents.kafka.acls import ROLES
-from tocsin.agents.kafka.broker_facts import ANCIENT, LEAST_RELEASE, clock_ms, release
+from tocsin.agents.kafka.broker_facts import ANCIENT, LEAST_RELEASE, TRIED_FROM, clock_ms, release
 from tocsin.agents.kafka.brokers import Brokers, connect
 from tocsin.agents.kafka.changelog import read_last
 from tocsin.agents.kafka.readers import overtaken
@@ -23,6 +24,7 @@ from tocsin.agents.observe.lags import Place
 from tocsin.agents.settings.errors import ConfigurationError, TocsinError
 from tocsin.agents.settings.formats import day
 from tocsin.agents.settings.settings import Settings
+from tocsin.agents.transactions.places import intake_places
 from tocsin.schemas.codec.records import JournalRecord
 from tocsin.schemas.contracts.catalog import APPEND_ONLY, BY_ID, JOURNAL, SOURCES
 
@@ -48,6 +50,7 @@ async def look_at_kafka(
             findings.append(await _brokers(brokers, settings))
             settings, found = await _keeper(settings)
             findings += found
+            findings.append(compression(settings))
             findings += await looked("Kafka's clock", lambda: _clock(settings, now_ms))
             findings += await looked("rights", lambda: _rights(settings, role))
             findings += await looked("topics", lambda: _topics(settings))
@@ -65,8 +68,22 @@ async def _brokers(brokers: Brokers, settings: Settings) -> Finding:
     least = ".".join(map(str, LEAST_RELEASE))
     if found == ANCIENT:
         return wrong("Kafka", f"a broker is older than Kafka {least}", "upgrade the brokers")
-    told = ".".join(map(str, found))
-    return fine("Kafka", f"{await brokers.nodes()} broker(s) answer, Kafka {told} or newer")
+    what = f"{await brokers.nodes()} broker(s) answer, Kafka {'.'.join(map(str, found))} or newer"
+    if found < TRIED_FROM:
+        tried = ".".join(map(str, TRIED_FROM))
+        mend = f"upgrade the brokers: docs/compatibility.md has what was tried, from {tried} on"
+        return caution("Kafka", what, mend)
+    return fine("Kafka", what)
+
+
+def compression(settings: Settings) -> Finding:
+    """Which batches can be read here, and how they are written."""
+    lacks = codecs.lacking()
+    if lacks:
+        what = f"records compressed by {' or '.join(lacks)} can't be read or written here"
+        return wrong("compression", what, codecs.MEND)
+    read = ", ".join(codecs.readable())
+    return fine("compression", f"every program reads {read}; written is {settings.compression}")
 
 
 async def _clock(settings: Settings, now_ms: Clock) -> list[Finding]:
@@ -141,6 +158,8 @@ async def _readers(brokers: Brokers, settings: Settings) -> list[Finding]:
         except GroupAuthorizationFailedError:
             found.append(fine(about, "where it reads is not told to this login"))
             continue
+        if name == "intake":  # whose own places count: brokers forget those of a group
+            places |= await intake_places(brokers, settings, open_codec(settings))
         spans = await brokers.spans({topic for topic, _ in places})
         found += _overtaken(about, places, spans)
     return found

@@ -37,6 +37,10 @@ READER_SETTINGS: Final = re.compile(
     r"max_\w+|output_format_\w+|date_time_\w+|session_timezone|extremes|final|join_use_nulls"
     r"|log_comment|\w+_overflow_mode"
 )
+# Drivers send these with every statement. They change no reading, so a reader's are passed over.
+INSERT_SETTINGS: Final = re.compile(
+    r"async_insert\w*|wait_for_async_insert\w*|insert_\w+|input_format_\w+"
+)
 HAS_RESULT: Final = re.compile(
     rb"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*"
     rb"(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXISTS|EXPLAIN|CHECK|FROM|VALUES)\b",
@@ -157,13 +161,13 @@ class Engine:
     @contextmanager
     def _session(self, statement: Statement) -> Iterator[Any]:
         """A connection of its own, with the statement's database, settings and rights."""
-        _check_settings(statement)
+        chosen = _check_settings(statement)
         if statement.is_reader:
             self._check_reader(statement)
         connection = chdb.connect(self._path)
         try:
             limits = READER_LIMITS if statement.is_reader else {}
-            for name, value in {**SERVER_DEFAULTS, **limits, **statement.settings}.items():
+            for name, value in {**SERVER_DEFAULTS, **limits, **chosen}.items():
                 connection.query(f"SET {name} = {_quoted(value)}")
             if statement.database:
                 connection.query(f"USE {_quoted(statement.database, '`')}")
@@ -211,16 +215,23 @@ class Engine:
         return _varint(len(columns)) + _varint(0) + encoded
 
 
-def _check_settings(statement: Statement) -> None:
+def _check_settings(statement: Statement) -> dict[str, str]:
+    """The settings that are to be made. Raises StatementError for those that may not be."""
+    chosen = dict(statement.settings)
     for name in statement.settings:
         if not SETTING_NAME.fullmatch(name):
             raise StatementError(
                 f"Code: 115. DB::Exception: Unknown setting {name!r} (UNKNOWN_SETTING)"
             )
-        if statement.is_reader and not READER_SETTINGS.fullmatch(name):
+        if not statement.is_reader:
+            continue
+        if INSERT_SETTINGS.fullmatch(name):
+            del chosen[name]
+        elif not READER_SETTINGS.fullmatch(name):
             raise StatementError(
                 f"Code: 164. DB::Exception: Cannot modify {name!r} setting as a reader (READONLY)"
             )
+    return chosen
 
 
 def _quoted(text: str, quote: str = "'") -> str:

@@ -28,6 +28,7 @@ import lz4.frame  # type: ignore[import-untyped] # it ships no types
 from aiohttp import BasicAuth, web
 
 from tocsin.agents.embedded.chdb_pool import DEFAULT_FORMAT, Engine, Statement, StatementError
+from tocsin.agents.embedded.framing import framed
 from tocsin.agents.settings.errors import TocsinError, UnavailableError
 from tocsin.agents.settings.exits import Exit
 
@@ -105,9 +106,12 @@ class Endpoint:
             statement = await self._statement(request)
             if statement.text.strip() == b"":
                 return web.Response(text="Ok.\n", headers=headers)
+            pack = _framed if request.query.get("compress") in ("1", "true") else None
             if statement.is_streamed:
-                return await self._stream(request, statement, headers)
+                return await self._stream(request, statement, headers, pack)
             body, counts = await self._run(partial(self._engine.execute, statement))
+            if pack is not None:
+                body = await self._run(partial(pack, body))
         except StatementError as error:
             return self._refusal(error, headers)
         if statement.result_format:
@@ -116,7 +120,11 @@ class Endpoint:
         return web.Response(body=body, headers=headers, content_type="application/octet-stream")
 
     async def _stream(
-        self, request: web.Request, statement: Statement, headers: dict[str, str]
+        self,
+        request: web.Request,
+        statement: Statement,
+        headers: dict[str, str],
+        pack: Callable[[bytes], bytes] | None,
     ) -> web.StreamResponse:
         """Send chunks as they come; an error after the first breaks the connection off."""
         chunks = self._engine.stream(statement)
@@ -130,7 +138,8 @@ class Endpoint:
             response.content_type = "application/octet-stream"
             await response.prepare(request)
             while chunk is not None:
-                await response.write(chunk)
+                sent = chunk if pack is None else await self._run(partial(pack, chunk))
+                await response.write(sent)
                 try:
                     chunk = await self._run(partial(next, chunks, None))
                 except StatementError as error:
@@ -209,6 +218,10 @@ class Endpoint:
         headers["X-ClickHouse-Exception-Code"] = str(error.code)
         text = f"{error.text} (version {self._engine.version})\n"
         return web.Response(text=text, status=HTTP_STATUS.get(error.code, 500), headers=headers)
+
+
+def _framed(data: bytes) -> bytes:
+    return b"".join(framed(data))
 
 
 async def serve(folder: Path, port: int, token: str, stop: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from tocsin.agents.privacy.encryption import open_encrypting_guard
 from tocsin.agents.queries.lookup import ORIGIN_HEADER, place_of
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import Settings
+from tocsin.agents.transactions.dead_letters import BROKER_TIMED
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.records import DeadLetter
 from tocsin.schemas.codec.refused import Refused
@@ -46,14 +47,21 @@ class Sent(Struct, frozen=True):
     sent_to: str
 
 
-def as_it_was(letter: DeadLetter) -> Outgoing:
-    """The very bytes again: right when not the record but the registry was wrong, for example."""
+def as_it_was(letter: DeadLetter, settings: Settings) -> Outgoing:
+    """The very bytes again: right when not the record but the registry was wrong, for example.
+
+    The time is the record's own; where the broker's took its place, the event's.
+    """
+    timestamp = letter.timestamp
+    if letter.code == BROKER_TIMED:
+        event = open_codec(settings).decode(letter.topic_id, letter.value)
+        timestamp = jsonlines.sequence_time(event, convention_of(settings))
     headers = tuple((header.name, header.value or b"") for header in letter.headers)
     return Outgoing(
         BY_ID[letter.topic_id],
         letter.key,
         letter.value,
-        letter.timestamp,
+        timestamp,
         letter.partition if letter.key is None else None,
         headers + _origin(letter),
     )

@@ -22,6 +22,7 @@ from tocsin.schemas.contracts.catalog import (
     LEDGERS,
     OUTBOX,
     POLICIES,
+    POSITIONS,
     SOURCES,
     TOPICS,
     WARNINGS,
@@ -125,7 +126,11 @@ def _intake(settings: Settings) -> list[Need]:
     return [
         *_topics(settings, OF_CUSTOMERS, WRITE, why="writes events"),
         *_topics(settings, [DEAD_LETTERS], WRITE, why="writes what it refuses"),
-        _group(app_id, "keeps its place"),
+        *_topics(settings, [POSITIONS], READ, WRITE, why="keeps its place"),
+        *_topics(
+            settings, [*OF_CUSTOMERS, DEAD_LETTERS], READ, why="finds its place if that is lost"
+        ),
+        _group(app_id, "tells lag tools where it is"),
         *_transactions([f"{app_id}-0"], "events and its place go together"),
     ]
 

@@ -33,6 +33,7 @@ QUORUM_TOPIC: Final = "__cluster_metadata"
 RELEASES: Final = {75: (3, 8), 68: (3, 5), 65: (3, 0), 60: (2, 8), 50: (2, 7), 45: (2, 4)}
 INCREMENTAL_ALTER: Final = 44
 LEAST_RELEASE: Final = (2, 3)
+TRIED_FROM: Final = (2, 8)  # docs/compatibility.md: older ones that are new enough were not tried
 ANCIENT: Final = (0, 0)
 
 _REPLICA: Final = CompactArray(

@@ -59,7 +59,9 @@ def overtaken(topic: str, partition: int, wanted: int, first: int, end: int) -> 
         return TrimmedError(
             f"{topic}-{partition} begins at offset {first}, but {wanted} comes next: "
             f"{first - wanted} offsets were deleted before they were read",
-            mend="bring them back, or see docs/recovery.md for records deleted unread",
+            mend="bring them back, or let worker or intake go on behind them with "
+            f"`tocsin gap accept {topic}/{partition}`; docs/recovery.md has more on records "
+            "deleted unread",
         )
     return TrimmedError(
         f"{topic}-{partition} has offsets {first} to {end}, but {wanted} comes next: it was made "

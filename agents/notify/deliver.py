@@ -37,11 +37,14 @@ DELIVERED = Result(Outcome.DELIVERED)
 class Message(Struct, frozen=True, kw_only=True):
     """What is to be delivered, in words and as data. `id` is the idempotency key.
 
+    `title` is that of the whole, `heads` and `lines` are what is said of each notice, whatever
+    else is delivered with it.
     `trace` is the `traceparent` for receivers that take headers, empty if there is none.
     """
 
     id: str
     title: str
+    heads: Sequence[str]
     lines: Sequence[str]
     notices: Sequence[Notice]
     data: Mapping[str, object]

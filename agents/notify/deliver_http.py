@@ -202,16 +202,20 @@ class AlertmanagerSender:
         """Post what the notices set off and end, in their order."""
         alerts = [
             alert
-            for notice, line in zip(message.notices, message.lines, strict=True)
-            for alert in self._alerts(notice, message.title, line, now)
+            for notice, head, line in zip(
+                message.notices, message.heads, message.lines, strict=True
+            )
+            for alert in self._alerts(notice, head, line, now)
         ]
         return await self._post(alerts)
 
-    async def repeat(self, notices: Iterable[Notice], lines: Sequence[str], now: int) -> Result:
-        """Tell again what is open."""
+    async def repeat(
+        self, notices: Iterable[Notice], heads: Sequence[str], lines: Sequence[str], now: int
+    ) -> Result:
+        """Tell again what is open, in the same words."""
         alerts = [
-            self._firing(notice, notice.warning.rule, line, now)
-            for notice, line in zip(notices, lines, strict=True)
+            self._firing(notice, head, line, now)
+            for notice, head, line in zip(notices, heads, lines, strict=True)
         ]
         return await self._post(alerts)
 
@@ -228,33 +232,33 @@ class AlertmanagerSender:
         return answer if isinstance(answer, Result) else answer.result()
 
     def _alerts(
-        self, notice: Notice, title: str, line: str, now: int
+        self, notice: Notice, head: str, line: str, now: int
     ) -> Iterable[Mapping[str, Any]]:
         for labels in notice.ended:
             yield {
                 "labels": labels,
-                "annotations": _annotations(notice, title, line),
+                "annotations": _annotations(notice, head, line),
                 "endsAt": _rfc3339(now - SKEW_MS),
             }
         if notice.labels is not None:
-            yield self._firing(notice, title, line, now)
+            yield self._firing(notice, head, line, now)
 
-    def _firing(self, notice: Notice, title: str, line: str, now: int) -> Mapping[str, Any]:
+    def _firing(self, notice: Notice, head: str, line: str, now: int) -> Mapping[str, Any]:
         warning = notice.warning
         life_ms = DIGEST_MS if warning.transition == "DIGEST" else self._life_ms
         return {
             "labels": notice.labels,
-            "annotations": _annotations(notice, title, line),
+            "annotations": _annotations(notice, head, line),
             # An alert of the past would be over before it began.
             "startsAt": _rfc3339(min(warning.occurred_at, now)),
             "endsAt": _rfc3339(now + life_ms),
         }
 
 
-def _annotations(notice: Notice, title: str, line: str) -> Mapping[str, str]:
+def _annotations(notice: Notice, head: str, line: str) -> Mapping[str, str]:
     """Words for an alert; Alertmanager forgets earlier ones, so an end needs its own."""
     return {
-        "summary": title,
+        "summary": head,
         "description": line,
         "warning_id": notice.warning.warning_id,
         "episode_id": notice.warning.episode_id,

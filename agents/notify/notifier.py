@@ -314,7 +314,8 @@ class Notifier:
         notices = self._desk.alerts(receiver)
         for begin in range(0, len(notices), RECORDS_MAX):
             part = notices[begin : begin + RECORDS_MAX]
-            result = await sender.repeat(part, self._words.lines(part, receiver), now)
+            heads, lines = self._words.heads(part, receiver), self._words.lines(part, receiver)
+            result = await sender.repeat(part, heads, lines, now)
             if result.outcome is not Outcome.DELIVERED:
                 log.warning(
                     "alerts_not_repeated",

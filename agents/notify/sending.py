@@ -50,6 +50,7 @@ class MessageTexts:
         return Message(
             id=delivery.id,
             title=title,
+            heads=self.heads(notices, receiver),
             lines=lines,
             notices=notices,
             data={
@@ -63,6 +64,11 @@ class MessageTexts:
             },
             trace=trace,
         )
+
+    def heads(self, notices: Sequence[Notice], receiver: Receiver) -> list[str]:
+        """A title for each notice alone."""
+        view = self._view(notices, receiver)
+        return [title_of([notice], receiver.language, receiver.title, view) for notice in notices]
 
     def lines(self, notices: Sequence[Notice], receiver: Receiver) -> list[str]:
         """A paragraph for each notice."""

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 METRICS_PATH: Final = "/metrics"
 SHUTDOWN_S: Final = 1.0
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Answer(Struct, frozen=True):
@@ -117,13 +118,29 @@ class Probe:
         }
 
 
+class PortTakenError(ConfigurationError):
+    """Something else listens at a port."""
+
+
 def claim_port(settings: Settings, setting: str) -> int:
     """Make sure that the port of that setting can be served at, and return it; for 0 a free one.
 
-    Raises ConfigurationError if it is taken, or `web_host` is none of this machine.
+    A port that nobody chose gives way, on loopback, to what has it already: so a second stack comes
+    up beside a first. Raises ConfigurationError if a chosen one is taken, or `web_host` is none of
+    this machine.
     """
-    with _listening(settings.web_host, getattr(settings, setting), setting) as taken:
-        return int(taken.getsockname()[1])
+    return _claimed(settings, getattr(settings, setting), setting)
+
+
+def _claimed(settings: Settings, port: int, setting: str) -> int:
+    try:
+        with _listening(settings.web_host, port, setting) as taken:
+            return int(taken.getsockname()[1])
+    except PortTakenError:
+        if setting in settings.origins or settings.web_host not in LOOPBACK:
+            raise
+        logger.warning("port_taken", extra={"port": port, "setting": setting})
+        return _claimed(settings, 0, setting)
 
 
 @asynccontextmanager
@@ -135,7 +152,7 @@ async def serve_probes(
     `setting` is the name of the one that `port` comes from; 0 takes a free one. Raises
     ConfigurationError.
     """
-    listener = _listening(settings.web_host, port, setting)
+    listener = _listening(settings.web_host, _claimed(settings, port, setting), setting)
     application = web.Application()
     for path, page in probe.pages.items():
         application.router.add_get(path, _handler(page))
@@ -186,7 +203,8 @@ def _listening(host: str, port: int, setting: str) -> socket.socket:
     except (OSError, OverflowError) as error:
         is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         why = "something else listens there" if is_taken else str(error)
-        raise ConfigurationError(
+        kind = PortTakenError if is_taken else ConfigurationError
+        raise kind(
             f"port {port} of {host} cannot be served at: {why}",
             mend=f"give another one by {setting}, or 0 for any that is free",
         ) from error

@@ -49,8 +49,10 @@ RECEIVABLE_KINDS = (  # all that changes who a customer is and what it owes
     "InvoiceIssued",
     "InvoiceCancelled",
     "CreditNoteIssued",
+    "CreditNoteCancelled",
     "PaymentReceived",
     "PaymentReversed",
+    "PaymentRefunded",
     "DisputeOpened",
     "DisputeResolved",
 )

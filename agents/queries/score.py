@@ -12,12 +12,16 @@ from tocsin.streams.measures.scorecard import NOT_JUDGED, Scorecard, Strategy
 
 
 class Part(Struct, frozen=True):
-    """What one component gives; `points` None where it can't be judged."""
+    """What one component gives; `points` None where it can't be judged.
+
+    Points `is_on_top` are added to what the others make on their scale.
+    """
 
     component: str
     label: Text
     points: int | None
     most: int
+    is_on_top: bool
 
 
 class Score(Struct, frozen=True):
@@ -46,6 +50,7 @@ def score_of(row: Mapping[str, Any], card: Scorecard, as_of: int | None) -> Scor
                 part.label,
                 None if points[part.name] == NOT_JUDGED else points[part.name],
                 part.most,
+                part.is_on_top,
             )
             for part in card.components
             if part.name in points

@@ -212,14 +212,15 @@ class HttpRegistry:
         return ConfigurationError(f"schema registry at {self._url} {what}", mend=mend)
 
 
-def open_http_registry(settings: Settings) -> HttpRegistry:
+def open_http_registry(settings: Settings, prefix: str | None = None) -> HttpRegistry:
     """The registry that `registry_url` names, not asked yet; one for all of the process.
 
     So its absence, once waited for, is not waited for again by the next part that needs it.
+    `prefix` is what subjects begin with; unless told, the deployment's.
     """
     return _opened(
         settings.registry_url.rstrip("/"),
-        settings.topic_prefix,
+        settings.topic_prefix if prefix is None else prefix,
         settings.registry_user,
         settings.registry_password,
         settings.registry_cafile,

@@ -95,6 +95,8 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "paid": "{0} of {1}: {2}, of which principal {3}, interest {4}, costs {5}",
         "payment": "payment {0}",
         "credit": "credit note {0}",
+        "residual": "cash discount, or rest within the tolerance",
+        "residuals": "Settled within the tolerance, not demanded: {0}, {1} of {2}.",
         "disputed": "disputed and left out: {0}",
         "principal": "principal still owed, {0} past due: {1}",
         "interest": "interest {0} to {1}, {2} on {3} at {4}: {5}",
@@ -120,6 +122,8 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "paid": "{0}，{1}：{2}，其中本金{3}、利息{4}、费用{5}",
         "payment": "付款{0}",
         "credit": "贷项通知{0}",
+        "residual": "现金折扣或容差内尾差",
+        "residuals": "容差内尾差已结清，不予催收：{0}，{2}中的{1}。",
         "disputed": "有争议部分，未计入：{0}",
         "principal": "尚欠本金，逾期{0}：{1}",
         "interest": "利息{0}至{1}，{2}，本金{3}，按{4}计：{5}",
@@ -176,6 +180,10 @@ def demand_text(demand: Demand, name: str, language: Language) -> Iterator[str]:
     for receivable in demand.not_due:
         amount = money(receivable.open_minor, receivable.currency)
         yield words["not due"].format(receivable.invoice_id, amount, day(receivable.due_date))
+    for receivable in demand.residuals:
+        currency = receivable.currency
+        amounts = [money(m, currency) for m in (receivable.residual_minor, receivable.amount_minor)]
+        yield words["residuals"].format(receivable.invoice_id, *amounts)
     for currency, amount_minor in demand.unapplied_minor.items():
         yield words["unapplied"].format(money(amount_minor, currency))
     conditions = demand.conditions
@@ -205,6 +213,8 @@ def _tell_item(item: Item, language: Language) -> Iterator[str]:
     for applied in statement.applied:
         receipt = applied.receipt
         kind = words["credit" if receipt.is_credit else "payment"].format(receipt.document_id)
+        if not receipt.document_id:
+            kind = words["residual"]
         parts = (applied.principal_minor, applied.interest_minor, applied.costs_minor)
         amounts = [money(part, currency) for part in (receipt.amount_minor, *parts)]
         yield "  " + words["paid"].format(kind, day(receipt.day), *amounts)
@@ -255,6 +265,14 @@ def demand_json(demand: Demand, language: Language) -> dict[str, Any]:
         "not_due": [receivable.invoice_id for receivable in demand.not_due],
         "totals": [
             to_builtins(total) | {"total_minor": total.total_minor} for total in demand.totals
+        ],
+        "residuals": [
+            {
+                "invoice_id": receivable.invoice_id,
+                "currency": receivable.currency,
+                "residual_minor": receivable.residual_minor,
+            }
+            for receivable in demand.residuals
         ],
         "unapplied_minor": demand.unapplied_minor,
         "parties": to_builtins(demand.parties),

@@ -16,17 +16,27 @@ def describe_event(event: Event) -> tuple[str, str, str]:
     match event:
         case events.InvoiceIssued():
             text = f"{money(event.amount_minor, event.currency)}, due {day(event.due_date)}"
-            return "invoice", event.invoice_id, text
+            return "invoice", event.invoice_id, text + _discounts(event)
         case events.InvoiceCancelled():
             return "invoice cancelled", event.invoice_id, event.reason or ""
         case events.CreditNoteIssued():
             text = f"{money(event.amount_minor, event.currency)}, {event.reason.lower()}"
-            return "credit note", event.credit_note_id, text + _for(event.invoice_id)
+            text += _for(event.invoice_id)
+            return (
+                "credit note",
+                event.credit_note_id,
+                f"{text}: {event.note}" if event.note else text,
+            )
+        case events.CreditNoteCancelled():
+            return "credit note cancelled", event.credit_note_id, event.reason or ""
         case events.PaymentReceived():
             text = money(event.amount_minor, event.currency)
             return "payment", event.payment_id, text + _for(", ".join(event.invoice_ids))
+        case events.PaymentRefunded():
+            text = money(event.amount_minor, event.currency) + _for(event.payment_id)
+            return "refund", event.refund_id, f"{text}: {event.reason}" if event.reason else text
         case events.PaymentReversed():
-            return "payment reversed", event.payment_id, event.reason or ""
+            return "payment reversed", event.payment_id, _reversal(event)
         case events.ComplaintOpened():
             text = f"{event.kind.lower()}{_for(event.invoice_id)}"
             return "complaint", event.complaint_id, f"{text}: {event.text}" if event.text else text
@@ -82,6 +92,22 @@ def _profile(event: events.CustomerUpdated) -> str:
     if event.owner:
         parts.append(f"looked after by {event.owner}")
     return ", ".join(parts)
+
+
+def _discounts(event: events.InvoiceIssued) -> str:
+    steps = [
+        f"{money(step.amount_minor, event.currency)} off until {day(step.until)}"
+        if step.amount_minor is not None
+        else f"{measure(step.basis_points or 0, 'BASIS_POINTS')} off until {day(step.until)}"
+        for step in event.discounts
+    ]
+    return "".join(f", {step}" for step in steps)
+
+
+def _reversal(event: events.PaymentReversed) -> str:
+    told = [word for word in (event.kind, event.bank_code) if word]
+    text = ", ".join(told).lower().replace("_", " ") if event.kind else ", ".join(told)
+    return ": ".join(part for part in (text, event.reason) if part)
 
 
 def _for(reference: str | None) -> str:

@@ -12,7 +12,7 @@ from tocsin.agents.settings.formats import measure as measured
 from tocsin.agents.settings.formats import money
 from tocsin.streams.facts.sources import NAMES
 from tocsin.streams.facts.texts import Text
-from tocsin.streams.measures.measure import Parameters
+from tocsin.streams.measures.measure import Measure, Parameters
 from tocsin.streams.measures.severity import SEVERITY_NAMES
 from tocsin.streams.policy.parameter_reading import PARAMETERS
 from tocsin.streams.policy.policy import Condition, Rule
@@ -34,7 +34,7 @@ def lines(rule: Rule) -> Iterator[tuple[str, str]]:
     """What a card says, by label."""
     ladders = sorted(rule.ladders.items())
     unit = rule.measure.unit.value
-    yield "measure", described(rule.measure.name, rule.parameters)
+    yield "measure", described(rule.measure, rule.parameters)
     yield "reads", ", ".join(NAMES[topic] for topic in sorted(rule.topics)) or "nothing"
     for severity in sorted({rung.severity for _, ladder in ladders for rung in ladder.rungs}):
         values = [
@@ -76,17 +76,17 @@ def condition_text(condition: Condition) -> str:
             if getattr(bounds, name) is not None
         ]
         said += [f"{words} {', '.join(values)}"] if values else []
-    return f"{described(condition.measure.name, condition.parameters)} is {' and '.join(said)}"
+    return f"{described(condition.measure, condition.parameters)} is {' and '.join(said)}"
 
 
-def described(name: str, parameters: Parameters) -> str:
+def described(measure: Measure, parameters: Parameters) -> str:
     """A measure with what is set for it: complaint_count (window 90 days)."""
     said = [
-        f"{key} {_parameter(getattr(parameters, field), form)}"
+        f"{key} {_parameter(getattr(parameters, field), form, measure.unit.value)}"
         for key, (field, form) in PARAMETERS.items()
         if getattr(parameters, field) != getattr(_DEFAULTS, field)
     ]
-    return f"{name} ({'; '.join(said)})" if said else name
+    return f"{measure.name} ({'; '.join(said)})" if said else measure.name
 
 
 def rule_json(rule: Rule) -> dict[str, Any]:
@@ -120,11 +120,13 @@ def _both(text: Text) -> dict[str, str]:
     return {"en": text.en, "zh": text.zh}
 
 
-def _parameter(value: Any, form: str) -> str:
+def _parameter(value: Any, form: str, unit: str) -> str:
     if isinstance(value, dict):
         return ", ".join(money(amount, currency) for currency, amount in sorted(value.items()))
     if isinstance(value, tuple):
         return ", ".join(value)
     if form in ("days", "whole days"):
         return measured(value, "DAYS")
+    if form == "value":
+        return measured(value, unit)
     return measured(value, "BASIS_POINTS") if form == "percent" else str(value)

@@ -11,9 +11,14 @@ from tocsin.streams.measures.scorecard import GRADES, Component, Scorecard, Stra
 
 def show_scorecard(terminal: Terminal, card: Scorecard) -> None:
     """Print how a policy scores: what gives how many points, the grades, what is done with each."""
-    terminal.heading(f"Score: the sum of points, at most {sum(p.most for p in card.components)}")
+    scale = sum(part.most for part in card.components if not part.is_on_top)
+    terminal.heading(f"Score: 0 to 100 of {scale} points, or as many as can be judged")
     rows = [
-        (part.name, described(part.measure.name, part.parameters), _steps(part, subject))
+        (
+            f"{part.name} (on top)" if part.is_on_top else part.name,
+            described(part.measure, part.parameters),
+            _steps(part, subject),
+        )
         for part in card.components
         for subject in part.steps
     ]

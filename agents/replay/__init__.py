@@ -1,4 +1,4 @@
-"""Decide again and compare; also lint, fit, rebuild and reshard, which replay too.
+"""Decide again and compare; also lint, fit, rebuild, reshard and gaps, which restore state too.
 
 Enters: topics, history or JSON Lines. Leaves: reports and digests.
 """

@@ -29,12 +29,23 @@ from tocsin.agents.kafka.changelog import batches
 from tocsin.agents.settings.errors import ConfigurationError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import CUT
-from tocsin.agents.transactions.journal import Journal, Output, waiting_place
-from tocsin.agents.transactions.merger import Source, head_merge
+from tocsin.agents.transactions.dead_letters import CUT, GAP_ACCEPTED, TIME_CODES
+from tocsin.agents.transactions.journal import (
+    DESK_CODES,
+    Journal,
+    Output,
+    taken_order,
+    waiting_place,
+)
+from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.record_digests import RecordDigest
-from tocsin.agents.transactions.transaction import Chunk, Transaction, journal_transaction
-from tocsin.agents.worker.ledger_agent import DESK_CODES, LedgerStore, PartitionProcessor, Routes
+from tocsin.agents.transactions.transaction import (
+    AcceptedGap,
+    Chunk,
+    Transaction,
+    journal_transaction,
+)
+from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.schemas.codec.records import JournalRecord
@@ -103,13 +114,20 @@ class Cursor:
     def __init__(self, pages: AsyncGenerator[Sequence[Any], None]) -> None:
         self._pages = pages
         self._waiting: deque[Any] = deque()
+        self._first = 0
+
+    def skip(self, end: int) -> None:
+        """Leave out what may lie before offset `end` and was not taken: nothing was read of it."""
+        self._first = max(self._first, end)
 
     async def until(self, end: int) -> list[Any]:
-        """Take the records before offset `end`; the one at `end` - 1 must exist."""
+        """Take the records before offset `end`."""
         await self._fill(end - 1)
         taken = []
         while self._waiting and self._waiting[0].offset < end:
-            taken.append(self._waiting.popleft())
+            record = self._waiting.popleft()
+            if record.offset >= self._first:
+                taken.append(record)
         return taken
 
     async def peek(self, offset: int) -> Any | None:
@@ -120,7 +138,7 @@ class Cursor:
     async def left(self) -> int:
         """How many records were not taken."""
         await self._fill(OFFSET_LAST)
-        return len(self._waiting)
+        return sum(record.offset >= self._first for record in self._waiting)
 
     async def _fill(self, offset: int) -> None:
         while not self._waiting or self._waiting[-1].offset < offset:
@@ -144,14 +162,19 @@ async def open_partition(
 
 
 async def records_of_transaction(
-    written: JournalRecord, cursors: Mapping[int, Cursor]
+    written: JournalRecord, cursors: Mapping[int, Cursor], topic_ids: Mapping[str, int]
 ) -> list[Any]:
-    """The records that a journalled transaction read, in the order in which it took them."""
-    queues = [
-        await cursors[read.topic_id].until(read.next) if read.count else []
-        for read in written.ranges
-    ]
-    return head_merge(queues, lambda record: record.timestamp)
+    """The records that a journalled transaction read, in the order in which it took them.
+
+    `topic_ids` gives the ids of topics by the names that the records bear.
+    """
+    queues = []
+    for read in written.ranges:
+        cursor = cursors[read.topic_id]
+        if not read.count:
+            cursor.skip(read.next)
+        queues.append(await cursor.until(read.next) if read.count else [])
+    return taken_order(written, queues, topic_ids)
 
 
 class Report(Struct):
@@ -258,14 +281,14 @@ class Replay:
                 written = self._codec.decode_journal(record.value)
                 chunk = await self._chunk(partition, written, cursors)
                 recorded = await self._refusals(partition, written, chunk)
-                known = list(takewhile(lambda one: one.timestamp <= instant, chunk.records))
+                known = self._up_to(instant, chunk, recorded)
                 if len(known) == len(chunk.records):
                     self._turn(store, journal, written, record.value, chunk, recorded)
                     journalled = record.offset + 1
                     on_progress(sum(read.count for read in written.ranges))
                     continue
                 if known:
-                    part = structs.replace(chunk, records=known)
+                    part = structs.replace(chunk, records=known, positions={})
                     transaction, value = self._decide(store, journal, written, part, recorded)
                     self._count(transaction, store.desk.warnings)
                     amid = (record.offset, known[-1].timestamp, value)
@@ -273,6 +296,18 @@ class Replay:
         ids = self._routes.topic_ids
         positions = {ids[source.topic]: end for source, end in journal.positions.items()}
         return Reached(store.desk, self.report.warnings, positions, journalled, amid)
+
+    def _up_to(
+        self, instant: int, chunk: Chunk, recorded: Mapping[tuple[int, int], Refusal]
+    ) -> list[Any]:
+        """A chunk's records before the first after an instant; the time of refused ones is none."""
+        ids = self._routes.topic_ids
+        return list(
+            takewhile(
+                lambda one: one.timestamp <= instant or (ids[one.topic], one.offset) in recorded,
+                chunk.records,
+            )
+        )
 
     def _beginning(self, partition: int) -> tuple[Journal, LedgerStore]:
         sources = [Source(self._log.name(topic), partition) for topic in SOURCES]
@@ -284,13 +319,33 @@ class Replay:
     async def _chunk(
         self, partition: int, written: JournalRecord, cursors: dict[int, Cursor]
     ) -> Chunk:
-        records = await records_of_transaction(written, cursors)
+        records = await records_of_transaction(written, cursors, self._routes.topic_ids)
         waiting = waiting_place(written)
         if waiting is not None:
             topic_id, offset = waiting
             record = await cursors[topic_id].peek(offset)
             records += [] if record is None else [record]
-        return Chunk(partition, records, self._ranks(written.passed_idle), 0)
+        gaps = await self._gaps(partition, written)
+        positions = {
+            Source(self._log.name(BY_ID[read.topic_id]), partition): read.next
+            for read in written.ranges
+        }
+        return Chunk(partition, records, self._ranks(written.passed_idle), 0, 0, positions, gaps)
+
+    async def _gaps(self, partition: int, written: JournalRecord) -> tuple[AcceptedGap, ...]:
+        """Gaps that were accepted with a transaction; dead letters know by whom, and why."""
+        until = {read.topic_id: read.next for read in written.ranges}
+        found = [entry for entry in written.refusals if entry.code == GAP_ACCEPTED]
+        details = await self._details(partition) if found else {}
+        return tuple(
+            AcceptedGap(
+                Source(self._log.name(BY_ID[entry.topic_id]), entry.partition),
+                entry.offset,
+                until[entry.topic_id],
+                details.get((entry.topic_id, entry.offset), ""),
+            )
+            for entry in found
+        )
 
     async def _refusals(
         self, partition: int, written: JournalRecord, chunk: Chunk
@@ -307,8 +362,10 @@ class Replay:
         for record in chunk.records:
             place = self._routes.topic_ids[record.topic], record.offset
             refusal = found.get(place)
-            if refusal and refusal.code not in DESK_CODES and self._keeper.reads(record):
-                self.report.readable += 1
+            if refusal is None or refusal.code in DESK_CODES:
+                continue
+            if not isinstance(self._keeper.read(record), Refusal):
+                self.report.readable += refusal.code not in TIME_CODES
                 details = await self._details(partition)
                 found[place] = Refusal(refusal.code, details.get(place, ""))
         return found
@@ -362,6 +419,7 @@ class Replay:
         held = frozenset(self._log.name(BY_ID[topic_id]) for topic_id in store.desk.held)
         transaction = Transaction(chunk, held)
         self._write_as(store, written)
+        store.desk.logic_version = written.logic_version
         self._keeper.keep(transaction, store, recorded=recorded)
         lines, rebuilt = journal_transaction(transaction, journal, store)
         if value is not None:

@@ -40,6 +40,7 @@ from tocsin.agents.settings.errors import ConfigurationError, InputError, Unavai
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.batches import BATCH_BYTES_MAX
 from tocsin.agents.transactions.journal import Output
+from tocsin.agents.transactions.places import intake_places
 from tocsin.agents.transactions.transaction import pack
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.contracts.catalog import CLOCK, SOURCES, TOPICS, WARNINGS
@@ -126,6 +127,7 @@ async def copy(
         await copier.run(progress)
     async with connect(new) as brokers:
         positions = await brokers.committed(f"{old.app_id}-intake")
+        positions |= await intake_places(brokers, old, open_codec(old))
         await brokers.place(f"{new.app_id}-intake", positions)
     return Copied(copier.records, copier.restamped, copier.refused)
 
@@ -180,7 +182,7 @@ async def decided_order(
             for entry in page:
                 written = codec.decode_journal(entry.value)
                 left_out = {(found.topic_id, found.offset) for found in written.refusals}
-                for record in await records_of_transaction(written, cursors):
+                for record in await records_of_transaction(written, cursors, ids):
                     rank = ids[record.topic]
                     if (rank, record.offset) in left_out:
                         refused()

@@ -13,12 +13,13 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.contracts.catalog import JOURNAL, Keeping, Topic
 
 
-async def require_no_workers(brokers: Brokers, settings: Settings) -> None:
-    """Raise ConfigurationError if workers of the deployment are running."""
-    group = await brokers.group(settings.app_id)
+async def require_no_workers(brokers: Brokers, settings: Settings, app_id: str = "") -> None:
+    """Raise ConfigurationError if workers of the deployment, or others as named, are running."""
+    name = app_id or settings.app_id
+    group = await brokers.group(name)
     if group.members:
         raise ConfigurationError(
-            f"{len(group.members)} worker(s) of {settings.app_id} are running; stop them, wait "
+            f"{len(group.members)} worker(s) of {name} are running; stop them, wait "
             f"{settings.session_timeout_s} s, then try again"
         )
 

@@ -5,6 +5,7 @@
     │   ├── FolderBusyError      another tocsin runs over this data folder
     │   └── InputError           what was given is wrong: arguments, settings, a file's content
     ├── TrimmedError             the brokers no longer have what a reader was to read next
+    ├── LostError                state is lost, or contradicts the journal
     ├── UnavailableError         a broker, an engine or a file could not be reached in time
     │   └── ProgramFailedError   a supervised program ended too often, or must not be retried
     └── ClickHouseRefusedError   ClickHouse answered, and the answer was no
@@ -46,6 +47,12 @@ class InputError(ConfigurationError):
 
 class TrimmedError(TocsinError):
     """The brokers no longer have what a reader was to read next: it must not go on elsewhere."""
+
+    exit_code: int = Exit.RESTORE
+
+
+class LostError(TocsinError):
+    """State or journal are lost, or contradict each other: no restart helps."""
 
     exit_code: int = Exit.RESTORE
 

@@ -29,6 +29,7 @@ from tocsin.agents.settings.secret import MASK, NO_SECRET, Secret, read_secret
 from tocsin.schemas.contracts.catalog import APPEND_ONLY, CLOCK, JOURNAL, POLICIES, Topic
 from tocsin.schemas.files.near import did_you_mean
 from tocsin.streams.facts.convention import CLOSE_LATEST_MINUTES_MAX, MARKABLE
+from tocsin.streams.facts.tolerance import Tolerance, parse_tolerance
 
 PREFIX = "TOCSIN_"
 CONFIG_BYTES_MAX = 1 << 20
@@ -133,6 +134,9 @@ class Settings:
     required_marks: Annotated[str, "topics whose days are marked complete, comma separated"] = ""
     close_latest: Annotated[str, "time after midnight at which it closes anyhow, HH:MM"] = "12:00"
     horizon_days: Annotated[Count, "how far back duplicates and windows reach"] = 400
+    tolerance: Annotated[
+        str, "what may be left of a settled invoice: percent of it, and at most money by currency"
+    ] = "2 percent, 200 CNY, 25 EUR, 22 GBP, 220 HKD, 4000 JPY, 28 USD"
     merge_idle_ms: Annotated[Natural, "how long a topic that is caught up is waited for"] = 0
     chunk_records_max: Annotated[Count, "records in one transaction at most"] = 4000
     state_version: Annotated[
@@ -208,6 +212,11 @@ class Settings:
     def marks(self) -> tuple[str, ...]:
         """Names of the source topics whose days must be marked complete."""
         return tuple(name.strip() for name in self.required_marks.split(",") if name.strip())
+
+    @property
+    def residual_tolerance(self) -> Tolerance:
+        """Which rest of an invoice settles it."""
+        return parse_tolerance(self.tolerance) or Tolerance()
 
     @property
     def kept_days(self) -> dict[str, int]:
@@ -429,6 +438,11 @@ def _contradictions(settings: Settings) -> Iterable[str]:
         yield (
             f"close_latest is {settings.close_latest!r}; write it HH:MM, not before close_after, "
             "such as 12:00, or 36:00 for the noon after"
+        )
+    if parse_tolerance(settings.tolerance) is None:
+        yield (
+            f"tolerance is {settings.tolerance!r}; write a percentage and money by currency, such "
+            "as: 2 percent, 25 EUR, 28 USD"
         )
     for name in settings.marks:
         if name not in MARKABLE:

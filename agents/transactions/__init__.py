@@ -1,4 +1,4 @@
-"""One Kafka transaction per chunk: feed, merge, journal, batches, dead letters. No Faust.
+"""One Kafka transaction per chunk: feed, merge, journal, places, batches, dead letters. No Faust.
 
 Enters: fetched records. Leaves: chunks in order, and committed outputs.
 """

@@ -10,15 +10,35 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tocsin.schemas.codec.records import DeadLetter, RecordHeader
+from tocsin.streams.facts.checks import Refusal
 
 KEY_MISMATCH: Final = "KEY_MISMATCH"
 WRONG_PARTITION: Final = "WRONG_PARTITION"
 FOREIGN_CONTROL: Final = "FOREIGN_CONTROL"
-OWN_CODES: Final = frozenset({KEY_MISMATCH, WRONG_PARTITION, FOREIGN_CONTROL})
+TIME_LEAPS: Final = "TIME_LEAPS"
+BROKER_TIMED: Final = "BROKER_TIMED"
+AHEAD_OF_BROKER: Final = "AHEAD_OF_BROKER"
+GAP_ACCEPTED: Final = "GAP_ACCEPTED"
+TIME_CODES: Final = frozenset({TIME_LEAPS, BROKER_TIMED})
+"""Why a record is refused for its time: the record alone does not show it later."""
+OWN_CODES: Final = TIME_CODES | {
+    KEY_MISMATCH,
+    WRONG_PARTITION,
+    FOREIGN_CONTROL,
+    AHEAD_OF_BROKER,
+    GAP_ACCEPTED,
+}
 """Why agents refuse a record that can be read and is valid: it has no business to be there."""
 
+LEAP: Final = Refusal(
+    TIME_LEAPS,
+    "the record's time lies more than 31 days after those before it in its topic partition, and "
+    "the records behind it do not confirm it: correct it and send it again, or send it as it is "
+    "once the others have come so far",
+)
+
 LETTER_BYTES_MAX: Final = 4 << 20  # the dead-letters topic's limit
-CONTENT_BYTES_MAX: Final = LETTER_BYTES_MAX - (64 << 10)  # leaves room for detail and framing
+CONTENT_BYTES_MAX: Final = LETTER_BYTES_MAX - (16 << 10)  # leaves room for detail and framing
 CUT_BYTES: Final = 1000
 DETAIL_CHARS_MAX: Final = 1000
 CUT: Final = "; too large for dead letters, cut: whole it stands at its position in the topic"
@@ -42,6 +62,22 @@ def letter_of(topic_id: int, record: Any, code: str, detail: str, stage: str) ->
         code=code,
         detail=detail,
         stage=stage,
+    )
+
+
+def gap_letter(topic_id: int, partition: int, offset: int, timestamp: int, said: str) -> DeadLetter:
+    """Return the letter of records that were lost unread; `offset` is that of the first of them."""
+    return DeadLetter(
+        topic_id=topic_id,
+        partition=partition,
+        offset=offset,
+        timestamp=timestamp,
+        key=None,
+        value=None,
+        headers=(),
+        code=GAP_ACCEPTED,
+        detail=said[:DETAIL_CHARS_MAX],
+        stage="GAP",
     )
 
 

@@ -4,15 +4,27 @@ The order is the head merge: at each step the head record with the smallest (tim
 comes next, and a source's own records keep their offset order. Sorting by each source's running
 maximum of timestamps gives the same order, which `Merger.take` uses; the maximum starts afresh
 with every chunk, so a chunk's order follows from its records alone and a replay can repeat it.
+
+A record that is refused for itself lifts nothing: it is taken as if its time were no later than
+that of the next one in its topic that counts. So is one that leaps: it lies far after all before
+it, and the records behind it show that time has not come so far.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, chain
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from itertools import accumulate, chain, islice
+from typing import Any, Final, NamedTuple, Protocol
+
+LEAP_MS: Final = 31 * 86_400_000
+"""How far a record must lie after those around it to be taken for one with a wrong time."""
+
+CONFIRMED: Final = 100
+"""As many records more at a time than far before it, and it is beyond doubt."""
+
+BEFORE_ALL: Final = -(2**62)
+"""The key (epoch ms) of records that follow nothing: they come first."""
 
 
 class Source(NamedTuple):
@@ -29,16 +41,61 @@ class Merged(NamedTuple):
     passed_idle: tuple[int, ...]
 
 
-def head_merge(queues: Sequence[Sequence[Any]], timestamp_of: Callable[[Any], int]) -> list[Any]:
-    """Merge complete queues, one per source in the order of rank, by the head rule."""
+class Times(Protocol):
+    """What the merge must know of records: their times, and what becomes of one that leaps."""
+
+    def time_of(self, record: Any) -> int | None:
+        """Time (epoch ms) by which a record is ordered; None if it is refused for itself."""
+
+    def may_leap(self, record: Any) -> bool:
+        """Whether a record's time is judged by its neighbours'."""
+
+    def refuse_leap(self, record: Any) -> None:
+        """Note that a record is refused, since its time leaps."""
+
+
+class Timestamps:
+    """Records that all count, each at its timestamp."""
+
+    def time_of(self, record: Any) -> int | None:
+        """The record's timestamp."""
+        return int(record.timestamp)
+
+    def may_leap(self, record: Any) -> bool:
+        """Never."""
+        return False
+
+    def refuse_leap(self, record: Any) -> None:
+        """Nothing: it does not come to this."""
+
+
+def head_merge(
+    queues: Sequence[Sequence[Any]], timestamp_of: Callable[[Any], int | None]
+) -> list[Any]:
+    """Merge complete queues, one per source in the order of rank, by the head rule.
+
+    Records for which `timestamp_of` gives None do not count.
+    """
     records = [record for queue in queues for record in queue]
-    keys = [running_maximum(map(timestamp_of, queue)) for queue in queues]
+    keys = [_keys(list(map(timestamp_of, queue)), queue, None) for queue in queues]
     return [records[place] for place in merge_order(keys)]
 
 
-def running_maximum(timestamps: Iterable[int]) -> list[int]:
-    """Return for each timestamp the largest up to it: the key by which the head rule sorts."""
-    return list(accumulate(timestamps, max))
+def _keys(times: list[int | None], records: Sequence[Any], following: int | None) -> list[int]:
+    """Keys by which the head rule sorts: the largest time up to each record.
+
+    Those without a time have their timestamp, or that of the next with one if it is earlier;
+    `following` is that of the first behind these records, None if there is none.
+    """
+    if None in times:
+        for place in range(len(times) - 1, -1, -1):
+            at = times[place]
+            if at is None:
+                own = int(records[place].timestamp)
+                times[place] = own if following is None else min(own, following)
+            else:
+                following = at
+    return list(accumulate(times, max))  # type: ignore[arg-type]  # none is None now
 
 
 def merge_order(keys: Sequence[Sequence[int]]) -> list[int]:
@@ -57,19 +114,21 @@ class _Queue:
 
     def __init__(self) -> None:
         self.records: list[Any] = []
-        self.timestamps: list[int] = []
+        self.timestamps: list[int | None] = []
         self.is_ordered = True
 
-    def extend(self, records: Sequence[Any], timestamps: list[int]) -> None:
-        added = [*self.timestamps[-1:], *timestamps]
+    def extend(self, records: Sequence[Any], timestamps: list[int | None]) -> None:
+        added: list[Any] = [*self.timestamps[-1:], *timestamps]
         self.records += records
         self.timestamps += timestamps
-        self.is_ordered = self.is_ordered and added == sorted(added)
+        self.is_ordered = self.is_ordered and None not in added and added == sorted(added)
 
-    def keys(self, limit: int) -> list[int]:
-        """Keys of at most `limit` records from the head on."""
-        first = self.timestamps[:limit]
-        return first if self.is_ordered else running_maximum(first)
+    def latest(self, keys: Sequence[int], leaps: Sequence[int], count: int) -> int:
+        """The latest time among the first `count` records, of those that count."""
+        if self.is_ordered:
+            return keys[count - 1]
+        times = enumerate(self.timestamps[:count])
+        return max((at for n, at in times if at is not None and n not in leaps), default=BEFORE_ALL)
 
     def drop(self, count: int) -> None:
         del self.records[:count]
@@ -77,7 +136,73 @@ class _Queue:
         self.is_ordered = self.is_ordered or not self.records
 
 
-_timestamp: Callable[[Any], int] = attrgetter("timestamp")
+class _Keys(NamedTuple):
+    """Keys of a queue's records from its head on, and places of those that leap."""
+
+    keys: list[int]
+    leaps: list[int]
+
+
+def _keys_of(queue: _Queue, limit: int, reached: int, asked: Times, *, is_whole: bool) -> _Keys:
+    """Keys of at most `limit` records, judged by `reached`, the latest time that was taken.
+
+    Unless the queue holds all that there is, or more than a chunk, the keys end before records of
+    which the next ones have yet to show when they come, or whether they leap.
+    """
+    first = queue.timestamps[:limit]
+    is_settled = is_whole or len(queue.records) > limit
+    if queue.is_ordered:
+        ordered: list[int] = first  # type: ignore[assignment]  # none is None
+        if is_settled or not ordered or ordered[-1] <= reached + LEAP_MS:
+            return _Keys(ordered, [])
+    times, leaps = _judged(queue, first, reached, asked, is_settled=is_settled)
+    following = None
+    if not is_whole:
+        rest = queue.timestamps[limit:] if len(times) == limit else ()
+        following = min((at for at in rest if at is not None), default=None)
+        if following is None and is_settled:
+            following = BEFORE_ALL  # nothing that counts: what is refused lets nobody pass
+        while following is None and times and times[-1] is None:
+            del times[-1]
+    return _Keys(_keys(times, queue.records, following), [p for p in leaps if p < len(times)])
+
+
+def _judged(
+    queue: _Queue, first: Sequence[int | None], reached: int, asked: Times, *, is_settled: bool
+) -> tuple[list[int | None], list[int]]:
+    """Times of a queue's first records, None of those that do not count; and which of them leap.
+
+    They end before a record of which it is open whether it leaps, unless that is to be settled.
+    """
+    times: list[int | None] = []
+    leaps: list[int] = []
+    level = reached
+    for place, at in enumerate(first):
+        if at is not None and at > level + LEAP_MS and asked.may_leap(queue.records[place]):
+            balance = _balance(queue.timestamps, place)
+            if not is_settled and 0 <= balance < CONFIRMED:
+                break
+            if balance <= 0:
+                leaps.append(place)
+                at = None
+        if at is not None:
+            level = max(level, at)
+        times.append(at)
+    return times, leaps
+
+
+def _balance(timestamps: Sequence[int | None], place: int) -> int:
+    """Records that confirm the time at a place, itself and behind it, less those far before it.
+
+    Counted until the latter outnumber them (-1), or until it is `CONFIRMED`.
+    """
+    balance, floor = 1, (timestamps[place] or 0) - LEAP_MS
+    for at in islice(timestamps, place + 1, None):
+        if at is not None:
+            balance += 1 if at >= floor else -1
+            if not 0 <= balance < CONFIRMED:
+                break
+    return balance
 
 
 class Merger:
@@ -88,13 +213,13 @@ class Merger:
     """
 
     def __init__(
-        self,
-        sources: Sequence[Source],
-        timestamp_of: Callable[[Any], int] = attrgetter("timestamp"),
+        self, sources: Sequence[Source], times: Times | None = None, reached: int = BEFORE_ALL
     ) -> None:
+        """`reached` is the latest time (epoch ms) of what was taken before."""
         self.sources = tuple(sources)
+        self.reached = reached
         self._rank = {source: rank for rank, source in enumerate(self.sources)}
-        self._timestamp_of = timestamp_of
+        self._times = times or Timestamps()
         self._queues = [_Queue() for _ in self.sources]
         self._held: set[int] = set()
 
@@ -102,7 +227,7 @@ class Merger:
         """Append fetched records of a source; those of a source on hold are dropped."""
         rank = self._rank[source]
         if rank not in self._held:
-            self._queues[rank].extend(records, list(map(self._timestamp_of, records)))
+            self._queues[rank].extend(records, list(map(self._times.time_of, records)))
 
     def hold(self, source: Source) -> None:
         """Leave a source out, with all that is buffered of it, until `release`."""
@@ -122,6 +247,11 @@ class Merger:
             if rank not in self._held and len(self._queues[rank].records) < below
         ]
 
+    @property
+    def emptied(self) -> list[Source]:
+        """Sources of which nothing is buffered, not on hold."""
+        return self.hungry(1)
+
     def __len__(self) -> int:
         """How many records are buffered."""
         return sum(len(queue.records) for queue in self._queues)
@@ -129,29 +259,40 @@ class Merger:
     def take(self, is_caught_up: Callable[[Source], bool], limit: int) -> Merged | None:
         """Fix the next chunk of at most `limit` records, or None if nothing may be taken yet."""
         bound: tuple[int, int] | None = None
-        keys = [queue.keys(limit) for queue in self._queues]
+        keys: list[list[int]] = []
+        leaps: list[list[int]] = []
         idle: list[int] = []
-        for rank, (source, own) in enumerate(zip(self.sources, keys, strict=True)):
+        is_blocked = False
+        for rank, (source, queue) in enumerate(zip(self.sources, self._queues, strict=True)):
+            is_whole = rank not in self._held and (
+                len(queue.records) <= limit and is_caught_up(source)
+            )
+            own, leaping = _keys_of(queue, limit, self.reached, self._times, is_whole=is_whole)
+            keys.append(own)
+            leaps.append(leaping)
             if rank in self._held:
                 continue
-            if len(self._queues[rank].records) <= limit and is_caught_up(source):
+            if is_whole:
                 if not own:
                     idle.append(rank)
-                continue
-            if not own:
-                return None
-            if bound is None or (own[-1], rank) < bound:
+            elif not own:
+                is_blocked = True
+            elif bound is None or (own[-1], rank) < bound:
                 bound = (own[-1], rank)
+        if is_blocked:
+            return None
         if bound is not None:
             instant, bounding = bound
             for rank, own in enumerate(keys):
                 cut = bisect_right if rank <= bounding else bisect_left
                 del own[cut(own, instant) :]
         _shorten(keys, limit)
-        records = self._cut(keys, limit)
+        records = self._cut(keys, leaps, limit)
         return Merged(records, tuple(idle)) if records else None
 
-    def _cut(self, keys: Sequence[Sequence[int]], limit: int) -> list[Any]:
+    def _cut(
+        self, keys: Sequence[Sequence[int]], leaps: Sequence[Sequence[int]], limit: int
+    ) -> list[Any]:
         """Take the first `limit` of the records that have keys out of the queues, in order."""
         counts = list(map(len, keys))
         ends = list(accumulate(counts))
@@ -161,8 +302,12 @@ class Merger:
         places = merge_order(keys)
         for place in places[limit:]:
             counts[bisect_right(ends, place)] -= 1
-        for queue, count in zip(self._queues, counts, strict=True):
+        for queue, own, leaping, count in zip(self._queues, keys, leaps, counts, strict=True):
+            for place in leaping:
+                if place < count:
+                    self._times.refuse_leap(queue.records[place])
             if count:
+                self.reached = max(self.reached, queue.latest(own, leaping, count))
                 queue.drop(count)
         return [joined[place] for place in places[:limit]]
 

@@ -14,17 +14,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct, structs
 
+from tocsin.agents.kafka.changelog import read_to_end
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.batches import BATCH_BYTES_MAX, line_batches
-from tocsin.agents.transactions.journal import Journal, JournalPosition, Output
+from tocsin.agents.transactions.journal import Journal, JournalPosition, Output, restore_journal
 from tocsin.agents.transactions.merger import Source
+from tocsin.agents.transactions.places import Places
 from tocsin.schemas.codec.records import RefusalEntry
 
 COMMITS_PENDING_MAX = 2
@@ -58,14 +61,31 @@ class Store(Protocol):
     def stand(self) -> JournalPosition:
         """What the journal says of the partition now."""
 
+    @property
+    def reached(self) -> int:
+        """Sequence time (epoch ms) that the partition has reached."""
+
     def __len__(self) -> int:
         """How many keys it has."""
+
+
+class AcceptedGap(Struct, frozen=True):
+    """Offsets of a source that were deleted unread, from `first` to before `until`.
+
+    `said` is who accepts that, and why.
+    """
+
+    source: Source
+    first: int
+    until: int
+    said: str
 
 
 class Chunk(Struct):
     """Records of one group in merge order, fixed before they were ordered.
 
-    Chunks are numbered as they are taken.
+    Chunks are numbered as they are taken. `positions` tells where sources are read on of which all
+    that was fetched is taken with this chunk: past markers of transactions too.
     """
 
     group: int
@@ -73,6 +93,15 @@ class Chunk(Struct):
     passed_idle: tuple[int, ...]
     generation: int
     number: int = 0
+    positions: Mapping[Source, int] = MappingProxyType({})
+    gaps: tuple[AcceptedGap, ...] = ()
+
+    @property
+    def source(self) -> Source:
+        """One of the sources that it tells of."""
+        if self.records:
+            return Source(self.records[0].topic, self.records[0].partition)
+        return next(iter(self.positions))
 
 
 class Route(Struct, frozen=True):
@@ -169,6 +198,19 @@ class Transaction:
         return structs.replace(self._chunk, records=records)
 
     @property
+    def positions(self) -> Mapping[Source, int]:
+        """Where sources are read on beyond what was taken; none while a part of it waits."""
+        if self.rest() is not None:
+            return {}
+        passed = {s: at for s, at in self._chunk.positions.items() if s.topic not in self._held}
+        return passed | {gap.source: gap.until for gap in self.gaps}
+
+    @property
+    def gaps(self) -> tuple[AcceptedGap, ...]:
+        """Gaps that are passed with this transaction."""
+        return self._chunk.gaps
+
+    @property
     def passed_idle(self) -> tuple[int, ...]:
         """Ranks of the sources that were passed while idle."""
         return self._chunk.passed_idle
@@ -219,7 +261,8 @@ class Committer:
     """Seals transactions and commits them in the background, in order per group.
 
     `app_id` names the consumer group whose offsets ride along for lag tools; `fatal` ends the
-    process and does not return. `compression` is that of the changelog's batches.
+    process and does not return. `compression` is that of the changelog's batches. `places` is
+    where those say where they are that have no journal.
     """
 
     def __init__(
@@ -230,8 +273,10 @@ class Committer:
         journal_route: Route | None = None,
         changelog_route: Route | None = None,
         compression: str = "none",
+        places: Places | None = None,
     ) -> None:
         self._app_id = app_id
+        self._places = places
         self._compression = compression
         self._producers = producers
         self._fatal = fatal
@@ -257,9 +302,10 @@ class Committer:
                 await asyncio.shield(pending.popleft())
 
     async def place(self, group: int, positions: Mapping[Source, int]) -> None:
-        """Commit positions alone; what reads nothing has nothing else that tells where it is."""
-        nothing = Transaction(Chunk(group, (), (), 0), frozenset())
-        await asyncio.shield(self._start(nothing, [], _placed(positions), lambda: None))
+        """Commit positions alone, where nothing else tells yet where reading begins."""
+        nothing = Transaction(Chunk(group, (), (), 0, 0, positions), frozenset())
+        self.seal(nothing, None, None, lambda: None)
+        await asyncio.shield(self._pending[group][-1])
 
     def seal(
         self,
@@ -279,7 +325,7 @@ class Committer:
         if journal is not None and store is not None:
             if self._journal_route is None or self._changelog_route is None:
                 raise TypeError("a store needs routes for its journal and its changelog")
-            instant = _latest(transaction.taken)
+            instant = _latest(transaction.taken) or max(store.reached, 0)
             lines, value = journal_transaction(transaction, journal, store)
             changelog = self._changelog_route.topic
             batches += [
@@ -287,10 +333,22 @@ class Committer:
                 for batch in line_batches(lines, instant, self._compression)
             ]
             log = self._journal_route
-            own = Output(log.topic_id, log.topic, transaction.partition, None, value, (), instant)
+            own = Output(
+                log.topic_id,
+                log.topic,
+                transaction.partition,
+                None,
+                value,
+                journal.headers,
+                instant,
+            )
             outputs = [*outputs, own]
+        offsets = _offsets(transaction, journal)
+        if journal is None and self._places is not None:
+            reached = {Source(*place): at.offset for place, at in offsets.items()}
+            outputs = [*outputs, *self._places.outputs(reached)]
         batches += pack(producer, outputs)
-        self._start(transaction, batches, _offsets(transaction, journal), on_committed)
+        self._start(transaction, batches, offsets, on_committed)
 
     def _start(
         self,
@@ -343,6 +401,24 @@ class Committer:
         on_committed()
 
 
+async def restore(
+    store: Store,
+    journal: Journal,
+    changelog_topic: str,
+    journal_topic: str,
+    partition: int,
+    client_options: Mapping[str, Any],
+) -> int:
+    """Bring a partition's state and journal to where they ended; return the changelog's records.
+
+    Whoever does so has fenced the partition before. Raises ContradictionError.
+    """
+    count = await read_to_end(changelog_topic, partition, client_options, store.load)
+    is_new = not await restore_journal(journal, journal_topic, partition, client_options)
+    store.finish(journal, is_new=is_new)
+    return count
+
+
 def journal_transaction(
     transaction: Transaction, journal: Journal, store: Store
 ) -> tuple[list[bytes], bytes]:
@@ -356,6 +432,7 @@ def journal_transaction(
         lines,
         store.stand(),
         transaction.waiting,
+        transaction.positions,
     )
     return lines, record
 
@@ -374,6 +451,7 @@ def _offsets(
         positions = journal.positions
     else:
         positions = {Source(r.topic, r.partition): r.offset + 1 for r in transaction.taken}
+        positions |= transaction.positions
     return _placed(positions)
 
 

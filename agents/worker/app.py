@@ -37,6 +37,8 @@ def build_worker(settings: Settings) -> App:
             mend="set it to that, or run a newer tocsin",
         )
     routes = Routes.of(settings.topic)
+    tracer = open_tracer(settings)
+    keeper = PartitionProcessor(settings.app_id, codec, routes, settings.partitions, tracer)
     wiring = Wiring(
         app_id=settings.app_id,
         client_options=settings.client_options(),
@@ -50,6 +52,7 @@ def build_worker(settings: Settings) -> App:
         probe=Probe(Metrics(Program.WORKER), settings.stall_after_s),
         chunk_records_max=settings.chunk_records_max,
         merge_idle_s=settings.merge_idle_ms / 1000,
+        times=keeper,
         new_store=lambda partition: LedgerStore(
             partition, convention, codec, settings.state_version
         ),
@@ -69,12 +72,7 @@ def build_worker(settings: Settings) -> App:
         datadir=str(settings.data_path / "worker"),
     )
     watch(app)
-    tracer = open_tracer(settings)
-    _declare(
-        app,
-        settings,
-        PartitionProcessor(settings.app_id, codec, routes, settings.partitions, tracer),
-    )
+    _declare(app, settings, keeper)
     return app
 
 

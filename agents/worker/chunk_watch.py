@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError
 from tocsin.agents.observe import metrics as known
 from tocsin.agents.observe.lags import Lags
 from tocsin.agents.observe.probes import add_pages, tell_port
+from tocsin.agents.settings.errors import TocsinError
+from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.feed import SourceProgress
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.worker.faust_runtime import App
@@ -62,6 +64,8 @@ class Watch:
         asking = self._app.consumer.end_offsets(sources)
         try:
             self._ends = await asyncio.wait_for(asking, ENDS_WITHIN_S)
+        except TocsinError as error:  # a topic is gone
+            self._app.runtime.wiring.fatal(Exit(error.exit_code), str(error))
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("ends_unknown", extra={"cause": str(error) or type(error).__name__})
 

@@ -12,7 +12,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any
@@ -31,16 +39,17 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 from msgspec import Struct
 
-from tocsin.agents.kafka.changelog import read_to_end
 from tocsin.agents.kafka.group_offsets import Administrator, committed_offsets
 from tocsin.agents.kafka.readers import Reader, require_kept
+from tocsin.agents.kafka.topic_ids import missing, require_same, topic_ids
 from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
 from tocsin.agents.observe.probes import Probe
-from tocsin.agents.settings.errors import TrimmedError, UnavailableError
+from tocsin.agents.settings.errors import TocsinError, TrimmedError, UnavailableError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.feed import Feed, Fetched
-from tocsin.agents.transactions.journal import Journal, restore_journal
-from tocsin.agents.transactions.merger import Source
+from tocsin.agents.transactions.journal import Journal
+from tocsin.agents.transactions.merger import Source, Times
+from tocsin.agents.transactions.places import Places
 from tocsin.agents.transactions.transaction import (
     Chunk,
     Committer,
@@ -50,6 +59,7 @@ from tocsin.agents.transactions.transaction import (
     Route,
     Store,
     Transaction,
+    restore,
 )
 from tocsin.agents.worker.meter import Meter
 from tocsin.schemas.codec.codec import Codec
@@ -64,6 +74,9 @@ QUIESCE_POLL_S = 0.005
 # that are caught up, those with a backlog get nothing.
 METADATA_MAX_AGE_MS = 20_000  # how soon a changed partition count is noticed
 FETCH_MAX_WAIT_MS = 25
+IDS_AGE_MAX_S = 1.0  # of the topics' ids, while there is anything to read
+MISSING_ATTEMPTS = 4
+LOG_APPEND_TIME = 1  # in a batch's attributes
 FETCH_LATE_S = 0.05  # a fetch that takes so much longer than asked for is held up
 FETCH_BYTES_MAX = 1 << 20  # per partition; about what the feed buffers of one
 FETCH_RECORDS_MAX = 1 << 13  # per partition, if they came compressed and are many times as much
@@ -73,7 +86,8 @@ class Wiring(Struct, frozen=True, kw_only=True):
     """What the composition root decides for one Faust app.
 
     `sources` are topic names in the order of rank. Records of sources with the same `group_of`
-    are merged and committed together; with `new_store` a group is a partition and has state.
+    are merged and committed together; with `new_store` a group is a partition and has state. Who
+    has none keeps `places`; `begun_at` finds them where neither they nor the group tell.
     """
 
     app_id: str
@@ -88,10 +102,13 @@ class Wiring(Struct, frozen=True, kw_only=True):
     probe: Probe
     chunk_records_max: int
     merge_idle_s: float = 0.0
-    timestamp_of: Callable[[Any], int] | None = None
+    times: Times | None = None
+    open_patience_s: float | None = None
     new_store: Callable[[int], Store] | None = None
     journal_route: Route | None = None
     changelog_route: Route | None = None
+    places: Places | None = None
+    begun_at: Callable[[], Awaitable[Mapping[Source, int]]] | None = None
 
 
 class Runtime:
@@ -108,10 +125,12 @@ class Runtime:
             wiring.journal_route,
             wiring.changelog_route,
             wiring.producer_options.get("compression_type") or "none",
+            wiring.places,
         )
         self.journals: dict[int, Journal] = {}
         self.stores: dict[int, Store] = {}
         self.held: dict[int, frozenset[str]] = {}
+        self.kafka_ids: dict[str, bytes] = {}  # of the topics that are read
         self.open_turns = 0
 
     def forget(self, group: int) -> None:
@@ -172,7 +191,11 @@ class ChunkSchema(Schema):
 
 
 class LightRecord(Struct, gc=False):
-    """A fetched record with what merge, digests and agents need of it."""
+    """A fetched record with what merge, digests and agents need of it.
+
+    `event` is what was read of it already; `is_broker_timed` says that its timestamp is the
+    instant of the append, by the broker's clock, and its sender's is lost.
+    """
 
     topic: str
     partition: int
@@ -181,6 +204,8 @@ class LightRecord(Struct, gc=False):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    is_broker_timed: bool = False
+    event: Any = None
 
 
 class LightPartitionRecords(fetcher.PartitionRecords):
@@ -200,6 +225,7 @@ class LightPartitionRecords(fetcher.PartitionRecords):
             record.key,
             record.value,
             tuple(headers) if headers else (),
+            record.timestamp_type == LOG_APPEND_TIME,
         )
 
 
@@ -226,6 +252,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     """
 
     _observer: Reader | None = None
+    _ids_asked_at = 0.0
 
     async def on_start(self) -> None:
         """Start both consumers; from here on this process reads light records."""
@@ -297,10 +324,50 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Implement the feed's Fetcher: high watermarks, in one request per broker."""
         if self._observer is None:
             raise RuntimeError("the consumer thread has not started")
+        await self._require_same_topics()
         ends = await self.in_thread(
             self._observer.end_offsets([TopicPartition(*source) for source in sources])
         )
         return {Source(*tp): end for tp, end in ends.items()}
+
+    async def stable_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        """Implement the feed's Fetcher: ends as a reader of committed records sees them."""
+        ends = await self.in_thread(
+            self._ensure_consumer().end_offsets([TopicPartition(*source) for source in sources])
+        )
+        return {Source(*tp): end for tp, end in ends.items()}
+
+    async def topic_ids(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
+        """Kafka's ids of the sources, None of those that do not exist.
+
+        Asked a few times until those needed are there: brokers that have just started may not know.
+        """
+        if self._observer is None:
+            raise RuntimeError("the consumer thread has not started")
+        names = self.app.runtime.wiring.sources
+        for attempt in range(MISSING_ATTEMPTS):
+            await asyncio.sleep(attempt * IDS_AGE_MAX_S)
+            ids = await self.in_thread(topic_ids(self._observer._client, names))
+            if all(ids[name] is not None for name in needed):
+                break
+        return ids
+
+    async def _require_same_topics(self) -> None:
+        """See now and then that no topic was deleted, or made anew, since it is read.
+
+        Raises TrimmedError, ConfigurationError.
+        """
+        if monotonic() - self._ids_asked_at < IDS_AGE_MAX_S:
+            return
+        self._ids_asked_at = monotonic()
+        known, feed = self.app.runtime.kafka_ids, self.app.consumer.feed
+        ids = await self.topic_ids(needed=known)
+        positions = [own.positions for own in feed.standings().values()]
+        begun = {source.topic for own in positions for source, at in own.items() if at}
+        require_same({name: own for name, own in known.items() if name in begun}, ids)
+        lost = missing({name: ids[name] for name in known})
+        if lost is not None:
+            raise lost
 
     async def seek(self, positions: Mapping[Source, int]) -> None:
         """Implement the feed's Fetcher."""
@@ -337,8 +404,9 @@ class Consumer(driver.Consumer):
             chunk_records_max=wiring.chunk_records_max,
             merge_idle_s=wiring.merge_idle_s,
             is_gating=lambda source: source.topic not in wiring.control_topics,
-            timestamp_of=wiring.timestamp_of,
+            times=wiring.times,
             on_merged=self.app.runtime.meter.merged,
+            open_patience_s=wiring.open_patience_s,
         )
         # Faust drops a message whose offset is not above the last one of its partition.
         self._message_numbers = itertools.count(1)
@@ -356,41 +424,25 @@ class Consumer(driver.Consumer):
         if not self.feed.groups:
             await self.sleep(0.05)
             return
-        chunks = await self._chunks(timeout)
-        if not chunks:
-            await self._pass_markers()
-        for chunk in chunks:
+        for chunk in await self._chunks(timeout):
             if not self.flow_active:
                 return
-            first = chunk.records[0]
-            tp = TP(first.topic, first.partition)
+            tp = TP(*chunk.source)
             yield tp, self._message(tp, chunk)
 
     async def _chunks(self, timeout: float) -> list[Chunk]:
         try:
             return await self.feed.next(timeout)
-        except TrimmedError as error:
-            self.app.runtime.wiring.fatal(Exit.RESTORE, str(error))
+        except TocsinError as error:  # trimmed; or the schema registry is away
+            self.app.runtime.wiring.fatal(Exit(error.exit_code), str(error))
             raise
-
-    async def _pass_markers(self) -> None:
-        """Commit past offsets without records, such as markers, where no journal tells.
-
-        They may be deleted as well as records: a restart before them would miss something.
-        """
-        committer, journals = self.app.runtime.committer, self.app.runtime.journals
-        for group, standing in self.feed.standings().items():
-            passed = {s: at for s, at in standing.positions.items()
-                      if at > committer.reached.get(s, at)}  # fmt: skip
-            if passed and not standing.is_busy and group not in journals:
-                await committer.place(group, passed)
 
     async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
         """Ask the brokers how far these go, uncommitted records included."""
         return await self._thread.end_offsets(sources)
 
     def _message(self, tp: Any, chunk: Chunk) -> Any:
-        instant = chunk.records[-1].timestamp / 1000
+        instant = chunk.records[-1].timestamp / 1000 if chunk.records else 0.0
         number = next(self._message_numbers)
         return ConsumerMessage(
             tp.topic, tp.partition, number, instant, 0, None, None, chunk, None, 0, 0, tp,
@@ -598,7 +650,7 @@ class Restore(Service):
         runtime, consumer = self.app.runtime, self.app.consumer
         assignment = {Source(*tp) for tp in consumer.assignment()}
         groups = self._groups(assignment)
-        self._require_whole(groups)
+        await self._require_whole(groups)
         for group in runtime.producers.groups():
             if group not in groups:
                 await runtime.producers.stop(group)
@@ -632,11 +684,14 @@ class Restore(Service):
             groups.setdefault(wiring.group_of(source), []).append(source)
         return dict(sorted(groups.items()))
 
-    def _require_whole(self, groups: Mapping[int, Sequence[Source]]) -> None:
-        """Stop where a partition lacks a topic: somebody has changed a partition count."""
+    async def _require_whole(self, groups: Mapping[int, Sequence[Source]]) -> None:
+        """Stop where a partition lacks a topic: deleted, or somebody changed a partition count."""
         wiring = self.app.runtime.wiring
         if wiring.new_store is None:
             return
+        lost = missing(await self.app.consumer._thread.topic_ids(wiring.sources))
+        if lost is not None:
+            wiring.fatal(Exit.CONFIGURATION, str(lost))
         for group, sources in groups.items():
             if len(sources) < len(wiring.sources) or group >= self.app.conf.topic_partitions:
                 having = ", ".join(source.topic for source in sources)
@@ -654,9 +709,8 @@ class Restore(Service):
         options, began_s = wiring.client_options, monotonic()
         store = wiring.new_store(group)
         journal = Journal(sources, wiring.topic_ids, wiring.codec)
-        count = await read_to_end(wiring.changelog_route.topic, group, options, store.load)
-        is_new = not await restore_journal(journal, wiring.journal_route.topic, group, options)
-        store.finish(journal, is_new=is_new)
+        topics = wiring.changelog_route.topic, wiring.journal_route.topic
+        count = await restore(store, journal, *topics, group, options)
         runtime.journals[group], runtime.stores[group] = journal, store
         held_ids = set(store.stand().held)
         runtime.held[group] = frozenset(
@@ -667,11 +721,18 @@ class Restore(Service):
 
     async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
         app, consumer, runtime = self.app, self.app.consumer, self.app.runtime
+        places = runtime.wiring.places
+        if places is not None:
+            await places.restore(runtime.wiring.client_options)
+        await self._require_same(groups)
         committed = await self._committed()
         positions = await self._positions(groups, committed)
-        await self._begin({s: at for s, at in positions.items() if s not in committed})
+        told = committed if places is None else places.known
+        await self._begin({s: at for s, at in positions.items() if s not in told})
         held = [Source(topic, group) for group in groups for topic in runtime.held.get(group, ())]
-        await consumer.feed.assign(groups, positions, held, generation)
+        reached = {group: store.reached for group, store in runtime.stores.items()}
+        known = {s: at for j in runtime.journals.values() for s, at in j.positions.items()}
+        await consumer.feed.assign(groups, positions, held, generation, reached, known)
         if self._is_stale(generation):
             return
         runtime.committer.reached = dict(positions)
@@ -687,6 +748,20 @@ class Restore(Service):
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
 
+    async def _require_same(self, groups: Collection[int]) -> None:
+        """Note which topics these are; raise TrimmedError if one was read and then made anew."""
+        runtime = self.app.runtime
+        ids = await self.app.consumer._thread.topic_ids()
+        runtime.kafka_ids = {name: own for name, own in ids.items() if own}
+        if runtime.wiring.places is not None:
+            require_same(runtime.wiring.places.read_from, ids)
+            runtime.wiring.places.kafka_ids = runtime.kafka_ids
+        for group in groups:
+            journal = runtime.journals.get(group)
+            if journal is not None:
+                require_same(journal.read_from, ids)
+                journal.kafka_ids = runtime.kafka_ids
+
     async def _committed(self) -> dict[tuple[str, int], int]:
         conf, options = self.app.conf, self.app.runtime.wiring.client_options
         client = Administrator(**options)
@@ -699,11 +774,12 @@ class Restore(Service):
     async def _positions(
         self, groups: Mapping[int, Sequence[Source]], committed: Mapping[tuple[str, int], int]
     ) -> dict[Source, int]:
-        """Where to read on: from the journal; without one, from the group's committed offsets.
+        """Where to read on: from the journal; without one, from its own or the group's places.
 
         Raises TrimmedError where records are lost, ContradictionError where the journal is.
         """
         runtime, thread = self.app.runtime, self.app.consumer._thread
+        committed = await self._kept(committed)
         sources = [source for group in groups.values() for source in group]
         first = await thread.first_offsets(sources)
         positions: dict[Source, int] = {}
@@ -726,6 +802,26 @@ class Restore(Service):
                     require_kept(*source, position, first[source])
                 positions[source] = max(position or 0, first[source])
         return positions
+
+    async def _kept(
+        self, committed: Mapping[tuple[str, int], int]
+    ) -> Mapping[tuple[str, int], int]:
+        """Where reading goes on by a program's own places; the group's offsets where it has none.
+
+        Where there is neither, although something was read, what was made of it tells.
+        """
+        wiring = self.app.runtime.wiring
+        places, find = wiring.places, wiring.begun_at
+        if places is None:
+            return committed
+        own: dict[tuple[str, int], int] = {s: place.next for s, place in places.known.items()}
+        for source, offset in own.items():
+            if committed.get(source, offset) != offset:
+                log.warning("group offset of %s is %s, the place is %s: the place holds",
+                            source, committed[source], offset)  # fmt: skip
+        if own or committed or find is None:
+            return {**committed, **own}
+        return {(s.topic, s.partition): at for s, at in (await find()).items()}
 
     async def _begin(self, fresh: Mapping[Source, int]) -> None:
         """Commit where sources begin that have no offset yet, unless a journal tells.

@@ -16,10 +16,23 @@ from msgspec import Struct
 from tocsin.agents.kafka.partitioning import partition_of
 from tocsin.agents.observe.tracing import TRACEPARENT, Tracer
 from tocsin.agents.transactions.batches import framed_line
-from tocsin.agents.transactions.dead_letters import KEY_MISMATCH, WRONG_PARTITION, letter_of
-from tocsin.agents.transactions.journal import Journal, JournalPosition
+from tocsin.agents.transactions.dead_letters import (
+    BROKER_TIMED,
+    KEY_MISMATCH,
+    LEAP,
+    WRONG_PARTITION,
+    gap_letter,
+    letter_of,
+)
+from tocsin.agents.transactions.journal import DESK_CODES, Journal, JournalPosition
+from tocsin.agents.transactions.merger import BEFORE_ALL
 from tocsin.agents.transactions.record_digests import PROCESSED_AT
-from tocsin.agents.transactions.transaction import ContradictionError, Route, Transaction
+from tocsin.agents.transactions.transaction import (
+    AcceptedGap,
+    ContradictionError,
+    Route,
+    Transaction,
+)
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import iso_instant
 from tocsin.schemas.codec.records import RefusalEntry
@@ -28,7 +41,7 @@ from tocsin.schemas.contracts import catalog
 from tocsin.schemas.contracts.catalog import Topic
 from tocsin.streams.decide.engine import LOGIC_VERSION, DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
-from tocsin.streams.facts.checks import Code as DeskCode
+from tocsin.streams.decide.source_warnings import Gap
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import Event
@@ -36,9 +49,20 @@ from tocsin.streams.ledger import state_records as states
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.state_records import Change, Kind, LoadedPartition, PartitionState
 
+_BROKER_TIMED = Refusal(
+    BROKER_TIMED,
+    "the broker has put its clock's time in the place of the record's, as the topic's "
+    "message.timestamp.type says: mend that with `tocsin topics apply --fix`, then send the record "
+    "again with `tocsin dead-letters resend`, which gives it the event's time",
+)
 SHOWN_MAX = 100  # bytes or characters of a key in a refusal's detail
 _DECODE_CODES = frozenset(Code)
-DESK_CODES = frozenset(DeskCode)
+LEAPING = frozenset(
+    topic.topic_id
+    for topic in (catalog.INVOICES, catalog.PAYMENTS, catalog.COMPLAINTS, catalog.ENGAGEMENTS)
+)
+"""Topics whose times are judged by their neighbours': customer data bear the day of their effect,
+in whatever order, and control is tocsin's own."""
 
 
 class Routes(Struct, frozen=True):
@@ -151,6 +175,11 @@ class LedgerStore:
         key, kind, body = change
         return key, kind, None if body is None else states.downgrade(kind, self._version, body)
 
+    @property
+    def reached(self) -> int:
+        """Sequence time (epoch ms) at which the open day began; before all if there is none."""
+        return self.desk.opened_at if self.desk.state.business_date else BEFORE_ALL
+
     def stand(self) -> JournalPosition:
         """What the journal says of the partition now."""
         state = self.desk.state
@@ -197,7 +226,7 @@ class PartitionProcessor:
         self._partitions = partitions
         self._headers = _Headers(app_id)
         self._readers = {
-            topic: (codec.reader(topic_id), topic_id, codec.is_keyed(topic_id))
+            topic: (codec.reader(topic_id), codec.is_keyed(topic_id))
             for topic, topic_id in routes.topic_ids.items()
         }
 
@@ -217,19 +246,13 @@ class PartitionProcessor:
         desk = store.desk
         desk.begin()
         before = frozenset(desk.held)
-        readers, take, ledgers, done = self._readers, desk.process, desk.ledgers, Step.DONE
+        for gap in transaction.gaps:
+            self._pass(transaction, desk, gap)
+        topic_ids, take, done = self._routes.topic_ids, desk.process, Step.DONE
         tracer, causes = self._tracer, list[Any]()
         for record in transaction:
-            read, topic_id, is_keyed = readers[record.topic]
-            event: Event | Refusal
-            try:
-                event = read(record.value)
-                if is_keyed:
-                    customer_id = event.customer_id  # type: ignore[union-attr] # all of its topic have it
-                    if record.key != customer_id.encode() or customer_id not in ledgers:
-                        event = self._misplaced(customer_id, record) or event
-            except Refused as refused:
-                event = Refusal(refused.code, refused.detail)
+            topic_id = topic_ids[record.topic]
+            event = getattr(record, "event", None) or self.read(record)
             if recorded is not None:
                 event = _as_recorded(event, recorded.get((topic_id, record.offset)))
             outcome: Step | Refusal
@@ -256,17 +279,38 @@ class PartitionProcessor:
                 transaction.release(topic)
         self._publish(transaction, desk.warnings, processed_at, causes)
 
-    def reads(self, record: Any) -> bool:
-        """Whether a record could be decoded now, and is where it belongs."""
-        read, _, is_keyed = self._readers[record.topic]
+    def read(self, record: Any) -> Event | Refusal:
+        """What a record says, or why it is refused whatever the state is."""
+        read, is_keyed = self._readers[record.topic]
         try:
-            event: Any = read(record.value)
-        except Refused:
-            return False
-        return not is_keyed or self._misplaced(event.customer_id, record) is None
+            event = read(record.value)
+        except Refused as refused:
+            return Refusal(refused.code, refused.detail)
+        if is_keyed:
+            customer_id = event.customer_id  # type: ignore[union-attr] # all of its topic have it
+            return self._misplaced(customer_id, record) or event
+        return event
+
+    def time_of(self, record: Any) -> int | None:
+        """Sequence time of a fetched record, which is read now; None if it is refused for itself.
+
+        With `may_leap` and `refuse_leap` this is what the merge asks.
+        """
+        record.event = self.read(record)
+        if record.is_broker_timed and not isinstance(record.event, Refusal):
+            record.event = _BROKER_TIMED
+        return None if isinstance(record.event, Refusal) else record.timestamp
+
+    def may_leap(self, record: Any) -> bool:
+        """Whether a record's time is judged by its neighbours'."""
+        return self._routes.topic_ids[record.topic] in LEAPING
+
+    def refuse_leap(self, record: Any) -> None:
+        """Let a record be refused for its time."""
+        record.event = LEAP
 
     def _misplaced(self, customer_id: str, record: Any) -> Refusal | None:
-        """Check key and partition; who has a ledger here is in the right one."""
+        """Check key and partition."""
         if record.key != customer_id.encode():
             return Refusal(
                 KEY_MISMATCH,
@@ -280,9 +324,19 @@ class PartitionProcessor:
         return Refusal(
             WRONG_PARTITION,
             f"customer {_start(customer_id)} belongs to partition {right} of {self._partitions}, "
-            f"not to {record.partition}: let the producer use Kafka's default partitioner, or send "
-            "through `tocsin intake`",
+            f"not to {record.partition}: let the producer use Kafka's default partitioner (clients "
+            "built on librdkafka: `partitioner=murmur2_random`), or send through `tocsin intake`",
         )
+
+    def _pass(self, transaction: Transaction, desk: DecisionEngine, gap: AcceptedGap) -> None:
+        """Say of a gap that it was accepted; the journal lists its first offset as refused."""
+        topic_id = self._routes.topic_ids[gap.source.topic]
+        partition, at = gap.source.partition, max(desk.opened_at, 0)
+        letter = gap_letter(topic_id, partition, gap.first, at, gap.said)
+        transaction.refuse(RefusalEntry(topic_id, partition, gap.first, letter.code))
+        value = self._codec.encode_dead_letter(letter)
+        transaction.send(self._routes.dead_letters, None, value, at)
+        desk.accept_gap(Gap(topic_id, gap.first, gap.until))
 
     def _refuse(
         self, transaction: Transaction, topic_id: int, record: Any, refusal: Refusal

@@ -24,6 +24,7 @@ from tocsin.schemas.codec.records import (
     JournalRecord,
     OffsetRange,
     OutboxEntry,
+    ReadPosition,
     RecordHeader,
     RefusalEntry,
 )
@@ -41,6 +42,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
     for kind in (
         *get_args(events.ControlEvent),
         *get_args(events.CustomerEvent),
+        events.CashDiscount,
         events.Instalment,
         RiskWarning,
         Evidence,
@@ -51,6 +53,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
         DeadLetter,
         RecordHeader,
         OutboxEntry,
+        ReadPosition,
     )
 }
 
@@ -106,12 +109,14 @@ class Channel:
         return self._encoders.keys()
 
     def encode(self, record: Struct) -> bytes:
+        """A record's value in bytes, what is marked personal encrypted. Raises ValueError."""
         kind = type(record)
         if self._protector is not None and self._marked[kind]:
             record = self._mapped(record, self._protector.protect)
         return self._encoders[kind](record)
 
     def reveal(self, record: AnyRecord) -> AnyRecord:
+        """The record with its personal data opened, or placeholders where there is no key."""
         if self._protector is None or not self._marked[type(record)]:
             return record
         return self._mapped(record, self._protector.reveal)
@@ -126,6 +131,7 @@ class Channel:
         return msgspec.structs.replace(record, **changed)
 
     def decode(self, value: bytes | None) -> Struct:
+        """The record of a value in bytes. Raises Refused with what is wrong with it."""
         decoder = self.decoders.get(value[:6] if self._is_union else value[:5]) if value else None
         if decoder is None or value is None:
             return self.decode_other(value)
@@ -276,10 +282,12 @@ def _is_canonical(schema: Json, canonical: str) -> bool:
 
 
 def frame(schema_id: int) -> bytes:
+    """What a value begins with, by Confluent's wire format: a magic byte and the schema's id."""
     return bytes((MAGIC,)) + schema_id.to_bytes(4, "big")
 
 
 def undecodable(value: bytes | None, error: Exception) -> Refused:
+    """The refusal of bytes that do not follow their schema, by what the decoder said."""
     code = Code.TRAILING_BYTES if isinstance(error, TrailingError) else Code.UNDECODABLE
     reason = str(error) if not isinstance(error, IndexError) else "the value ends too early"
     return Refused(

@@ -20,7 +20,13 @@ from tocsin.schemas.codec.channels import (
 )
 from tocsin.schemas.codec.decoders import read_int, read_size
 from tocsin.schemas.codec.encoders import INTS, LONGS
-from tocsin.schemas.codec.records import DeadLetter, JournalRecord, LedgerState, OutboxEntry
+from tocsin.schemas.codec.records import (
+    DeadLetter,
+    JournalRecord,
+    LedgerState,
+    OutboxEntry,
+    ReadPosition,
+)
 from tocsin.schemas.codec.refused import Code, Refused
 from tocsin.schemas.contracts import catalog
 from tocsin.schemas.contracts.registry import Registry
@@ -55,6 +61,7 @@ class Codec:
         self._journal = self._channels[catalog.JOURNAL.topic_id]
         self._dead_letters = self._channels[catalog.DEAD_LETTERS.topic_id]
         self._outbox = self._channels[catalog.OUTBOX.topic_id]
+        self._positions = self._channels[catalog.POSITIONS.topic_id]
         self._state_frame = frame(registered(catalog.LEDGERS, registry).schema_id)
 
     def decode(self, topic_id: int, value: bytes | None) -> Event:
@@ -111,6 +118,14 @@ class Codec:
     def decode_outbox(self, value: bytes | None) -> OutboxEntry:
         """Read a record of the notifier's outbox; the caller handles tombstones before."""
         return cast(OutboxEntry, self._outbox.decode(value))
+
+    def encode_position(self, position: ReadPosition) -> bytes:
+        """Write a record of the topic of positions."""
+        return self._positions.encode(position)
+
+    def decode_position(self, value: bytes | None) -> ReadPosition:
+        """Read a record of the topic of positions; the caller handles tombstones before."""
+        return cast(ReadPosition, self._positions.decode(value))
 
     def encode_state(self, kind: Kind, version: int, body: bytes) -> bytes:
         """Write a record of the ledgers changelog."""

@@ -113,8 +113,10 @@ def format(event: Event, *, instant: int | None = None) -> str:  # noqa: A001 - 
     fields: dict[str, Any] = {"type": kind.__name__}
     for name, show in form.shows:
         content = getattr(event, name)
+        if content is not None and show is not None:
+            content = show(content)
         if content is not None:  # absent fields are null
-            fields[name] = content if show is None else show(content)
+            fields[name] = content
     if form.is_stamped:
         if instant is None:
             raise ValueError(f"{kind.__name__} has no instant of its own: give it one")
@@ -349,7 +351,10 @@ def _line_type(schema: Json) -> tuple[Any, Any, Any]:
     if schema.get("type") == "array":
         kind, convert, show = _line_type(schema["items"])
         items = GenericAlias(tuple, (kind, ...))
-        return items, convert and _each(convert, tuple), show and _each(show, list)
+        told = show and _each(show, list)
+        if isinstance(schema["items"], dict):  # no parts: the field is left out
+            told = lambda parts: _each(show, list)(parts) or None  # noqa: E731
+        return items, convert and _each(convert, tuple), told
     if schema.get("type") == "record":
         return _part_type(schema)
     return _LOGICAL[schema["logicalType"]]
@@ -364,9 +369,13 @@ def _part_type(schema: Json) -> tuple[Any, Any, Any]:
     make = STRUCTS[schema["name"]]
     names = [field["name"] for field in schema["fields"]]
     kinds, converts, shows = zip(*(_line_type(f["type"]) for f in schema["fields"]), strict=True)
+    fields: list[Any] = [
+        (field["name"], kind, field["default"]) if "default" in field else (field["name"], kind)
+        for field, kind in zip(schema["fields"], kinds, strict=True)
+    ]
     line = msgspec.defstruct(
         schema["name"],
-        list(zip(names, kinds, strict=True)),
+        fields,
         forbid_unknown_fields=True,
         kw_only=True,
         frozen=True,
@@ -376,13 +385,14 @@ def _part_type(schema: Json) -> tuple[Any, Any, Any]:
         return make(*map(_apply, converts, _contents(read)))
 
     def show(part: Struct) -> dict[str, Any]:
-        return dict(zip(names, map(_apply, shows, _contents(part)), strict=True))
+        found = zip(names, map(_apply, shows, _contents(part)), strict=True)
+        return {name: content for name, content in found if content is not None}
 
     return line, convert, show
 
 
 def _apply(convert: Callable[[Any], Any] | None, content: Any) -> Any:
-    return content if convert is None else convert(content)
+    return content if convert is None or content is None else convert(content)
 
 
 def _line_struct(schema: Json, topic_id: int) -> tuple[type[Struct], _Form]:

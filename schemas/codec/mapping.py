@@ -7,39 +7,31 @@ event the fields, each taken from a path, or given as a constant. What is mapped
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
-from enum import StrEnum, unique
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-import fastavro
 import msgspec
 from msgspec import Struct
 
+from tocsin.schemas.codec.foreign_values import (
+    MappingCode,
+    MappingError,
+    avro_reader,
+    json_reader,
+)
 from tocsin.schemas.codec.jsonlines import Fact, LineRefused, iso_date, iso_instant, parse
 from tocsin.schemas.codec.refused import Refused
+from tocsin.schemas.contracts.registry import Registry
 from tocsin.schemas.files.text_files import read_text
 from tocsin.schemas.files.yaml_files import POLICY_BYTES_MAX, BrokenYamlError, read_yaml
 from tocsin.streams.facts.convention import MS_PER_DAY, Convention
-from tocsin.streams.facts.refusals import UNREADABLE
 
 Form = Literal["as_is", "text", "decimal", "epoch_ms", "epoch_s", "epoch_days", "epoch_ms_date"]
 
 DIGITS_MAX = 40
 """Of a number in a foreign record: more than any money, date or count has."""
-
-
-@unique
-class MappingCode(StrEnum):
-    """Stable codes of foreign records that can't be mapped."""
-
-    EMPTY = "FOREIGN_EMPTY"  # no value
-    UNREADABLE = "FOREIGN_UNREADABLE"  # not the declared format
-    UNMAPPED = "FOREIGN_UNMAPPED"  # no event of the mapping fits
-    FIELD_MISSING = "FOREIGN_FIELD_MISSING"  # a mapped path is absent
-    FIELD_UNFIT = "FOREIGN_FIELD_UNFIT"  # a value is not of the declared form
 
 
 class Field(Struct, frozen=True, forbid_unknown_fields=True, rename={"form": "as"}):
@@ -61,21 +53,29 @@ class EventMap(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TopicMap(Struct, frozen=True, forbid_unknown_fields=True):
-    """A foreign topic. Avro needs its schema file; `framed` says that Confluent framing is used."""
+    """A foreign topic. Avro needs its schema file, to which other versions are resolved.
+
+    `framed`: Confluent framing precedes the record; unless told, that of Avro alone. `schema_ids`:
+    under which ids the schema of the file is registered; without them the registry is asked.
+    `tombstones`: whether records without a value are passed over, as expected ones, or refused.
+    """
 
     topic: str
     format: Literal["json", "avro"]
     events: list[EventMap]
     schema: str | None = None
-    framed: bool = True
+    framed: bool | None = None
+    schema_ids: list[int] | None = None
+    tombstones: Literal["refuse", "skip"] = "refuse"
 
 
-class MappingError(Exception):
-    """A mapping file that can't be used: what, where, and how to mend it."""
+def load_mapping(
+    path: Path, convention: Convention, registry: Registry | None = None
+) -> Mapping[str, Mapper]:
+    """Read a mapping file; return a mapper per foreign topic, in the order of the file.
 
-
-def load_mapping(path: Path, convention: Convention) -> Mapping[str, Mapper]:
-    """Read a mapping file; return a mapper per foreign topic, in the order of the file."""
+    `registry` knows the ids of framed Avro. Raises MappingError.
+    """
     try:
         plain, reader = read_yaml(read_text(path, POLICY_BYTES_MAX))
         if reader.problems:
@@ -87,21 +87,32 @@ def load_mapping(path: Path, convention: Convention) -> Mapping[str, Mapper]:
         raise MappingError(f"{path}: {error}; the README shows the form of a mapping") from error
     if not topics:
         raise MappingError(f"{path}: no topic in it; list at least one")
-    return {topic.topic: Mapper(topic, path.parent, convention) for topic in topics}
+    return {topic.topic: Mapper(topic, path.parent, convention, registry) for topic in topics}
 
 
 class Mapper:
     """Maps the records of one foreign topic."""
 
-    def __init__(self, topic: TopicMap, folder: Path, convention: Convention) -> None:
+    def __init__(
+        self, topic: TopicMap, folder: Path, convention: Convention, registry: Registry | None
+    ) -> None:
         self._events = topic.events
+        self._skips_tombstones = topic.tombstones == "skip"
         self._convention = convention
-        self._read = _json if topic.format == "json" else _avro_reader(topic, folder)
+        self._read = _reader(topic, folder, registry)
+
+    def passes_over(self, value: bytes | None) -> bool:
+        """Whether a record is none that means anything, as the mapping declares."""
+        return value is None and self._skips_tombstones
 
     def map(self, value: bytes | None) -> Fact:
         """Return the event and its sequence time; raise `Refused`."""
         if value is None:
-            raise Refused(MappingCode.EMPTY, "the record has no value; tombstones mean nothing")
+            raise Refused(
+                MappingCode.EMPTY,
+                "the record has no value, and a tombstone means nothing here: if the topic is "
+                "expected to have them, say `tombstones: skip` in the mapping",
+            )
         content = self._read(value)
         for event in self._events:
             if _applies(event, content):
@@ -212,50 +223,16 @@ def _plain(value: Any) -> Any:
     return _integer(value, "")
 
 
-_JSON = msgspec.json.Decoder(float_hook=Decimal)
-
-
-def _json(value: bytes) -> Any:
+def _reader(topic: TopicMap, folder: Path, registry: Registry | None) -> Callable[[bytes], Any]:
+    """What reads the values of a topic. Raises MappingError."""
+    if topic.format == "json":
+        return json_reader(is_framed=topic.framed is True)
     try:
-        return _JSON.decode(value)
-    except (*UNREADABLE, InvalidOperation) as error:
-        raise Refused(MappingCode.UNREADABLE, f"not JSON: {error}") from error
-
-
-# What fastavro raises for JSON that is no schema: it looks names up without asking.
-_NO_SCHEMA = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-    fastavro.schema.SchemaParseException,
-    fastavro.repository.base.SchemaRepositoryError,
-)
-
-
-def _avro_reader(topic: TopicMap, folder: Path) -> Callable[[bytes], Any]:
-    if topic.schema is None:
-        raise MappingError(f"topic {topic.topic}: Avro needs `schema`, the path of its .avsc")
-    try:
-        schema = fastavro.schema.load_schema(str(folder / topic.schema))
-    except OSError as error:
-        raise MappingError(f"topic {topic.topic}: schema {topic.schema}: {error}") from error
-    except _NO_SCHEMA as error:
-        raise MappingError(
-            f"topic {topic.topic}: schema {topic.schema}: no Avro schema "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    start = 5 if topic.framed else 0
-
-    def read(value: bytes) -> Any:
-        body = io.BytesIO(value[start:])
-        try:
-            content = fastavro.schemaless_reader(body, schema, None)
-        except (ValueError, TypeError, IndexError, EOFError, KeyError, OverflowError) as error:
-            raise Refused(MappingCode.UNREADABLE, f"not Avro of the schema: {error}") from error
-        if body.tell() != len(value) - start:
-            raise Refused(MappingCode.UNREADABLE, "bytes remain after the record")
-        return content
-
-    return read
+        return avro_reader(
+            topic.schema and folder / topic.schema,
+            is_framed=topic.framed is not False,
+            schema_ids=topic.schema_ids,
+            registry=registry,
+        )
+    except MappingError as error:
+        raise MappingError(f"topic {topic.topic}: {error}") from error

@@ -80,6 +80,15 @@ class OutboxEntry(Struct, frozen=True, gc=False):
     content: str
 
 
+class ReadPosition(Struct, frozen=True, gc=False):
+    """Where the intake reads on in a partition of a foreign topic."""
+
+    topic: str
+    partition: int
+    next: int
+    kafka_id: bytes
+
+
 class LedgerState(Struct, frozen=True, gc=False):
     """A piece of a partition's state, as the changelog keeps it."""
 

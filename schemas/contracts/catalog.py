@@ -49,6 +49,7 @@ JOURNAL = Topic(17, "journal")
 DEAD_LETTERS = Topic(18, "dead-letters")
 LEDGERS = Topic(19, "ledgers", Keeping.LATEST)
 OUTBOX = Topic(20, "outbox", Keeping.LATEST)
+POSITIONS = Topic(21, "positions", Keeping.LATEST)
 
 TOPICS = (
     POLICIES,
@@ -63,6 +64,7 @@ TOPICS = (
     DEAD_LETTERS,
     LEDGERS,
     OUTBOX,
+    POSITIONS,
 )
 SOURCES = tuple(topic for topic in TOPICS if topic.is_source)
 APPEND_ONLY = tuple(topic for topic in TOPICS if topic.keeping is Keeping.FOR_EVER)

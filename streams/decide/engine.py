@@ -19,7 +19,13 @@ from tocsin.streams.decide.muting import mark_muted
 from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
 from tocsin.streams.decide.rule_selection import RuleSelection
 from tocsin.streams.decide.source_completeness import Completeness
-from tocsin.streams.decide.source_warnings import advance_source_episodes, mark_incomplete
+from tocsin.streams.decide.source_warnings import (
+    Gap,
+    advance_source_episodes,
+    mark_incomplete,
+    tell_gap,
+)
+from tocsin.streams.decide.watching import Watch
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.facts.convention import Convention, calendar
@@ -38,8 +44,15 @@ from tocsin.streams.measures.scorecard import Scorer
 from tocsin.streams.policy.policy import Policy, Problem, Variant, hash_of
 from tocsin.streams.policy.reading import load_policy
 
-LOGIC_VERSION = 2
+LOGIC_VERSION = 4
 """Raised with every change that may alter a decision; replay of another version says so."""
+
+REFUSED_MOVE_NOTHING = 3
+"""From this version of the logic on, what is refused moves neither order nor day."""
+
+FORESEEN_DOCUMENTS_MAX = 5_000
+"""Documents of a customer up to which a record is tried on a copy of the ledger before it closes
+a day. To copy more would cost more than the closing: what a larger ledger refuses closes it."""
 
 BUDGET_DEFAULT = 5_000
 """Customers that a sweep may visit in one slice."""
@@ -78,12 +91,14 @@ class DecisionEngine:
     ) -> None:
         self.convention = convention
         self.partition = partition
+        self.logic_version = LOGIC_VERSION  # an older one only where that one's journal is replayed
         self.ledgers = ledgers
         self.state = state
         self.policies = policies
         self.touched: dict[str, Ledger] = {}
         self.warnings: list[RiskWarning] = []
         self.touched_policies: list[str] = []
+        self.watch: Watch | None = None
         self._calendar = calendar(convention)
         self._sources = Completeness(convention, self._calendar, state)
         self._budget = self._allowed = BUDGET_DEFAULT
@@ -92,6 +107,7 @@ class DecisionEngine:
             self._calendar,
             convention.horizon_days,
             convention.documents_max,
+            convention.tolerance,
         )
         self._queue: list[str] | None = None  # customers left of the sweep in progress, backwards
         self._policy = None if state.policy is None else self._load(policies[state.policy.hash])
@@ -139,10 +155,12 @@ class DecisionEngine:
         """Take the next record: finish due sweeps, then fold, assess and advance.
 
         UNFINISHED: the slice's budget is spent; take the same record again after `begin`. A refused
-        record has changed nothing, but what its sequence time brought about before it stays.
+        record has changed nothing, and its sequence time has moved no day.
         """
         if timestamp >= self._boundary:
-            outcome = self._catch_up(topic_id, timestamp)
+            outcome = self._foreseen(offset, timestamp, event) or self._catch_up(
+                topic_id, timestamp
+            )
             if outcome is not None:
                 return self._refuse(topic_id, offset, outcome)
         control = _CONTROLS.get(type(event))
@@ -166,14 +184,51 @@ class DecisionEngine:
         is_on_hold = holds.count_refusal(self.state, topic_id, offset, code)
         if is_on_hold:
             self._note_holds()
-            self._tell_sources(self._opened_at)
+            self._tell_sources(self.opened_at)
         self._resume(topic_id)
         return is_on_hold
+
+    def accept_gap(self, gap: Gap) -> None:
+        """Say of a source that records of it were lost unread, and that somebody accepted it."""
+        state = self.state
+        if self._policy is None or not state.business_date:
+            return  # nothing was decided yet that could miss anything
+        moment = DecisionContext(state.business_date, self.opened_at, state.phase, self._policy)
+        self.warnings += tell_gap(state, self.partition, moment, gap)
 
     def _refuse(self, topic_id: int, offset: int, outcome: Step | Refusal) -> Step | Refusal:
         if isinstance(outcome, Refusal):
             self.count_refusal(topic_id, offset, outcome.code)
         return outcome
+
+    def _foreseen(self, offset: int, timestamp: int, event: events.Event) -> Refusal | None:
+        """Why the state as it is refuses a record, which then passes no boundary."""
+        if self.logic_version < REFUSED_MOVE_NOTHING:
+            return None
+        refusal = self._ahead(timestamp) or check(event, timestamp)
+        if refusal is not None:
+            return refusal
+        if isinstance(event, events.PolicyPublished):
+            return self._unfit(event)
+        if type(event) in _CONTROLS or not self.state.business_date:
+            return None
+        customer_id = event.customer_id  # type: ignore[union-attr]  # no control event is left
+        if self.ledgers.document_count(customer_id) > FORESEEN_DOCUMENTS_MAX:
+            return None
+        ledger = self.ledgers.copied(customer_id)
+        if ledger is None:
+            refusal, ledger = check_id("customer_id", customer_id), Ledger(customer_id)
+            ledger.summary.known_since = self._today.date
+        outcome = refusal or evolve(ledger, event, offset, self._today)  # type: ignore[arg-type]
+        return outcome if isinstance(outcome, Refusal) else None
+
+    def _ahead(self, timestamp: int) -> Refusal | None:
+        """Judge a sequence time by the open day, if there is one."""
+        date = self.state.business_date
+        if date == 0:
+            return None
+        closes_at = self._calendar.closes_at(date)
+        return check_ahead(timestamp, date, closes_at, self.convention.horizon_days)
 
     def _fold(
         self,
@@ -200,6 +255,8 @@ class DecisionEngine:
         summary, plans = ledger.summary, self._plans
         before, met = summary.next_date, plans.met_overrides(ledger)
         ledger.affected = 0
+        if self.watch is not None:
+            self.watch.hear(customer_id, event)
         outcome = evolve(ledger, event, offset, self._today)
         if outcome == UNCHANGED:
             return None
@@ -224,11 +281,14 @@ class DecisionEngine:
             ledger.affected, affected, replanned = ALL, ALL, plans.variant(met)
         rules = plans.rules_after(met, affected)
         findings = assess(ledger, rules, today) if rules else []
+        count = len(self.warnings)
         if findings or replanned is not None or summary.silences:
             cause = Evidence(topic_id, partition, offset, events.business_id(event))
             phase = self.state.phase
             moment = DecisionContext(today, timestamp, phase, policy, outcome, cause)
             self._advance(ledger, findings, moment, replanned)
+        if self.watch is not None:
+            self.watch.look(ledger, met, affected, today, self.warnings[count:])
         if summary.next_date != before:
             self._schedule(ledger)
         return None
@@ -268,15 +328,15 @@ class DecisionEngine:
                     return refusal
                 state.business_date = self._today.date = self._calendar.business_date(timestamp)
         else:
-            date = state.business_date
-            closes_at = self._calendar.closes_at(date)
-            refusal = check_ahead(timestamp, date, closes_at, self.convention.horizon_days)
+            refusal = self._ahead(timestamp)
             if refusal is not None:
                 return refusal
         while True:
             while state.sweeps:
                 if not self._go_on(state.sweeps[0]):
                     return Step.UNFINISHED
+                if self.watch is not None and state.sweeps[0].kind == _DAY:
+                    self._show_turns(self.watch)
                 del state.sweeps[0]
             close, effective = self._note_boundary()
             if min(close, effective) > timestamp:
@@ -287,9 +347,18 @@ class DecisionEngine:
                 state.business_date += 1
                 self._today.date = state.business_date
                 self._tell_sources(close, is_new_day=True)
+                if self.watch is not None:
+                    self.watch.open_day(state.business_date)
                 self._begin_sweep(_DAY, close)
             else:
                 self._put_in_force(state.pending.pop(0), effective)
+
+    def _show_turns(self, watch: Watch) -> None:
+        """Show a watch whom it asks for on a new day, beside those whom the day's sweep visited."""
+        today = self._today.date
+        for customer_id in watch.turns(today):
+            ledger = self.ledgers.peek(customer_id)
+            watch.look(ledger, self._plans.met_overrides(ledger), 0, today, [], is_opening=True)
 
     def _note_boundary(self) -> tuple[int, int]:
         state = self.state
@@ -373,10 +442,14 @@ class DecisionEngine:
             rules = plans.rules_due(now_met, affected, ledger, today)
         else:
             summary.turns.clear()
+            affected = ALL
             rules = plans.rules_after(now_met, ALL)
         summary.next_date = min(summary.next_date, *summary.turns.values(), NEVER)
         findings = assess(ledger, rules, today, is_opening=is_daily)
         self._advance(ledger, findings, moment, replanned)
+        if self.watch is not None:
+            said = self.warnings[count:]
+            self.watch.look(ledger, now_met, affected, today, said, is_opening=is_daily)
         self._schedule(ledger)
         if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
             ledger.is_touched = True
@@ -406,16 +479,16 @@ class DecisionEngine:
             raise ValueError(f"the policy in force does not fit the conventions: {listed}")
         return policy
 
-    def _publish(self, event: events.PolicyPublished, timestamp: int) -> Refusal | None:
+    def _unfit(self, event: events.PolicyPublished) -> Refusal | None:
+        """Why a policy cannot be published."""
         policy, problems = load_policy(event.document, self.convention.horizon_days)
         if policy is not None and (policy.name, policy.version) != (event.name, event.version):
             problems.append(Problem((), "name or version differ from those of its record"))
         if policy is None or problems:
             listed = "; ".join(str(problem) for problem in problems)
             return Refusal(Code.POLICY_INVALID, f"{listed}. Mend it with: tocsin policy lint")
-        state, new_hash = self.state, hash_of(event.document)
-        known = [state.policy, *state.pending] if state.policy is not None else state.pending
-        for other in known:
+        new_hash = hash_of(event.document)
+        for other in self._known_policies():
             if other.hash == new_hash:
                 return None
             if (other.name, other.version) == (event.name, event.version):
@@ -424,6 +497,17 @@ class DecisionEngine:
                     f"policy {event.name} version {event.version} is known with other content: "
                     "raise the version",
                 )
+        return None
+
+    def _known_policies(self) -> list[PolicyInForce]:
+        state = self.state
+        return [*([] if state.policy is None else [state.policy]), *state.pending]
+
+    def _publish(self, event: events.PolicyPublished, timestamp: int) -> Refusal | None:
+        refusal = self._unfit(event)
+        state, new_hash = self.state, hash_of(event.document)
+        if refusal is not None or any(p.hash == new_hash for p in self._known_policies()):
+            return refusal
         self.policies[new_hash] = event.document
         self.touched_policies.append(new_hash)
         entry = PolicyInForce(new_hash, event.name, event.version, event.effective_from)
@@ -456,7 +540,7 @@ class DecisionEngine:
         """Let the day close that waited for this mark; judge again by a source that was missing."""
         if self._sources.mark(event.source_topic_id, event.date, timestamp):
             self._note_holds()
-            instant = max(timestamp, self._opened_at)
+            instant = max(timestamp, self.opened_at)
             self._tell_sources(instant)
             self._begin_sweep(_RESUMED, instant)
 
@@ -471,8 +555,8 @@ class DecisionEngine:
         """Judge by a topic again once its backlog is read: all customers are assessed."""
         if holds.end_backlog(self.state, topic_id):
             self._note_holds()
-            self._tell_sources(self._opened_at)
-            self._begin_sweep(_RESUMED, self._opened_at)
+            self._tell_sources(self.opened_at)
+            self._begin_sweep(_RESUMED, self.opened_at)
 
     def _say(self, finding: Finding, warning: RiskWarning) -> None:
         if self._missing:
@@ -482,6 +566,8 @@ class DecisionEngine:
     def _note_holds(self) -> None:
         self._suspended = holds.suspended(self.state)
         self._missing = self._sources.missing
+        if self.watch is not None:
+            self.watch.pause(self._suspended, self._missing)
         if self._policy is not None:
             self._plans = RuleSelection(self._policy, self._suspended, self._missing)
         card = None if self._policy is None else self._policy.scorecard
@@ -490,7 +576,7 @@ class DecisionEngine:
         self._is_scored = card is not None and not card.topics & (self._suspended | self._missing)
 
     @property
-    def _opened_at(self) -> int:
+    def opened_at(self) -> int:
         """Instant (epoch ms) from which on the open day would have been open."""
         return self._calendar.closes_at(self.state.business_date - 1)
 

@@ -24,7 +24,7 @@ from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.measures.measure import Unit
 from tocsin.streams.measures.scorecard import GRADES, fill_score_words, score_values
 from tocsin.streams.measures.severity import SEVERITY_NAMES
-from tocsin.streams.policy.policy import PLACEHOLDERS, Policy, Variant
+from tocsin.streams.policy.policy import PLACEHOLDERS, Policy, Rule, Variant
 from tocsin.streams.policy.raise_conditions import measured
 
 NO_PROOF = ValueEvidence((), 0, hashlib.blake2b(digest_size=16).hexdigest())
@@ -48,15 +48,46 @@ class DecisionContext(Struct, frozen=True):
 
 def advance(ledger: Ledger, finding: Finding, moment: DecisionContext) -> RiskWarning:
     """Take an episode one step on, and warn of it."""
+    current = 0 if finding.episode is None else finding.episode.severity
+    transition, reason = _transition(current, finding.level, finding, moment)
+    episode = move(ledger, finding, moment.as_of)
+    return _warn(ledger, finding, episode, current, transition, reason, moment)
+
+
+def move(ledger: Ledger, finding: Finding, as_of: int) -> Episode:
+    """Take the episode of a finding one step on; it is made where there was none."""
     rule, level, episode = finding.rule, finding.level, finding.episode
-    current = 0 if episode is None else episode.severity
     if episode is None:
         episode = ledger.summary.episodes[f"{rule.name}:{finding.subject}"] = Episode()
-    transition, reason = _transition(current, level, finding, moment)
-    _step(ledger, episode, current, level, moment.as_of)
+    _step(ledger, episode, episode.severity, level, as_of)
     if level:
-        ledger.schedule_repeat(moment.as_of + rule.repeat_days)
-    return _warn(ledger, finding, episode, current, transition, reason, moment)
+        ledger.schedule_repeat(as_of + rule.repeat_days)
+    return episode
+
+
+def end_without(ledger: Ledger, episode: Episode, rule: Rule | None, as_of: int) -> bool:
+    """End what the rule as it now is does not ask for; True if it was an open episode.
+
+    `rule` is None where there is none any more.
+    """
+    if episode.crossed and (rule is None or not rule.dwell_days):
+        episode.crossed = None
+        ledger.is_touched = True
+    if not episode.severity or rule is not None:
+        return False
+    _step(ledger, episode, episode.severity, 0, as_of)
+    return True
+
+
+def transition_of(current: int, level: int) -> str:
+    """What the step of an episode from one severity to another is called; 0: it is not open."""
+    if level == current:
+        return "REPEATED"
+    if current == 0:
+        return "RAISED"
+    if level == 0:
+        return "CLEARED"
+    return "ESCALATED" if level > current else "EASED"
 
 
 def clear_withdrawn(ledger: Ledger, variant: Variant, moment: DecisionContext) -> list[RiskWarning]:
@@ -66,12 +97,8 @@ def clear_withdrawn(ledger: Ledger, variant: Variant, moment: DecisionContext) -
     for key in sorted(summary.episodes):
         rule_name, _, subject = key.partition(":")
         episode, rule = summary.episodes[key], rules.get(rule_name)
-        if episode.crossed and (rule is None or not rule.dwell_days):
-            episode.crossed = None
-            ledger.is_touched = True
-        if episode.severity and rule is None:
-            current = episode.severity
-            _step(ledger, episode, current, 0, moment.as_of)
+        current = episode.severity
+        if end_without(ledger, episode, rule, moment.as_of):
             texts = {"rule": rule_name, "customer": ledger.customer_id, "subject": subject}
             said = fill_placeholders(moment.policy.withdrawn, empty_values(texts))
             warnings.append(
@@ -95,24 +122,26 @@ def clear_withdrawn(ledger: Ledger, variant: Variant, moment: DecisionContext) -
     return warnings
 
 
+_REASONS = {
+    "REPEATED": "REPEAT_INTERVAL_ELAPSED",
+    "RAISED": "FIRST_CROSSING",
+    "ESCALATED": "SEVERITY_ROSE",
+    "EASED": "SEVERITY_FELL",
+}
+
+
 def _transition(
     current: int, level: int, finding: Finding, moment: DecisionContext
 ) -> tuple[str, str]:
-    if level == current:
-        return "REPEATED", "REPEAT_INTERVAL_ELAPSED"
-    if current == 0:
-        transition, reason = "RAISED", "FIRST_CROSSING"
-    elif level == 0:
-        transition, reason = "CLEARED", moment.clear_reason
+    transition = transition_of(current, level)
+    reason = _REASONS.get(transition, moment.clear_reason)
+    if transition == "CLEARED":
         if finding.value is None:
             reason = "INSUFFICIENT_EVIDENCE"
         elif finding.unmet is not None:
             reason = "CONDITION_ENDED"
-    elif level > current:
-        transition, reason = "ESCALATED", "SEVERITY_ROSE"
-    else:
-        transition, reason = "EASED", "SEVERITY_FELL"
-    return transition, "POLICY_CHANGED" if moment.is_policy_change else reason
+    is_repeated = transition == "REPEATED"
+    return transition, "POLICY_CHANGED" if moment.is_policy_change and not is_repeated else reason
 
 
 def _step(ledger: Ledger, episode: Episode, current: int, level: int, as_of: int) -> None:
@@ -146,12 +175,7 @@ def _warn(
     value, threshold, clear_at = finding.value or 0, 0, 0
     if ladder is not None:
         clear_at = ladder.clear_at
-        if finding.level == 0:
-            threshold = clear_at
-        elif transition == "EASED":
-            threshold = ladder.hold_at(current)
-        else:
-            threshold = ladder.raise_at(finding.level)
+        threshold = ladder.reached_at(finding.level, value) if finding.level else clear_at
     conditions = list(measured(ledger, rule, subject, moment.as_of)) if rule.conditions else []
     parts = [(rule.measure, subject, rule.parameters)]
     parts += [

@@ -6,7 +6,7 @@ currencies, those from which on its collection takes steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tocsin.streams.decide.risk_warning import Exposure
 from tocsin.streams.facts.money import format_minor, weigh
@@ -20,13 +20,24 @@ def exposures_of(ledger: Ledger, subject: str, policy: Policy) -> tuple[Exposure
     That is the subject's currency where a rule has one, else the largest; of a customer without
     accounts nothing, in the reporting currency. Others follow, the largest first, none of zero.
     """
+    return led_by(subject, ranked_exposures(ledger, policy), policy.reporting_currency)
+
+
+def ranked_exposures(ledger: Ledger, policy: Policy) -> list[Exposure]:
+    """What the customer of a ledger owes in each currency of its accounts, the most first."""
     accounts = ledger.summary.accounts.items()
     found = (Exposure(currency, account.exposure_minor) for currency, account in accounts)
-    ranked = largest_first(found, policy)
+    return largest_first(found, policy)
+
+
+def led_by(
+    subject: str, ranked: Sequence[Exposure], reporting_currency: str
+) -> tuple[Exposure, ...]:
+    """Ranked exposures with the one first that a warning about a subject has as its own."""
     if subject:
         own = next((one for one in ranked if one.currency == subject), Exposure(subject, 0))
     else:
-        own = ranked[0] if ranked else Exposure(policy.reporting_currency, 0)
+        own = ranked[0] if ranked else Exposure(reporting_currency, 0)
     others = [one for one in ranked if one.exposure_minor and one.currency != own.currency]
     return (own, *others)
 

@@ -8,7 +8,7 @@ the episodes of the customer that are still open; an end of one that nobody was 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -17,7 +17,7 @@ from tocsin.streams.decide.episodes import DecisionContext
 from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
 from tocsin.streams.facts.sources import ENGAGEMENTS
 from tocsin.streams.fold.warning_feedback import is_in_force
-from tocsin.streams.ledger.documents import Silence
+from tocsin.streams.ledger.documents import Episode, Silence
 from tocsin.streams.ledger.ledger import Ledger
 
 _SILENCED = "SILENCED:"
@@ -28,24 +28,42 @@ def mark_muted(
     ledger: Ledger, warnings: list[RiskWarning], first: int, moment: DecisionContext
 ) -> None:
     """Mark the customer's warnings from place `first` on; add a digest if muting has ended."""
-    causes = _Causes(ledger, moment)
-    episodes = ledger.summary.episodes
+    summary = ledger.summary
+    episodes = summary.episodes
+    causes = Causes(summary.silences, moment.policy.inhibitors, episodes, moment.as_of)
     for place in range(first, len(warnings)):
         warning = warnings[place]
         episode = episodes.get(f"{warning.rule}:{warning.subject}")
         if episode is None or warning.transition == "DIGEST":
             continue
-        cause = causes.of(warning.rule)
-        told = cause
-        if not cause and warning.transition in ("CLEARED", "REPEATED"):
-            told = episode.muted_by  # nobody knows of it, or the digest is about to say it
+        told = mark(episode, warning.transition, causes.of(warning.rule))
         if told:
             warnings[place] = replace(warning, muted_by=told)
-        if warning.transition == "CLEARED":
-            episode.muted_by = ""
-        elif cause and _is_to_be_told(warning.transition, cause):
-            episode.muted_by = cause
     _resume(ledger, warnings, causes, moment)
+
+
+def mark(episode: Episode, transition: str, cause: str) -> str:
+    """What mutes a step of an episode, which keeps it; empty if the step is to be told."""
+    told = cause
+    if not cause and transition in ("CLEARED", "REPEATED"):
+        told = episode.muted_by  # nobody knows of it, or the digest is about to say it
+    if transition == "CLEARED":
+        episode.muted_by = ""
+    elif cause and _is_to_be_told(transition, cause):
+        episode.muted_by = cause
+    return told
+
+
+def resumed(episodes: Mapping[str, Episode], causes: Causes) -> dict[str, list[str]]:
+    """Bring what mutes episodes up to date; those that nothing mutes any more, by what did."""
+    ended: dict[str, list[str]] = {}
+    for key in sorted([key for key, episode in episodes.items() if episode.muted_by]):
+        episode = episodes[key]
+        cause = causes.of(key.partition(":")[0])
+        if not cause:
+            ended.setdefault(episode.muted_by, []).append(key)
+        episode.muted_by = cause
+    return ended
 
 
 def _is_to_be_told(transition: str, cause: str) -> bool:
@@ -56,17 +74,12 @@ def _is_to_be_told(transition: str, cause: str) -> bool:
 
 
 def _resume(
-    ledger: Ledger, warnings: list[RiskWarning], causes: _Causes, moment: DecisionContext
+    ledger: Ledger, warnings: list[RiskWarning], causes: Causes, moment: DecisionContext
 ) -> None:
     episodes = ledger.summary.episodes
-    ended: dict[str, list[str]] = {}
-    for key in sorted([key for key, episode in episodes.items() if episode.muted_by]):
-        episode = episodes[key]
-        cause = causes.of(key.partition(":")[0])
-        if not cause:
-            ended.setdefault(episode.muted_by, []).append(key)
-        episode.muted_by = cause
+    if any(episode.muted_by for episode in episodes.values()):
         ledger.is_touched = True
+    ended = resumed(episodes, causes)
     keys = sorted(key for muted in ended.values() for key in muted if episodes[key].severity)
     if not keys:
         return
@@ -85,19 +98,24 @@ def _silence_records(ledger: Ledger, ended: dict[str, list[str]]) -> Iterator[Ev
             yield Evidence(ENGAGEMENTS, summary.partition, silence.offset, name)
 
 
-class _Causes:
-    """What mutes the rules of a customer at a moment; a silence is named before an inhibition."""
+class Causes:
+    """What mutes the rules of a customer on a day; a silence is named before an inhibition."""
 
-    def __init__(self, ledger: Ledger, moment: DecisionContext) -> None:
-        summary = ledger.summary
-        self._silences: list[tuple[str, Silence]] = [
+    def __init__(
+        self,
+        silences: Mapping[str, Silence],
+        inhibitors: Mapping[str, tuple[str, ...]],
+        episodes: Mapping[str, Episode],
+        as_of: int,
+    ) -> None:
+        self._silences = [
             (name, silence)
-            for name, silence in sorted(summary.silences.items())
-            if is_in_force(silence, moment.as_of)
+            for name, silence in sorted(silences.items())
+            if is_in_force(silence, as_of)
         ]
-        self._inhibitors = moment.policy.inhibitors
+        self._inhibitors = inhibitors
         self._open = {
-            key.partition(":")[0] for key, episode in summary.episodes.items() if episode.severity
+            key.partition(":")[0] for key, episode in episodes.items() if episode.severity
         }
 
     def of(self, rule: str) -> str:

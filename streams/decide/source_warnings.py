@@ -1,8 +1,9 @@
-"""Warnings about the sources themselves: a day closed without one, or one that is on hold.
+"""Warnings about the sources themselves: a day closed without one, one on hold, one with a gap.
 
 They are episodes of the partition, not of a customer: `customer_id` is empty and the subject names
 the topic. What is missing is missing everywhere, so partition 0 alone says it; a hold concerns one
-partition, which its subject names too (payments/3).
+partition, which its subject names too (payments/3), and so does a gap: records that were deleted
+before they were read, which somebody accepted knowingly. It is said once, until the day closes.
 """
 
 from __future__ import annotations
@@ -22,15 +23,57 @@ from tocsin.streams.decide.episodes import (
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.convention import epoch_day_text
 from tocsin.streams.facts.sources import NAMES
-from tocsin.streams.facts.texts import NO_TEXT
+from tocsin.streams.facts.texts import NO_TEXT, Text
 from tocsin.streams.ledger.documents import Episode
 from tocsin.streams.ledger.state_records import PartitionState
 from tocsin.streams.measures.measure import Unit
 from tocsin.streams.measures.severity import HIGH, SEVERITY_NAMES
-from tocsin.streams.policy.policy import SOURCE_HELD, SOURCE_INCOMPLETE
+from tocsin.streams.policy.policy import (
+    SOURCE_GAP,
+    SOURCE_HELD,
+    SOURCE_INCOMPLETE,
+    SourceWords,
+)
 
-_BEGINS = {SOURCE_INCOMPLETE: "DAY_CLOSED_WITHOUT_MARK", SOURCE_HELD: "REFUSAL_STORM"}
-_ENDS = {SOURCE_INCOMPLETE: "MARK_CAME", SOURCE_HELD: "BACKLOG_READ"}
+_BEGINS = {
+    SOURCE_INCOMPLETE: "DAY_CLOSED_WITHOUT_MARK",
+    SOURCE_HELD: "REFUSAL_STORM",
+    SOURCE_GAP: "RECORDS_LOST",
+}
+_ENDS = {
+    SOURCE_INCOMPLETE: "MARK_CAME",
+    SOURCE_HELD: "BACKLOG_READ",
+    SOURCE_GAP: "DAY_CLOSED",
+}
+# A policy need not have words for what its author hopes never to see.
+_GAP_WORDS = SourceWords(
+    action="FETCH_SOURCE",
+    text=Text(
+        "{subject}: {value} offsets ({items}) were deleted before they were read; what they "
+        "held is missing in what is decided.",
+        "数据源{subject}有{value}个位移（{items}）在读取前已被删除；其内容未计入判断。",
+    ),
+    clears_when=Text(
+        "Ends when the business day closes; the gap itself stays.",
+        "当个营业日关账时解除；缺口本身仍然存在。",
+    ),
+    action_text=Text(
+        "Let the source send again what was lost, as new records.",
+        "请数据源将丢失的内容作为新记录重新发送。",
+    ),
+    over=Text(
+        "The day in which the gap of {subject} was accepted is closed.",
+        "接受数据源{subject}缺口的营业日已关账。",
+    ),
+)
+
+
+class Gap(Struct, frozen=True):
+    """Offsets of a source topic, from `first` to before `until`, that were never read."""
+
+    topic_id: int
+    first: int
+    until: int
 
 
 class _Trouble(Struct, frozen=True):
@@ -39,6 +82,24 @@ class _Trouble(Struct, frozen=True):
     value: int
     unit: Unit
     known: str
+
+
+def tell_gap(
+    state: PartitionState, partition: int, moment: DecisionContext, gap: Gap
+) -> list[RiskWarning]:
+    """Say that a gap in a source was accepted."""
+    key = f"{SOURCE_GAP}:{NAMES[gap.topic_id]}/{partition}"
+    episode = state.episodes.setdefault(key, Episode())
+    lost = _Trouble(gap.until - gap.first, Unit.COUNT, f"{gap.first}-{gap.until - 1}")
+    transition, previous = "REPEATED", HIGH if episode.severity else None
+    if previous is None:
+        episode.ordinal += 1
+        episode.steps = 0
+        episode.raised_on = moment.as_of
+        transition, episode.severity = "RAISED", HIGH
+    episode.steps += 1
+    episode.warned_on = moment.as_of
+    return [_warn(key, episode, lost, transition, previous, moment)]
 
 
 def advance_source_episodes(
@@ -55,7 +116,7 @@ def advance_source_episodes(
             episode.steps = 0
             episode.raised_on = moment.as_of
             transition, previous, episode.severity = "RAISED", None, HIGH
-        elif trouble is None and episode.severity:
+        elif trouble is None and episode.severity and (is_new_day or not _is_gap(key)):
             transition, previous, episode.severity = "CLEARED", HIGH, 0
         elif trouble is not None and is_new_day:
             transition, previous = "REPEATED", HIGH
@@ -65,6 +126,10 @@ def advance_source_episodes(
         episode.warned_on = moment.as_of
         said.append(_warn(key, episode, trouble, transition, previous, moment))
     return said
+
+
+def _is_gap(key: str) -> bool:
+    return key.startswith(f"{SOURCE_GAP}:")
 
 
 def _troubles(state: PartitionState, partition: int, as_of: int) -> Iterator[tuple[str, _Trouble]]:
@@ -85,11 +150,11 @@ def _warn(
     moment: DecisionContext,
 ) -> RiskWarning:
     rule, _, subject = key.partition(":")
-    words = moment.policy.sources[rule]
+    words = _GAP_WORDS if rule == SOURCE_GAP else moment.policy.sources[rule]
     is_over = trouble is None
     if trouble is None:
         trouble = _Trouble(0, Unit.DAYS if rule == SOURCE_INCOMPLETE else Unit.COUNT, "")
-    if transition == "REPEATED":
+    if transition == "REPEATED" and rule != SOURCE_GAP:
         reason = "REPEAT_INTERVAL_ELAPSED"
     else:
         reason = _ENDS[rule] if is_over else _BEGINS[rule]

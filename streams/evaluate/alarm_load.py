@@ -48,13 +48,18 @@ def alarm_load(alarms: Sequence[Alarm], customers: Iterable[Known], end: int) ->
         by_rule[alarm.rule][alarm.transition] += 1
         by_month[_month_text(alarm.day)][alarm.rule] += 1
     return AlarmLoad(
-        sum(_month(end) - _month(known.since) + 1 for known in customers),
+        sum(months_between(known.since, end) for known in customers),
         {name: counts[name] for name in TRANSITIONS},
         len(alarms) - len(told),
         {rule: dict(found) for rule, found in sorted(by_rule.items())},
         {month: dict(sorted(found.items())) for month, found in sorted(by_month.items())},
         _episodes(alarms),
     )
+
+
+def months_between(begin: int, end: int) -> int:
+    """Calendar months from one epoch day to another, begun ones counted whole."""
+    return _month(end) - _month(begin) + 1
 
 
 def _episodes(alarms: Iterable[Alarm]) -> dict[str, EpisodeCount]:

@@ -72,7 +72,10 @@ def median(values: Iterable[int]) -> float | None:
 
 
 def quantile(values: Sequence[int], share: float) -> float | None:
-    """The value below which a share of sorted values lies, interpolated linearly."""
+    """The value below which a share (0 to 1) of sorted values lies; None of nothing.
+
+    Interpolated linearly between neighbours: type 7 of Hyndman and Fan (1996), numpy's default.
+    """
     if not values:
         return None
     place = share * (len(values) - 1)

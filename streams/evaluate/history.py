@@ -13,7 +13,7 @@ from enum import Enum, unique
 from msgspec import Struct, field
 
 from tocsin.streams.evaluate.references import Paid
-from tocsin.streams.fold.cash_application import last_paid_on
+from tocsin.streams.fold.payment_delays import last_paid_on
 from tocsin.streams.ledger.documents import FORGOTTEN, Invoice
 from tocsin.streams.ledger.ledger import Ledger
 

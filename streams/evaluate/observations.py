@@ -25,7 +25,8 @@ class Stand(Struct, frozen=True, gc=False):
 class Observation(Struct, frozen=True, gc=False):
     """A customer at a moment. `invoice_id` is empty at a month's end; `day` the business date.
 
-    `references` as in `references.REFERENCES`; `stands` one for each policy, in their order.
+    `references` as in `references.REFERENCES`; `stands` one for each policy, in their order. `step`
+    is the last of the measure trace; 0 without one.
     """
 
     judged: Judged
@@ -37,6 +38,7 @@ class Observation(Struct, frozen=True, gc=False):
     last_issued_on: int
     references: tuple[float, ...]
     stands: tuple[Stand, ...]
+    step: int = 0
 
 
 class Case(Struct, frozen=True, gc=False):

@@ -8,7 +8,9 @@ from typing import Any
 from tocsin.streams.facts import engagement_checks as checks_engagements
 from tocsin.streams.facts import events
 from tocsin.streams.facts.refusals import (
+    DATED_AHEAD_DAYS_MAX,
     DELIVERED_DAYS_MAX,
+    DUE_AFTER_DAYS_MAX,
     MS_PER_DAY,
     REFERENCES_MAX,
     Code,
@@ -42,10 +44,23 @@ __all__ = [
 ]
 
 TERMS_DAYS_MAX = 5 * 366
+DISCOUNTS_MAX = 10
 MARK_BEFORE_DAYS_MAX = 10 * 366
 MARK_AFTER_DAYS_MAX = 31  # a source that is closed over holidays may say so before
 
-CREDIT_REASONS = frozenset({"RETURN", "PRICE", "DUPLICATE", "GOODWILL", "WRITE_OFF", "OTHER"})
+CREDIT_REASONS = frozenset(
+    {
+        "RETURN",
+        "PRICE",
+        "DUPLICATE",
+        "GOODWILL",
+        "WRITE_OFF",
+        "WITHHOLDING_TAX",
+        "BANK_FEE",
+        "OTHER",
+    }
+)
+REVERSAL_KINDS = frozenset({"BOUNCED", "CHARGED_BACK", "WRONG_CUSTOMER", "BOOKING_ERROR"})
 COMPLAINT_KINDS = frozenset(
     {"QUALITY", "DELIVERY", "PRICE", "SERVICE", "BILLING", "DEMAND", "OTHER"}
 )
@@ -62,9 +77,9 @@ def check(event: events.Event, timestamp: int) -> Refusal | None:
 def _invoice(event: events.InvoiceIssued, timestamp: int) -> Refusal | None:
     return (
         check_id("invoice_id", event.invoice_id)
-        or check_amount("amount_minor", event.amount_minor)
+        or (check_amount("amount_minor", event.amount_minor) if event.amount_minor else None)
         or check_currency("currency", event.currency)
-        or check_occurred(event.occurred_at, timestamp)
+        or check_occurred(event.occurred_at, timestamp, DATED_AHEAD_DAYS_MAX)
         or check_due(event.due_date, event.occurred_at)
         or check_sum("cost_minor", event.cost_minor)
         or check_day(
@@ -74,7 +89,34 @@ def _invoice(event: events.InvoiceIssued, timestamp: int) -> Refusal | None:
             DELIVERED_DAYS_MAX,
             DELIVERED_DAYS_MAX,
         )
+        or (_discounts(event) if event.discounts else None)
     )
+
+
+def _discounts(event: events.InvoiceIssued) -> Refusal | None:
+    days = [step.until for step in event.discounts]
+    if len(days) > DISCOUNTS_MAX or days != sorted(set(days)):
+        return Refusal(
+            Code.DISCOUNTS_DISORDERED,
+            f"discounts has {len(days)} steps: send at most {DISCOUNTS_MAX}, each of a later day "
+            "than the one before",
+        )
+    for step in event.discounts:
+        if (step.basis_points is None) == (step.amount_minor is None):
+            return Refusal(
+                Code.DISCOUNTS_DISORDERED,
+                "a step of discounts needs either basis_points or amount_minor, not both",
+            )
+        refusal = check_day("discounts.until", step.until, event.occurred_at, 1, DUE_AFTER_DAYS_MAX)
+        if refusal is None and step.basis_points is not None:
+            whole = WHOLE_BASIS_POINTS
+            refusal = check_number("discounts.basis_points", step.basis_points, 1, whole)
+        if refusal is None and step.amount_minor is not None:
+            most = max(event.amount_minor, 1)
+            refusal = check_number("discounts.amount_minor", step.amount_minor, 1, most)
+        if refusal is not None:
+            return refusal
+    return None
 
 
 def _invoice_cancelled(event: events.InvoiceCancelled, timestamp: int) -> Refusal | None:
@@ -92,7 +134,27 @@ def _credit_note(event: events.CreditNoteIssued, timestamp: int) -> Refusal | No
         or check_amount("amount_minor", event.amount_minor)
         or check_currency("currency", event.currency)
         or check_word("reason", event.reason, CREDIT_REASONS)
+        or check_text("note", event.note)
         or check_occurred(event.occurred_at, timestamp)
+    )
+
+
+def _credit_cancelled(event: events.CreditNoteCancelled, timestamp: int) -> Refusal | None:
+    return (
+        check_id("credit_note_id", event.credit_note_id)
+        or check_occurred(event.occurred_at, timestamp)
+        or check_text("reason", event.reason)
+    )
+
+
+def _refund(event: events.PaymentRefunded, timestamp: int) -> Refusal | None:
+    return (
+        check_id("refund_id", event.refund_id)
+        or check_reference("payment_id", event.payment_id)
+        or check_amount("amount_minor", event.amount_minor)
+        or check_currency("currency", event.currency)
+        or check_occurred(event.occurred_at, timestamp)
+        or check_text("reason", event.reason)
     )
 
 
@@ -111,6 +173,11 @@ def _payment_reversed(event: events.PaymentReversed, timestamp: int) -> Refusal 
         check_id("payment_id", event.payment_id)
         or check_occurred(event.occurred_at, timestamp)
         or check_text("reason", event.reason)
+        or (None if event.kind is None else check_word("kind", event.kind, REVERSAL_KINDS))
+        or check_reference("bank_code", event.bank_code)
+        or (
+            None if event.amount_minor is None else check_amount("amount_minor", event.amount_minor)
+        )
     )
 
 
@@ -204,7 +271,9 @@ _CHECKS: dict[type, Callable[[Any, int], Refusal | None]] = {
     events.InvoiceIssued: _invoice,
     events.InvoiceCancelled: _invoice_cancelled,
     events.CreditNoteIssued: _credit_note,
+    events.CreditNoteCancelled: _credit_cancelled,
     events.PaymentReceived: _payment,
+    events.PaymentRefunded: _refund,
     events.PaymentReversed: _payment_reversed,
     events.ComplaintOpened: _complaint,
     events.ComplaintResolved: _complaint_resolved,

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from tocsin.streams.facts.sources import HOLDABLE, NAMES
+from tocsin.streams.facts.tolerance import Tolerance
 
 MS_PER_DAY = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,7 +35,8 @@ class Convention(Struct, frozen=True):
 
     Days close `close_after_minutes` after the midnight that ends them. `required_marks` names
     source topics: a day then closes when each is marked complete for it, no earlier than that, and
-    `close_latest_minutes` after that midnight anyhow.
+    `close_latest_minutes` after that midnight anyhow. What is left of an invoice within the
+    `tolerance` settles it.
     """
 
     zone: str = "Asia/Shanghai"
@@ -43,6 +45,7 @@ class Convention(Struct, frozen=True):
     documents_max: int = 100_000
     required_marks: tuple[str, ...] = ()
     close_latest_minutes: int = 12 * 60
+    tolerance: Tolerance = Tolerance()
 
     def problems(self) -> list[str]:
         """Say what is wrong with it and how to mend it; an empty list if nothing is."""
@@ -62,7 +65,7 @@ class Convention(Struct, frozen=True):
         earliest = self.close_after_minutes if self.required_marks else 0
         if not earliest <= self.close_latest_minutes < CLOSE_LATEST_MINUTES_MAX:
             found.append("close_latest_minutes must lie between close_after_minutes and 5999")
-        return found
+        return found + self.tolerance.problems()
 
     @property
     def reference_hash(self) -> str:
@@ -178,6 +181,8 @@ def _reference_hash(convention: Convention) -> str:
     named = {name: getattr(convention, name) for name in convention.__struct_fields__}
     if not convention.required_marks:  # then nothing waits, and no hour is the latest
         del named["required_marks"], named["close_latest_minutes"]
+    if convention.tolerance == Tolerance():  # that of the logic version: older journals name none
+        del named["tolerance"]
     fields = "\n".join(f"{name}={value}" for name, value in named.items())
     return hashlib.sha256(
         fields.encode() + b"\n" + (_zone_bytes(convention.zone) or b"")

@@ -16,8 +16,22 @@ from typing import TypeAlias, get_args
 from msgspec import Struct
 
 
-class InvoiceIssued(Struct, frozen=True, gc=False):
-    """An invoice was sent: `amount_minor` falls due on `due_date` and is past due the day after."""
+class CashDiscount(Struct, frozen=True, gc=False):
+    """A step of cash discount terms: what may be taken off for payment until a day.
+
+    Either hundredths of a percent of the invoice, or an amount.
+    """
+
+    until: int
+    basis_points: int | None = None
+    amount_minor: int | None = None
+
+
+class InvoiceIssued(Struct, frozen=True):
+    """An invoice was sent: `amount_minor` falls due on `due_date` and is past due the day after.
+
+    `discounts` are its cash discount terms.
+    """
 
     customer_id: str
     invoice_id: str
@@ -27,6 +41,7 @@ class InvoiceIssued(Struct, frozen=True, gc=False):
     currency: str
     cost_minor: int | None = None
     delivered_on: int | None = None
+    discounts: tuple[CashDiscount, ...] = ()
     recorded_at: int | None = None
 
 
@@ -43,8 +58,10 @@ class InvoiceCancelled(Struct, frozen=True, gc=False):
 class CreditNoteIssued(Struct, frozen=True, gc=False):
     """A credit lowers what is owed, on `invoice_id` or, without one, as unapplied credit.
 
-    `reason` is one of RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF, OTHER; RETURN feeds the return
-    window. A write-off lowers what is owed and is no payment, no return and no fault of the seller.
+    `reason` is one of RETURN, PRICE, DUPLICATE, GOODWILL, WRITE_OFF, WITHHOLDING_TAX, BANK_FEE,
+    OTHER; RETURN feeds the return window. A write-off lowers what is owed and is no payment, no
+    return and no fault of the seller; withheld tax and the bank's fee are neither delay nor
+    deduction. `note` says why in words.
     """
 
     customer_id: str
@@ -54,6 +71,17 @@ class CreditNoteIssued(Struct, frozen=True, gc=False):
     currency: str
     reason: str
     invoice_id: str | None = None
+    note: str | None = None
+    recorded_at: int | None = None
+
+
+class CreditNoteCancelled(Struct, frozen=True, gc=False):
+    """A credit note is void from the start: what it settled is open again."""
+
+    customer_id: str
+    credit_note_id: str
+    occurred_at: int
+    reason: str | None = None
     recorded_at: int | None = None
 
 
@@ -70,11 +98,31 @@ class PaymentReceived(Struct, frozen=True):
 
 
 class PaymentReversed(Struct, frozen=True, gc=False):
-    """A payment bounced or was recalled: all that it settled is open again."""
+    """A payment, or `amount_minor` of it, is undone: what that had settled is open again.
+
+    `kind` is one of BOUNCED, CHARGED_BACK, WRONG_CUSTOMER, BOOKING_ERROR; None: bounced. Only the
+    first two count against the payer. `bank_code` is the bank's reason code.
+    """
 
     customer_id: str
     payment_id: str
     occurred_at: int
+    reason: str | None = None
+    kind: str | None = None
+    bank_code: str | None = None
+    amount_minor: int | None = None
+    recorded_at: int | None = None
+
+
+class PaymentRefunded(Struct, frozen=True, gc=False):
+    """Money at hand was paid back: that of `payment_id`, without one any."""
+
+    customer_id: str
+    refund_id: str
+    occurred_at: int
+    amount_minor: int
+    currency: str
+    payment_id: str | None = None
     reason: str | None = None
     recorded_at: int | None = None
 
@@ -476,8 +524,10 @@ CustomerEvent: TypeAlias = (
     | InvoiceIssued
     | InvoiceCancelled
     | CreditNoteIssued
+    | CreditNoteCancelled
     | PaymentReceived
     | PaymentReversed
+    | PaymentRefunded
     | ComplaintOpened
     | ComplaintResolved
     | OrderChanged

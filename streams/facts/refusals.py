@@ -18,9 +18,10 @@ from tocsin.streams.facts.money import AMOUNT_MAX_MINOR, MINOR_DIGITS
 MS_PER_DAY = 86_400_000
 EARLIEST_INSTANT = 631_152_000_000  # 1990-01-01
 LATEST_INSTANT = 7_258_118_400_000  # 2200-01-01
+DATED_AHEAD_DAYS_MAX = 366  # an invoice may be dated ahead of the day on which it is known
 AHEAD_DAYS_MAX = 2  # clocks of source systems differ, and zones do
 DUE_AFTER_DAYS_MAX = 5 * 366
-DUE_BEFORE_DAYS_MAX = 2 * 366
+DUE_BEFORE_DAYS_MAX = 30 * 366  # an opening item may be years past due
 ID_LENGTH_MAX = 128
 TEXT_LENGTH_MAX = 10_000
 DELIVERED_DAYS_MAX = 2 * 366  # between delivery and invoice, either way
@@ -60,6 +61,7 @@ class Code(StrEnum):
     SILENCE_ENDLESS = "SILENCE_ENDLESS"  # warnings muted for more than a year
     TOPIC_NOT_MARKABLE = "TOPIC_NOT_MARKABLE"  # a mark of completeness for no topic of facts
     TOPIC_NOT_HOLDABLE = "TOPIC_NOT_HOLDABLE"  # a release of a topic that is never held
+    DISCOUNTS_DISORDERED = "DISCOUNTS_DISORDERED"  # cash discount steps unclear or not day by day
     INSTALMENTS_DISORDERED = "INSTALMENTS_DISORDERED"  # no instalment, too many, not day by day
     BEYOND_LIMIT = "BEYOND_LIMIT"  # undoes a document that was only folded in aggregate
 
@@ -139,17 +141,19 @@ def check_currency(field: str, currency: str) -> Refusal | None:
     )
 
 
-def check_occurred(occurred_at: int, timestamp: int) -> Refusal | None:
+def check_occurred(
+    occurred_at: int, timestamp: int, ahead_days_max: int = AHEAD_DAYS_MAX
+) -> Refusal | None:
     """Judge a business instant (epoch ms) against the sequence time of its record."""
     if occurred_at < EARLIEST_INSTANT:
         return Refusal(
             Code.DATE_ABSURD,
             f"occurred_at is {occurred_at}, before 1990: send milliseconds since 1970",
         )
-    if occurred_at > timestamp + AHEAD_DAYS_MAX * MS_PER_DAY:
+    if occurred_at > timestamp + ahead_days_max * MS_PER_DAY:
         return Refusal(
             Code.DATE_ABSURD,
-            f"occurred_at {occurred_at} is more than {AHEAD_DAYS_MAX} days after the record's "
+            f"occurred_at {occurred_at} is more than {ahead_days_max} days after the record's "
             f"timestamp {timestamp}: a fact cannot be known before it happens",
         )
     return None
@@ -163,7 +167,7 @@ def check_due(due_date: int, occurred_at: int) -> Refusal | None:
     return Refusal(
         Code.DATE_ABSURD,
         f"due_date lies {abs(days)} days {'after' if days > 0 else 'before'} the invoice: "
-        "send the date in days since 1970, within five years after or two before",
+        "send the date in days since 1970, within five years after or thirty before",
     )
 
 

@@ -3,19 +3,23 @@
 The convention: money goes to the invoices that it names, in their order; while it names one that
 has not arrived, the rest is kept for that; otherwise the rest goes to the oldest due item, ties by
 invoice id. A disputed part is settled only by money that names its invoice: other money passes it
-over, and stays at hand if nothing else is open. A credit note is money too. Undoing puts back
-exactly what was applied.
+over, and stays at hand if nothing else is open. A credit note is money too. Money that names an
+invoice takes the place of a residual or a cash discount that settled it; money at hand that has
+nothing else to pay that of a residual. Undoing puts back exactly what was applied.
 """
 
 from __future__ import annotations
 
-from tocsin.streams.fold.excused_delays import unexcused_delay
-from tocsin.streams.ledger.documents import LOOSE, Account, Funds, Invoice, Settled
-from tocsin.streams.ledger.ledger import CONDUCT, SETTLED, Ledger, OpenItems
-
-SHORT_LEAST, SHORT_MOST = 200, 4
-"""A payment is short if of an invoice that it names it leaves between a 200th and a quarter: less
-is rounding or a fee, more a part payment. A disputed part does not count as left."""
+from tocsin.streams.fold.payment_delays import forget_settled, note_settled
+from tocsin.streams.ledger.documents import (
+    LOOSE,
+    RESIDUAL,
+    SETTLED_WITHOUT_MONEY,
+    Account,
+    Funds,
+    Invoice,
+)
+from tocsin.streams.ledger.ledger import Ledger, OpenItems
 
 _LOOSE_DAY = "\0"  # prefix of a due day without documents, among what money was applied to
 
@@ -27,14 +31,17 @@ def apply_money(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
         invoice = ledger.invoices.get(invoice_id)
         if invoice is None:
             is_waiting = True
-        elif invoice.open_minor and funds.unapplied_minor and invoice.currency == funds.currency:
-            _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
-            if invoice.open_minor and not funds.is_short and not funds.reason:
-                _note_short(ledger, funds, invoice)
+        elif funds.unapplied_minor and invoice.currency == funds.currency:
+            if invoice_id in ledger.residuals:
+                _take_up(ledger, invoice_id, invoice, today)
+            if invoice.open_minor:
+                _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
     if funds.is_released or not is_waiting:
         funds.is_released = True
         if funds.unapplied_minor:
             _apply_to_oldest(ledger, key, funds, today)
+        if funds.unapplied_minor and ledger.residuals:
+            _apply_to_residuals(ledger, key, funds, today)
     if funds.unapplied_minor != before:
         ledger.change_unapplied(funds.currency, funds.unapplied_minor - before, today)
     if funds.unapplied_minor:
@@ -113,6 +120,24 @@ def reverse_application(ledger: Ledger, key: str, funds: Funds, today: int) -> N
     ledger.dirty[key] = funds
 
 
+def release_unnamed(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+    """Undo what money settled without naming it; its rest is not indexed afterwards."""
+    ledger.unindex_unapplied(key, funds)
+    for target, amount in list((funds.applied or {}).items()):
+        invoice = ledger.invoices.get(target)
+        if target.startswith(_LOOSE_DAY):
+            ledger.raise_open_undocumented(funds.currency, int(target[1:]), amount, 0, today)
+        elif invoice is None or target in funds.invoice_ids:
+            continue
+        else:
+            _reopen(ledger, target, invoice, key, amount, today)
+        if funds.applied is not None:
+            del funds.applied[target]
+        funds.unapplied_minor += amount
+        ledger.change_unapplied(funds.currency, amount, today)
+    ledger.dirty[key] = funds
+
+
 def release_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int) -> list[str]:
     """Release all money applied to an invoice and take it out of the open items.
 
@@ -120,9 +145,12 @@ def release_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: in
     """
     if invoice.open_minor:
         ledger.lower_open(invoice_id, invoice, invoice.open_minor, today)
-    _unsettle(ledger, invoice_id)
+    forget_settled(ledger, invoice_id)
+    ledger.residuals.discard(invoice_id)
     released = []
     for key, amount in (invoice.applied or {}).items():
+        if key in SETTLED_WITHOUT_MONEY:
+            continue
         funds = ledger.funds.get(key)
         ledger.change_unapplied(invoice.currency, amount, today)
         if funds is None:  # paid without a document, or by one that is forgotten
@@ -161,7 +189,7 @@ def _apply(
     if invoice.open_minor == 0:
         invoice.closed_on = today
         if key is not LOOSE:
-            _note_settled(ledger, invoice_id, invoice)
+            note_settled(ledger, invoice_id, invoice)
     ledger.dirty["i" + invoice_id] = invoice
 
 
@@ -205,47 +233,36 @@ def _oldest(ledger: Ledger, shelf: OpenItems, account: Account) -> tuple[int, st
 def _reopen(
     ledger: Ledger, invoice_id: str, invoice: Invoice, key: str, amount: int, today: int
 ) -> None:
+    if invoice_id in ledger.residuals:
+        _take_up(ledger, invoice_id, invoice, today)
     if invoice.applied is not None:
         del invoice.applied[key]
         invoice.applied = invoice.applied or None
-    _unsettle(ledger, invoice_id)
+    forget_settled(ledger, invoice_id)
     invoice.closed_on = 0
     ledger.raise_open(invoice_id, invoice, amount, today)
     ledger.dirty["i" + invoice_id] = invoice
 
 
-def last_paid_on(ledger: Ledger, invoice: Invoice) -> int | None:
-    """The value date of the last payment on an invoice; None if no known payment went to it."""
-    paid_on = None
-    for key in invoice.applied or ():
-        if key.startswith("p") and key in ledger.funds:
-            valued_on = ledger.funds[key].valued_on
-            paid_on = valued_on if paid_on is None else max(paid_on, valued_on)
-    return paid_on
+def _take_up(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int, *keys: str) -> None:
+    """Have open again what a residual or a discount settled; all of it, or by some keys only."""
+    applied = invoice.applied or {}
+    amount = sum(applied.pop(key, 0) for key in keys or SETTLED_WITHOUT_MONEY)
+    if SETTLED_WITHOUT_MONEY.isdisjoint(applied):
+        ledger.residuals.discard(invoice_id)
+    if amount:
+        forget_settled(ledger, invoice_id)
+        invoice.closed_on = 0
+        ledger.raise_open(invoice_id, invoice, amount, today)
+        ledger.dirty["i" + invoice_id] = invoice
 
 
-def _note_settled(ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
-    """Keep how late an invoice was paid; one that credit notes settled alone says nothing of it."""
-    paid_on = last_paid_on(ledger, invoice)
-    if paid_on is None:
-        return
-    delay = excused = paid_on - invoice.due_date
-    if invoice_id in ledger.disputed:
-        excused = unexcused_delay(ledger, invoice_id, invoice, delay)
-    settled = Settled(delay, excused, invoice.amount_minor, invoice.currency)
-    ledger.remember_settled(invoice_id, settled)
-    ledger.affected |= SETTLED
-
-
-def _unsettle(ledger: Ledger, invoice_id: str) -> None:
-    if ledger.summary.settled.pop(invoice_id, None) is not None:
-        ledger.note_delays()
-        ledger.affected |= SETTLED
-
-
-def _note_short(ledger: Ledger, funds: Funds, invoice: Invoice) -> None:
-    left, amount = invoice.open_minor - invoice.disputed_minor, invoice.amount_minor
-    if amount <= left * SHORT_LEAST and left * SHORT_MOST <= amount:
-        funds.is_short = True
-        ledger.tally("short_paid").add(funds.valued_on, 1)
-        ledger.affected |= CONDUCT
+def _apply_to_residuals(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
+    """Let money that has nothing else to pay take the place of residuals, the oldest due first."""
+    found = [(ledger.invoices[name].due_date, name) for name in ledger.residuals]
+    for _, invoice_id in sorted(found):
+        invoice = ledger.invoices[invoice_id]
+        is_residual = RESIDUAL in (invoice.applied or ())
+        if is_residual and invoice.currency == funds.currency and funds.unapplied_minor:
+            _take_up(ledger, invoice_id, invoice, today, RESIDUAL)
+            _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)

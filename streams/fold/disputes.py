@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.fold.cash_application import apply_unallocated
-from tocsin.streams.fold.excused_delays import unexcused_delay
+from tocsin.streams.fold.payment_delays import settled_item
 from tocsin.streams.fold.shared import (
     UNCHANGED,
     FoldContext,
@@ -170,20 +170,25 @@ def _look_again(ledger: Ledger, invoice_id: str, today: int) -> None:
     invoice = ledger.invoices.get(invoice_id)
     if invoice is None:
         return
+    ledger.dirty["i" + invoice_id] = invoice  # what is left of it is looked at again
     if invoice.open_minor:
         ledger.note_disputed(invoice_id, invoice, today)
         apply_unallocated(ledger, invoice.currency, today)
     entry = ledger.summary.settled.get(invoice_id)
     if entry is not None:
-        excused = unexcused_delay(ledger, invoice_id, invoice, entry.delay_days)
-        if excused != entry.excused_days:
-            entry.excused_days = excused
-            ledger.note_delays()
+        item = settled_item(ledger, invoice_id, invoice)
+        if item is not None and item.excused_days != entry.excused_days:
+            ledger.excuse(entry, item.excused_days)
             ledger.affected |= SETTLED
 
 
+def counts_against_customer(dispute: Dispute) -> bool:
+    """Whether a dispute is held against the customer: not what was our own fault, or withdrawn."""
+    return bool(dispute.invoice_id) and not dispute.is_own_fault and dispute.outcome != "WITHDRAWN"
+
+
 def _count(ledger: Ledger, dispute: Dispute, today: FoldContext, sign: int) -> None:
-    if dispute.outcome == "WITHDRAWN":
+    if not counts_against_customer(dispute):
         return
     day, amount = dispute.opened_on, sign * dispute.amount_minor
     tally(ledger, "disputes", day, sign, today)

@@ -17,19 +17,21 @@ from tocsin.streams.fold import complaints, conduct, promises, retirement
 from tocsin.streams.fold import credit_decisions as credit
 from tocsin.streams.fold import credit_information as standing
 from tocsin.streams.fold import instalment_plans as plans_agreed
+from tocsin.streams.fold import money_documents as money
 from tocsin.streams.fold import warning_feedback as handling
 from tocsin.streams.fold.cash_application import (
     apply_money,
     apply_unallocated,
-    apply_without_document,
     reapply_to,
     release_invoice,
-    reverse_application,
     settle_invoice,
 )
+from tocsin.streams.fold.discount_terms import has_terms, note_terms
 from tocsin.streams.fold.disputes import open_dispute, resolve_dispute
 from tocsin.streams.fold.fulfilment import update_commitments
 from tocsin.streams.fold.orders import update_order
+from tocsin.streams.fold.refunds import refund
+from tocsin.streams.fold.rests import settle_rests
 from tocsin.streams.fold.shared import (
     TOTAL_MAX_MINOR,
     UNCHANGED,
@@ -37,20 +39,19 @@ from tocsin.streams.fold.shared import (
     fold_in_aggregate,
     refuse_above_total,
     refuse_aggregated,
-    tally,
 )
 from tocsin.streams.fold.turnover import (
-    count_funds,
     count_invoice,
-    exceeds_funds_limit,
     exceeds_invoice_limit,
 )
-from tocsin.streams.ledger.documents import Funds, Invoice
+from tocsin.streams.fold.write_offs import LAST_ON
+from tocsin.streams.ledger.documents import Invoice
 from tocsin.streams.ledger.ledger import (
     BACKDATED,
     COMPLAINT_RATE,
     COMPLAINTS,
     ISSUED,
+    LOSS,
     RECENT_DAYS,
     RETURN_RATE,
     RETURNS,
@@ -64,6 +65,10 @@ def evolve(
     """Fold one fact, already checked, into a ledger; see the module for what is returned."""
     unwritten, ledger.dirty = ledger.dirty, {}
     outcome = _HANDLERS[type(event)](ledger, event, offset, today)
+    if ledger.dirty and type(event) in _MOVING_MONEY and isinstance(outcome, str) and outcome:
+        settle_rests(ledger, today)
+        if LAST_ON in ledger.summary.figures:
+            ledger.affected |= LOSS
     touched, ledger.dirty = ledger.dirty, unwritten
     unwritten.update(touched)
     if ledger.cases and type(event) in _KEEPING and isinstance(outcome, str) and outcome:
@@ -76,6 +81,8 @@ def _issue(
 ) -> str | Refusal:
     invoice_id, now = event.invoice_id, today.date
     invoice = ledger.invoices.get(invoice_id)
+    if not event.amount_minor:
+        return _void(ledger, event, offset, today)
     if invoice is not None:
         return _correct_invoice(ledger, invoice, event, offset, today)
     currency, amount = event.currency, event.amount_minor
@@ -100,6 +107,7 @@ def _issue(
         apply_unallocated(ledger, currency, now)
         return fold_in_aggregate(ledger)
     ledger.invoices[invoice_id] = invoice
+    note_terms(ledger, event, offset, today)
     ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
     ledger.raise_open(invoice_id, invoice, amount, now)
     if account.unapplied_minor or ledger.awaited:
@@ -107,10 +115,21 @@ def _issue(
     return "FELL_BELOW_CLEAR_AT"
 
 
+def _void(
+    ledger: Ledger, event: events.InvoiceIssued, offset: int, today: FoldContext
+) -> str | Refusal:
+    """A zero invoice does nothing; one that is corrected to zero is cancelled."""
+    known = ledger.invoices.get(event.invoice_id)
+    if known is None or known.is_cancelled:
+        return UNCHANGED
+    cancelled = events.InvoiceCancelled(event.customer_id, event.invoice_id, event.occurred_at)
+    return _cancel(ledger, cancelled, offset, today)
+
+
 def _correct_invoice(
     ledger: Ledger, invoice: Invoice, event: events.InvoiceIssued, offset: int, today: FoldContext
 ) -> str | Refusal:
-    if _has_content(invoice, event):
+    if _has_content(invoice, event) and has_terms(ledger, event, today):
         return UNCHANGED
     now, invoice_id, old_currency = today.date, event.invoice_id, invoice.currency
     issued_on = today.day_of(event.occurred_at)
@@ -118,6 +137,7 @@ def _correct_invoice(
     if total > TOTAL_MAX_MINOR or exceeds_invoice_limit(ledger, event, issued_on):
         return refuse_above_total(event.currency)
     ledger.dirty["i" + invoice_id] = invoice
+    note_terms(ledger, event, offset, today)
     if invoice.is_cancelled:
         _describe(invoice, event, issued_on, offset)
         return "ITEM_CORRECTED"
@@ -187,141 +207,6 @@ def _cancel(
     return "ITEM_CANCELLED"
 
 
-def _receive(
-    ledger: Ledger, event: events.PaymentReceived, offset: int, today: FoldContext
-) -> str | Refusal:
-    return _take_in(
-        ledger,
-        "p" + event.payment_id,
-        Funds(
-            event.occurred_at,
-            0,
-            event.amount_minor,
-            event.currency,
-            offset,
-            event.invoice_ids,
-        ),
-        today,
-    )
-
-
-def _credit(
-    ledger: Ledger, event: events.CreditNoteIssued, offset: int, today: FoldContext
-) -> str | Refusal:
-    named = () if event.invoice_id is None else (event.invoice_id,)
-    return _take_in(
-        ledger,
-        "c" + event.credit_note_id,
-        Funds(
-            event.occurred_at,
-            0,
-            event.amount_minor,
-            event.currency,
-            offset,
-            named,
-            event.reason,
-        ),
-        today,
-    )
-
-
-def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str | Refusal:
-    now, currency, amount = today.date, funds.currency, funds.amount_minor
-    funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
-    known = ledger.funds.get(key)
-    if known is not None:
-        return _correct_funds(ledger, key, known, funds, today)
-    total = ledger.account(currency).unapplied_minor + amount
-    if total > TOTAL_MAX_MINOR or exceeds_funds_limit(ledger, funds):
-        return refuse_above_total(currency)
-    if funds.reason == "RETURN":
-        _count_return(ledger, funds, today, 1)
-    count_funds(ledger, funds, 1)
-    if ledger.summary.document_count >= today.documents_max:
-        apply_without_document(ledger, currency, amount, funds.invoice_ids, now)
-        return fold_in_aggregate(ledger)
-    ledger.funds[key] = funds
-    ledger.remember(key, funds, now, today.horizon_days)
-    _pour(ledger, key, funds, now)
-    return "ITEM_CLEARED"
-
-
-def _pour(ledger: Ledger, key: str, funds: Funds, now: int) -> None:
-    funds.unapplied_minor = funds.amount_minor
-    ledger.change_unapplied(funds.currency, funds.amount_minor, now)
-    apply_money(ledger, key, funds, now)
-
-
-def _correct_funds(
-    ledger: Ledger, key: str, known: Funds, funds: Funds, today: FoldContext
-) -> str | Refusal:
-    content = (funds.occurred_at, funds.amount_minor, funds.currency)
-    if (
-        content == (known.occurred_at, known.amount_minor, known.currency)
-        and funds.invoice_ids == known.invoice_ids
-        and funds.reason == known.reason
-    ):
-        return UNCHANGED
-    total = ledger.account(funds.currency).unapplied_minor + funds.amount_minor
-    if total > TOTAL_MAX_MINOR or exceeds_funds_limit(ledger, funds):
-        return refuse_above_total(funds.currency)
-    now, old_currency = today.date, known.currency
-    if not known.is_reversed:
-        _withdraw(ledger, key, known, today)
-    known.occurred_at = funds.occurred_at
-    known.valued_on = funds.valued_on
-    known.amount_minor = funds.amount_minor
-    known.currency = funds.currency
-    known.offset = funds.offset
-    known.invoice_ids = funds.invoice_ids
-    known.reason = funds.reason
-    known.is_released = False
-    ledger.dirty[key] = known
-    if not known.is_reversed:
-        if known.reason == "RETURN":
-            _count_return(ledger, known, today, 1)
-        count_funds(ledger, known, 1)
-        _pour(ledger, key, known, now)
-        apply_unallocated(ledger, old_currency, now)
-    return "ITEM_CORRECTED"
-
-
-def _withdraw(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> None:
-    """Undo all effects of money, as if it had never come."""
-    reverse_application(ledger, key, funds, today.date)
-    ledger.change_unapplied(funds.currency, -funds.amount_minor, today.date)
-    funds.unapplied_minor = 0
-    if funds.reason == "RETURN":
-        _count_return(ledger, funds, today, -1)
-    count_funds(ledger, funds, -1)
-    if funds.is_short:
-        funds.is_short = False
-        tally(ledger, "short_paid", funds.valued_on, -1, today)
-
-
-def _reverse(
-    ledger: Ledger, event: events.PaymentReversed, offset: int, today: FoldContext
-) -> str | Refusal:
-    key, now = "p" + event.payment_id, today.date
-    funds = ledger.funds.get(key)
-    if funds is not None and funds.is_reversed:
-        return UNCHANGED
-    if funds is None and ledger.summary.document_count >= today.documents_max:
-        return refuse_aggregated("payment", event.payment_id)
-    reversed_on = today.day_of(event.occurred_at)
-    tally(ledger, "bounced", reversed_on, 1, today)
-    if funds is None:
-        funds = Funds(offset=offset, closed_on=reversed_on, is_reversed=True)
-        ledger.funds[key] = funds
-        ledger.remember(key, funds, now, today.horizon_days)
-        return "ITEM_CORRECTED"
-    _withdraw(ledger, key, funds, today)
-    funds.is_reversed = True
-    funds.closed_on = reversed_on
-    apply_unallocated(ledger, funds.currency, now)
-    return "ITEM_CORRECTED"
-
-
 def _count_issued(ledger: Ledger, day: int, today: FoldContext) -> None:
     summary = ledger.summary
     if day > today.date - today.horizon_days:
@@ -349,19 +234,15 @@ def _uncount_issued(ledger: Ledger, day: int) -> None:
     ledger.affected |= ISSUED | COMPLAINTS | RETURNS  # fewer invoices raise their rates
 
 
-def _count_return(ledger: Ledger, funds: Funds, today: FoldContext, change: int) -> None:
-    if funds.valued_on > today.date - today.horizon_days:
-        ledger.returned.add(funds.valued_on, change)
-        ledger.affected |= RETURNS
-
-
 # Any: each handler takes its own event type, which the table's key guarantees.
 _HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] = {
     events.InvoiceIssued: _issue,
     events.InvoiceCancelled: _cancel,
-    events.CreditNoteIssued: _credit,
-    events.PaymentReceived: _receive,
-    events.PaymentReversed: _reverse,
+    events.CreditNoteIssued: money.credit,
+    events.PaymentReceived: money.receive,
+    events.CreditNoteCancelled: money.cancel_credit,
+    events.PaymentReversed: money.reverse,
+    events.PaymentRefunded: refund,
     **complaints.HANDLERS,
     **conduct.HANDLERS,
     **standing.HANDLERS,
@@ -375,17 +256,20 @@ _HANDLERS: dict[type, Callable[[Ledger, Any, int, FoldContext], str | Refusal]] 
     events.OrderUpdated: update_order,
 }
 
-_KEEPING = frozenset(
+_MOVING_MONEY = frozenset(
     {
         events.InvoiceIssued,
         events.InvoiceCancelled,
         events.CreditNoteIssued,
         events.PaymentReceived,
         events.PaymentReversed,
+        events.PaymentRefunded,
+        events.CreditNoteCancelled,
         events.DisputeOpened,
         events.DisputeResolved,
-        *promises.HANDLERS,
-        *plans_agreed.HANDLERS,
     }
 )
+"""Events after which something may be left of an invoice, or what is left may be explained."""
+
+_KEEPING = _MOVING_MONEY | {*promises.HANDLERS, *plans_agreed.HANDLERS}
 """Events after which promises and plans may be in another state."""

@@ -5,55 +5,82 @@ Computed from the documents as they are known, so that corrections and late news
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 from tocsin.streams.ledger.documents import NEVER, Dispute, Invoice
 from tocsin.streams.ledger.ledger import Ledger
 
 
-def unexcused_delay(ledger: Ledger, invoice_id: str, invoice: Invoice, delay_days: int) -> int:
-    """The delay of a paid invoice (days after its due date) without what is excused of it.
+def delays_of(ledger: Ledger, invoice_id: str, invoice: Invoice) -> Iterator[tuple[int, int, int]]:
+    """Each known payment on an invoice: amount, days after the due date, and those not excused.
 
     Excused is a day at whose end all that was open was disputed; a dispute that was rejected or
-    withdrawn excuses nothing. Where the delay was the seller's own fault, all of it is excused.
+    withdrawn excuses nothing. Where the seller was at fault, all of the delay is excused,
+    whatever the dispute came to.
     """
-    disputes = [ledger.disputes[name] for name in ledger.disputed.get(invoice_id, ())]
-    disputes = [
-        dispute
-        for dispute in disputes
-        if dispute.outcome not in ("REJECTED", "WITHDRAWN") and dispute.currency == invoice.currency
-    ]
-    if delay_days <= 0 or not disputes:
-        return delay_days
-    if any(dispute.is_own_fault for dispute in disputes):
-        return 0
-    due, paid_on = invoice.due_date, invoice.due_date + delay_days
-    paid = [
-        (ledger.funds[key].valued_on, amount)
-        for key, amount in (invoice.applied or {}).items()
-        if key in ledger.funds
-    ]
-    earlier = sum((invoice.applied or {}).values()) - sum(amount for _, amount in paid)
-    since = min(dispute.occurred_at for dispute in disputes)
-    credited = [
-        (ledger.funds[key].valued_on, amount)
-        for key, amount in (invoice.applied or {}).items()
-        if key.startswith("c") and key in ledger.funds and ledger.funds[key].occurred_at >= since
-    ]
-    turns = {due, paid_on, *(day for day, _ in paid)}
-    turns |= {day for dispute in disputes for day in (dispute.opened_on, _last(dispute))}
-    days, excused = sorted(day for day in turns if due <= day <= paid_on), 0
-    for start, end in pairwise(days):
-        left = invoice.amount_minor - earlier - sum(amount for day, amount in paid if day <= start)
+    due, excuses = invoice.due_date, None
+    for key, amount in (invoice.applied or {}).items():
+        money = ledger.funds.get(key)
+        if money is None or key[0] != "p":
+            continue
+        days = money.valued_on - due
+        if days <= 0 or invoice_id not in ledger.disputed:
+            yield amount, days, days
+            continue
+        if excuses is None:
+            excuses = _Excuses(ledger, invoice_id, invoice)
+        yield amount, days, days - excuses.days_until(money.valued_on)
+
+
+class _Excuses:
+    """What excuses delays of one invoice, worked out once for all payments on it."""
+
+    def __init__(self, ledger: Ledger, invoice_id: str, invoice: Invoice) -> None:
+        self._invoice = invoice
+        disputes = [ledger.disputes[name] for name in ledger.disputed.get(invoice_id, ())]
+        self._disputes = [
+            dispute
+            for dispute in disputes
+            if dispute.currency == invoice.currency
+            and (dispute.is_own_fault or dispute.outcome not in ("REJECTED", "WITHDRAWN"))
+        ]
+        applied = invoice.applied or {}
+        known = [
+            (key, ledger.funds[key], amount)
+            for key, amount in applied.items()
+            if key in ledger.funds
+        ]
+        self._paid = [(money.valued_on, amount) for _, money, amount in known]
+        self._earlier = sum(applied.values()) - sum(amount for _, amount in self._paid)
+        since = min((dispute.occurred_at for dispute in self._disputes), default=0)
+        self._credited = [
+            (money.valued_on, amount)
+            for key, money, amount in known
+            if key[0] == "c" and money.occurred_at >= since
+        ]
+
+    def days_until(self, paid_on: int) -> int:
+        """The excused days after the due date up to a day."""
+        due, disputes = self._invoice.due_date, self._disputes
+        if any(dispute.is_own_fault for dispute in disputes):
+            return paid_on - due
+        turns = {due, paid_on, *(day for day, _ in self._paid)}
+        turns |= {day for dispute in disputes for day in (dispute.opened_on, _last(dispute))}
+        days = sorted(day for day in turns if due <= day <= paid_on)
+        return sum(end - start for start, end in pairwise(days) if self._is_excused(start))
+
+    def _is_excused(self, day: int) -> bool:
+        """Whether all that was open at the end of a day was disputed."""
+        left = self._invoice.amount_minor - self._earlier
+        left -= sum(amount for paid_on, amount in self._paid if paid_on <= day)
         disputed = sum(
             dispute.amount_minor
-            for dispute in disputes
-            if dispute.opened_on <= start < _last(dispute)
+            for dispute in self._disputes
+            if dispute.opened_on <= day < _last(dispute)
         )
-        disputed -= sum(amount for day, amount in credited if day <= start)
-        if 0 < left <= disputed:
-            excused += end - start
-    return delay_days - excused
+        disputed -= sum(amount for credited_on, amount in self._credited if credited_on <= day)
+        return 0 < left <= disputed
 
 
 def _last(dispute: Dispute) -> int:

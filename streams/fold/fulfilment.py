@@ -23,7 +23,7 @@ from tocsin.streams.fold.promises import OPEN, PROMISE, WITHDRAWN, judged_promis
 from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.fold.state_machines import BEFORE
 from tocsin.streams.ledger.commitment_payments import CommitmentClaim, CommitmentIndex, Place
-from tocsin.streams.ledger.documents import NEVER, Case, Funds
+from tocsin.streams.ledger.documents import NEVER, SETTLED_WITHOUT_MONEY, Case, Funds
 from tocsin.streams.ledger.ledger import CASES, Ledger
 
 _place = attrgetter("place")
@@ -334,9 +334,9 @@ def _judge(ledger: Ledger, judged: Iterable[CommitmentClaim], today: FoldContext
         taken = [(day, amount) for day, amount, _ in claim.taken]
         if claim.key[0] == PROMISE.letter:
             settled_on = _settled_on(ledger, claim.case)
-            is_changed = judged_promise(claim.case, taken, settled_on, today.date)
+            is_changed = judged_promise(claim.case, taken, settled_on, today)
         else:
-            is_changed = judged_plan(claim.case, taken, today.date)
+            is_changed = judged_plan(claim.case, taken, today)
         if is_changed:
             ledger.dirty[claim.key] = claim.case
             ledger.waiting = None
@@ -356,6 +356,7 @@ def _settled_on(ledger: Ledger, case: Case) -> int:
         if invoice.is_cancelled:
             days.append(invoice.closed_on)
         else:
-            used = [ledger.funds.get(key) for key in invoice.applied or ()]
+            keys = (invoice.applied or {}).keys() - SETTLED_WITHOUT_MONEY
+            used = [ledger.funds.get(key) for key in keys]
             days += [invoice.closed_on if money is None else money.valued_on for money in used]
     return max(days) if case.invoice_ids else NEVER

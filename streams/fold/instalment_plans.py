@@ -90,14 +90,14 @@ def end_plan(
     return ADVANCED
 
 
-def judged_plan(case: Case, taken: Sequence[tuple[int, int]], today: int) -> bool:
+def judged_plan(case: Case, taken: Sequence[tuple[int, int]], today: FoldContext) -> bool:
     """Find a plan's state by the money it got (day, amount); says whether it has changed."""
     before = (case.state, case.since, case.kept_minor, case.closed_on, case.due_on)
     got = sum(amount for _, amount in taken)
     asked, due_on = 0, NEVER
     for part in case.parts:
         asked += part.amount_minor
-        if asked > got:
+        if not got or asked - today.tolerance.of(asked, case.currency) > got:
             due_on = part.due_date
             break
     case.kept_minor, case.due_on = got, due_on
@@ -105,14 +105,14 @@ def judged_plan(case: Case, taken: Sequence[tuple[int, int]], today: int) -> boo
         triggers = [(_PAID, max(day for day, _ in taken))]
     else:
         triggers = [(_LAPSED, due_on + 1)]
-    case.state, case.since = reached(PLAN, RUNNING, case.agreed_on, triggers, today)
+    case.state, case.since = reached(PLAN, RUNNING, case.agreed_on, triggers, today.date)
     case.closed_on = case.since if case.state == FULFILLED else 0
     return before != (case.state, case.since, case.kept_minor, case.closed_on, case.due_on)
 
 
 def arrears_minor(case: Case, as_of: int) -> int:
     """What is missing of a plan's instalments due before an epoch day."""
-    if case.state not in (RUNNING, IN_ARREARS):
+    if case.state != IN_ARREARS:  # what lacks within the tolerance is no arrears
         return 0
     due = sum(part.amount_minor for part in case.parts if part.due_date < as_of)
     return max(due - case.kept_minor, 0)

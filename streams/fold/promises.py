@@ -91,18 +91,19 @@ def withdraw_promise(
 
 
 def judged_promise(
-    case: Case, taken: Sequence[tuple[int, int]], settled_on: int, today: int
+    case: Case, taken: Sequence[tuple[int, int]], settled_on: int, today: FoldContext
 ) -> bool:
     """Find a promise's state by the money it got (day, amount); says whether it has changed."""
     before = (case.state, case.since, case.kept_minor, case.closed_on)
     paid_on = settled_on
-    if sum(amount for _, amount in taken) >= case.amount_minor:
+    missing = case.amount_minor - sum(amount for _, amount in taken)
+    if taken and missing <= today.tolerance.of(case.amount_minor, case.currency):
         paid_on = min(paid_on, max(day for day, _ in taken))
     due_on = case.due_on
     triggers = [(_PAID, paid_on)] if paid_on <= due_on else [(_LAPSED, due_on + 1)]
     if due_on < paid_on < NEVER:
         triggers.append((_PAID, paid_on))
-    case.state, case.since = reached(PROMISE, OPEN, case.opened_on, triggers, today)
+    case.state, case.since = reached(PROMISE, OPEN, case.opened_on, triggers, today.date)
     in_time = sum(amount for day, amount in taken if day <= due_on)
     case.kept_minor = case.amount_minor if paid_on <= due_on else in_time
     case.closed_on = case.since if case.state in (KEPT, LATE) else 0

@@ -4,7 +4,7 @@ A document is kept until `horizon_days` after it was closed; money and invoices 
 that they settled or were settled by is open, a dispute while its invoice is kept. An alert closes
 when it is lifted. A promise or plan is kept as long after its last day, and with it the invoices
 that it names and the money that came since it was made. Money stays conserved: undoing a remembered
-document whose counterpart is forgotten is done in aggregate (see `application`).
+document whose counterpart is forgotten is done in aggregate (see `cash_application`).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tocsin.streams.facts.checks import Code, Refusal
 from tocsin.streams.facts.convention import Calendar
+from tocsin.streams.facts.tolerance import Tolerance
 from tocsin.streams.ledger.ledger import CONDUCT, FOLDED, Ledger
 
 UNCHANGED = ""
@@ -27,6 +28,7 @@ class FoldContext(Struct, gc=False):
     calendar: Calendar
     horizon_days: int
     documents_max: int
+    tolerance: Tolerance = Tolerance()
 
     def day_of(self, instant: int) -> int:
         """The epoch day of an instant (epoch ms), not after the business date."""

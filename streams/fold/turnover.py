@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from tocsin.streams.facts import events
 from tocsin.streams.fold.shared import exceeds_tally_limit
+from tocsin.streams.fold.write_offs import count_write_off
 from tocsin.streams.ledger.documents import Funds, Invoice
 from tocsin.streams.ledger.ledger import TURNOVER, Ledger
 
@@ -30,6 +31,7 @@ def count_invoice(ledger: Ledger, invoice: Invoice, sign: int) -> None:
 
 def count_funds(ledger: Ledger, funds: Funds, sign: int) -> None:
     """Count a payment or credit note (`sign` 1), or take it out (-1)."""
+    count_write_off(ledger, funds, sign)
     name = _SUMS.get(funds.reason)
     if name is not None:
         ledger.tally(name + funds.currency).add(funds.valued_on, sign * funds.amount_minor)

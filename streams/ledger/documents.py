@@ -14,6 +14,18 @@ NEVER = 2**31 - 1
 LOOSE = ""
 """Key of money without a document, among what was applied to an invoice."""
 
+RESIDUAL = "\2"
+"""Key of what is left within the tolerance, among what was applied to an invoice."""
+
+DISCOUNT = "\3"
+"""Key of a cash discount that was earned by payment in time, among what was applied."""
+
+SETTLED_WITHOUT_MONEY = frozenset({RESIDUAL, DISCOUNT})
+"""Keys of what settled an invoice and is no document."""
+
+REFUNDED = "\4"
+"""Prefix of a refund, among what money was applied to."""
+
 FORGOTTEN = "\1"
 """Prefix of a document that is forgotten, among what was applied: its id may be used again."""
 
@@ -45,7 +57,7 @@ class Funds(Struct, array_like=True, gc=False):
 
     `applied` says how much went to which invoice. Without an amount, only its reversal is known.
     Until `is_released`, its rest waits for a named invoice that has not arrived. `is_short`: it
-    left a small rest of an invoice that it names (see `application`).
+    left a small rest of an invoice that it names (see `short_payments`).
     """
 
     occurred_at: int = 0
@@ -218,10 +230,11 @@ class Account(Struct, array_like=True, gc=False):
 
 
 class Settled(Struct, array_like=True, gc=False):
-    """An invoice that was paid: how many days after its due date (negative: before), its amount.
+    """A paid invoice: its amount, and how many days after its due date it was paid.
 
-    `excused_days` is the delay without the days on which all that was open was rightly disputed,
-    and none where the delay was the seller's own fault.
+    The days (negative: before) are the mean over its payments, each by its amount, to the nearest
+    whole. `excused_days` leaves out days on which all that was open was rightly disputed, and is 0
+    where the delay was the seller's own fault.
     """
 
     delay_days: int
@@ -358,7 +371,7 @@ class Summary(Struct, array_like=True):
     known_since: int = 0
     """Business date of the first fact."""
     points: list[int] = field(default_factory=list)
-    """Of the score, by component in the order of their names (see `score`)."""
+    """Of the score, by component in the order of their names (see `scorecard`)."""
     score_on: int = NEVER
     """Day on which a component may give other points without any event."""
     abc: str = ""
@@ -375,6 +388,7 @@ class Summary(Struct, array_like=True):
 
 Document = Invoice | Funds | Complaint | Dispute | Order | Entry | Case
 """A ledger's documents are keyed by a letter and their id: i invoice, p payment, c credit note,
-k complaint, d dispute, o order; entries h change, s service, t contact, b breach, y survey,
-a alert, v verdict (by the episode's id); cases q promise, l plan, g credit decision,
-r retirement."""
+k complaint, d dispute, o order; entries m terms of an invoice (by its id), f refund,
+z reversal (by the payment's id), h change, s service,
+t contact, b breach, y survey, a alert, v verdict (by the episode's id); cases q promise, l plan,
+g credit decision, r retirement."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 
 from tocsin.streams.ledger.commitment_payments import CommitmentIndex
+from tocsin.streams.ledger.delay_habit import note_paid, note_unpaid
 from tocsin.streams.ledger.documents import (
     NEVER,
+    SETTLED_WITHOUT_MONEY,
     Account,
     Case,
     Complaint,
@@ -50,7 +52,8 @@ SCORE = 32768  # score, grade or class
 BACKDATED = 65536  # an invoice issued more than `RECENT_DAYS` before it was known
 CASES = 131072  # a promise, a plan, another process
 COLLECTION = 262144  # the next step of collection
-ALL = 524287
+LOSS = 524288  # money of a customer to whom a debt was once written off
+ALL = 1048575
 
 RECENT_DAYS = 7
 
@@ -118,8 +121,10 @@ class Ledger:
         "open_rules",
         "orders",
         "packed",
+        "residuals",
         "returned",
         "shelves",
+        "short",
         "summary",
         "waiting",
     )
@@ -140,6 +145,8 @@ class Ledger:
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
         self.near: dict[tuple[int, int], Window] = {}  # complaints near due dates, as last counted
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
+        self.residuals: set[str] = set()  # invoices that something else than money settled
+        self.short: set[str] = set()  # short payments, by their keys
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
         self.commitment_index: CommitmentIndex | None = (
             None  # what promises and plans have got; None: to be built
@@ -371,6 +378,8 @@ class Ledger:
         """Build all indexes from summary and documents, after a restore."""
         self.shelves = {}
         self.awaited = {}
+        self.residuals = set()
+        self.short = set()
         self.commitment_index = None
         self.waiting = None
         self.cases_of = {}
@@ -384,12 +393,16 @@ class Ledger:
         for invoice_id, invoice in self.invoices.items():
             if invoice.open_minor:
                 self.shelves[invoice.currency].items[invoice.due_date].append(invoice_id)
+            if invoice.applied and not SETTLED_WITHOUT_MONEY.isdisjoint(invoice.applied):
+                self.residuals.add(invoice_id)
         for shelf in self.shelves.values():
             for ids in shelf.items.values():
                 ids.sort()
         for key, funds in self.funds.items():
             if funds.unapplied_minor:
                 self.index_unapplied(key, funds)
+            if funds.is_short:
+                self.short.add(key)
         self.about = {}
         self.near = {}
         for complaint_id, complaint in self.complaints.items():
@@ -414,6 +427,7 @@ class Ledger:
         """Take a settled item as the latest, and forget the oldest of too many."""
         kept = self.summary.settled
         kept[invoice_id] = item
+        note_paid(self.summary, item)
         self.delays.append(item.excused_days)
         begin = 0
         if len(kept) > SETTLED_MAX:
@@ -422,6 +436,22 @@ class Ledger:
             del self.delays[0]
         if self.packed is not None:
             self.packed = self.packed[begin:] + pack(invoice_id, item)
+
+    def forget_settled(self, invoice_id: str) -> bool:
+        """Drop an item that is settled no more; whether it was kept."""
+        item = self.summary.settled.pop(invoice_id, None)
+        if item is None:
+            return False
+        note_unpaid(self.summary, item)
+        self.note_delays()
+        return True
+
+    def excuse(self, item: Settled, excused_days: int) -> None:
+        """Give a settled item another delay without what is excused of it."""
+        note_unpaid(self.summary, item)
+        item.excused_days = excused_days
+        note_paid(self.summary, item)
+        self.note_delays()
 
     def packed_settled(self) -> bytes:
         """All settled items as the summary's MessagePack has them."""

@@ -2,7 +2,7 @@
 
 A portfolio is mostly dormant, and a ledger's objects take some ten times the memory of its bytes.
 What is asked for is thawed; what nobody asked for in two rests is frozen. A frozen ledger goes on
-as if it had never been: that is the law of the persisted state, see `state`.
+as if it had never been: that is the law of the persisted state, see `state_records`.
 """
 
 from __future__ import annotations
@@ -109,6 +109,24 @@ class Ledgers(MutableMapping[str, Ledger]):
         """A ledger for a look: if it was frozen it stays so, unless it is put back by `[...] =`."""
         frozen = self._frozen.get(customer_id)
         return self[customer_id] if frozen is None else _thawed(customer_id, frozen)
+
+    def copied(self, customer_id: str) -> Ledger | None:
+        """A copy of a customer's ledger, to try something; None if there is none."""
+        if customer_id not in self:
+            return None
+        live = self._live(customer_id)
+        frozen = self._frozen[customer_id] if live is None else _encode(_parts_of(live))
+        return _thawed(customer_id, frozen)
+
+    def document_count(self, customer_id: str) -> int:
+        """How many documents a customer's ledger counts; 0 if there is none."""
+        if customer_id not in self:
+            return 0
+        ledger = self._live(customer_id) or _thawed(customer_id, self._frozen[customer_id])
+        return ledger.summary.document_count
+
+    def _live(self, customer_id: str) -> Ledger | None:
+        return self._fresh.get(customer_id) or self._resting.get(customer_id)
 
     def freeze_idle(self) -> None:
         """Freeze what was not asked for since the rest before the last."""

@@ -12,7 +12,7 @@ from tocsin.streams.ledger import ledger as parts
 from tocsin.streams.ledger.documents import NEVER, Complaint
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.rolling_windows import Window
-from tocsin.streams.measures.events import count_in, counting, rating
+from tocsin.streams.measures.events import count_in, counting, invoice_rate
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.measures.severity import Ladder
 
@@ -115,16 +115,12 @@ CONDUCT_MEASURES = (
         moves_by_time=True,
         required=("window",),
     ),
-    Measure(
+    invoice_rate(
         "complaint_rate",
-        Unit.BASIS_POINTS,
-        rating("complaints", "invoices"),
+        "complaints",
         _complaints,
         parts.COMPLAINTS | parts.COMPLAINT_RATE,
-        frozenset({COMPLAINTS, INVOICES}),
-        moves_by_time=True,
-        required=("window", "minimum"),
-        optional=("minimum_events",),
+        COMPLAINTS,
         needs="invoices in the window",
     ),
     Measure(
@@ -137,16 +133,12 @@ CONDUCT_MEASURES = (
         moves_by_time=True,
         required=("window", "before", "after"),
     ),
-    Measure(
+    invoice_rate(
         "return_rate",
-        Unit.BASIS_POINTS,
-        rating("returns", "invoices"),
+        "returns",
         _returns,
         parts.RETURNS | parts.RETURN_RATE,
-        frozenset({INVOICES}),
-        moves_by_time=True,
-        required=("window", "minimum"),
-        optional=("minimum_events",),
+        INVOICES,
         needs="invoices in the window",
     ),
     Measure(

@@ -1,7 +1,8 @@
 """Classes of customers by cut points that the policy fixes: ABC, RFM and RFA.
 
 ABC is by turnover. RFM (recency, frequency, money of purchases) and RFA (how late, how often late,
-which share of the exposure is past due) are three digits each, 5 the best. Cut points are of the
+which share of the exposure is past due) are three digits each, 5 the best; RFM is of Hughes,
+Strategic Database Marketing (1994), whose quintiles these digits are. Cut points are of the
 policy, since no partition knows the population; a value equal to one belongs to the better class.
 """
 

@@ -20,7 +20,7 @@ def quintile_cuts(values: Sequence[int], *, is_more_better: bool) -> tuple[int, 
     """Four rising cut points that part the values into five classes as equal as ties allow.
 
     None where there are fewer than five different values. Where more is better a cut point is the
-    least of the class above, else the most of the class before (see `classes`).
+    least of the class above, else the most of the class before (see `customer_classes`).
     """
     ranked, different = sorted(values), sorted(set(values))
     if len(different) < BEST:

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from tocsin.streams.facts.engagement_checks import CONTACT_OUTCOME_NAMES
 from tocsin.streams.facts.sources import COMPLAINTS, CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.streams.fold.complaints import kinds_of
 from tocsin.streams.fold.conduct import BREACH, CHANGE, CONTACT, SERVICE, SURVEY, tallies_of
+from tocsin.streams.fold.disputes import counts_against_customer
+from tocsin.streams.fold.money_documents import AGAINST_PAYER, REVERSAL
 from tocsin.streams.ledger import ledger as parts
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.rolling_windows import Window
@@ -53,7 +56,7 @@ def _complaints(ledger: Ledger, name: str) -> Iterator[Record]:
 def _disputes(ledger: Ledger, name: str) -> Iterator[Record]:
     reason = name.partition(":")[2]
     for dispute_id, dispute in ledger.disputes.items():
-        if dispute.invoice_id and dispute.outcome != "WITHDRAWN" and reason in ("", dispute.reason):
+        if counts_against_customer(dispute) and reason in ("", dispute.reason):
             yield dispute.opened_on, 1, dispute_id, ENGAGEMENTS, dispute.offset
 
 
@@ -70,8 +73,11 @@ def _returns(ledger: Ledger, name: str) -> Iterator[Record]:
 
 
 def _bounced(ledger: Ledger, name: str) -> Iterator[Record]:
-    for key, funds in ledger.funds.items():
-        if funds.is_reversed:
+    for key, entry in ledger.entries.items():
+        if key[0] == REVERSAL and entry.kind in AGAINST_PAYER:
+            yield entry.on, 1, key[1:], PAYMENTS, entry.offset
+    for key, funds in ledger.funds.items():  # reversed by a version that kept no entry of it
+        if funds.is_reversed and key[0] == "p" and REVERSAL + key[1:] not in ledger.entries:
             yield funds.closed_on, 1, key[1:], PAYMENTS, funds.offset
 
 
@@ -121,15 +127,7 @@ FAMILIES = {
         ENGAGEMENTS,
         parts.CONDUCT,
         _entries(CONTACT),
-        (
-            "ANSWERED",
-            "UNANSWERED",
-            "COOPERATIVE",
-            "UNCOOPERATIVE",
-            "REFUSED_TO_PAY",
-            "NOT_INTERESTED",
-            "CAME_IN",
-        ),
+        CONTACT_OUTCOME_NAMES,
     ),
     "answers": EventFamily(ENGAGEMENTS, parts.CONDUCT, _entries(CONTACT)),
     "refusals": EventFamily(

@@ -1,6 +1,6 @@
 """Measures over events of any family: how many, how many per other events, how discontent.
 
-Which family a rule means is its affair, so one measure serves many rules; see `families`.
+Which family a rule means is its affair, so one measure serves many rules; see `event_families`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from functools import cache
 
 from msgspec.structs import replace
 
-from tocsin.streams.facts.sources import ENGAGEMENTS, INVOICES
+from tocsin.streams.facts.sources import ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.streams.fold.conduct import RATING_MAX
 from tocsin.streams.ledger import ledger as parts
 from tocsin.streams.ledger.documents import NEVER
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.rolling_windows import Window
 from tocsin.streams.measures.event_families import FAMILIES, NAMES, event_family, window_of
-from tocsin.streams.measures.measure import Measure, Parameters, Read, Reading, Unit, Weighed
+from tocsin.streams.measures.measure import (
+    Behind,
+    Measure,
+    Parameters,
+    Read,
+    Reading,
+    Unit,
+    Weighed,
+)
 from tocsin.streams.measures.severity import Ladder
 
 
@@ -62,7 +70,8 @@ def rating(of: str, per: str) -> Read:
         base = base_in(ledger)
         total = 0 if base is None else base.total(length, as_of)
         if base is None or total < max(parameters.minimum, 1):
-            return None, NEVER
+            # Judged again once too few of these events are left to need a base.
+            return None, window.oldest_leaves(length, as_of)
         value = count * 10_000 // total
         if value >= ladder.clear_at:
             return value, min(
@@ -70,8 +79,10 @@ def rating(of: str, per: str) -> Read:
             )
         if total > parameters.minimum and not ledger.affected & rising:
             return value, NEVER  # one more of the base: what was found before is early enough
-        # As the base leaves the window the same events weigh more: when could they weigh enough?
-        return value, base.shrinks_to(count * 10_000 // ladder.lowest, length, as_of)
+        # As the base leaves the window the same events weigh more: when could they weigh enough, or
+        # when is too little of it left to judge by?
+        enough = max(count * 10_000 // ladder.lowest, parameters.minimum - 1)
+        return value, base.shrinks_to(enough, length, as_of)
 
     return read
 
@@ -91,16 +102,22 @@ def _discontent(
 def _unanswered_days(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
 ) -> Reading:
-    attempts, answers = ledger.tallied("contacts:UNANSWERED"), ledger.tallied("answers")
+    attempts = ledger.tallied("contacts:UNANSWERED")
     if attempts is None or not attempts.counts:
         return 0, NEVER
-    answered_on = answers.days[-1] if answers is not None and answers.days else 0
-    since = attempts.days[bisect_right(attempts.days, answered_on) :]
+    since = attempts.days[bisect_right(attempts.days, _answered_on(ledger)) :]
     if sum(attempts.counts[day] for day in since) < parameters.minimum:
         return 0, NEVER
     value = as_of - since[0]
     later = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
     return value, (since[0] + later[0] if later else NEVER)
+
+
+def _answered_on(ledger: Ledger) -> int:
+    """The last day on which the customer answered; money is an answer."""
+    names = ["answers", *("paid:" + currency for currency in ledger.summary.accounts)]
+    windows = [window for name in names if (window := ledger.tallied(name)) is not None]
+    return max((window.days[-1] for window in windows if window.days), default=0)
 
 
 def _behind_events(
@@ -132,8 +149,7 @@ def _behind_disputes(
 def _attempts(
     ledger: Ledger, subject: str, as_of: int, parameters: Parameters
 ) -> Iterable[Weighed]:
-    answers = ledger.tallied("answers")
-    answered_on = answers.days[-1] if answers is not None and answers.days else 0
+    answered_on = _answered_on(ledger)
     of = "contacts:UNANSWERED"
     for on, _, name, topic, offset in event_family(of).records(ledger, of):
         if on > answered_on:
@@ -166,7 +182,36 @@ def _fit_rate(measure: Measure, parameters: Parameters) -> Measure:
     )
 
 
-_STIRRED = parts.ISSUED | parts.RETURNS | parts.COMPLAINTS | parts.CONDUCT | parts.STANDING
+def invoice_rate(
+    name: str,
+    of: str,
+    behind: Behind,
+    affected_by: int,
+    topic: int,
+    *,
+    counts: str = "",
+    needs: str = "enough evidence",
+) -> Measure:
+    """The measure of how many events of a family come on the window's invoices, in basis points.
+
+    `topic` is where the events come from; the other arguments are those of `Measure`.
+    """
+    return Measure(
+        name,
+        Unit.BASIS_POINTS,
+        rating(of, "invoices"),
+        behind,
+        affected_by,
+        frozenset({topic, INVOICES}),
+        moves_by_time=True,
+        required=("window", "minimum"),
+        optional=("minimum_events",),
+        counts=counts,
+        needs=needs,
+    )
+
+
+_AFFECTING = parts.ISSUED | parts.RETURNS | parts.COMPLAINTS | parts.CONDUCT | parts.STANDING
 _TOPICS = frozenset(family.topic for family in FAMILIES.values())
 
 EVENT_MEASURES = (
@@ -175,7 +220,7 @@ EVENT_MEASURES = (
         Unit.COUNT,
         counting("contacts"),
         _behind_events,
-        _STIRRED,
+        _AFFECTING,
         _TOPICS,
         moves_by_time=True,
         required=("of", "window"),
@@ -187,7 +232,7 @@ EVENT_MEASURES = (
         Unit.BASIS_POINTS,
         rating("contacts", "contacts"),
         _behind_events,
-        _STIRRED,
+        _AFFECTING,
         _TOPICS,
         moves_by_time=True,
         required=("of", "per", "window", "minimum"),
@@ -195,16 +240,12 @@ EVENT_MEASURES = (
         words={"of": NAMES, "per": NAMES},
         fit=_fit_rate,
     ),
-    Measure(
+    invoice_rate(
         "dispute_rate",  # a usual figure: below 2 % is excellent, above 5 % a concern
-        Unit.BASIS_POINTS,
-        rating("disputes", "invoices"),
+        "disputes",
         _behind_disputes,
         parts.CONDUCT | parts.ISSUED,
-        frozenset({ENGAGEMENTS, INVOICES}),
-        moves_by_time=True,
-        required=("window", "minimum"),
-        optional=("minimum_events",),
+        ENGAGEMENTS,
         counts="disputes",
     ),
     Measure(
@@ -223,8 +264,8 @@ EVENT_MEASURES = (
         Unit.DAYS,
         _unanswered_days,
         _attempts,
-        parts.CONDUCT,
-        frozenset({ENGAGEMENTS}),
+        parts.CONDUCT | parts.OPEN,
+        frozenset({ENGAGEMENTS, PAYMENTS}),
         moves_by_time=True,
         required=("minimum",),
         counts="contacts:UNANSWERED",

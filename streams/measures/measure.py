@@ -42,11 +42,14 @@ class Parameters(Struct, frozen=True):
     minimum_events: int = 1
     usual_gaps: int = 0
     floor_minor: dict[str, int] = {}
+    tolerance: int = 0
     of: str = ""
     per: str = ""
     include: tuple[str, ...] = ()
     before_days: int = 0
     after_days: int = 0
+    prior: int = 0
+    prior_count: int = 0
 
 
 Reading = tuple[int | None, int]
@@ -76,6 +79,8 @@ class Measure(Struct, frozen=True):
     optional: tuple[str, ...] = ()
     words: dict[str, frozenset[str]] = {}
     """By parameter: the words that it may say."""
+    numbers: dict[str, frozenset[int]] = {}
+    """By field of its parameters: the numbers that it may be."""
     windows: int = 1
     """How many windows it looks back on."""
     fit: Callable[[Measure, Parameters], Measure] | None = None
@@ -85,6 +90,8 @@ class Measure(Struct, frozen=True):
     """The tally without which its value is 0 or not judged; empty where there is none."""
     needs: str = "enough evidence"
     """What is missing where it can't judge."""
+    is_signed: bool = False
+    """Whether its values may be negative."""
 
     def fitted(self, parameters: Parameters) -> Measure:
         """This measure as it is with a rule's parameters."""

@@ -13,10 +13,16 @@ from msgspec.structs import replace
 from tocsin.streams.facts.sources import CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.streams.fold.credit_decisions import decision_expires_on, limit_of, prepayment_of
 from tocsin.streams.ledger import ledger as parts
+from tocsin.streams.ledger.delay_habit import delay_sum, paid_count
 from tocsin.streams.ledger.documents import NEVER, Account, Invoice
 from tocsin.streams.ledger.ledger import Ledger, OpenItems
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.measures.severity import Ladder
+
+ARREARS_DAYS_MOST = 90
+"""Days beyond which one item makes the average of arrears no worse."""
+
+BEYOND_HABIT = "beyond_habit"
 
 UTILISATION_MAX = 1_000_000
 """Basis points that stand for any exposure against a limit of 0: no credit at all."""
@@ -65,6 +71,40 @@ def _overdue_age(
             if rung.raise_at > value:
                 return value, min(turn, as_of + rung.raise_at - value)
     return value, turn
+
+
+def _arrears_days(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    """Days past due, on average over all that is owed: how old arrears are, and how much of it."""
+    days = ledger.shelves[currency].days
+    if not days:
+        return 0, NEVER
+    if days[0] >= as_of:
+        return 0, days[0] + 1
+    account = ledger.summary.accounts[currency]
+    owed = account.open_minor - account.disputed_minor - account.unapplied_minor
+    if owed < max(parameters.floor_minor.get(currency, 1), 1):
+        return 0, NEVER
+    # Money at hand covers the oldest items.
+    covered, weighed, late = account.unapplied_minor, 0, as_of - _usual_delay(ledger, parameters)
+    for day in days[: bisect_left(days, late)]:
+        due = account.due[day]
+        amount = due.open_minor - due.disputed_minor
+        taken = min(covered, amount)
+        covered -= taken
+        weighed += (amount - taken) * min(late - day, ARREARS_DAYS_MOST)
+    value = weighed // owed
+    # It grows by a day a day at most, when all that is owed is past due.
+    higher = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
+    return value, (as_of + higher[0] - value if higher else NEVER)
+
+
+def _usual_delay(ledger: Ledger, parameters: Parameters) -> int:
+    """The customer's own mean delay, for what is counted beyond its habit only; never below 0."""
+    summary = ledger.summary
+    count = 0 if parameters.of != BEYOND_HABIT else paid_count(summary)
+    return max(delay_sum(summary) // count, 0) if count > 0 else 0
 
 
 def _ordered_minor(account: Account, parameters: Parameters) -> int:
@@ -222,6 +262,18 @@ MONEY_MEASURES = (
         falls_with_money=True,
         moves_by_time=True,
         optional=("floor",),
+    ),
+    Measure(
+        "arrears_days",
+        Unit.DAYS,
+        _arrears_days,
+        _overdue,
+        parts.OVERDUE | parts.OPEN | parts.SETTLED,
+        NET_OF_DISPUTES,
+        by_currency=True,
+        moves_by_time=True,
+        optional=("floor", "of"),
+        words={"of": frozenset({BEYOND_HABIT})},
     ),
     Measure(
         "credit_utilisation",

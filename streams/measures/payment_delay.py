@@ -1,6 +1,10 @@
 """Measures of paying: how late the last settled invoices were paid.
 
-A delay is taken without what is excused of it (see `excuses`); with `of: gross` as it was.
+A delay is taken without what is excused of it (see `excused_delays`); with `of: gross` as it was.
+
+A habit is read from hundreds of items (see `delay_habit`). With `prior` and `prior_count`, as many
+items of the usual value count beside the customer's own, so that a short history is shrunk towards
+the portfolio: an empirical Bayes estimate with a fixed prior.
 """
 
 from __future__ import annotations
@@ -11,6 +15,13 @@ from functools import lru_cache
 
 from tocsin.streams.facts.sources import INVOICES
 from tocsin.streams.ledger import ledger as parts
+from tocsin.streams.ledger.delay_habit import (
+    DEPTHS,
+    clipped,
+    delay_sum,
+    late_count,
+    paid_count,
+)
 from tocsin.streams.ledger.documents import NEVER, Settled
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.measures.measure import Measure, Parameters, Read, Reading, Unit, Weighed
@@ -29,7 +40,7 @@ INDEX_POINTS = (
     (120, 2_000),
 )
 """The payment index by days late, in hundredths of a point: straight lines between these, level
-outside. Prompt is 80, a month late 50: the published scale of payment indices in trade credit."""
+outside. Prompt is 80, a month late 50: the scale that Dun & Bradstreet publish for their PAYDEX."""
 
 
 def index_of(delay_days: int) -> int:
@@ -69,6 +80,40 @@ def _late_share(
         if delay > grace:
             late += 1
     return late * 10_000 // len(delays), NEVER
+
+
+def _habit_late_share(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    """Of hundreds of settled items, the share paid more than `grace` days late."""
+    summary = ledger.summary
+    count, weight = paid_count(summary), parameters.prior_count
+    if count < parameters.minimum:
+        return None, NEVER
+    late = late_count(summary, parameters.grace_days)
+    return (late * 10_000 + parameters.prior * weight) // (count + weight), NEVER
+
+
+def _habit_delay(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    """The mean signed delay of hundreds of settled items, in days, rounded down."""
+    summary = ledger.summary
+    count, weight = paid_count(summary), parameters.prior_count
+    if count < parameters.minimum:
+        return None, NEVER
+    return (delay_sum(summary) + parameters.prior * weight) // (count + weight), NEVER
+
+
+def _delay_over_habit(
+    ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    """By how many days the last settled items were paid later, on average, than is its habit."""
+    count, recent = paid_count(ledger.summary), ledger.delays[-parameters.last :]
+    if len(recent) < parameters.last or count < parameters.baseline:
+        return None, NEVER
+    now, usual = sum([clipped(delay) for delay in recent]), delay_sum(ledger.summary)
+    return max((now * count - usual * len(recent)) // (len(recent) * count), 0), NEVER
 
 
 def _delay_trend(
@@ -140,6 +185,8 @@ def _measure(
     optional: str = "of",
     *,
     by_currency: bool = False,
+    is_signed: bool = False,
+    numbers: dict[str, frozenset[int]] | None = None,
 ) -> Measure:
     return Measure(
         name,
@@ -151,13 +198,27 @@ def _measure(
         by_currency=by_currency,
         required=tuple(required.split()),
         optional=tuple(optional.split()),
-        words={"of": frozenset({"gross", "excused"})},
+        words={"of": frozenset({"gross", "excused"})} if "of" in optional.split() else {},
         needs="settled invoices",
+        is_signed=is_signed,
+        numbers=numbers or {},
     )
 
 
 SETTLED_MEASURES = (
     _measure("late_share", Unit.BASIS_POINTS, _late_share, "last minimum", "grace of"),
+    _measure(
+        "habit_late_share",
+        Unit.BASIS_POINTS,
+        _habit_late_share,
+        "minimum",
+        "grace prior prior_count",
+        numbers={"grace_days": frozenset(DEPTHS)},
+    ),
+    _measure(
+        "habit_delay", Unit.DAYS, _habit_delay, "minimum", "prior prior_count", is_signed=True
+    ),
+    _measure("delay_over_habit", Unit.DAYS, _delay_over_habit, "last baseline", ""),
     _measure("delay_trend", Unit.DAYS, _delay_trend, "last baseline minimum", "grace of"),
     _measure("weighted_delay", Unit.DAYS, _weighted_delay, "last minimum", by_currency=True),
     _measure("payment_index", Unit.BASIS_POINTS, _payment_index, "last minimum", by_currency=True),

@@ -1,8 +1,11 @@
-"""The risk score: points that a policy's components give, their sum (0 to 100), and its grade.
+"""The risk score: points that a policy's components give, on a scale of 0 to 100, and its grade.
 
-Additive and open: the points of every component are kept with the score. A customer of whom too
-little is known has no score, and `lacking` says what is missing. Only what an event affected is
-counted again; every `review_days` all of it is, with the customer's classes.
+Additive and open: the points of every component are kept with the score. What can't be judged takes
+no part: the scale is what the judged components could give at most. Components `on_top` only
+worsen: their points are added to it, up to 100, so that a feed that is silent or missing changes
+nothing. A customer of whom too little is known has no score, and `lacking` says what is missing.
+Only what an event affected is counted again; every `review_days` all of it is, with the customer's
+classes.
 """
 
 from __future__ import annotations
@@ -59,6 +62,8 @@ class Component(Struct, frozen=True):
     most: int
     whole: Steps | None
     """The only steps, where they don't depend on the currency."""
+    is_on_top: bool = False
+    """Its points are added to what the others make on their scale."""
 
     def count(self, ledger: Ledger, as_of: int) -> tuple[int, int]:
         """Points as of an epoch day, or NOT_JUDGED; and the next day on which they may change."""
@@ -96,6 +101,20 @@ class Scorecard(Struct, frozen=True):
     grades: Ladder
     strategies: dict[str, Strategy]
     classes: Classes | None
+
+    def score(self, points: list[int]) -> int:
+        """0 to 100 from the points of all components, NOT_JUDGED where one takes no part."""
+        total = most = on_top = 0
+        for given, part in zip(points, self.components, strict=True):
+            if given == NOT_JUDGED:
+                continue
+            if part.is_on_top:
+                on_top += given
+            else:
+                total += given
+                most += part.most
+        scaled = (total * POINTS_MAX * 2 + most) // (most * 2) if most else 0  # half goes up
+        return min(scaled + on_top, POINTS_MAX)
 
     @property
     def topics(self) -> frozenset[int]:
@@ -240,7 +259,7 @@ class Scorer:
 def _add_up(ledger: Ledger, card: Scorecard, points: list[int]) -> int:
     summary = ledger.summary
     ledger.is_touched = True
-    score = sum([given for given in points if given > 0])
+    score = card.score(points)
     current = GRADES.index(summary.grade) if summary.grade else 0
     grade = GRADES[card.grades.level(score, current)]
     if score == summary.score and grade == summary.grade:
@@ -276,10 +295,19 @@ def fill_score_words(text: Text, card: Scorecard | None, summary: Summary) -> Te
 
 
 def _told(card: Scorecard, points: list[int]) -> Text:
-    """The components that gave points, the most first."""
-    giving = [pair for pair in zip(points, card.components, strict=False) if pair[0] > 0]
-    giving.sort(key=lambda pair: (-pair[0], pair[1].name))
-    return Text(
-        ", ".join(f"{part.label.en} {given}" for given, part in giving),
-        "、".join(f"{part.label.zh}{given}" for given, part in giving),
+    """The components that gave points, the most first; then those of the scale not judged."""
+    pairs = list(zip(points, card.components, strict=False))
+    giving = sorted(
+        [pair for pair in pairs if pair[0] > 0], key=lambda pair: (-pair[0], pair[1].name)
     )
+    missing = [part for given, part in pairs if given == NOT_JUDGED and not part.is_on_top]
+    english = ", ".join(f"{part.label.en} {_of(given, part)}" for given, part in giving)
+    chinese = "、".join(f"{part.label.zh}{_of(given, part)}" for given, part in giving)
+    if missing:
+        english += f"; not judged: {', '.join(part.label.en for part in missing)}"
+        chinese += f"；未评：{'、'.join(part.label.zh for part in missing)}"
+    return Text(english, chinese)
+
+
+def _of(given: int, part: Component) -> str:
+    return f"+{given}" if part.is_on_top else f"{given}/{part.most}"

@@ -44,6 +44,11 @@ class Ladder(Struct, frozen=True):
                 found = rung.raise_at
         return found
 
+    def reached_at(self, severity: int, value: int) -> int:
+        """What a value reaches that holds a severity: where that begins, else where it ends."""
+        begins = self.raise_at(severity)
+        return begins if value >= begins else self.hold_at(severity)
+
     def hold_at(self, severity: int) -> int:
         """Below which a severity ends."""
         found = self.clear_at

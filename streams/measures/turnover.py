@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tocsin.streams.facts.sources import ENGAGEMENTS, INVOICES
 from tocsin.streams.fold.conduct import SERVICE
+from tocsin.streams.fold.disputes import counts_against_customer
 from tocsin.streams.fold.turnover import DEDUCTIONS
 from tocsin.streams.ledger import ledger as parts
 from tocsin.streams.ledger.documents import NEVER
@@ -129,7 +130,7 @@ def _returned(ledger: Ledger) -> _Part:
 
 def _disputed(ledger: Ledger) -> _Part:
     for dispute_id, dispute in ledger.disputes.items():
-        if dispute.invoice_id and dispute.outcome != "WITHDRAWN":
+        if counts_against_customer(dispute):
             day, currency = dispute.opened_on, dispute.currency
             yield dispute.amount_minor, day, currency, dispute_id, ENGAGEMENTS, dispute.offset
 

@@ -13,6 +13,8 @@ from tocsin.streams.measures.money_owed import MONEY_MEASURES
 from tocsin.streams.measures.payment_delay import SETTLED_MEASURES
 from tocsin.streams.measures.process_cases import CASE_MEASURES
 from tocsin.streams.measures.retirement import RETIREMENT_MEASURES
+from tocsin.streams.measures.short_payments import SHORT_PAYMENTS
+from tocsin.streams.measures.sold_after_write_off import SOLD_AFTER_WRITE_OFF
 from tocsin.streams.measures.turnover import TURNOVER_MEASURES
 from tocsin.streams.policy.worsening_signs import WORSENING_SIGNS
 
@@ -29,6 +31,8 @@ MEASURES: dict[str, Measure] = {
         *STANDING_MEASURES,
         *CREDIT_MEASURES,
         UNPAID_SINCE_DELIVERY,
+        SHORT_PAYMENTS,
+        SOLD_AFTER_WRITE_OFF,
         *RETIREMENT_MEASURES,
         WORSENING_SIGNS,
     )

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from tocsin.streams.measures.measure import SETTLED_JUDGED_MAX, Measure, Parameters
-from tocsin.streams.policy.value_reading import WORD, Path, Reader, count, days, percent
+from tocsin.streams.policy.value_reading import (
+    PARSES,
+    WORD,
+    Path,
+    Reader,
+    count,
+    days,
+    lowest_of,
+    percent,
+)
 
 PARAMETERS: dict[str, tuple[str, str]] = {
     "grace": ("grace_days", "days"),
@@ -20,14 +29,18 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "minimum_events": ("minimum_events", "count"),
     "usual_gaps": ("usual_gaps", "count"),
     "floor": ("floor_minor", "money"),
+    "tolerance": ("tolerance", "percent"),
     "of": ("of", "word"),
     "per": ("per", "word"),
     "include": ("include", "words"),
     "before": ("before_days", "days"),
     "after": ("after_days", "days"),
+    "prior": ("prior", "value"),
+    "prior_count": ("prior_count", "count"),
 }
 """By its name in a policy: the field, and the form: days (from 0), whole days (from 1), count (from
-1), percent (basis points from 0), money (minor units by currency), word, words."""
+1), percent (basis points from 0), value (in the measure's unit), money (minor units by currency),
+word, words."""
 
 
 def read_parameters(
@@ -38,16 +51,23 @@ def read_parameters(
     for key in (*measure.required, *measure.optional):
         if key in plain and key in PARAMETERS:  # not signs, which are conditions
             field, form = PARAMETERS[key]
-            found[field] = _read(reader, plain[key], (*path, key), form)
+            found[field] = _read(reader, plain[key], (*path, key), form, measure)
+            if field in measure.numbers and found[field] not in measure.numbers[field]:
+                kept = ", ".join(map(str, sorted(measure.numbers[field])))
+                reader.note((*path, key), f"is not counted: use one of {kept}")
             if key in measure.words:
                 _check_words(reader, (*path, key), found[field], measure.words[key])
     parameters = Parameters(**found)
     _check(reader, path, parameters, measure.windows)
+    if ("prior" in plain) != ("prior_count" in plain):
+        reader.note(path, "needs both prior and prior_count: what is usual, and what it weighs")
     return parameters
 
 
-def _read(reader: Reader, plain: object, path: Path, form: str) -> object:
+def _read(reader: Reader, plain: object, path: Path, form: str, measure: Measure) -> object:
     match form:
+        case "value":
+            return reader.quantity(plain, path, PARSES[measure.unit], lowest=lowest_of(measure))
         case "days":
             return reader.quantity(plain, path, days, lowest=0)
         case "whole days":

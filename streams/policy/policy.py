@@ -51,7 +51,10 @@ OPENING_DIGEST = "opening-digest"
 RESUMPTION_DIGEST = "resumption-digest"
 SOURCE_INCOMPLETE = "source-incomplete"
 SOURCE_HELD = "source-held"
-RESERVED = frozenset({OPENING_DIGEST, RESUMPTION_DIGEST, SOURCE_INCOMPLETE, SOURCE_HELD})
+SOURCE_GAP = "source-gap"
+RESERVED = frozenset(
+    {OPENING_DIGEST, RESUMPTION_DIGEST, SOURCE_INCOMPLETE, SOURCE_HELD, SOURCE_GAP}
+)
 """Names under which the product itself warns; no rule may bear them."""
 
 

@@ -13,8 +13,10 @@ from msgspec import structs
 
 from tocsin.streams.facts.refusals import UNREADABLE
 from tocsin.streams.measures.collection import COLLECTION_MEASURES
+from tocsin.streams.measures.collection_ladder import Collection
 from tocsin.streams.measures.credit_decisions import review_measures
 from tocsin.streams.measures.score import score_measures
+from tocsin.streams.measures.scorecard import Scorecard
 from tocsin.streams.policy.collection_reading import read_collection
 from tocsin.streams.policy.override_reading import read_overrides
 from tocsin.streams.policy.policy import RULES_MAX, Policy, Problem, Rule, hash_of
@@ -51,18 +53,8 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
     texts = reader.mapping(top.get("texts", {}), ("texts",), _TEXTS, _TEXTS)
     said = {key: reader.text(texts.get(key), ("texts", key)) for key in _TEXTS}
     sources_plain = top.get("sources", {})
-    rules_plain = reader.mapping(top.get("rules", {}), ("rules",), None, ())
-    rules_plain = with_sources(rules_plain, sources_plain)
-    card = read_scorecard(reader, top)
-    if card is not None:
-        reader.measures = {
-            **reader.measures,
-            **score_measures(card),
-            **review_measures(card.strategies),
-        }
-    collection = read_collection(reader, top)
-    if collection is not None:
-        reader.measures = {**reader.measures, **COLLECTION_MEASURES}
+    rules_plain = _rules_plain(reader, top)
+    card, collection = _add_measures(reader, top)
     rules = _rules(reader, rules_plain)
     overrides, variants = read_overrides(reader, top.get("overrides", []), rules_plain, rules)
     numbers = {rule.name: number for number, rule in enumerate(rules)}
@@ -90,6 +82,46 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
         collection=collection,
         sources=read_sources(reader, sources_plain),
     )
+
+
+def build_forms(
+    plain: dict[str, Any], horizon_days: int, name: str
+) -> tuple[dict[int, Rule], list[Problem]]:
+    """One rule of a policy's plain values under each set of overrides that touch it; 0: none.
+
+    Cheaper than the whole policy, and read the same; with problems there are no forms.
+    """
+    reader = Reader(horizon_days)
+    rules_plain = _rules_plain(reader, plain)
+    _add_measures(reader, plain)
+    rule = read_rule(reader, name, rules_plain[name])
+    if rule is None:
+        return {}, reader.problems
+    _, variants = read_overrides(reader, plain.get("overrides", []), rules_plain, [rule])
+    forms = {0: rule, **variants.get(name, {})}
+    return ({} if reader.problems else forms), reader.problems
+
+
+def _rules_plain(reader: Reader, top: dict[str, Any]) -> dict[str, Any]:
+    rules_plain = reader.mapping(top.get("rules", {}), ("rules",), None, ())
+    return with_sources(rules_plain, top.get("sources", {}))
+
+
+def _add_measures(
+    reader: Reader, top: dict[str, Any]
+) -> tuple[Scorecard | None, Collection | None]:
+    """Score and collection of a policy; their measures join those that its rules may be about."""
+    card = read_scorecard(reader, top)
+    if card is not None:
+        reader.measures = {
+            **reader.measures,
+            **score_measures(card),
+            **review_measures(card.strategies),
+        }
+    collection = read_collection(reader, top)
+    if collection is not None:
+        reader.measures = {**reader.measures, **COLLECTION_MEASURES}
+    return card, collection
 
 
 def _rules(reader: Reader, rules_plain: dict[str, Any]) -> list[Rule]:

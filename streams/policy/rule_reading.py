@@ -15,14 +15,11 @@ from tocsin.streams.policy.value_reading import (
     ACTION_NAMING,
     NAME,
     NAMING,
-    Parse,
+    PARSES,
     Path,
     Reader,
-    count,
     days,
-    grade,
-    percent,
-    points,
+    lowest_of,
 )
 from tocsin.streams.policy.worsening_signs import with_signs
 
@@ -38,14 +35,6 @@ REQUIRED = (
     "action_text",
 )
 OPTIONAL = ("when", "dwell", "quiet", "inhibited_by", "off", "when_incomplete")
-
-_PARSES: dict[Unit, Parse] = {
-    Unit.DAYS: days,
-    Unit.COUNT: count,
-    Unit.BASIS_POINTS: percent,
-    Unit.POINTS: points,
-    Unit.GRADE: grade,
-}
 
 
 def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
@@ -187,7 +176,7 @@ def _condition(reader: Reader, plain: object, path: Path) -> Condition | None:
         if at_least is not None and below is not None and at_least >= below:
             reader.note(path, "can never hold: at_least must lie under below")
         steps = sorted({step for step in (at_least, below) if step is not None})
-        if steps[0] <= 0:
+        if steps[0] <= 0 and not measure.is_signed:
             reader.note(path, f"must compare with more than zero: {measure.name} is never less")
         rungs = tuple(Rung(number, step, step) for number, step in enumerate(steps, 1))
         bounds[subject] = Bounds(at_least, below, Ladder(rungs, steps[0], steps[0]))
@@ -238,7 +227,7 @@ def _is_sound(
             (*path, "clear_at"),
             f"lies above the lowest raise_at{suffix}: an episode would end as it begins",
         )
-    if clear_at <= 0:
+    if clear_at <= 0 and not measure.is_signed:
         reader.note(
             (*path, "clear_at"),
             f"must be above zero{suffix}: {measure.name} never falls below it",
@@ -254,5 +243,5 @@ def read_threshold(reader: Reader, plain: object, path: Path, measure: Measure) 
     if measure.unit is Unit.MINOR:
         return reader.money_map(plain, path)
     before = len(reader.problems)
-    value = reader.quantity(plain, path, _PARSES[measure.unit], lowest=0)
+    value = reader.quantity(plain, path, PARSES[measure.unit], lowest=lowest_of(measure))
     return {} if len(reader.problems) > before else {"": value}

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from typing import Any
 
+from tocsin.streams.measures.measure import Measure
 from tocsin.streams.measures.scorecard import (
     GRADES,
     POINTS_MAX,
@@ -50,11 +51,15 @@ def read_scorecard(reader: Reader, top: dict[str, Any]) -> Scorecard | None:
         score.get("minimum", {}), least_path, ("settled", "known"), ("settled", "known")
     )
     components = _components(reader, score.get("components", {}), (*path, "components"))
-    whole = sum(component.most for component in components)
-    if whole > POINTS_MAX:
+    scale = sum(component.most for component in components if not component.is_on_top)
+    on_top = sum(component.most for component in components if component.is_on_top)
+    if max(scale, on_top) > POINTS_MAX:
         reader.note(
-            (*path, "components"), f"can give {whole} points together: at most {POINTS_MAX}"
+            (*path, "components"),
+            f"can give {max(scale, on_top)} points together: at most {POINTS_MAX}, and as many "
+            "on top",
         )
+    whole = POINTS_MAX if scale else on_top
     return Scorecard(
         components=components,
         settled_least=reader.quantity(
@@ -87,7 +92,8 @@ def _component(reader: Reader, name: str, plain: object, path: Path) -> Componen
     if measure is None:
         return None
     required = ("measure", "points", "text", *measure.required)
-    part = reader.mapping(plain, path, (*required, *measure.optional), required)
+    optional = ("on_top", *measure.optional)
+    part = reader.mapping(plain, path, (*required, *optional), required)
     given: dict[str, dict[int, int]] = {}
     points_path = (*path, "points")
     for key, value in reader.mapping(part.get("points", {}), points_path, None, ()).items():
@@ -99,7 +105,9 @@ def _component(reader: Reader, name: str, plain: object, path: Path) -> Componen
         reader.note(points_path, "gives no points: write a threshold and its points")
         return None
     measure, parameters = read_fitted(reader, part, path, measure)
-    steps = {subject: _steps(reader, points_path, given[subject]) for subject in sorted(given)}
+    steps = {
+        subject: _steps(reader, points_path, given[subject], measure) for subject in sorted(given)
+    }
     return Component(
         name,
         reader.text(part.get("text"), (*path, "text")),
@@ -108,15 +116,16 @@ def _component(reader: Reader, name: str, plain: object, path: Path) -> Componen
         steps,
         max(max(by_step.values()) for by_step in given.values()),
         steps.get(""),
+        "on_top" in part and reader.flag(part["on_top"], (*path, "on_top")),
     )
 
 
-def _steps(reader: Reader, path: Path, by_step: dict[int, int]) -> Steps:
+def _steps(reader: Reader, path: Path, by_step: dict[int, int], measure: Measure) -> Steps:
     steps = tuple(sorted(by_step))
     given = tuple(by_step[step] for step in steps)
     if any(fewer >= more for fewer, more in pairwise(given)):
         reader.note(path, "must give more points the higher the threshold")
-    if steps[0] <= 0:
+    if steps[0] <= 0 and not measure.is_signed:
         reader.note(path, "must begin above zero: nothing is ever below it")
     rungs = tuple(Rung(number, step, step) for number, step in enumerate(steps, 1))
     return Steps(Ladder(rungs, steps[0], steps[0]), steps, given)

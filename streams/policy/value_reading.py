@@ -11,7 +11,7 @@ from typing import Any
 
 from tocsin.streams.facts.money import MINOR_DIGITS, parse_major
 from tocsin.streams.facts.texts import NO_TEXT, Text
-from tocsin.streams.measures.measure import Measure
+from tocsin.streams.measures.measure import Measure, Unit
 from tocsin.streams.measures.scorecard import GRADES
 from tocsin.streams.policy.measure_table import MEASURES
 from tocsin.streams.policy.policy import DAYS_MAX, PLACEHOLDERS, TEXT_MAX, Problem
@@ -63,6 +63,21 @@ def grade(text: str) -> int | None:
     """A grade, such as C grade, as 0 for the best."""
     letter, _, unit = text.partition(" ")
     return GRADES.index(letter) if unit == "grade" and letter in tuple(GRADES) else None
+
+
+PARSES: dict[Unit, Parse] = {
+    Unit.DAYS: days,
+    Unit.COUNT: count,
+    Unit.BASIS_POINTS: percent,
+    Unit.POINTS: points,
+    Unit.GRADE: grade,
+}
+"""How values of a unit are read; money has a reading of its own."""
+
+
+def lowest_of(measure: Measure) -> int:
+    """The lowest value that may be compared with a measure."""
+    return -DAYS_MAX if measure.is_signed else 0
 
 
 _UNIT_WORDS: dict[Parse, str] = {

@@ -92,6 +92,8 @@ class Demand(Struct, frozen=True):
     parties: Parties
     conditions: Conditions
     reference_hash: str
+    residuals: tuple[Receivable, ...] = ()
+    """Invoices that were settled although something within the tolerance was left."""
 
 
 def demand_of(
@@ -130,6 +132,7 @@ def demand_of(
         parties,
         conditions,
         reference.hash,
+        tuple(receivable for receivable in standing.receivables if receivable.residual_minor),
     )
 
 

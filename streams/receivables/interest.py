@@ -20,7 +20,10 @@ _EPOCH = date(1970, 1, 1)
 
 @unique
 class DayCount(Enum):
-    """How the days of a stretch, and those of a year, are counted."""
+    """How the days of a stretch, and those of a year, are counted: ISDA 2006 Definitions, 4.16.
+
+    ACT/365 is (d) there, ACT/360 (e), 30E/360 (g).
+    """
 
     ACT_365 = "ACT/365"
     ACT_360 = "ACT/360"

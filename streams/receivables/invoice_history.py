@@ -15,17 +15,20 @@ from tocsin.streams.facts.checks import check
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.fold.evolve import evolve
 from tocsin.streams.fold.shared import FoldContext
-from tocsin.streams.ledger.documents import LOOSE, NEVER, Profile
+from tocsin.streams.ledger.documents import DISCOUNT, LOOSE, NEVER, RESIDUAL, Profile
 from tocsin.streams.ledger.ledger import Ledger
 
 WRITE_OFF = "WRITE_OFF"
+RESIDUAL_REASON = "RESIDUAL"
+_WITHOUT_MONEY = {RESIDUAL: RESIDUAL_REASON, DISCOUNT: "CASH_DISCOUNT"}
 _FOR_EVER = NEVER // 2  # days: nothing is past the horizon
 
 
 class Allocation(Struct, frozen=True, gc=False):
     """Money that settled a part of an invoice: when (epoch day), by which document.
 
-    `reason` is a credit note's; empty for a payment.
+    `reason` is a credit note's, or what settled it without a document: a cash discount that was
+    earned, or a residual within the tolerance. Empty for a payment.
     """
 
     day: int
@@ -46,6 +49,11 @@ class Receivable(Struct, frozen=True, gc=False):
     due_date: int
     delivered_on: int | None
     paid: tuple[Allocation, ...]
+
+    @property
+    def residual_minor(self) -> int:
+        """What was left within the tolerance and settled it; 0 where nothing was."""
+        return sum(each.amount_minor for each in self.paid if each.reason == RESIDUAL_REASON)
 
 
 class ReceivablesAccount(Struct, frozen=True):
@@ -73,7 +81,8 @@ def receivables_account_of(
     days, last = calendar(convention), convention.closes_at(as_of)
     for offset, (timestamp, event) in enumerate(facts):
         if timestamp < last and check(event, timestamp) is None:
-            today = FoldContext(days.business_date(timestamp), days, _FOR_EVER, NEVER)
+            date = days.business_date(timestamp)
+            today = FoldContext(date, days, _FOR_EVER, NEVER, convention.tolerance)
             evolve(ledger, event, offset, today)
     invoices = sorted(
         (
@@ -100,6 +109,11 @@ def _receivable(ledger: Ledger, invoice_id: str) -> Receivable:
         Allocation(funds.valued_on, amount, key[1:], funds.reason)
         for key, amount in (invoice.applied or {}).items()
         if key != LOOSE and (funds := ledger.funds.get(key)) is not None
+    ]
+    paid += [
+        Allocation(invoice.closed_on, amount, "", _WITHOUT_MONEY[key])
+        for key, amount in (invoice.applied or {}).items()
+        if key in _WITHOUT_MONEY
     ]
     paid.sort(key=lambda each: (each.day, each.document_id))
     return Receivable(

@@ -1,5 +1,7 @@
 """Expected losses on receivables: the provision matrix of IFRS 9, simplified, with its derivation.
 
+The standard's simplified approach is 5.5.15, the matrix B5.5.35.
+
 The balance of past invoices that reached a bucket, and what of it was finally not paid, give the
 bucket's loss rate: lost / reached. Only invoices old enough count, which have been past due for
 `loss_days`: what is still open then, or was written off by then, counts as lost. What is open today

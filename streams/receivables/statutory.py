@@ -3,9 +3,9 @@
 Two statutes are known. China, State Council order 802 of 2025, protection of payments to small and
 medium enterprises: large enterprises and public bodies pay within 60 days of delivery; interest is
 what was agreed but not below the loan prime rate of one year, without agreement 0.05 % a day. The
-European Union, Directive 2011/7: the reference rate of each half year and 8 points, and EUR 40 flat
-for each invoice. Which applies, and why not the other, is said by reasons, never guessed: what is
-not known is named. Counsel must confirm a claim.
+European Union, Directive 2011/7: the reference rate of each half year and 8 points (article 2), and
+EUR 40 flat for each invoice (article 6). Which applies, and why not the other, is said by reasons,
+never guessed: what is not known is named. Counsel must confirm a claim.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.architecture.command_lines import parse
-from tests.builds import built
+from tests.builds import npm_program
 from tocsin.agents.docs.asyncapi import CLOUD_EVENTS, document, document_text
 from tocsin.agents.embedded.jars import parse_lock
 from tocsin.agents.registry.subjects import LEVEL
@@ -25,7 +25,6 @@ from tocsin.schemas.contracts.registry import packaged_schema
 ROOT = Path(__file__).parents[2]
 WRITTEN = ROOT / "docs" / "asyncapi.yaml"
 PARSER = ROOT / "tests" / "asyncapi"
-INSTALL_WITHIN_S = 240
 needs_node = pytest.mark.skipif(
     shutil.which("npm") is None, reason="AsyncAPI's parser comes by npm, which is not here"
 )
@@ -34,16 +33,7 @@ needs_node = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def parser() -> Path:
     """The parser as its lock file pins it, installed once per content."""
-    sources = [PARSER / name for name in ("package.json", "package-lock.json", "validate.mjs")]
-
-    def install(folder: Path) -> None:
-        for path in sources:
-            shutil.copy(path, folder)
-        npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(npm, cwd=folder, check=True, timeout=INSTALL_WITHIN_S, capture_output=True)
-
-    node = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
-    return built("npm-asyncapi", sources, node, install) / "validate.mjs"
+    return npm_program(PARSER, "validate.mjs")
 
 
 def judged(parser: Path, path: Path) -> subprocess.CompletedProcess[str]:

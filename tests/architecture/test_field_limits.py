@@ -28,7 +28,7 @@ from tocsin.streams.facts.events import (
 )
 from tocsin.streams.facts.refusals import Code, Refusal
 from tocsin.streams.facts.sources import ENGAGEMENTS, INVOICES, PAYMENTS
-from tocsin.streams.fold import conduct, evolve
+from tocsin.streams.fold import conduct, evolve, money_documents
 from tocsin.streams.measures.measure import SETTLED_JUDGED_MAX
 from tocsin.streams.policy.override_reading import OVERRIDES_MAX, VARIANTS_MAX
 from tocsin.streams.policy.policy import DAYS_MAX, RULES_MAX, TEXT_MAX
@@ -89,7 +89,7 @@ def due(days: int) -> CustomerEvent:
         ),
         (
             lambda ms: InvoiceIssued("C", "I", NOW + ms, TODAY + 30, 1, "EUR"),
-            refusals.AHEAD_DAYS_MAX * refusals.MS_PER_DAY,
+            refusals.DATED_AHEAD_DAYS_MAX * refusals.MS_PER_DAY,
             Code.DATE_ABSURD,
         ),
         (
@@ -127,7 +127,7 @@ def service(number: int) -> tuple[int, CustomerEvent]:
     ("module", "name", "fact"),
     [
         (evolve, "TOTAL_MAX_MINOR", invoice),
-        (evolve, "TOTAL_MAX_MINOR", payment),
+        (money_documents, "TOTAL_MAX_MINOR", payment),
         (conduct, "DAY_SUM_MAX", service),
     ],
 )
@@ -174,7 +174,7 @@ def with_components(count: int) -> dict[str, Any]:
     """Of a point each, but one, so that together they give the hundred that grades reckon with."""
     plain = deepcopy(PLAIN)
     score = plain["score"]
-    some = score["components"]["overdue-age"]
+    some = score["components"]["arrears"]
     points = [101 - count, *[1] * (count - 1)]
     score["components"] = {
         f"copy-{number}": {**some, "points": {"1 days": f"{given} points"}}

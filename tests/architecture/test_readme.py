@@ -208,7 +208,7 @@ def test_every_topic_is_told_with_its_id_keeping_and_table() -> None:
     ]
 
     keeping = {catalog.Keeping.FOR_EVER: "for ever", catalog.Keeping.LATEST: "latest"}
-    tables = {catalog.LEDGERS: (STANDINGS,), catalog.OUTBOX: ()}
+    tables = {catalog.LEDGERS: (STANDINGS,), catalog.OUTBOX: (), catalog.POSITIONS: ()}
     assert told == [
         (t.name, t.topic_id, keeping[t.keeping], *tables.get(t, (t.table,))) for t in catalog.TOPICS
     ]

@@ -196,15 +196,15 @@ async def watched(settings: Settings) -> AsyncIterator[Watch]:
 
 
 async def measure(
-    broker: Broker, name: str, rate: int, seconds: int, policy: str
+    broker: Broker, name: str, rate: int, seconds: int, policy: str, **more: Any
 ) -> dict[str, Any]:
     """Start a worker, load it at so many events a second, and time the probes.
 
-    `policy` is the text of the one in force.
+    `policy` is the text of the one in force, `more` are settings of the deployment.
     """
     probes = PROBES_PER_SECOND * (seconds + WARM_UP_S)
     async with (
-        under_load(broker, name, probes, policy) as (deployment, worker, sender, load),
+        under_load(broker, name, probes, policy, **more) as (deployment, worker, sender, load),
         watched(deployment.settings) as watch,
     ):
         tell(f"{name}: {rate:,} events/s for {seconds} s")

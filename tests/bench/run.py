@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import catching_up
 import click
+import compressing
 import dormant
 import freshness
 import full_policy
@@ -29,6 +30,7 @@ import plot
 import replays
 import restore
 import stalls
+import sweeps
 from peers import RUNNERS
 from rich.console import Console
 from rich.table import Table
@@ -84,7 +86,14 @@ FIGURES: dict[str, Figure] = {
     "sink": Figure(freshness.measure, freshness.show),
     "replay": Figure(replays.measure, replays.show),
     "catch-up": Figure(catching_up.measure, catching_up.show),
+    "sweeps": Figure(sweeps.measure, sweeps.show),
     "pair": Figure(pair.measure, pair.show),
+    **{
+        f"compression-{kind}": Figure(
+            partial(compressing.measure, kind), partial(compressing.show, kind)
+        )
+        for kind in compressing.KINDS
+    },
 }
 PARTS = (*(runner.name for runner in RUNNERS), *FIGURES)
 

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from tests.faults.load import Fact
+from tests.faults.wire import FUTURE_HEADER
 from tocsin.agents.kafka.partitioning import partition_of
 
 ROUND_S = 0.05
@@ -41,11 +42,15 @@ class Feeder:
         loop = asyncio.get_running_loop()
         size = max(int(per_second * ROUND_S), 1)
         due = loop.time()
-        for start in range(0, len(facts), size):
+        start = 0
+        while start < len(facts):
+            stop = start + size
+            while stop < len(facts) and facts[stop].is_joined:
+                stop += 1
             await asyncio.sleep(due - loop.time())
             due = max(due, loop.time() - 1) + size / per_second
-            await self._write(facts[start : start + size])
-            self.written = min(start + size, len(facts))
+            await self._write(facts[start:stop])
+            start = self.written = min(stop, len(facts))
 
     async def close(self) -> None:
         """Let go of the producer."""
@@ -74,7 +79,8 @@ class Feeder:
         sent = [
             await producer.send(
                 place.topic, fact.value, key=fact.key, partition=place.partition,
-                timestamp_ms=fact.timestamp, headers=headers,
+                timestamp_ms=fact.timestamp,
+                headers=[*headers, *([(FUTURE_HEADER, b"1")] if fact.is_future else [])],
             )
             for fact in facts
             for place in self._places(fact)

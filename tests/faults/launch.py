@@ -95,6 +95,7 @@ def prepare_worker() -> None:
     """Points of the worker: around its transactions, in its restore, in a rebalance."""
     from aiokafka import AIOKafkaProducer
 
+    from tocsin.agents.transactions import transaction as transactions
     from tocsin.agents.worker import faust_runtime
 
     if any(entry["point"] == AMID_SEND for entry in PLAN["points"]):  # it slows everything down
@@ -103,7 +104,7 @@ def prepare_worker() -> None:
     around(AIOKafkaProducer, "send_offsets_to_transaction", before="after-send")
     around(AIOKafkaProducer, "commit_transaction", before="before-commit", after="after-commit")
     around(faust_runtime.Restore, "on_rebalance", before="rebalance")
-    read = faust_runtime.read_to_end
+    read = transactions.read_to_end
 
     @wraps(read)
     async def read_to_end(topic: str, group: int, options: Any, apply: Any) -> int:
@@ -113,7 +114,7 @@ def prepare_worker() -> None:
 
         return await read(topic, group, options, apply_one)
 
-    faust_runtime.read_to_end = read_to_end
+    transactions.read_to_end = read_to_end
 
 
 def prepare_audit() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -12,6 +12,10 @@ from tests.faults.wire import DAY_MS, business_day, closes_at, encode
 START_MS = 1_735_700_400_000
 POISON_ONE_IN = 300
 DUPLICATE_ONE_IN = 200
+FUTURE_ONE_IN = 90
+FUTURE_MS = 200 * DAY_MS
+CONFIRMING = 3
+POISON = (b"", b"no avro", b"\0\0\0\0\x63rest", b"\0\0\0\0\1\xff\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Fact:
     key: bytes | None
     value: bytes
     timestamp: int
+    is_joined: bool = False  # written in one transaction with the one before it
+    is_future: bool = False  # its time is wrong: to be refused
 
 
 def generate(seed: int, events: int, customers: int = 60, days: int = 45) -> Iterator[Fact]:
@@ -37,6 +43,29 @@ def generate(seed: int, events: int, customers: int = 60, days: int = 45) -> Ite
             day += 1
         yield portfolio.next(number, timestamp)
     yield Fact("clock", None, _closing(day), closes_at(day))
+
+
+def mistimed(facts: Iterable[Fact], how: str) -> Iterator[Fact]:
+    """The same facts, and among them records with times that they must not have.
+
+    Junk stands at the head of a topic, with a time that is far ahead. A fact of the future has
+    behind it what shows that it is none: the fact before it, again, which is no news to anybody.
+    """
+    if how == "junk-at-the-head":
+        yield Fact("payments", None, POISON[1], START_MS + FUTURE_MS)
+    last: dict[str, Fact] = {}
+    reached = 0
+    for number, fact in enumerate(facts):
+        known = last.get(fact.topic)
+        is_due = how == "future-stamps" and number % FUTURE_ONE_IN == 0
+        if is_due and known is not None and fact.timestamp > reached + CONFIRMING:
+            yield replace(known, timestamp=START_MS + FUTURE_MS + number, is_future=True)
+            for before in range(CONFIRMING, 0, -1):
+                yield replace(known, timestamp=fact.timestamp - before, is_joined=True)
+        yield fact
+        reached = fact.timestamp
+        if fact.key is not None and fact.value not in POISON:
+            last[fact.topic] = fact
 
 
 def _closing(day: int) -> bytes:
@@ -99,8 +128,7 @@ class _Portfolio:
 
     def _poison(self, name: str, timestamp: int) -> Fact:
         topic = self._chance.choice(("invoices", "payments", "complaints"))
-        value = self._chance.choice((b"", b"no avro", b"\0\0\0\0\x63rest", b"\0\0\0\0\1\xff\xff"))
-        return Fact(topic, name.encode(), value, timestamp)
+        return Fact(topic, name.encode(), self._chance.choice(POISON), timestamp)
 
 
 def _fact(topic: str, kind: str, name: str, timestamp: int, fields: dict[str, Any]) -> Fact:

@@ -52,7 +52,7 @@ class Customer:
     customer_id: str
     due: dict[str, int] = field(default_factory=dict)
     open: dict[str, int] = field(default_factory=dict)
-    paid_on: dict[str, int] = field(default_factory=dict)
+    paid: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     delays: list[int] = field(default_factory=list)
     complaints: list[int] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
@@ -85,10 +85,10 @@ class Customer:
 
     def _pay(self, name: str, amount: int, day: int) -> None:
         self.open[name] -= amount
-        self.paid_on[name] = max(self.paid_on.get(name, day), day)
+        self.paid.setdefault(name, []).append((amount, day - self.due[name]))
         if self.open[name] == 0:
             del self.open[name]
-            self.delays.append(self.paid_on[name] - self.due[name])
+            self.delays.append(_mean_delay(self.paid[name]))
 
     def judge(self, as_of: int, instant: int) -> list[Expected]:
         """Take each rule's episode on by what is measured now."""
@@ -117,6 +117,12 @@ class Customer:
                 )
             )  # fmt: skip
         return found
+
+
+def _mean_delay(paid: list[tuple[int, int]]) -> int:
+    """Days late, each payment by its amount; halves up."""
+    amount = sum(part for part, _ in paid)
+    return (2 * sum(part * days for part, days in paid) + amount) // (2 * amount)
 
 
 def _level(value: int | None, current: int, raise_at: tuple[int, int], clear_at: int) -> int:

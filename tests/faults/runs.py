@@ -35,7 +35,7 @@ from tests.faults.judge import (
     plain,
     read_all,
 )
-from tests.faults.load import generate
+from tests.faults.load import generate, mistimed
 from tests.faults.proxy import FULL, READ_ONLY, Proxy
 from tests.faults.registered import Registry
 from tests.faults.schedule import (
@@ -56,6 +56,7 @@ from tests.faults.stage import (
     policy_text,
     prepare_topics,
 )
+from tests.groups import forget_group
 from tocsin.agents.kafka.brokers import connect
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.settings import Settings, load
@@ -291,7 +292,7 @@ class Run:
     def _facts(self) -> list[Any]:
         if self.is_full:
             return list(portfolio(self._settings, self.seed, self.events))
-        return list(generate(self.seed, self.events))
+        return list(mistimed(generate(self.seed, self.events), self.schedule.mistimed))
 
     async def _judge(self, *, is_whole: bool = True) -> None:
         outcome = self.outcome
@@ -306,7 +307,12 @@ class Run:
         outcome.counts = judge.judge()
         problems = outcome.counts.problems
         told = await committed_offsets(self.broker.servers, self.app_id, self.prefix, PARTITIONS)
-        problems += offsets_agree(partitions, told)
+        lost = "payments-" if self.schedule.refusal == "recreated-topic" else None
+        problems += [  # Kafka forgets the offsets of a topic that is deleted
+            found
+            for found in offsets_agree(partitions, told)
+            if lost is None or not found.startswith(lost)
+        ]
         problems += await self._audited(partitions)
         self._note_observed()
         if problems:
@@ -389,6 +395,8 @@ class Run:
             outcome.codes[f"worker-{number}"] = worker.codes
             if set(worker.codes) & DEFECTS:
                 outcome.note = worker.log()
+        if self.schedule.mistimed and outcome.counts.refused:
+            outcome.observed.append(self.schedule.mistimed)
         names = sorted(path.name for path in self._seen.iterdir())
         planned = {point.name for point in self.schedule.points}
         outcome.observed += [name for name in names if name in planned]
@@ -738,10 +746,10 @@ class Run:
             raise self._given_up(f"it names another gap than {firsts.get(place)}: {named[0]}")
         self.outcome.observed.append(f"{self.schedule.refusal} refused with {reader.refusal}")
 
-    async def _until_copied(self) -> None:
-        """Wait for the audit to have a row for every source record that there is."""
-        partitions = await read_all(self.broker.servers, self.prefix, wire.SOURCES, PARTITIONS)
-        due = {topic: sum(len(p[topic]) for p in partitions) for topic in wire.SOURCES}
+    async def _until_copied(self, topics: tuple[str, ...] = wire.SOURCES) -> None:
+        """Wait for the audit to have a row for every record that there is, of sources or others."""
+        partitions = await read_all(self.broker.servers, self.prefix, topics, PARTITIONS)
+        due = {topic: sum(len(p[topic]) for p in partitions) for topic in topics}
         rows = Rows(self.engine.url, self.app_id, "tocsin", self.engine.token)
         since, ticks = time.monotonic(), self._ticks
         while True:
@@ -763,10 +771,14 @@ class Run:
         await self._until_decided()
         for worker in self.workers:
             await worker.stop()
+        if self.schedule.refusal == "expired-group":
+            await self._forget(facts[len(facts) // 2 :])
+            return
         breaks: dict[str, Callable[[], Awaitable[None]]] = {
             "corrupt-state": self._corrupt_state,
             "trim-changelog": self._trim_changelog,
             "few-partitions": self._few_partitions,
+            "recreated-topic": self._recreate_read,
         }
         await breaks[self.schedule.refusal]()
         await self.feeder.run(facts[len(facts) // 2 :], self.per_second * 3)
@@ -785,6 +797,26 @@ class Run:
             self.workers.remove(worker)
             await self._until_decided()
         await self._judge(is_whole=is_mended)
+
+    async def _forget(self, rest: list[Any]) -> None:
+        """The brokers forget the group's offsets: work goes on where the journal ends."""
+        await forget_group({"bootstrap_servers": self.broker.servers}, self.app_id)
+        told = await committed_offsets(self.broker.servers, self.app_id, self.prefix, PARTITIONS)
+        assert not any(told.values()), told
+        self.outcome.observed.append(self.schedule.refusal)
+        self._add_worker()
+        await self.feeder.run(rest, self.per_second * 3)
+        await self._until_decided()
+        for worker in self.workers:
+            await worker.stop()
+        await self._judge()
+
+    async def _recreate_read(self) -> None:
+        """Make a topic anew of which much was read; what was read is known from before."""
+        await self._until_copied(wire.HISTORY)
+        await self._sink.stop()
+        self._kept = await read_all(self.broker.servers, self.prefix, wire.SOURCES, PARTITIONS)
+        await self._recreate("payments", PARTITIONS)
 
     async def _corrupt_state(self) -> None:
         async with AIOKafkaProducer(bootstrap_servers=self.broker.servers) as producer:

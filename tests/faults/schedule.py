@@ -49,11 +49,17 @@ CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 # Who compresses by which: whoever writes, or the broker, by the setting of what is written to.
 COMPRESSIONS = tuple(f"{how}-{codec}" for how in ("compress", "recompress") for codec in CODECS)
 COMPRESSED_SHARE = 0.4  # of runs whose ground is not broken
+# Wrong times in the load: of what cannot be read, at the head of a topic; of facts in its middle.
+MISTIMED = ("junk-at-the-head", "future-stamps")
+MISTIMED_SHARE = 0.3
 CHOSEN_SHARE = 0.45  # of faults that happen at a chosen point instead of a random moment
 ZOMBIE_SHARE = 0.25  # of those in a worker's transaction that stop it instead of killing it
 EARLY_SHARE = 0.15  # of the others that may come while programs still start
 OVERTAKEN = ("trim-frozen-worker", "trim-zombie-worker", "trim-frozen-audit")
-REFUSALS = ("corrupt-state", "trim-changelog", "few-partitions", *OVERTAKEN)
+REFUSALS = (
+    "corrupt-state", "trim-changelog", "few-partitions", *OVERTAKEN, "recreated-topic",
+    "expired-group",
+)  # fmt: skip
 REFUSAL_EVERY = 16  # runs; the broken ground must be refused, not worked on
 
 
@@ -94,12 +100,13 @@ class Schedule:
     points: tuple[Point, ...] = ()
     refusal: str = ""
     compression: str = ""
+    mistimed: str = ""
 
     @property
     def names(self) -> list[str]:
         """What is planned, for the record."""
         own = [timed.kind for timed in self.timed] + [point.name for point in self.points]
-        return own + [name for name in (self.refusal, self.compression) if name]
+        return own + [name for name in (self.refusal, self.compression, self.mistimed) if name]
 
 
 def draw(seed: int, feed_s: float) -> Schedule:
@@ -120,7 +127,19 @@ def draw(seed: int, feed_s: float) -> Schedule:
         timed.append(Timed("worker-kill", feed_s * 0.3, 0.0))
     unique = {(point.program, point.point, point.nth, point.do): point for point in points}
     workers = chance.choice((1, 1, 2))
-    return Schedule(workers, _apart(timed), tuple(unique.values()), compression=_packed(seed))
+    return Schedule(
+        workers,
+        _apart(timed),
+        tuple(unique.values()),
+        compression=_packed(seed),
+        mistimed=_mistimed(seed),
+    )
+
+
+def _mistimed(seed: int) -> str:
+    """Which wrong times a run's load has; drawn apart, as compression is."""
+    chance = Random(f"times of {seed}")
+    return chance.choice(MISTIMED) if chance.random() < MISTIMED_SHARE else ""
 
 
 def _packed(seed: int) -> str:

@@ -16,9 +16,9 @@ from random import Random
 from typing import Any
 
 import yaml
-from aiokafka.record.memory_records import MemoryRecords
 
 from tests.faults.proxy import HOST, Proxy
+from tests.segments import codecs_of
 from tocsin.agents.deployment import topics
 from tocsin.agents.deployment.policies import publish
 from tocsin.agents.embedded.broker import (
@@ -110,15 +110,9 @@ class Broker:
 
     def codecs_of(self, topic: str) -> set[int]:
         """The codecs of a topic's batches as they lie on disk; control batches have none."""
-        found: set[int] = set()
-        for folder in self._folders:
-            for path in folder.glob(f"log/{topic}-[0-9]*/*.log"):
-                stored = MemoryRecords(path.read_bytes())
-                while stored.has_next():
-                    batch: Any = stored.next_batch()
-                    if not batch.is_control_batch:
-                        found.add(batch.compression_type)
-        return found
+        return codecs_of(
+            path for folder in self._folders for path in folder.glob(f"log/{topic}-[0-9]*/*.log")
+        )
 
     @property
     def is_up(self) -> bool:

@@ -17,6 +17,7 @@ from tests.faults.load import Fact, generate
 from tests.faults.runs import Outcome, run_of
 from tests.faults.schedule import (
     COMPRESSIONS,
+    MISTIMED,
     OVERTAKEN,
     POINTS,
     REFUSALS,
@@ -51,12 +52,14 @@ COMBINED = (
         (Timed("net-partition", 0.5, 4.0), Timed("clock-jump", 1.0, 1.0)),
         (Point("worker", "after-commit", 10),),
         compression="recompress-gzip",
+        mistimed="future-stamps",
     ),
     Schedule(
         1,
         (Timed("broker-kill", 1.5, 0.5),),
         (Point("worker", "before-commit", 4),),
         compression="compress-snappy",
+        mistimed="junk-at-the-head",
     ),
 )
 CONTROLS = {
@@ -104,7 +107,7 @@ async def test_nothing_is_lost_doubled_or_reordered_by_faults_together(
     assert outcome.counts.warnings > 50
 
 
-@pytest.mark.parametrize("kind", ["corrupt-state", *OVERTAKEN])
+@pytest.mark.parametrize("kind", ["corrupt-state", "recreated-topic", *OVERTAKEN])
 async def test_broken_ground_is_refused_and_not_worked_on(
     broker: Broker, tmp_path: Path, kind: str
 ) -> None:
@@ -145,6 +148,7 @@ def test_a_schedule_follows_from_its_seed_and_all_faults_come_up() -> None:
     assert kinds == set(TIMED)
     assert points == {point for some in POINTS.values() for point in some}
     assert {schedule.refusal for schedule in drawn} == {"", *REFUSALS}
+    assert {schedule.mistimed for schedule in drawn} == {"", *MISTIMED}
     assert {schedule.compression for schedule in drawn} == {"", *COMPRESSIONS}
     assert "stop" in {point.do for schedule in drawn for point in schedule.points}
 

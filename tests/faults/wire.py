@@ -16,6 +16,9 @@ OUTPUTS = ("warnings", "journal", "dead-letters", "ledgers")
 HISTORY = (*SOURCES, "warnings", "journal", "dead-letters")
 """What ClickHouse keeps whole; a table is named like its topic."""
 
+FUTURE_HEADER = "future"
+"""Marks a record whose time is wrong by months: it is to be refused."""
+
 DAY_MS = 86_400_000
 CLOSES_MS = 6 * 3_600_000  # a day is over at six in the morning of the next, UTC
 

@@ -29,10 +29,11 @@ from tocsin.agents.settings.errors import InputError
 from tocsin.agents.transactions.dead_letters import letter_of
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.codec import Codec
-from tocsin.schemas.codec.mapping import MappingError, load_mapping
+from tocsin.schemas.codec.foreign_values import MappingError
+from tocsin.schemas.codec.mapping import load_mapping
 from tocsin.schemas.codec.refused import Refused
 from tocsin.schemas.contracts import catalog
-from tocsin.schemas.contracts.registry import FileRegistry
+from tocsin.schemas.contracts.registry import FileRegistry, Registered, Registry
 from tocsin.schemas.policies.policy_file import read_policy
 from tocsin.schemas.policies.reference_rates import ReferenceRatesError, packaged_rates, read_rates
 from tocsin.streams.decide.engine import Step
@@ -164,11 +165,11 @@ def _mapping(**topic: Any) -> bytes:
     return yaml.safe_dump([{"topic": "foreign", "events": events, **topic}]).encode()
 
 
-def _foreign(run: Run, form: str) -> Any:
+def _foreign(run: Run, form: str, registry: Registry | None = None) -> Any:
     path = run.folder / "mapping.yaml"
     (run.folder / "own.avsc").write_text(json.dumps(AVRO), encoding="utf-8")
-    path.write_bytes(_mapping(format=form, schema="own.avsc", framed=False))
-    return load_mapping(path, CONVENTION)["foreign"]
+    path.write_bytes(_mapping(format=form, schema="own.avsc", framed=registry is not None))
+    return load_mapping(path, CONVENTION, registry)["foreign"]
 
 
 def mapped_json(run: Run) -> None:
@@ -183,6 +184,32 @@ def mapped_avro(run: Run) -> None:
     _read(run, _foreign(run, "avro").map, [texts + b"\0", texts + b"\x02\x04\x04I1\x04I2\0"])
 
 
+def mapped_framed_avro(run: Run) -> None:
+    """The same under ids that a registry knows: of the mapping's own schema, and of another."""
+    texts = b"".join(bytes([2 * len(text)]) + text.encode() for text in FOREIGN.values())
+    packaged = FileRegistry()
+    subject = packaged.by_subject("invoices-value")[0]
+    ids = (7, subject.schema_id)
+    seeds = [b"\0" + number.to_bytes(4, "big") + texts + b"\0" for number in ids]
+    _read(run, _foreign(run, "avro", _Known(packaged)).map, seeds)
+
+
+class _Known:
+    """The packaged registry, which also knows the mapping's schema as id 7."""
+
+    def __init__(self, packaged: FileRegistry) -> None:
+        self._packaged = packaged
+
+    def by_id(self, schema_id: int) -> Registered | None:
+        """Return the schema of an id."""
+        own = Registered(7, "foreign-value", 1, AVRO)
+        return own if schema_id == 7 else self._packaged.by_id(schema_id)
+
+    def by_subject(self, subject: str) -> tuple[Registered, ...]:
+        """Return the versions of a subject."""
+        return self._packaged.by_subject(subject)
+
+
 def mapping_files(run: Run) -> None:
     """Mappings as people write them."""
     seeds = [
@@ -195,7 +222,7 @@ def mapping_files(run: Run) -> None:
 def foreign_schemas(run: Run) -> None:
     """Avro schemas beside a mapping."""
     path = run.folder / "mapping.yaml"
-    path.write_bytes(b"[{topic: a, format: avro, schema: input.avsc, events: []}]")
+    path.write_bytes(b"[{topic: a, format: avro, schema: input.avsc, schema_ids: [1], events: []}]")
     seeds = [json.dumps(AVRO).encode(), b'{"type":"enum","name":"a.E","symbols":["A"]}']
     _read_file(run, lambda _: load_mapping(path, CONVENTION), seeds, MappingError)
 
@@ -310,6 +337,7 @@ TARGETS: Final[dict[str, Target]] = {
     "JSON Lines": Target(json_lines),
     "mapped JSON": Target(mapped_json),
     "mapped Avro": Target(mapped_avro),
+    "mapped framed Avro": Target(mapped_framed_avro),
     "state": Target(state, 10),
     "bundles": Target(bundles, 50),
     "bundle records": Target(bundle_records, 10),

@@ -79,9 +79,11 @@ def test_restore_stalls_and_catching_up_are_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(WITHIN_S + 60)
-def test_sink_replay_and_two_workers_are_measured(tmp_path: Path) -> None:
-    found = bench(tmp_path, "sink", "replay", "pair")
+def test_sink_replay_two_workers_and_compression_are_measured(tmp_path: Path) -> None:
+    found = bench(tmp_path, "sink", "replay", "pair", "compression-zstd")
 
+    assert found["compression-zstd"]["all_bytes"] > found["compression-zstd"]["source_bytes"] > 0
+    assert found["compression-zstd"]["missing"] == 0
     assert found["sink"]["rows"] > found["replay"]["events"]
     assert found["replay"]["differing"] == 0
     assert len(found["pair"]["two"]["cpu_seconds_each"]) == 2

@@ -101,6 +101,7 @@ class Composed:
             "TOCSIN_LOG_LEVEL": "INFO",
             "TOCSIN_REGISTRY_URL": "",
             "TOCSIN_PRIVACY": "false",
+            "KAFKA_PORT": "9094",
         }
         for name in ("console", "etc", "root", "tmp"):
             (folder / name).mkdir()

@@ -6,13 +6,12 @@ import asyncio
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.record.memory_records import MemoryRecords
 from confluent_kafka import Producer
 
+from tests.segments import codecs_of
 from tests.services.deployment import STALL_S, Deployment, Program, deployed
 from tests.services.test_notify import receiving, until, wanted_of
 from tests.services.test_trimmed import committed, invoice, write_mapping
@@ -44,19 +43,12 @@ CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 ONE = {"partitions": 1, "notify_port": 0, "chunk_records_max": 400}
 
 
-def codecs_of(broker: EmbeddedKafka, name: str) -> set[int]:
+def codecs_on_disk(broker: EmbeddedKafka, name: str) -> set[int]:
     """The codecs of the batches that a topic's only partition has on the broker's disk.
 
     Without control batches, which are never compressed.
     """
-    found: set[int] = set()
-    for path in sorted((broker._folder / "log" / f"{name}-0").glob("*.log")):
-        stored = MemoryRecords(path.read_bytes())
-        while stored.has_next():
-            batch: Any = stored.next_batch()
-            if not batch.is_control_batch:
-                found.add(batch.compression_type)
-    return found
+    return codecs_of(sorted((broker._folder / "log" / f"{name}-0").glob("*.log")))
 
 
 def assert_compressed(
@@ -64,7 +56,7 @@ def assert_compressed(
 ) -> None:
     """That batches of these topics are, but for those that are too short to gain by it."""
     for topic in topics:
-        found = codecs_of(broker, deployment.settings.topic(topic))
+        found = codecs_on_disk(broker, deployment.settings.topic(topic))
         assert codec in found, topic.name
         assert found <= {codec, 0}, topic.name
 
@@ -189,7 +181,7 @@ async def test_what_others_compress_is_read_and_so_is_what_the_broker_compresses
         await produce(facts[-50:], settings)
         await deployment.until_decided(worker, audit)
 
-        assert CODECS[codec] in codecs_of(broker, foreign)
+        assert CODECS[codec] in codecs_on_disk(broker, foreign)
         assert_compressed(broker, deployment, CODECS[codec], written[:-1])
         assert (await reconcile(settings, wait_s=60)).is_equal
         assert (await deployment.replayed()).differences == []

@@ -274,7 +274,7 @@ async def test_a_clickhouse_that_is_not_there_or_refuses_the_login(given: dict[s
 @pytest.mark.parametrize(
     ("old", "new", "about", "what", "mend"),
     [
-        ("version()", "'24.3.1.1'", "ClickHouse", "version 24.3.1.1", "upgrade the server to 26.3"),
+        ("version()", "'24.3.1.1'", "ClickHouse", "24.3.1.1 is too old", "upgrade the server"),
         (
             "unreserved_space",
             "toUInt64(4096)",

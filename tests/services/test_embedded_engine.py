@@ -226,7 +226,7 @@ def test_a_request_under_a_foreign_name_is_refused(engine: EmbeddedEngine) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["dialect", "allow_experimental_eval_table_function", "async_insert", "no such"]
+    "name", ["dialect", "allow_experimental_eval_table_function", "allow_ddl", "no such"]
 )
 def test_a_reader_sets_only_what_cannot_undo_the_checks(engine: EmbeddedEngine, name: str) -> None:
     assert post(engine, b"SELECT 1", readonly="1", max_threads="1")[0] == 200

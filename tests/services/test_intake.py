@@ -32,6 +32,8 @@ from tocsin.schemas.contracts.catalog import (
     CUSTOMERS,
     DEAD_LETTERS,
     ENGAGEMENTS,
+    INVOICES,
+    PAYMENTS,
     SOURCES,
 )
 from tocsin.schemas.contracts.registry import packaged_schema
@@ -93,7 +95,7 @@ CUSTOMER = "partner.id"
 
 def noted(name: str) -> dict[str, object]:
     """The mapping of a note: all its fields, those that may be null optional."""
-    topics = [packaged_schema(topic.name) for topic in (CUSTOMERS, ENGAGEMENTS)]
+    topics = [packaged_schema(topic.name) for topic in (CUSTOMERS, INVOICES, PAYMENTS, ENGAGEMENTS)]
     (schema,) = [branch for topic in topics for branch in topic if branch["name"] == name]
     fields = {
         field["name"]: {"path": f"note.{field['name']}", "optional": "default" in field}

@@ -1,4 +1,4 @@
-"""A record that the broker has, but whose transaction is still open, is waited for."""
+"""A record whose transaction is still open: a worker waits for it, an intake goes on elsewhere."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from tests.services.deployment import deployed
+from tests.services.test_trimmed import (
+    ONE,
+    foreign,
+    invoice,
+    send,
+    until,
+    until_mapped,
+    write_mapping,
+)
 from tocsin.agents.embedded.broker import EmbeddedKafka, free_port
 from tocsin.agents.embedded.services import EmbeddedEngine
 from tocsin.agents.kafka.reading import read_topic
-from tocsin.schemas.contracts.catalog import CUSTOMERS, INVOICES, JOURNAL, PAYMENTS
+from tocsin.schemas.contracts.catalog import (
+    CUSTOMERS,
+    DEAD_LETTERS,
+    INVOICES,
+    JOURNAL,
+    PAYMENTS,
+)
 from tocsin.streams.facts.events import CustomerUpdated, InvoiceIssued, PaymentReceived
 
 NOON = 1_735_732_800_000  # 2025-01-01T12:00Z
@@ -68,3 +83,30 @@ async def test_a_later_invoice_waits_for_a_payment_in_an_open_transaction(
             session.get(f"http://127.0.0.1:{port}/health/ready") as answer,
         ):
             assert await answer.json() == {"ready": True, "lanes": ["0"]}
+
+
+async def test_a_hanging_transaction_holds_only_its_own_topic_in_the_intake(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    """And tombstones that the mapping expects are passed over there."""
+    hanging, plain = "hanging-erp", "plain-erp"
+    async with deployed("hanging", broker, engine, tmp_path, **ONE) as deployment:
+        settings = deployment.settings
+        await foreign(deployment, hanging, plain)
+        mapping = write_mapping(tmp_path, hanging, plain, tombstones="skip")
+        intake = deployment.started("intake", mapping)
+        async with AIOKafkaProducer(
+            **settings.client_options(), transactional_id="hanging"
+        ) as slow:
+            await slow.begin_transaction()
+            await slow.send_and_wait(hanging, invoice(0), partition=0)
+            values = [invoice(1), None, invoice(2)]
+            await send(deployment, plain, values)
+            await until_mapped(deployment, plain, len(values), intake)
+            await slow.commit_transaction()
+
+        async def is_all_mapped() -> bool:
+            return len(await read_topic(settings, settings.topic(INVOICES))) == 3
+
+        await until(is_all_mapped, "not mapped", intake)
+        assert await read_topic(settings, settings.topic(DEAD_LETTERS)) == []

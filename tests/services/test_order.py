@@ -400,3 +400,44 @@ async def test_another_partition_count_of_a_source_topic_stops_the_worker(
         code, said = await end_of(deployment.program("worker"))
         assert code == Exit.CONFIGURATION
         assert "payments: has 3 partitions, the settings say 2; all topics need one count" in said
+
+
+@pytest.mark.timeout(120)
+async def test_a_topic_that_was_deleted_is_missing_and_one_made_anew_is_another(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("anew", broker, engine, tmp_path, partitions=2) as deployment:
+        settings = deployment.settings
+        name = settings.topic(INVOICES)
+        worker = deployment.started("worker")
+        before = [invoice(f"C{number}", 0) for number in range(50)]
+        await produce(before, settings)
+        await deployment.until_decided(worker)
+        assert await asyncio.to_thread(worker.stop) == 0
+
+        await made_anew(deployment, INVOICES)
+        after = [invoice(f"C{number}", 1) for number in range(200)]  # beyond the old offsets
+        await produce(after, settings)
+        code, said = await end_of(deployment.program("worker"))
+        assert code == Exit.RESTORE
+        assert f"topic {name} was deleted and made anew: its id is" in said
+        assert "docs/recovery.md" in said
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_whose_topic_is_deleted_while_it_runs_says_that_it_is_missing(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("vanishing", broker, engine, tmp_path, partitions=1) as deployment:
+        settings = deployment.settings
+        worker = deployment.started("worker")
+        await produce([invoice(f"C{number}", 0) for number in range(50)], settings)
+        await deployment.until_decided(worker)
+
+        async with connect(settings) as brokers:
+            await brokers.delete([settings.topic(INVOICES)])
+        code = await asyncio.to_thread(worker.wait)
+
+        assert code == Exit.CONFIGURATION
+        assert f"topic {settings.topic(INVOICES)} missing" in worker.log()
+        assert "same number of partitions" not in worker.log()

@@ -44,15 +44,7 @@ class Reader:
 
     def types(self, line: str, code: int = Exit.OK) -> str:
         """Run a line to its end; returns what it printed."""
-        ran = subprocess.run(
-            self._argv(line),
-            cwd=self._folder,
-            env=self._environ,
-            capture_output=True,
-            text=True,
-            timeout=WITHIN_S,
-            check=False,
-        )
+        ran = self._ran(line)
         assert ran.returncode == code, (line, ran.stdout, ran.stderr)
         return ran.stdout + ran.stderr
 
@@ -74,19 +66,22 @@ class Reader:
         """Type a line again until it succeeds and shows a text."""
         deadline = time.monotonic() + WITHIN_S
         while True:
-            ran = subprocess.run(
-                self._argv(line),
-                cwd=self._folder,
-                env=self._environ,
-                capture_output=True,
-                text=True,
-                timeout=WITHIN_S,
-                check=False,
-            )
+            ran = self._ran(line)
             if ran.returncode == Exit.OK and text in ran.stdout:
                 return ran.stdout
             assert time.monotonic() < deadline, (line, ran.stdout, ran.stderr)
             time.sleep(POLL_S)
+
+    def _ran(self, line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._argv(line),
+            cwd=self._folder,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+            check=False,
+        )
 
     def _argv(self, line: str) -> list[str]:
         program, *arguments = shlex.split(line, comments=True)

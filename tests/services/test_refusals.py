@@ -210,6 +210,8 @@ async def test_bad_records_of_every_kind_are_kept_whole_and_change_nothing_else(
         letters = await dead_letters(deployment)
         assert list(without_detail(letters)) == list(without_detail(expected))
         assert all(letter.detail for letter in letters)
+        strays = [letter.detail for letter in letters if letter.code == WRONG_PARTITION]
+        assert all("partitioner=murmur2_random" in detail for detail in strays)
         await assert_one_truth(deployment, facts)
 
 

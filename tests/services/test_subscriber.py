@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import TopicPartition
+from confluent_kafka import Consumer
+from msgspec import structs
+
+from tests.builds import BUILD_WITHIN_S, go_program, npm_program
 from tests.services.deployment import Deployment, deployed
 from tests.services.java_programs import compiled
 from tocsin.agents.deployment.produce import produce
@@ -18,7 +26,10 @@ from tocsin.agents.embedded.services import EmbeddedEngine
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.contracts.catalog import WARNINGS
 
-SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "examples" / "subscriber.py"
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
+SUBSCRIBER = EXAMPLES / "subscriber.py"
+ABORTED = "a warning that never was"
+WITHIN_S = 60.0
 # ONE is overdue while history is loaded and pays once live; TWO becomes overdue only then.
 LINES = """
 {"type":"InvoiceIssued","customer_id":"ONE","invoice_id":"I1","occurred_at":"2025-01-02T09:00:00Z","due_date":"2025-01-10","amount_minor":9000000,"currency":"EUR"}
@@ -87,11 +98,82 @@ async def test_a_subscriber_prints_live_warnings_and_only_those(
         await assert_prints_live_warnings(deployment, argv, tmp_path)
 
 
-async def test_subscribers_in_python_and_java_learn_the_schema_from_the_registry(
+async def abort_warnings(deployment: Deployment) -> None:
+    """Write a warning into each partition as a worker does whose transaction fails."""
+    settings = deployment.settings
+    live = next(found for found in await deployment.warnings() if found.phase == "LIVE")
+    value = deployment.codec.encode_warning(structs.replace(live, text_en=ABORTED))
+    async with AIOKafkaProducer(
+        **settings.client_options(), transactional_id=f"{settings.app_id}-failing"
+    ) as producer:
+        await producer.begin_transaction()
+        for partition in range(settings.partitions):
+            name = settings.topic(WARNINGS)
+            await producer.send_and_wait(name, value, partition=partition)
+        await producer.abort_transaction()
+
+
+async def test_who_hides_what_failed_transactions_wrote_by_default_is_as_the_contract_says(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with warned("unfinished", broker, engine, tmp_path, partitions="1") as deployment:
+        await abort_warnings(deployment)
+        name = deployment.settings.topic(WARNINGS)
+        written = len(await deployment.warnings())
+
+        shown = await asyncio.to_thread(read_by_librdkafka, broker.bootstrap_servers, name, written)
+        assert not any(ABORTED.encode() in value for value in shown)
+        for isolation, extra in (("read_uncommitted", 1), ("read_committed", 0)):
+            shown = await read_by_aiokafka(deployment, name, isolation, written + extra)
+            assert sum(ABORTED.encode() in value for value in shown) == extra
+
+
+def read_by_librdkafka(servers: str, name: str, count: int) -> list[bytes]:
+    """By confluent-kafka with its defaults: so many values."""
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": name, "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe([name])
+    try:
+        return [found.value() for found in consumer.consume(count, WITHIN_S)]
+    finally:
+        consumer.close()
+
+
+async def read_by_aiokafka(
+    deployment: Deployment, name: str, isolation: str, count: int
+) -> list[bytes]:
+    """By aiokafka, whose default is to read uncommitted: so many values."""
+    consumer = AIOKafkaConsumer(
+        **deployment.settings.client_options(),
+        isolation_level=isolation,
+        auto_offset_reset="earliest",
+    )
+    async with consumer, asyncio.timeout(WITHIN_S):
+        consumer.assign([TopicPartition(name, 0)])
+        await consumer.seek_to_beginning()
+        return [(await consumer.getone()).value for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def others() -> list[list[str]]:
+    """The examples for Go and Node: how they are run."""
+    if shutil.which("go") is None or shutil.which("npm") is None:
+        pytest.skip("the subscribers for Go and Node need go and npm, which are not both here")
+    return [
+        [str(go_program(EXAMPLES / "go"))],
+        ["node", str(npm_program(EXAMPLES / "node", "subscriber.mjs"))],
+    ]
+
+
+@pytest.mark.builds
+@pytest.mark.timeout(BUILD_WITHIN_S + 120)
+async def test_subscribers_in_every_language_learn_the_schema_from_the_registry(
     broker: EmbeddedKafka,
     engine: EmbeddedEngine,
     registry: EmbeddedRegistry,
     jars: list[Path],
+    others: list[list[str]],
     tmp_path: Path,
 ) -> None:
     java = compiled(tmp_path, jars)
@@ -99,6 +181,7 @@ async def test_subscribers_in_python_and_java_learn_the_schema_from_the_registry
         "subscribed-registry", broker, engine, tmp_path, registry_url=registry.url
     ) as deployment:
         topic, brokers = deployment.settings.topic(WARNINGS), broker.bootstrap_servers
+        await abort_warnings(deployment)
 
         python = [sys.executable, str(SUBSCRIBER), brokers, topic, registry.url]
         await assert_prints_live_warnings(deployment, python, tmp_path)
@@ -106,3 +189,7 @@ async def test_subscribers_in_python_and_java_learn_the_schema_from_the_registry
         await assert_prints_live_warnings(
             deployment, [*java, *utf8, brokers, registry.url, topic], tmp_path
         )
+        for argv in others:
+            await assert_prints_live_warnings(
+                deployment, [*argv, brokers, registry.url, topic], tmp_path
+            )

@@ -129,6 +129,7 @@ async def test_a_partition_without_a_policy_is_told(broker: EmbeddedKafka) -> No
     async with connect(settings) as brokers:
         await brokers.delete([settings.topic(POLICIES)])
         await brokers.create(settings.topic(POLICIES), 2, 1, {"retention.ms": "-1"})
+        await brokers.until_known([settings.topic(POLICIES)])
 
     (problem,) = await check(settings)
 

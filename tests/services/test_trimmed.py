@@ -10,7 +10,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tests.agents.notify.notices import warning
 from tests.services.deployment import POLL_S, STALL_S, Deployment, Program, deployed
 from tests.services.test_notify import keep, publish, receiving
 from tocsin.agents.audit.progress import read_progress, resume_at
+from tocsin.agents.audit.reconcile import reconcile
 from tocsin.agents.clickhouse.migrate import migrate
 from tocsin.agents.deployment.connections import open_clickhouse
 from tocsin.agents.deployment.produce import produce
@@ -33,11 +34,15 @@ from tocsin.agents.embedded.broker import EmbeddedKafka
 from tocsin.agents.embedded.services import EmbeddedEngine
 from tocsin.agents.kafka.brokers import connect
 from tocsin.agents.kafka.changelog import batches
+from tocsin.agents.kafka.reading import read_topic
 from tocsin.agents.notify.outbox import Outbox, Position, read_outbox
 from tocsin.agents.settings.errors import TrimmedError
 from tocsin.agents.settings.exits import Exit
+from tocsin.agents.transactions.dead_letters import GAP_ACCEPTED
 from tocsin.schemas.codec.jsonlines import iso_instant
-from tocsin.schemas.contracts.catalog import CUSTOMERS, INVOICES, WARNINGS
+from tocsin.schemas.codec.records import DeadLetter
+from tocsin.schemas.contracts.catalog import CUSTOMERS, DEAD_LETTERS, INVOICES, SOURCES, WARNINGS
+from tocsin.streams.policy.policy import SOURCE_GAP
 
 ONE = {"partitions": 1, "session_timeout_s": 15, "notify_port": 0}
 FOREIGN = "overtaken-erp"
@@ -78,12 +83,12 @@ async def trim(deployment: Deployment, name: str) -> int:
     return end
 
 
-async def send(deployment: Deployment, name: str, values: list[bytes]) -> None:
+async def send(deployment: Deployment, name: str, values: Sequence[bytes | None]) -> None:
     producer = AIOKafkaProducer(**deployment.settings.client_options())
     await producer.start()
     try:
         for value in values:
-            await producer.send_and_wait(name, value, partition=0)
+            await producer.send_and_wait(name, value, key=b"k", partition=0)
     finally:
         await producer.stop()
 
@@ -109,6 +114,25 @@ def wanted_of(log: str, name: str, read: int, first: int) -> int:
     return int(found[2])
 
 
+async def accept_gap(deployment: Deployment, place: str) -> Any:
+    """What `tocsin gap accept` says, once the group has given up who was killed."""
+    more = ("accept", place, "--reason", "the bank sends them again", "--json")
+    deadline = time.monotonic() + STALL_S
+    while True:
+        program = deployment.started("gap", *more)
+        code = await asyncio.to_thread(program.wait)
+        if code == Exit.OK:
+            return json.loads(program.log().splitlines()[-1])
+        assert "are running; stop them" in program.log(), program.log()[-3000:]
+        assert time.monotonic() < deadline
+        await asyncio.sleep(1.0)
+
+
+async def letters(deployment: Deployment) -> list[DeadLetter]:
+    records = await read_topic(deployment.settings, deployment.settings.topic(DEAD_LETTERS))
+    return [deployment.codec.decode_dead_letter(record.value) for record in records]
+
+
 async def committed(deployment: Deployment, group: str, name: str) -> int:
     """A group's offset in a topic's only partition; -1 if it has none."""
     async with connect(deployment.settings) as brokers:
@@ -127,13 +151,15 @@ async def test_a_worker_stops_at_records_that_were_deleted_before_it_read_them(
     async with deployed("overtaken-worker", broker, engine, tmp_path, **ONE) as deployment:
         facts = deployment.portfolio(customers=20, days=60)
         name = deployment.settings.topic(INVOICES)
-        worker = deployment.started("worker")
+        worker, audit = deployment.started("worker"), deployment.started("audit")
         await produce(facts[: len(facts) // 2], deployment.settings)
         await deployment.until_decided(worker)
         read = await end_of(deployment, name) - 1  # without the marker of a transaction
 
         worker.signal(signal.SIGSTOP)
         await produce(facts[len(facts) // 2 :], deployment.settings)
+        found = await reconcile(deployment.settings, wait_s=STALL_S)  # what is lost is copied
+        assert found.is_equal, found
         first = await trim(deployment, name)
         worker.signal(signal.SIGCONT)
 
@@ -142,7 +168,30 @@ async def test_a_worker_stops_at_records_that_were_deleted_before_it_read_them(
         assert read <= reached <= wanted, "nothing after the gap is decided"
         assert_told(await examine(deployment.settings), "worker", name)
         again = deployment.started("worker")
-        assert wanted_of(await stopped(again), name, read, first) == reached
+        log = await stopped(again)
+        assert wanted_of(log, name, read, first) == reached
+        assert f"tocsin gap accept {name}/0" in log
+
+        await accept_gap(deployment, f"{name}/0")
+        again = deployment.started("worker")
+        later = [fact._replace(instant=facts[-1].instant) for fact in facts[:40]]
+        await produce(later, deployment.settings)
+        await deployment.until_decided(again, audit)
+
+        (letter,) = await letters(deployment)
+        assert (letter.code, letter.offset) == (GAP_ACCEPTED, reached)
+        told = [w for w in await deployment.warnings() if w.rule == SOURCE_GAP]
+        assert [(w.transition, w.subject, w.value) for w in told][:1] == [
+            ("RAISED", "invoices/0", first - reached)
+        ]
+        found = await reconcile(deployment.settings, wait_s=STALL_S)
+        assert [check.problems for check in found.journals] == [()]
+        report = await deployment.replayed(from_history=True)
+        assert (report.differences, report.exit_code) == ([], Exit.OK)
+        assert await asyncio.to_thread(again.stop) == 0
+        vain = deployment.started("gap", "accept", f"{name}/0", "--reason", "none")
+        assert await asyncio.to_thread(vain.wait) == Exit.USAGE
+        assert "has no gap" in vain.log()
 
 
 async def test_a_deleted_marker_of_a_transaction_is_no_deleted_record(
@@ -181,6 +230,31 @@ async def test_a_deleted_marker_of_a_transaction_is_no_deleted_record(
         await until(lambda: len(hook.ids()) == 3, "deliveries", notify)
 
 
+async def test_a_worker_commits_past_markers_and_goes_on_after_one_was_deleted(
+    broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
+) -> None:
+    async with deployed("unlagging", broker, engine, tmp_path, **ONE) as deployment:
+        facts = deployment.portfolio(customers=10, days=60)
+        settings = deployment.settings
+        worker = deployment.started("worker")
+        await produce(facts[:-40], settings)
+
+        async def has_no_lag() -> bool:
+            async with connect(settings) as brokers:
+                reached = await brokers.committed(settings.app_id)
+                spans = await brokers.spans([settings.topic(topic) for topic in SOURCES])
+            return all(reached.get(place, 0) == end for place, (_, end) in spans.items() if end)
+
+        await until(has_no_lag, "a lag remains", worker)
+        assert worker.stop() == 0
+        for topic in (INVOICES, CUSTOMERS):
+            await trim(deployment, settings.topic(topic))
+        worker.start()
+        await produce(facts[-40:], settings)
+        await until(has_no_lag, "a lag remains", worker)
+        assert worker.stop() == 0
+
+
 async def send_together(deployment: Deployment, name: str, values: list[bytes]) -> None:
     """Write records in one transaction, whose marker takes an offset."""
     producer = AIOKafkaProducer(
@@ -204,13 +278,13 @@ def invoice(number: int) -> bytes:
     return json.dumps(line).encode()
 
 
-def write_mapping(folder: Path, *topics: str) -> str:
+def write_mapping(folder: Path, *topics: str, **more: str) -> str:
     fields = {
         "customer_id": "customer", "invoice_id": "number", "occurred_at": "at", "due_date": "due",
         "amount_minor": "cents", "currency": "currency",
     }  # fmt: skip
     event = {"type": "InvoiceIssued", "fields": fields}
-    mapped = [{"topic": name, "format": "json", "events": [event]} for name in topics]
+    mapped = [{"topic": name, "format": "json", "events": [event], **more} for name in topics]
     path = folder / "mapping.yaml"
     path.write_text(yaml.safe_dump(mapped))
     return str(path)
@@ -252,17 +326,14 @@ async def test_the_intake_stops_at_records_that_were_deleted_before_it_read_them
         assert_told(await examine(deployment.settings), "intake", FOREIGN)
         again = deployment.started("intake", mapping)
         assert wanted_of(await stopped(again), FOREIGN, 10, first) == reached
-        # The way on that docs/recovery.md tells, once the group has given up who was killed.
-        group = f"{deployment.settings.app_id}-intake"
-        async with connect(deployment.settings) as brokers:
-
-            async def is_left() -> bool:
-                return not (await brokers.group(group)).members
-
-            await until(is_left, "members are left")
-            await brokers.place(group, {(FOREIGN, 0): first})
+        # The way on that docs/recovery.md tells.
+        accepted = await accept_gap(deployment, f"{FOREIGN}/0")
+        assert (accepted["first"], accepted["until"]) == (reached, first)
         again = deployment.started("intake", mapping)
         await until_mapped(deployment, FOREIGN, first + 5, again)
+        (letter,) = await letters(deployment)
+        assert (letter.code, letter.offset, letter.value) == (GAP_ACCEPTED, reached, None)
+        assert "the bank sends them again" in letter.detail
 
 
 async def test_the_intake_knows_where_it_began_a_topic_that_it_has_read_nothing_of(

@@ -28,6 +28,7 @@ from tocsin.agents.transactions.merger import Merged, Merger, Source
 from tocsin.agents.transactions.transaction import Committer
 from tocsin.schemas.contracts import catalog
 from tocsin.streams.facts import events
+from tocsin.streams.facts.convention import MS_PER_DAY
 from tocsin.streams.policy.policy import canonical
 from tocsin.streams.policy.reading import load_policy
 
@@ -78,7 +79,7 @@ class World:
         self._publish()
         coordinator = asyncio.create_task(self._coordinate())
         for at, topic_id, event in random_lines(self._seed, FACTS):
-            self._write(at, topic_id, event)
+            self._write(self._mistimed(at), topic_id, event)
             self._go_wrong()
             await asyncio.sleep(self.chance.choice(GAPS_S))
         await self._settle()
@@ -117,6 +118,18 @@ class World:
             self.broker.end(self._open.pop(), State.ABORTED)
         has_unit = self.chance.random() < 0.3
         self._append(place, key, topic_id, at, event, Unit() if has_unit else None)
+
+    def _mistimed(self, at: int) -> int:
+        """The time of a fact, now and then a wrong one; and before it, what nobody can read."""
+        if self.chance.random() < 0.1:
+            place = Source(self.chance.choice(("invoices", "payments")), self.chance.randrange(2))
+            stamp = at + self.chance.choice((-1, 1)) * 90 * MS_PER_DAY
+            self.broker.append(place, b"?", b"eighteen odd bytes", stamp)
+            self.seen["junk"] += 1
+        if self.chance.random() < 0.05:
+            self.seen["leap"] += 1
+            return at + 40 * MS_PER_DAY
+        return at
 
     def _append(
         self,
@@ -247,7 +260,7 @@ def test_no_schedule_loses_doubles_or_reorders_anything(monkeypatch: pytest.Monk
         assert not world.problems, f"seed {seed}: {world.problems[:5]}"
         seen += world.seen
     if not only:  # a campaign in which nothing went wrong has shown nothing
-        for what in ("killed", "stood still", "rebalanced", "fenced", "aborted"):
+        for what in ("killed", "stood still", "rebalanced", "fenced", "aborted", "junk", "leap"):
             assert seen[what] > SCHEDULES // 30, seen
 
 

@@ -104,9 +104,9 @@ class Worker:
         self._running.set()
         self._positions: dict[Source, int] = {}
         self.groups: tuple[int, ...] = ()
-        feed = Feed(self, chunk_records_max=CHUNK_RECORDS)
-        self.app: Any = App(self._runtime(), feed)
         self._keeper = PartitionProcessor(APP_ID, CODEC, ROUTES, PARTITIONS)
+        feed = Feed(self, chunk_records_max=CHUNK_RECORDS, times=self._keeper)
+        self.app: Any = App(self._runtime(), feed)
         self._chunks: asyncio.Queue[Chunk] = asyncio.Queue(2)
         self._tasks = [asyncio.create_task(self._pull()), asyncio.create_task(self._keep())]
 
@@ -251,7 +251,9 @@ class Worker:
         }
         held = [Source(topic, group) for group in groups for topic in runtime.held[group]]
         by_group = {group: sources_of(group) for group in groups}
-        await self.app.consumer.feed.assign(by_group, positions, held, generation)
+        reached = {group: runtime.stores[group].reached for group in groups}
+        feed = self.app.consumer.feed
+        await feed.assign(by_group, positions, held, generation, reached)
         self.groups = tuple(groups)
         self.app.consumer.flow_active = True
 

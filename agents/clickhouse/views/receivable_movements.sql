@@ -4,7 +4,7 @@
 -- customer_id: The customer.
 -- currency: ISO 4217 code of the amounts.
 -- day: Day of the document in UTC.
--- kind: INVOICE, CREDIT_NOTE, PAYMENT or REVERSAL.
+-- kind: INVOICE, CREDIT_NOTE, PAYMENT, REVERSAL or REFUND.
 -- change_minor: What it adds to receivables, in minor units; negative if it lowers them.
 -- sales_minor: What it adds to sales, in minor units.
 
@@ -25,4 +25,17 @@ UNION ALL
 SELECT customer_id, paid_currency, toDate32(reversed_at), 'REVERSAL', assumeNotNull(paid_minor),
     toInt64(0)
 FROM v_payments
-WHERE is_reversed;
+WHERE is_reversed
+UNION ALL
+SELECT customer_id, assumeNotNull(toString(currency)), toDate32(occurred_at), 'REFUND',
+    assumeNotNull(amount_minor), toInt64(0)
+FROM
+(
+    SELECT customer_id, refund_id, currency, occurred_at, amount_minor
+    FROM payments FINAL
+    WHERE is_decoded
+        AND event_type = 'PaymentRefunded'
+        AND (topic_id, partition, offset) NOT IN (SELECT * FROM v_refused)
+    ORDER BY offset DESC
+    LIMIT 1 BY customer_id, refund_id
+);

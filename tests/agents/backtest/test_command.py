@@ -13,6 +13,7 @@ import pytest
 
 from tests.agents.backtest.histories import portfolio
 from tocsin.agents.commands.cli import run_command
+from tocsin.agents.deployment import event_files
 from tocsin.agents.settings.exits import Exit
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.policies.policy_file import default_policy_text
@@ -54,7 +55,10 @@ def test_it_decides_as_a_replay_of_the_same_events(
 
 
 def test_packed_events_are_the_same_events(
-    events: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    events: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     packed = tmp_path / "events.jsonl.gz"
     packed.write_bytes(gzip.compress(events.read_bytes()))
@@ -66,14 +70,18 @@ def test_packed_events_are_the_same_events(
     assert f"{packed}, line 1" in refusal(capsys, "backtest", "--events", packed)
     packed.write_bytes(b"no gzip")
     assert "no whole gzip file" in refusal(capsys, "backtest", "--events", packed)
+    packed.write_bytes(gzip.compress(bytes(4 << 20)))
+    monkeypatch.setattr(event_files, "UNPACKED_BYTES_MAX", 3 << 20)
+    assert "unpack it where there is room" in refusal(capsys, "backtest", "--events", packed)
 
 
 def test_every_field_for_programs_is_documented(
     events: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = answer(
-        capsys, "backtest", "--events", events, "--policy", "default", "--policy", "china-sme"
-    )
+        capsys, "backtest", "--events", events, "--policy", "default", "--policy", "china-sme",
+        "--sweep", "overdue-age.raise_at=5..15/3", "--budget", 50,
+    )  # fmt: skip
     told = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "quality.md").read_text("utf-8")))
 
     assert fields(found) <= told, fields(found) - told
@@ -87,6 +95,7 @@ KEYED = {
     "episodes",
     "lead_days",
     "outcomes",
+    "settings",
 }
 BY_NAME = {"added_by", "removed_by", "added_at_stake", "removed_at_stake"}
 
@@ -125,12 +134,91 @@ def test_two_policies_are_compared(
     assert len(digests) == 1
 
 
+def test_a_setting_is_worth_what_the_policy_with_it_is_worth(
+    events: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swept = answer(
+        capsys, "backtest", "--events", events, "--harm", "H30", "--policy", "default",
+        "--sweep", "overdue-age.raise_at=4..20/3", "--sweep", "overdue-age.dwell=0..3/2",
+        "--budget", 20,
+    )["sweep"]  # fmt: skip
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "extends: default\nname: earlier\nversion: 1\nrules:\n  overdue-age:\n    raise_at:\n"
+        "      {LOW: 4 days, MEDIUM: 31 days, HIGH: 61 days, CRITICAL: 91 days}\n"
+        "    dwell: 3 days\n"
+    )
+
+    replayed = answer(
+        capsys, "backtest", "--events", events, "--harm", "H30", "--policy", policy
+    )  # fmt: skip
+
+    assert [point["settings"] for point in swept["points"][:3]] == [
+        {},
+        {"overdue-age.raise_at": "4", "overdue-age.dwell": "0"},
+        {"overdue-age.raise_at": "4", "overdue-age.dwell": "3"},
+    ]
+    point = swept["points"][2]
+    predictors = replayed["harms"][0]["parts"][0]["policies"][0]["predictors"]
+    (rule,) = [one for one in predictors if one["name"] == "overdue-age"]
+    assert point["cuts"][0]["quality"] == rule["cuts"][0]["quality"]
+    assert point["cuts"][0]["lead"] == rule["cuts"][0]["lead"]
+    by_step = replayed["policies"][0]["load"]["by_rule"]["overdue-age"]
+    assert point["warnings"] == sum(by_step.values())
+    (choice,) = swept["choices"]
+    within = [one for one in swept["points"] if one["warnings_a_month"] <= 20]
+    recalls = [one["cuts"][0]["quality"]["recall"]["value"] for one in within]
+    chosen = swept["points"][choice["point"]]["cuts"][0]["quality"]["recall"]["value"]
+    assert chosen == max(recalls)
+    as_is = swept["points"][0]["cuts"][0]["quality"]["recall"]["value"]
+    assert choice["recall_cost"]["value"] == pytest.approx(as_is - chosen, abs=2e-4)
+    assert any(point["cuts"][0]["is_front"] for point in swept["points"])
+
+
+@pytest.mark.parametrize(
+    ("sweep", "why"),
+    [
+        ("overdue-age=1..3/3", "is not of the form RULE.LEVER=FROM..TO/N"),
+        ("overdue-agee.raise_at=1..3/3", "did you mean overdue-age?"),
+        ("late-share.last=6..12/3", "changes what is measured"),
+        ("overdue-age.action=1..2/2", "nothing is to be swept"),
+        ("overdue-age.window=1..2/2", "is no lever: use one of raise_at"),
+        ("overdue-age.dwell=x1..2/2", "is a number of days, not a factor"),
+        ("overdue-amount.raise_at=1..2/2", "vary it by a factor"),
+        ("risk-grade.raise_at=1..2/2", "is about grades"),
+        ("late-share.raise_at.CRITICAL=1..2/2", "has no CRITICAL"),
+        ("overdue-age.raise_at=20..40/3", "makes no sound policy"),
+        ("source-held.raise_at=1..2/2", "tocsin itself warns under this name"),
+        ("late-share.raise_at=x1..2/2000", "combinations"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_with_the_reason(
+    sweep: str, why: str, events: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refusal(
+        capsys, "backtest", "--events", events, "--policy", "default", "--sweep", sweep
+    )  # fmt: skip
+
+    assert why in " ".join(told.split())
+
+
+def test_a_sweep_is_of_one_policy_that_holds_throughout(
+    events: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ("--sweep", "overdue-age.raise_at=1..3/3")
+
+    assert "name it: --policy" in refusal(capsys, "backtest", "--events", events, *sweep)
+    assert "give one" in refusal(capsys, "backtest", "--events", events, "--budget", 3)
+
+
 def test_the_page_needs_nothing_and_speaks_both_languages(
     events: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "backtest.html"
 
-    assert run_command(["backtest", "--events", str(events), "--report", str(target)]) == Exit.OK
+    arguments = ["backtest", "--events", str(events), "--report", str(target)]
+    sweep = ["--policy", "default", "--sweep", "overdue-age.raise_at=5..20/4", "--budget", "30"]
+    assert run_command([*arguments, *sweep]) == Exit.OK
 
     page = target.read_text("utf-8")
     assert "http" not in page
@@ -142,6 +230,9 @@ def test_the_page_needs_nothing_and_speaks_both_languages(
         ElementTree.fromstring(drawing)  # well-formed
     assert "Lift over the base rate" in page
     assert "相对基准率的提升度" in page
+    assert "overdue-age.raise_at=5" in page
+    assert "Precision against lead time" in page
+    assert "精确率与提前量" in page
     assert "late-share" in capsys.readouterr().out
 
 

@@ -85,7 +85,14 @@ def test_the_journal_leads_to_what_the_events_lead_to() -> None:
     seen: list[int] = []
 
     journalled = asyncio.run(
-        run_log(log, 1, CODEC, CONVENTION, candidates(settings, (), has_policies=True), seen.append)
+        run_log(
+            log,
+            1,
+            CODEC,
+            CONVENTION,
+            candidates(settings, (), has_policies=True),
+            progress=seen.append,
+        )
     )
 
     plain = report(run(facts, CONVENTION, packaged()), harms(("L0",)))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
 from tests.agents.backtest.histories import CONVENTION, closed, packaged, portfolio
-from tocsin.agents.backtest.run import Observer, Track, observe, run
+from tocsin.agents.backtest.run import Observer, observe, run
 from tocsin.schemas.codec.jsonlines import Fact
-from tocsin.streams.evaluate.harm import Judged
-from tocsin.streams.evaluate.history import Known
 from tocsin.streams.evaluate.observations import Observation
 from tocsin.streams.facts.convention import MS_PER_DAY
 from tocsin.streams.facts.events import InvoiceIssued, PaymentReceived
@@ -31,16 +30,9 @@ def peeking(facts: Sequence[Fact]) -> Observer:
         if isinstance(fact.event, PaymentReceived):
             paid[fact.event.customer_id] = paid.get(fact.event.customer_id, 0) + 1
 
-    def look(
-        judged: Judged,
-        customer_id: str,
-        invoice_id: str,
-        day: int,
-        known: Known,
-        tracks: Sequence[Track],
-    ) -> Observation:
-        seen = observe(judged, customer_id, invoice_id, day, known, tracks)
-        return msgspec.structs.replace(seen, settled=paid.get(customer_id, 0))
+    def look(*known: Any) -> Observation:
+        seen = observe(*known)
+        return msgspec.structs.replace(seen, settled=paid.get(seen.customer_id, 0))
 
     return look
 

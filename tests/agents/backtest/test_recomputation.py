@@ -193,7 +193,7 @@ def test_lead_time_is_that_of_the_warnings(
     found = cut(predictor(judged, harm, "worst"), "LOW").lead
 
     assert found is not None
-    assert (found.harms, found.median) == (len(leads), median(leads.values()))
+    assert (found.harms, value(found.median)) == (len(leads), median(leads.values()))
 
 
 def test_alarms_are_those_of_the_warnings(judged: BacktestReport, warned: list[Told]) -> None:

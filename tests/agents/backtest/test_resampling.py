@@ -7,7 +7,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from tocsin.agents.backtest.resampling import Figure, Sample, capped, figure
+from tocsin.agents.backtest.resampling import Figure, Lead, Sample, capped, figure
+from tocsin.streams.evaluate.comparison import quantile
 
 
 def drawn(rows: int = 300, values: int = 12) -> tuple[list[str], list[bool], list[float]]:
@@ -122,3 +123,71 @@ def test_at_most_so_many_rows_of_a_customer_are_kept() -> None:
     assert kept == capped(["A", "B", "A", "A", "B"], 2)
     assert len(kept) == 4
     assert {1, 4} < set(kept)
+
+
+def test_leads_of_every_draw_are_those_of_the_customers_drawn() -> None:
+    draw = Random(3)
+    customers = [f"C{draw.randint(0, 8)}" for _ in range(60)]
+    sample = Sample(customers, [True] * 60)
+    leads: dict[str, list[int]] = {}
+    for customer in customers[:40]:
+        leads.setdefault(customer, []).append(draw.randint(0, 30))
+
+    found = sample.lead(leads)
+
+    drawn = []
+    for weights in sample.weights:
+        days = sorted(
+            day
+            for name, weight in zip(sample.names, weights, strict=True)
+            for _ in range(int(weight))
+            for day in leads.get(name, ())
+        )
+        drawn.append(quantile(days, 0.5))
+    assert found.harms == 40
+    assert found.median is not None
+    assert found.median.value == drawn[0]
+    others = [value for value in drawn[1:] if value is not None]
+    assert found.median.low == pytest.approx(np.quantile(others, 0.025), abs=1e-4)
+    assert found.median.high == pytest.approx(np.quantile(others, 0.975), abs=1e-4)
+    assert sample.lead({}) == Lead(0, None, None)
+
+
+def test_what_a_flag_gains_is_the_difference_of_both_in_every_draw() -> None:
+    draw = Random(4)
+    customers = [f"C{draw.randint(0, 20)}" for _ in range(300)]
+    is_harm = [draw.random() < 0.3 for _ in customers]
+    sample = Sample(customers, is_harm)
+    before = np.array([draw.random() < 0.4 for _ in customers])
+    after = np.array([flag or draw.random() < 0.1 for flag in before])
+
+    gained = sample.recall_gained(before, after)
+    alone = [sample.quality(flags).recall for flags in (before, after)]
+
+    assert gained is not None
+    assert alone[0] is not None
+    assert alone[1] is not None
+    assert gained.value == pytest.approx(alone[1].value - alone[0].value, abs=2e-4)
+    assert gained.low is not None
+    assert gained.low >= 0  # whoever is drawn: it flags all that the other does
+    nothing = sample.precision_gained(before, before)
+    assert nothing == Figure(0.0, 0.0, 0.0)
+    assert sample.auc_gained(before * 1.0, before * 1.0) == Figure(0.0, 0.0, 0.0)
+
+
+def test_a_flag_among_some_is_that_of_a_sample_of_these() -> None:
+    draw = Random(5)
+    customers = [f"C{draw.randint(0, 20)}" for _ in range(300)]
+    is_harm = [draw.random() < 0.3 for _ in customers]
+    flags = np.array([draw.random() < 0.4 for _ in customers])
+    among = np.array([customer < "C15" for customer in customers])
+    rows = [row for row in range(300) if among[row]]
+
+    found = Sample(customers, is_harm).quality(flags, among)
+    alone = Sample([customers[row] for row in rows], [is_harm[row] for row in rows]).quality(
+        flags[rows]
+    )
+
+    assert (found.flagged, found.customers) == (alone.flagged, alone.customers)
+    for name in ("flagged_share", "precision", "recall", "lift"):
+        assert getattr(found, name).value == getattr(alone, name).value

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tocsin.agents.clickhouse.migrate import Migration, packaged_migrations
+import pytest
+
+from tocsin.agents.clickhouse.migrate import Migration, packaged_migrations, require_release
+from tocsin.agents.settings.errors import ConfigurationError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "migrations.json"
 LAST_WITH_VIEWS = 20
@@ -42,3 +45,15 @@ def test_comments_and_blank_statements_are_left_out() -> None:
     migration = Migration(1, "m", "-- one; two\nSELECT 1;\n\n-- three\nSELECT\n  ';' AS x;\n;\n")
 
     assert migration.statements == ["SELECT 1", "SELECT\n  ';' AS x"]
+
+
+@pytest.mark.parametrize("version", ["25.8.1.1", "26.3.1.896", "26.9.2.1"])
+def test_a_server_that_takes_every_view_is_new_enough(version: str) -> None:
+    require_release(version)
+
+
+def test_an_older_server_is_refused_with_the_least_that_is_needed() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"ClickHouse 25\.5\.2\.47 .* needs 25\.8 or newer"
+    ):
+        require_release("25.5.2.47")

@@ -7,6 +7,7 @@ import io
 import pytest
 from msgspec.structs import replace
 
+from tests.book import parse_line
 from tocsin.agents.commands.dead_letters import outgoing
 from tocsin.agents.commands.sql_statements import own_format, refusal
 from tocsin.agents.deployment.connections import open_codec
@@ -28,7 +29,7 @@ from tocsin.agents.settings.formats import (
     parse_instant,
 )
 from tocsin.agents.settings.settings import Settings
-from tocsin.agents.transactions.dead_letters import CUT
+from tocsin.agents.transactions.dead_letters import BROKER_TIMED, CUT
 from tocsin.schemas.codec.channels import STRUCTS
 from tocsin.schemas.codec.records import DeadLetter, RecordHeader
 from tocsin.schemas.contracts.catalog import PAYMENTS
@@ -265,7 +266,7 @@ def test_a_place_that_names_no_source_record_is_refused(text: str) -> None:
 def test_a_record_sent_again_as_it_was_keeps_bytes_key_and_time_and_says_where_from() -> None:
     letter = _letter(b"bytes", key=b"C1")
 
-    out = as_it_was(letter)
+    out = as_it_was(letter, Settings())
 
     assert (out.key, out.value, out.timestamp, out.partition) == (b"C1", b"bytes", 1000, None)
     assert out.headers[0] == ("trace", b"1")
@@ -273,8 +274,16 @@ def test_a_record_sent_again_as_it_was_keeps_bytes_key_and_time_and_says_where_f
     assert (CODE_HEADER, b"NOT_FRAMED") in out.headers
 
 
+def test_a_record_that_had_the_broker_s_time_is_sent_again_with_the_event_s() -> None:
+    at, topic, event = parse_line("2025-01-10 payment P 1 CNY")
+    value = open_codec(Settings()).encode(topic, event)
+    letter = replace(_letter(value, key=b"ACME"), topic_id=topic, code=BROKER_TIMED)
+
+    assert as_it_was(letter, Settings()).timestamp == at
+
+
 def test_a_record_without_a_key_goes_back_to_its_partition() -> None:
-    assert as_it_was(_letter(b"bytes", key=None)).partition == 2
+    assert as_it_was(_letter(b"bytes", key=None), Settings()).partition == 2
 
 
 def test_a_letter_that_was_cut_is_not_sent_as_if_it_were_whole() -> None:

@@ -47,11 +47,13 @@ RETURNS_WITHIN_S = 30.0  # though the other side hangs for ever
 
 
 def message(*notices: Notice, lines: Sequence[str] = ("a line",)) -> Message:
+    told = notices or (notice(1),)
     return Message(
         id="key-1",
         title="a title",
+        heads=[f"of {found.warning.warning_id}" for found in told],
         lines=lines,
-        notices=notices or (notice(1),),
+        notices=told,
         data={"id": "key-1", "words": "逾期"},
     )
 
@@ -232,6 +234,21 @@ async def test_an_alert_fires_until_a_few_intervals_pass_and_ends_what_it_replac
     assert firing["startsAt"] == "2025-01-31T08:00:00Z"
     assert firing["endsAt"] == "2025-01-31T08:04:00Z"
     assert firing["annotations"]["warning_id"] == "w1"
+
+
+async def test_an_alert_of_a_batch_has_words_of_its_own_and_keeps_them() -> None:
+    both = [notice(number, labels={"alertname": f"x{number}"}) for number in (1, 2)]
+    told = message(*both, lines=["one", "two"])
+    async with receiving() as server:
+        sender = alertmanager(server)
+        await sender.send(told, NOW)
+        await sender.repeat(both, told.heads, told.lines, NOW + 60_000)
+        await sender.close()
+
+    first, again = ([alert["annotations"] for alert in call.data] for call in server.calls)
+    assert [found["summary"] for found in first] == ["of w1", "of w2"]
+    assert [found["description"] for found in first] == ["one", "two"]
+    assert again == first
 
 
 async def test_a_digest_stands_as_an_alert_for_a_day() -> None:

@@ -118,9 +118,19 @@ async def test_a_taken_port_is_named_with_the_setting_that_mends_it(probe: Probe
         port = other.getsockname()[1]
         wanted = f"port {port} of 127.0.0.1 .* something else listens there; .* by audit_port, or 0"
 
+        chosen = Settings(origins={"audit_port": "--set audit_port"})
         with pytest.raises(ConfigurationError, match=wanted):
-            async with serve_probes(Settings(), port, probe, "audit_port"):
+            async with serve_probes(chosen, port, probe, "audit_port"):
                 pass
+
+
+def test_a_port_that_nobody_chose_gives_way_to_a_stack_that_runs_already() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        found = claim_port(Settings(console_port=port), "console_port")
+
+    assert found not in (0, port)
 
 
 def test_a_port_of_another_machine_is_no_defect() -> None:

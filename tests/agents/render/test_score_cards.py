@@ -45,13 +45,14 @@ def score(card: Scorecard, given: dict[str, int], **changes: Any) -> Score:
 def test_a_score_shows_points_by_component_strategy_and_classes(
     card: Scorecard, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = score(card, {"overdue-age": 20, "late-share": 7, "delay-trend": NOT_JUDGED})
+    found = score(card, {"arrears": 20, "paid-late": 7, "delay-trend": NOT_JUDGED, "alerts": 3})
 
     show_score(Terminal(), found, "en")
 
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["Score", "27", "of", "100,", "grade", "C"] in shown
-    assert ["oldest", "item", "past", "due", "20", "25"] in shown
+    assert ["Score", "30", "of", "100,", "grade", "C"] in shown
+    assert ["arrears", "20", "20"] in shown
+    assert ["court", "and", "registry", "alerts", "3", "+5"] in shown
     assert "not judged" in " ".join(word for line in shown for word in line)
     assert ["prepayment", "20.0", "%"] in shown
     assert ["RFM", "345"] in shown
@@ -59,10 +60,10 @@ def test_a_score_shows_points_by_component_strategy_and_classes(
 
 
 def test_a_score_is_shown_in_chinese(card: Scorecard, capsys: pytest.CaptureFixture[str]) -> None:
-    show_score(Terminal(), score(card, {"overdue-age": 20}), "zh")
+    show_score(Terminal(), score(card, {"arrears": 20}), "zh")
 
     shown = capsys.readouterr().out
-    assert "最早逾期" in shown
+    assert "欠款逾期" in shown
     assert card.strategies["C"].text.zh in shown
 
 
@@ -85,7 +86,8 @@ def test_policy_show_publishes_every_step_and_grade(
     assert run_command(["policy", "show", "--packaged"]) == Exit.OK
 
     shown = capsys.readouterr().out
-    assert "1 day: 3, 15 days: 8, 31 days: 15, 61 days: 20, 91 days: 25" in shown
-    assert "E, from 55, left below 48" in shown
+    assert "-9 days: 1, -5 days: 2, -2 days: 3, 0 days: 4, 3 days: 5, 10 days: 6" in shown
+    assert "(grace 15 days; minimum 3; prior 5.0 %; prior_count 2)" in shown
+    assert "E, from 76, left below 73" in shown
     for strategy in card.strategies.values():
         assert strategy.text.en in shown

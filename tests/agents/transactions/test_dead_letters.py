@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tocsin.agents.transactions.dead_letters import (
+    CONTENT_BYTES_MAX,
     CUT,
     CUT_BYTES,
     DETAIL_CHARS_MAX,
@@ -63,9 +64,10 @@ def test_what_would_not_fit_is_cut_and_says_so() -> None:
 
 
 def test_a_letter_just_within_the_limit_fits_its_topic() -> None:
-    record = Record(bytes(1_000_000), bytes(LETTER_BYTES_MAX - 2_000_000 - (64 << 10)))
+    for key in (b"", bytes(1_000_000)):
+        record = Record(key, bytes(CONTENT_BYTES_MAX - 2 * len(key)))
 
-    letter = letter_of(4, record, "UNDECODABLE", "界" * DETAIL_CHARS_MAX, "DECODE")
+        letter = letter_of(4, record, "UNDECODABLE", "界" * DETAIL_CHARS_MAX, "DECODE")
 
-    assert letter.value == record.value
-    assert bytes_of(letter) < LETTER_BYTES_MAX
+        assert letter.value == record.value
+        assert bytes_of(letter) < LETTER_BYTES_MAX

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -111,7 +111,7 @@ class Broker:
         self.answer = answer
         return answer
 
-    def merger(self, sources: list[Source]) -> Merger:
+    def merger(self, sources: list[Source], *more: Any) -> Merger:
         """A merger that notes what the feed knew of the broker when it took a chunk."""
         broker = self
 
@@ -124,7 +124,7 @@ class Broker:
                     broker.notes[id(merged.records)] = note
                 return merged
 
-        return Noting(sources)
+        return Noting(sources, *more)
 
     async def seek(self, positions: Mapping[Source, int]) -> None:
         self.positions.update(positions)  # requests to the consumer are served in their order
@@ -174,9 +174,10 @@ class Desk:
         """Take a chunk's records but those on hold, checked against what the broker had."""
         if chunk.generation != self.generation:
             return
-        note = self._broker.notes.pop(id(chunk.records))
-        if note.holds == self._broker.holds:
-            self._check(chunk, note)
+        if chunk.records:
+            note = self._broker.notes.pop(id(chunk.records))
+            if note.holds == self._broker.holds:
+                self._check(chunk, note)
         for record in self._feed.current(chunk).records:
             source = Source(record.topic, record.partition)
             if source not in self._broker.held:
@@ -184,6 +185,11 @@ class Desk:
                     self.problems.append(f"{record} came twice")
                 self.positions[source] = record.offset + 1
                 self.kept[chunk.group].append(record)
+        for source, position in self._feed.current(chunk).positions.items():
+            if source not in self._broker.held:
+                if self._broker.visible(source, self.positions[source], position):
+                    self.problems.append(f"{source} is passed over up to {position}")
+                self.positions[source] = max(self.positions[source], position)
         self._uncommitted.append(chunk)
 
     def _check(self, chunk: Chunk, note: Note) -> None:
@@ -448,3 +454,69 @@ async def test_a_chunk_of_an_older_generation_makes_no_room(
     await feed.revoke()
 
     assert (len(out), more) == (2, [])
+
+
+class Hanging:
+    """A broker of two sources; the first has an old record in a transaction that stays open."""
+
+    OPEN, PLAIN = (Source(topic, 0) for topic in ("hanging", "plain"))
+
+    def __init__(self) -> None:
+        self.logs = {self.OPEN: [Record(*self.OPEN, 0, 1)], self.PLAIN: []}
+        self.stable = {self.OPEN: 0, self.PLAIN: 0}
+        self.positions = dict(self.stable)
+
+    def write(self, instant: int) -> None:
+        log = self.logs[self.PLAIN]
+        log.append(Record(*self.PLAIN, len(log), instant))
+        self.stable[self.PLAIN] = len(log)
+
+    def commit(self) -> None:
+        self.stable[self.OPEN] = 1
+
+    async def fetch(self, sources: Collection[Source], timeout_s: float) -> Fetched:
+        found = {s: self.logs[s][self.positions[s] : self.stable[s]] for s in sources}
+        self.positions.update({source: self.stable[source] for source in sources})
+        return Fetched(found, {source: self.positions[source] for source in sources})
+
+    async def end_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        return {source: len(self.logs[source]) for source in sources}
+
+    async def stable_offsets(self, sources: Collection[Source]) -> Mapping[Source, int]:
+        return {source: self.stable[source] for source in sources}
+
+    async def seek(self, positions: Mapping[Source, int]) -> None:
+        self.positions.update(positions)
+
+
+@pytest.mark.parametrize("patience_s", [5.0, None])
+async def test_an_open_transaction_holds_only_its_own_source_once_patience_has_ended(
+    patience_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, broker = Clock(), Hanging()
+    monkeypatch.setattr(feeds, "monotonic", clock)
+    monkeypatch.setattr(feeds, "PACE_S", 0.0)
+    feed = Feed(broker, chunk_records_max=9, open_patience_s=patience_s)
+    sources = [broker.OPEN, broker.PLAIN]
+    await feed.assign({0: sources}, dict.fromkeys(sources, 0), (), 1)
+
+    async def taken() -> list[Record]:
+        found = []
+        for _ in range(5):
+            for chunk in await feed.next(0.0):
+                found += chunk.records
+                feed.committed(chunk)
+            clock.now_s += 0.1
+        return found
+
+    broker.write(7)
+    assert await taken() == []
+    clock.now_s += 5.0
+    passed = [broker.logs[broker.PLAIN][0]] if patience_s else []
+    assert await taken() == passed
+    broker.write(8)
+    passed = [broker.logs[broker.PLAIN][1]] if patience_s else []
+    assert await taken() == passed
+    broker.commit()
+    rest = [broker.logs[broker.OPEN][0]]
+    assert await taken() == (rest if patience_s else rest + broker.logs[broker.PLAIN])

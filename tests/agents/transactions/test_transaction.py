@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn, cast
 
+import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from tocsin.agents.settings.exits import Exit
-from tocsin.agents.transactions.journal import Journal, JournalPosition, Output, waiting_place
+from tocsin.agents.transactions.journal import (
+    Journal,
+    JournalPosition,
+    Output,
+    taken_order,
+    waiting_place,
+)
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.transactions.record_digests import input_digest
 from tocsin.agents.transactions.transaction import (
@@ -23,8 +31,9 @@ from tocsin.agents.transactions.transaction import (
     pack,
 )
 from tocsin.schemas.codec.codec import Codec
-from tocsin.schemas.codec.records import RefusalEntry
+from tocsin.schemas.codec.records import JournalRecord, RefusalEntry
 from tocsin.schemas.contracts.registry import FileRegistry
+from tocsin.streams.decide.engine import REFUSED_MOVE_NOTHING
 
 INVOICES, PAYMENTS = Source("invoices", 3), Source("payments", 3)
 TOPIC_IDS = {"invoices": 3, "payments": 4}
@@ -325,3 +334,31 @@ async def test_a_third_transaction_waits_until_one_of_two_is_committed() -> None
     slow.let.release()
     await asyncio.wait_for(committer.drain(), 60)
     assert slow.committed == COMMITS_PENDING_MAX == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "order"),
+    [
+        (REFUSED_MOVE_NOTHING, "NOT_FRAMED", [(3, 0), (4, 0), (4, 1), (3, 1)]),
+        (REFUSED_MOVE_NOTHING, "AMOUNT_NOT_POSITIVE", [(3, 0), (3, 1), (4, 0), (4, 1)]),
+        (REFUSED_MOVE_NOTHING - 1, "NOT_FRAMED", [(3, 0), (3, 1), (4, 0), (4, 1)]),
+    ],
+)
+def test_the_logic_version_says_whether_a_refused_record_lifted_those_behind_it(
+    version: int, code: str, order: list[tuple[int, int]]
+) -> None:
+    """Junk stamped far ahead at the head of payments, and a payment of before the last invoice."""
+    ids = {"invoices": 3, "payments": 4}
+    stamped = {"invoices": (1, 5), "payments": (900, 2)}
+    queues = [
+        [SimpleNamespace(topic=topic, offset=n, timestamp=at) for n, at in enumerate(times)]
+        for topic, times in stamped.items()
+    ]
+    record = JournalRecord(
+        0, b"", (), (), (), b"", (RefusalEntry(4, 0, 0, code),), b"", 0, b"", None, "", "", "",
+        version, 1,
+    )  # fmt: skip
+
+    taken = taken_order(record, queues, ids)
+
+    assert [(ids[read.topic], read.offset) for read in taken] == order

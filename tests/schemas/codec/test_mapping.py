@@ -13,7 +13,8 @@ import yaml
 
 from tocsin.schemas.codec import jsonlines
 from tocsin.schemas.codec.channels import STRUCTS
-from tocsin.schemas.codec.mapping import MappingError, load_mapping
+from tocsin.schemas.codec.foreign_values import MappingError
+from tocsin.schemas.codec.mapping import load_mapping
 from tocsin.schemas.codec.refused import Refused
 from tocsin.schemas.contracts import catalog
 from tocsin.streams.facts.convention import Convention
@@ -25,7 +26,7 @@ KINDS = {kind.__name__ for kind in get_args(CustomerEvent)}
 RECORDED = [
     entry
     for topic in catalog.SOURCES
-    for entry in json.loads((GOLDEN / f"{topic.name}-1.json").read_text(encoding="utf-8"))
+    for entry in json.loads(max(GOLDEN.glob(f"{topic.name}-?.json")).read_text(encoding="utf-8"))
     if entry["type"] in KINDS
 ]
 
@@ -81,6 +82,22 @@ def test_a_constant_may_be_true_or_false(tmp_path: Path) -> None:
     assert event == DisputeOpened(
         "C1", "D1", 1_738_310_400_000, "I1", 1250, "EUR", "PRICE", is_own_fault=True
     )
+
+
+def test_tombstones_are_passed_over_only_where_they_are_expected(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yaml"
+    topics = [
+        {"topic": "a", "format": "json", "events": []},
+        {"topic": "b", "format": "json", "events": [], "tombstones": "skip"},
+    ]
+    path.write_text(yaml.safe_dump(topics), encoding="utf-8")
+    refusing, skipping = load_mapping(path, CONVENTION).values()
+
+    assert skipping.passes_over(None)
+    assert not skipping.passes_over(b"")
+    assert not refusing.passes_over(None)
+    with pytest.raises(Refused, match="`tombstones: skip`"):
+        refusing.map(None)
 
 
 def test_a_date_and_an_instant_come_in_the_forms_of_other_systems(tmp_path: Path) -> None:

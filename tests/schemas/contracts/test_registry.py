@@ -33,8 +33,8 @@ def test_the_packaged_registry_has_every_topic_under_a_fixed_id() -> None:
         assert registry.by_id(version.schema_id) is version
 
     assert ids == {
-        "invoices": 1,
-        "payments": 2,
+        "invoices": 15,
+        "payments": 16,
         "complaints": 3,
         "customers": 4,
         "policies": 5,
@@ -45,6 +45,7 @@ def test_the_packaged_registry_has_every_topic_under_a_fixed_id() -> None:
         "dead-letters": 10,
         "engagements": 11,
         "outbox": 12,
+        "positions": 14,
     }
 
 

@@ -13,7 +13,8 @@ from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.notify.config import load_notify
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.settings import load
-from tocsin.schemas.codec.mapping import MappingError, load_mapping
+from tocsin.schemas.codec.foreign_values import MappingError
+from tocsin.schemas.codec.mapping import load_mapping
 from tocsin.schemas.files.text_files import read_text
 from tocsin.schemas.files.yaml_files import POLICY_BYTES_MAX
 from tocsin.streams.facts.convention import Convention

@@ -10,7 +10,7 @@ import pytest
 
 from tests.book import CUSTOMER, Book, default_document, instant, minor, parse_line, tell
 from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
-from tocsin.streams.decide.engine import DecisionEngine, PolicyMissing, Step
+from tocsin.streams.decide.engine import REFUSED_MOVE_NOTHING, DecisionEngine, PolicyMissing, Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.decide.source_holds import HOLD_REFUSALS
 from tocsin.streams.facts import events
@@ -415,7 +415,7 @@ BAD: dict[Code, dict[str, Any]] = {
     Code.ID_EMPTY: {"invoice_id": ""},
     Code.ID_TOO_LONG: {"invoice_id": "x" * 129},
     Code.ID_UNPRINTABLE: {"customer_id": "a\0b"},
-    Code.AMOUNT_NOT_POSITIVE: {"amount_minor": 0},
+    Code.AMOUNT_NOT_POSITIVE: {"amount_minor": -1},
     Code.AMOUNT_TOO_LARGE: {"amount_minor": 10**15 + 1},
     Code.CURRENCY_UNKNOWN: {"currency": "cny"},
     Code.DATE_ABSURD: {"due_date": 10**7},
@@ -535,3 +535,53 @@ def random_lines(seed: int, count: int) -> list[tuple[int, int, events.Event]]:
     middle = facts[len(facts) // 2][0]
     facts.insert(len(facts) // 2, (middle, CLOCK, events.WentLive("feed")))
     return facts
+
+
+REFUSED_LATER = {
+    "by a check": "2025-05-01 payment P-BAD 0 CNY",
+    "by the state": "2025-05-01 cancel I-FOLDED",  # of what is folded in aggregate
+}
+
+
+@pytest.mark.parametrize("how", REFUSED_LATER)
+def test_what_is_refused_moves_no_day(how: str) -> None:
+    book = Book(convention=Convention(documents_max=2))
+    book.add(*OVERDUE, "2025-01-10 13:00 invoice I-FOLDED 5 CNY due 2025-06-01")
+    before = book.desk.state.business_date, len(book.warnings)
+
+    outcome = book.take(*parse_line(REFUSED_LATER[how]))
+
+    assert isinstance(outcome, Refusal)
+    assert (book.desk.state.business_date, len(book.warnings)) == before
+
+
+def test_what_is_refused_begins_no_day() -> None:
+    book = Book()
+
+    outcome = book.take(*parse_line("2025-05-01 payment P-BAD 0 CNY"))
+
+    assert isinstance(outcome, Refusal)
+    assert book.desk.state.business_date == 0
+
+
+def test_a_refused_policy_moves_no_day() -> None:
+    book = Book()
+    book.add(*OVERDUE)
+    before = book.desk.state.business_date
+    event = events.PolicyPublished("default", 9, instant("2025-05-01"), "{", "")
+
+    outcome = book.take(instant("2025-05-01"), POLICIES, event)
+
+    assert code(outcome) == Code.POLICY_INVALID
+    assert book.desk.state.business_date == before
+
+
+def test_older_logic_lets_a_refused_record_move_the_day_as_it_did() -> None:
+    book = Book()
+    book.add(*OVERDUE)
+    book.desk.logic_version = REFUSED_MOVE_NOTHING - 1
+
+    outcome = book.take(*parse_line(REFUSED_LATER["by a check"]))
+
+    assert isinstance(outcome, Refusal)
+    assert epoch_day_text(book.desk.state.business_date) == "2025-05-01"

@@ -124,7 +124,7 @@ def test_ledgers_frozen_at_every_chance_decide_the_same(seed: int) -> None:
 
 def test_ledgers_that_nobody_asks_for_are_frozen() -> None:
     with patch.object(desk, "REST_DAYS", 0):
-        assert run(random_lines(3, 150)).desk.ledgers.frozen_count > 0
+        assert run(random_lines(4, 150)).desk.ledgers.frozen_count > 0
 
 
 @LAW

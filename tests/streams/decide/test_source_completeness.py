@@ -18,13 +18,14 @@ from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
 from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import DecisionDigest
 from tocsin.streams.decide.source_holds import HOLD_REFUSALS
+from tocsin.streams.decide.source_warnings import Gap
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code
 from tocsin.streams.facts.convention import Convention, calendar, epoch_day_text
 from tocsin.streams.facts.sources import CLOCK, COMPLAINTS, PAYMENTS
 from tocsin.streams.ledger.ledgers import Ledgers
 from tocsin.streams.ledger.state_records import PartitionState
-from tocsin.streams.policy.policy import SOURCE_HELD, SOURCE_INCOMPLETE
+from tocsin.streams.policy.policy import SOURCE_GAP, SOURCE_HELD, SOURCE_INCOMPLETE
 
 WAITING = Convention(zone=ZONE, required_marks=("payments",))
 OVERDUE = "2025-01-10 invoice A 300,000 CNY due 2025-02-09"  # warned of on 2025-02-15
@@ -201,6 +202,35 @@ def test_a_source_on_hold_is_said_for_its_partition_and_ends_when_the_backlog_is
     assert told(book, SOURCE_HELD)[1:] == [
         "2025-01-10 CLEARED source-held HIGH 0 BACKLOG_READ [complaints/3]"
     ]
+
+
+def test_an_accepted_gap_is_said_once_each_and_ends_with_the_day() -> None:
+    book = Book()
+    book.desk.partition = 3
+    book.add(OVERDUE)
+    book.desk.begin()
+    for first, until in ((41, 100), (150, 151)):
+        book.desk.accept_gap(Gap(PAYMENTS, first, until))
+    book.warnings += book.desk.warnings
+    book.write()
+    book.restart()
+    book.add("2025-01-12 06:00 close")
+
+    assert told(book, SOURCE_GAP) == [
+        "2025-01-10 RAISED source-gap HIGH 59 RECORDS_LOST [payments/3]",
+        "2025-01-10 REPEATED source-gap HIGH 1 RECORDS_LOST [payments/3]",
+        "2025-01-11 CLEARED source-gap HIGH 0 DAY_CLOSED [payments/3]",
+    ]
+    raised = next(w for w in book.warnings if w.rule == SOURCE_GAP)
+    assert "(41-99)" in raised.text_en
+
+
+def test_a_gap_before_any_day_is_said_of_nothing() -> None:
+    book = Book()
+    book.desk.begin()
+    book.desk.accept_gap(Gap(PAYMENTS, 0, 9))
+
+    assert book.desk.warnings == []
 
 
 def test_a_source_held_before_any_day_is_said_when_the_first_day_closes() -> None:

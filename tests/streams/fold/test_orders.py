@@ -141,8 +141,8 @@ def test_deductions_are_credit_notes_without_goods_or_our_own_mistake(
     ("paid", "is_short"),
     [
         ("100.00", False),
-        ("99.51", False),  # less than a 200th is left
-        ("99.50", True),
+        ("98.00", False),  # what is left is within the tolerance
+        ("97.99", True),
         ("75.00", True),
         ("74.99", False),  # more than a quarter: a part payment
     ],

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.book import CUSTOMER, Book, audit, day, instant
 from tocsin.streams.decide.engine import Step
 from tocsin.streams.facts import events
-from tocsin.streams.facts.convention import calendar
+from tocsin.streams.facts.convention import Convention, calendar
+from tocsin.streams.facts.tolerance import Tolerance
 from tocsin.streams.fold.cases import reached, replay
 from tocsin.streams.fold.disputes import DISPUTE
 from tocsin.streams.fold.fulfilment import allocations
@@ -172,6 +173,7 @@ def test_judging_a_promise_is_taking_the_steps_of_its_machine(
 ) -> None:
     taken = capped(sorted((on, amount) for on, amount in taken if on <= today))
     case = Case(state="OPEN", opened_on=0, due_on=10, amount_minor=100)
+    exact = FoldContext(today, calendar(Convention()), 400, 1_000, Tolerance(0, ()))
     state, total = "OPEN", 0
     for on in range(today + 1):
         if on == 11:
@@ -181,7 +183,7 @@ def test_judging_a_promise_is_taking_the_steps_of_its_machine(
             if total - amount < 100 <= total:
                 state = step(PROMISE, state, "PAID") or state
 
-    judged_promise(case, taken, 2**31 - 1, today)
+    judged_promise(case, taken, 2**31 - 1, exact)
 
     assert case.state == state
 

@@ -84,7 +84,7 @@ DISPUTE = "2025-01-03 dispute D 40.00 EUR of A QUALITY"
     [
         ((), True),
         ((INVOICE,), False),
-        ((INVOICE, "2025-01-04 payment P 99.99 EUR for A"), False),
+        ((INVOICE, "2025-01-04 payment P 95.00 EUR for A"), False),
         ((INVOICE, "2025-01-04 payment P 100.00 EUR for A"), True),
         ((INVOICE, "2025-01-04 credit C 100.00 EUR WRITE_OFF for A"), True),
         ((INVOICE, "2025-02-01 retire R PROPOSED COLLECT"), True),

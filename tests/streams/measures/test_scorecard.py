@@ -17,7 +17,7 @@ from tests.streams.decide.test_engine_laws import LAW, SEEDS, SHORT
 from tocsin.agents.settings.formats import measure
 from tocsin.schemas.policies.policy_file import default_policy_text, read_policy
 from tocsin.streams.facts import events
-from tocsin.streams.facts.convention import Convention
+from tocsin.streams.facts.convention import Convention, epoch_day_text
 from tocsin.streams.ledger.documents import Summary
 from tocsin.streams.ledger.ledger import ALL, Ledger
 from tocsin.streams.measures.scorecard import GRADES, NOT_JUDGED, Scorecard, Scorer, Steps
@@ -47,15 +47,28 @@ def problems_of(**sections: Any) -> dict[str, str]:
 
 
 def with_component(**changes: Any) -> dict[str, Any]:
-    """The section score with one component changed: overdue-age."""
+    """The section score with one component changed: arrears."""
     parts = PLAIN["score"]["components"]
-    changed = {**parts["overdue-age"], **changes}
-    return {**PLAIN["score"], "components": {**parts, "overdue-age": changed}}
+    changed = {**parts["arrears"], **changes}
+    return {**PLAIN["score"], "components": {**parts, "arrears": changed}}
 
 
-def card() -> Scorecard:
-    """The scorecard of the default policy."""
-    policy, problems = load_policy(default_document(), 400)
+def with_habit(**changes: Any) -> dict[str, Any]:
+    """The section score with the component paid-late changed; None leaves a field out."""
+    parts = PLAIN["score"]["components"]
+    changed = {key: v for key, v in {**parts["paid-late"], **changes}.items() if v is not None}
+    return {**PLAIN["score"], "components": {**parts, "paid-late": changed}}
+
+
+def needing(settled: int, known: int) -> str:
+    """The default policy with other least evidence for a score."""
+    minimum = {"settled": f"{settled} count", "known": f"{known} days"}
+    return document(score={**PLAIN["score"], "minimum": minimum})
+
+
+def card(text: str = "") -> Scorecard:
+    """The scorecard of a policy; of the default one without a text."""
+    policy, problems = load_policy(text or default_document(), 400)
     assert policy is not None, problems
     assert policy.scorecard is not None
     return policy.scorecard
@@ -69,7 +82,9 @@ PAID = [
         f"2025-01-2{number} payment P{number} 1,000.00 CNY for S{number}",
     )
 ]
-"""Three invoices settled in time: enough evidence, but for the days known."""
+"""Three invoices settled on the day: enough evidence. With the prior, which weighs as two invoices,
+20 % late give 13 points, 8 % by more than five days 4, 2 % by more than fifteen 1, and a usual
+delay of none 4: 22 of 100."""
 
 
 def standing(book: Book) -> tuple[int | None, str]:
@@ -88,22 +103,22 @@ def test_without_the_least_number_of_settled_invoices_there_is_no_score() -> Non
 
 
 def test_before_the_least_number_of_days_known_there_is_no_score() -> None:
-    book = Book()
+    book = Book(needing(3, 60))
     book.add(*PAID, "2025-03-01 close")
     assert standing(book) == (None, "")
-    assert card().lacking(3, 59) == ["days known: 59 of 60"]
+    assert card(needing(3, 60)).lacking(3, 59) == ["days known: 59 of 60"]
 
     book.add("2025-03-02 05:59 close")
     assert standing(book) == (None, "")
     book.add("2025-03-02 06:00 close")
     assert day("2025-03-02") - book.ledger.summary.known_since == 60
-    assert standing(book) == (0, "A")
+    assert standing(book) == (22, "B")
 
 
 def test_a_reversal_that_takes_the_evidence_takes_the_score() -> None:
     book = Book()
     book.add(*PAID, "2025-04-01 close")
-    assert standing(book) == (0, "A")
+    assert standing(book) == (22, "B")
 
     book.add("2025-04-02 reverse P3")
 
@@ -112,8 +127,9 @@ def test_a_reversal_that_takes_the_evidence_takes_the_score() -> None:
 
 
 def test_both_kinds_of_missing_evidence_are_named() -> None:
-    assert card().lacking(0, 10) == ["settled invoices: 0 of 3", "days known: 10 of 60"]
-    assert card().lacking(3, 60) == []
+    scorecard = card(needing(3, 60))
+    assert scorecard.lacking(0, 10) == ["settled invoices: 0 of 3", "days known: 10 of 60"]
+    assert scorecard.lacking(3, 60) == []
 
 
 @pytest.mark.parametrize(("value", "points"), [(0, 0), (9, 0), (10, 2), (11, 2), (20, 5), (99, 5)])
@@ -126,47 +142,158 @@ def test_a_component_gives_its_points_from_the_day_on_which_its_step_is_reached(
     book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09")
     places = {part.name: place for place, part in enumerate(card().components)}
     seen = {}
-    for date in ("2025-04-10", "2025-04-11", "2025-04-24", "2025-04-25", "2025-05-11"):
+    for date in ("2025-04-10", "2025-04-11", "2025-04-12", "2025-05-09", "2025-05-10"):
         book.add(f"{date} 05:59 close")
-        seen[date] = book.ledger.summary.points[places["overdue-age"]]
+        seen[date] = book.ledger.summary.points[places["arrears"]]
 
     # At 05:59 the day before is still open.
     assert seen == {
         "2025-04-10": 0,
-        "2025-04-11": 3,
-        "2025-04-24": 3,
-        "2025-04-25": 8,
-        "2025-05-11": 15,
+        "2025-04-11": 4,
+        "2025-04-12": 6,
+        "2025-05-09": 15,
+        "2025-05-10": 17,
     }
 
 
-def test_the_score_is_the_sum_of_what_was_judged_and_a_missing_limit_is_no_limit() -> None:
+def test_a_missing_limit_takes_no_part_and_a_limit_that_is_overdrawn_is_added_on_top() -> None:
     book = Book()
     book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09", "2025-06-01 close")
     summary = book.ledger.summary
     by_name = dict(zip((part.name for part in card().components), summary.points, strict=True))
 
     assert by_name["credit-utilisation"] == NOT_JUDGED
-    assert summary.score == sum(points for points in summary.points if points > 0)
+    assert summary.score == 22 + 18 + 3  # 53 days past due, all that is owed, and never before
 
     book.add("2025-06-02 limit 0 CNY")
     by_name = dict(zip((part.name for part in card().components), summary.points, strict=True))
-    assert by_name["credit-utilisation"] == 15
+    assert by_name["credit-utilisation"] == 3
+    assert summary.score == 22 + 18 + 3 + 3
+
+
+SMALL = {
+    "late-share": {
+        "measure": "late_share",
+        "last": "4 count",
+        "minimum": "1 count",
+        "points": {"50 percent": "20 points"},
+        "text": {"en": "paid late", "zh": "迟付"},
+    },
+    "trend": {
+        "measure": "delay_over_habit",
+        "last": "3 count",
+        "baseline": "5 count",
+        "points": {"1 days": "30 points"},
+        "text": {"en": "later than usual", "zh": "推迟"},
+    },
+    "bounced": {
+        "measure": "event_count",
+        "of": "bounced",
+        "window": "90 days",
+        "on_top": True,
+        "points": {"1 count": "7 points"},
+        "text": {"en": "bounced", "zh": "退票"},
+    },
+}
+"""A scale of 50 points, 20 of them without a trend, and 7 on top."""
+
+
+@pytest.mark.parametrize(
+    ("points", "score"),
+    [
+        ((NOT_JUDGED, 0, NOT_JUDGED), 0),
+        ((NOT_JUDGED, 20, NOT_JUDGED), 100),  # 20 of the 20 that can be judged
+        ((NOT_JUDGED, 20, 0), 40),  # 20 of 50
+        ((0, 20, 0), 40),
+        ((7, 20, 0), 47),
+        ((7, 20, 30), 100),
+        ((7, NOT_JUDGED, NOT_JUDGED), 7),
+        ((NOT_JUDGED, NOT_JUDGED, NOT_JUDGED), 0),
+    ],
+)
+def test_the_scale_is_what_can_be_judged_and_what_is_on_top_only_adds(
+    points: tuple[int, int, int], score: int
+) -> None:
+    scorecard = card(document(score={**PLAIN["score"], "components": SMALL}))
+
+    assert [part.name for part in scorecard.components] == ["bounced", "late-share", "trend"]
+    assert scorecard.score(list(points)) == score
+
+
+def test_a_warning_says_which_components_could_not_be_judged() -> None:
+    book = Book(document(score={**PLAIN["score"], "components": SMALL}))
+    late = [line.replace("01-2", "02-2", 1) if "payment" in line else line for line in PAID]
+
+    warnings = [w for w in book.add(*sorted(late), "2025-04-01 close") if w.rule == "risk-grade"]
+
+    assert warnings[-1].text_en == (
+        f"{CUSTOMER} is in grade E with 100 points: paid late 20/20; not judged: later than usual."
+    )
+    assert warnings[-1].text_zh.endswith("风险分100：迟付20/20；未评：推迟。")
+
+
+def paying(delay: int, every: int = 1) -> list[str]:
+    """Twenty invoices five days apart, one of `every` so many days late, others early."""
+    first, lines = day("2025-01-20"), []
+    for number in range(20):
+        due = first + 5 * number
+        paid = due + (delay if number % every == 0 else -1)
+        lines.append((due - 15, f"invoice I{number} 1,000.00 CNY due {epoch_day_text(due)}"))
+        lines.append((paid, f"payment P{number} 1,000.00 CNY for I{number}"))
+    return [f"{epoch_day_text(on)} {line}" for on, line in sorted(lines)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "score", "grade"),
+    [
+        (paying(-5), 8, "A"),
+        (paying(0), 10, "A"),
+        (paying(6, every=2), 41, "B"),
+        (paying(3), 53, "C"),
+        (paying(8), 71, "D"),
+        (paying(20), 78, "E"),
+    ],
+    ids=["early", "on the day", "half late", "3 days late", "8 days late", "20 days late"],
+)
+def test_all_grades_are_reached_with_invoices_and_payments_alone(
+    lines: list[str], score: int, grade: str
+) -> None:
+    book = Book()
+    book.add(*lines, "2025-08-01 close")
+
+    assert standing(book) == (score, grade)
+
+
+def test_state_of_a_version_that_counted_no_habit_goes_on_with_the_items_that_it_keeps() -> None:
+    lines = paying(8)
+    whole, upgraded = Book(), Book()
+    whole.add(*lines)
+    upgraded.add(*lines[:30])
+    older = msgspec.msgpack.decode(upgraded.store[CUSTOMER.encode()], type=Summary)
+    older.figures = {name: n for name, n in older.figures.items() if not name.startswith("paid")}
+    assert older.figures != upgraded.ledger.summary.figures
+    upgraded.store[CUSTOMER.encode()] = msgspec.msgpack.encode(older)
+
+    upgraded.restart()
+    upgraded.add(*lines[30:])
+
+    assert standing(upgraded) == standing(whole)
+    assert upgraded.ledger.summary.figures == whole.ledger.summary.figures
 
 
 @pytest.mark.parametrize(
     ("before", "score", "after"),
     [
-        ("A", 11, "A"),
-        ("A", 12, "B"),
-        ("B", 9, "B"),
-        ("B", 8, "A"),
-        ("B", 24, "B"),
-        ("B", 25, "C"),
-        ("C", 20, "C"),
-        ("C", 19, "B"),
-        ("E", 48, "E"),
-        ("E", 47, "D"),
+        ("A", 19, "A"),
+        ("A", 20, "B"),
+        ("B", 18, "B"),
+        ("B", 17, "A"),
+        ("B", 49, "B"),
+        ("B", 50, "C"),
+        ("C", 47, "C"),
+        ("C", 46, "B"),
+        ("E", 73, "E"),
+        ("E", 72, "D"),
         ("E", 0, "A"),
         ("A", 100, "E"),
     ],
@@ -205,34 +332,34 @@ def test_of_whom_nothing_is_remembered_any_more_the_last_review_holds() -> None:
 
 def test_a_worse_grade_is_a_warning_with_the_points_behind_it_and_the_strategy() -> None:
     book = Book()
-    book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09")
-    book.add("2025-04-15 limit 60,000.00 CNY")
 
-    warnings = [w for w in book.add("2025-07-20 close") if w.rule == "risk-grade"]
+    warnings = [w for w in book.add(*paying(8), "2025-08-01 close") if w.rule == "risk-grade"]
 
     assert [(w.transition, w.severity, w.value) for w in warnings] == [
-        ("RAISED", "LOW", 2),
-        ("ESCALATED", "MEDIUM", 3),
+        ("RAISED", "LOW", 3),
+        ("REPEATED", "LOW", 3),
     ]
-    text = warnings[-1]
+    text = warnings[0]
     assert text.text_en == (
-        f"{CUSTOMER} is in grade D with 40 points: "
-        "oldest item past due 25, use of the credit limit 15."
+        f"{CUSTOMER} is in grade D with 69 points: paid late 43/50, paid more than 5 days late "
+        "14/18, arrears 6/20, usual delay 5/6, paid more than 15 days late 1/6."
     )
-    assert text.text_zh.endswith("风险分40：最早逾期25、额度使用15。")
+    assert text.text_zh.endswith(
+        "风险分69：迟付比例43/50、迟付超过5天14/18、欠款逾期6/20、平均延迟5/6、迟付超过15天1/6。"
+    )
     assert text.action_en == card().strategies["D"].text.en
     assert text.action_zh == card().strategies["D"].text.zh
-    assert [entry.id for entry in text.evidence] == ["LATE"]
+    assert [entry.id for entry in text.evidence] == ["I4", "I3", "I2", "I1", "I0"]
 
 
 def test_a_policy_change_counts_anew_and_without_a_scorecard_nothing_is_left() -> None:
     book = Book()
     book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09", "2025-07-20 close")
-    assert standing(book) == (25, "C")
+    assert standing(book) == (45, "B")
 
     points = {"1 days": "9 points"}
     book.publish(document(version=2, score=with_component(points=points)), instant("2025-07-21"))
-    assert standing(book) == (9, "B")
+    assert standing(book) == (38, "B")  # 31 of 89, and 3 on top
 
     nothing = dict.fromkeys(("score", "grades", "strategy", "classes"))
     book.publish(document(version=3, **nothing), instant("2025-07-22"))
@@ -256,7 +383,7 @@ def test_while_a_source_is_held_the_score_stays_as_it_is() -> None:
         1,
         events.HoldReleased(topic_id=4, until_offset=0, drain=False, author="A", reason="mended"),
     )
-    assert standing(book)[0] == 25
+    assert standing(book)[0] == 45
 
 
 @LAW
@@ -280,7 +407,7 @@ def test_scores_do_not_depend_on_slices_and_restarts(
 
 @LAW
 @given(seed=SEEDS, cuts=st.frozensets(st.integers(0, 120), max_size=4))
-def test_counting_only_what_was_stirred_equals_counting_everything(
+def test_counting_only_what_was_affected_equals_counting_everything(
     seed: int, cuts: frozenset[int]
 ) -> None:
     """After every fact and day, and through restarts, nothing is stale."""
@@ -330,17 +457,17 @@ EASY = easy()
         ({"score": {**PLAIN["score"], "review_every": 30}}, "score.review_every", "write 30 days"),
         (
             {"score": with_component(points={"1 days": 5})},
-            "score.components.overdue-age.points.1 days",
+            "score.components.arrears.points.1 days",
             "write 5 points",
         ),
         (
             {"score": with_component(points={"1": "5 points"})},
-            "score.components.overdue-age.points.1",
+            "score.components.arrears.points.1",
             "must be a number and its unit",
         ),
         (
             {"score": with_component(points={"1 days": "5 points", "9 days": "5 points"})},
-            "score.components.overdue-age.points",
+            "score.components.arrears.points",
             "must give more points the higher",
         ),
         (
@@ -348,13 +475,33 @@ EASY = easy()
             "score.components",
             "points together: at most 100",
         ),
-        ({"score": with_component(points={})}, "score.components.overdue-age.points", "no points"),
+        ({"score": with_component(points={})}, "score.components.arrears.points", "no points"),
+        (
+            {"score": with_component(on_top="yes")},
+            "score.components.arrears.on_top",
+            "must be true or false",
+        ),
+        (
+            {"score": with_habit(grace="7 days")},
+            "score.components.paid-late.grace",
+            "use one of 0, 5, 15, 30",
+        ),
+        (
+            {"score": with_habit(prior=None)},
+            "score.components.paid-late",
+            "needs both prior and prior_count",
+        ),
+        (
+            {"score": with_habit(prior="3 days")},
+            "score.components.paid-late.prior",
+            "such as 3 percent",
+        ),
         (
             {"score": with_component(measure="score")},
-            "score.components.overdue-age.measure",
+            "score.components.arrears.measure",
             "is unknown",
         ),
-        ({"score": with_component(window="3 days")}, "score.components.overdue-age.window", "unkn"),
+        ({"score": with_component(window="3 days")}, "score.components.arrears.window", "unkn"),
         (
             {
                 "grades": {
@@ -369,7 +516,7 @@ EASY = easy()
             {
                 "grades": {
                     **PLAIN["grades"],
-                    "C": {"raise_at": "12 points", "clear_at": "12 points"},
+                    "C": {"raise_at": "20 points", "clear_at": "20 points"},
                 }
             },
             "grades.C",

@@ -50,8 +50,12 @@ def test_a_packaged_policy_says_what_it_is_for_and_bears_its_name(name: str) -> 
 
 
 def test_every_measure_is_at_work_in_a_packaged_policy() -> None:
-    rules = [rule for name in PACKAGED for rule in json.loads(document(name))["rules"].values()]
-    found = {entry["measure"] for rule in rules for entry in (rule, *rule.get("when", ()))}
+    found = set()
+    for name in PACKAGED:
+        plain = json.loads(document(name))
+        for rule in plain["rules"].values():
+            found |= {entry["measure"] for entry in (rule, *rule.get("when", ()))}
+        found |= {part["measure"] for part in plain["score"]["components"].values()}
     assert found == set(MEASURES) | OF_SCORES
 
 
