@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from random import Random
 
 from tests.book import CUSTOMER, ZONE, parse_line
-from tocsin.agents.backtest.run import Candidate, Run, run
+from tocsin.agents.backtest.run import Run, run
+from tocsin.agents.backtest.tracks import Candidate
 from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.generate.generator import Portfolio
 from tocsin.agents.generate.portfolio import Request

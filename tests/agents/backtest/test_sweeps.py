@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.agents.backtest.histories import CONVENTION, closed, packaged, portfolio
-from tocsin.agents.backtest.run import Candidate, Run, Tried, run
+from tocsin.agents.backtest.run import Run, Tried, run
+from tocsin.agents.backtest.tracks import Candidate
 from tocsin.schemas.codec.jsonlines import Fact
 from tocsin.streams.evaluate.alarms import Alarm
 from tocsin.streams.evaluate.lever_sweep import LeverSweep, merged
