@@ -49,8 +49,8 @@ class Warned(Struct, frozen=True):
 class Run(Struct, frozen=True):
     """A pass over all events. `begin` and `end`: first and last day of the data (epoch days).
 
-    `traces` of the first policy, one for each partition, where levers are swept; `parted`: customers
-    whose facts not all policies see alike, so that they were folded apart.
+    `traces` of the first policy, one a partition, where levers are swept. `parted`: customers whose
+    facts not all policies see alike, so that they were folded apart.
     """
 
     events: int

@@ -66,7 +66,9 @@ class Track:
         first = candidate.published
         if first is not None:
             place = Place(POLICIES.topic_id, desk.partition, 0)
-            self.take(place, first.effective_from, first, None)
+            refusal = self.take(place, first.effective_from, first, None)
+            if refusal is not None:
+                raise ValueError(f"policy {candidate.name}: {refusal.detail}")
 
     def take(
         self, place: Place, instant: int, event: Event, history: History | None
