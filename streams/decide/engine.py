@@ -572,6 +572,8 @@ class DecisionEngine:
         state, old = self.state, self.state.policy
         state.policy = entry
         self._policy = self._load(self.policies[entry.hash])
+        if self.watch is not None:
+            self._policy = self.watch.telling(self._policy)
         self._note_holds()
         if old is not None and all(pending.hash != old.hash for pending in state.pending):
             del self.policies[old.hash]
