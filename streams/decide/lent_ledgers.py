@@ -14,12 +14,14 @@ from msgspec import Struct, field
 from tocsin.streams.ledger.documents import NEVER, Collecting, Episode
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.ledgers import Ledgers
+from tocsin.streams.measures.customer_classes import BEST_VALUE, BEST_VALUE_ON
 
 
 class Standing(Struct):
     """What one policy made of a customer's facts; the fields are those of `Summary`.
 
-    `open_rules` is the ledger's index of the episodes.
+    `open_rules` is the ledger's index of the episodes; `figures` are those of the summary's that
+    follow from the policy's classes.
     """
 
     next_date: int = NEVER
@@ -36,6 +38,7 @@ class Standing(Struct):
     rfa: str = ""
     collecting: Collecting | None = None
     open_rules: set[str] = field(default_factory=set)
+    figures: dict[str, int] = field(default_factory=dict)
 
     def change_places(self, ledger: Ledger) -> None:
         """Put this standing into a ledger, and keep the one that was there."""
@@ -54,6 +57,12 @@ class Standing(Struct):
         one.rfa, self.rfa = self.rfa, one.rfa
         one.collecting, self.collecting = self.collecting, one.collecting
         ledger.open_rules, self.open_rules = self.open_rules, ledger.open_rules
+        figures, mine = one.figures, self.figures
+        if mine or BEST_VALUE in figures:
+            self.figures = {
+                name: figures.pop(name) for name in (BEST_VALUE, BEST_VALUE_ON) if name in figures
+            }
+            figures.update(mine)
 
 
 class LentLedgers(Ledgers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from random import Random
 
@@ -34,15 +35,23 @@ def moved() -> Candidate:
 
 
 def plainer() -> Candidate:
-    """A few rules, another scorecard's evidence, no collection."""
+    """A few rules, no overrides, no collection, and classes of its own."""
     plain = document()
-    kept = ("overdue-amount", "overdue-age", "late-share", "grade", "ledger-limit-exceeded")
+    kept = (
+        "overdue-amount",
+        "overdue-age",
+        "late-share",
+        "customer-value-falls",
+        "ledger-limit-exceeded",
+    )
     rules = {name: rule for name, rule in plain["rules"].items() if name in kept}
     for rule in rules.values():
         rule.pop("inhibited_by", None)
+    classes = json.loads(json.dumps(plain["classes"]))
+    classes["abc"] |= {"window": "60 days", "A": ["50000 EUR"], "B": ["9000 EUR"]}
     return candidate(
         {name: told for name, told in plain.items() if name not in ("overrides", "collection")}
-        | {"rules": rules, "name": "plainer"}
+        | {"rules": rules, "classes": classes, "name": "plainer"}
     )
 
 

@@ -6,6 +6,7 @@ from tocsin.streams.decide.lent_ledgers import LentLedgers, Standing
 from tocsin.streams.ledger.documents import Episode, Summary
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.ledgers import Ledgers
+from tocsin.streams.measures.customer_classes import BEST_VALUE, BEST_VALUE_ON
 
 FACTS = {
     "partition",
@@ -34,19 +35,20 @@ def owned(customer_id: str) -> Ledgers:
     ledgers[customer_id] = ledger = Ledger(customer_id)
     ledger.summary.episodes["late:"] = Episode(ordinal=1, severity=2)
     ledger.summary.score, ledger.summary.grade = 70, "D"
+    ledger.summary.figures[BEST_VALUE] = 2
     ledger.note_open_rules()
     return ledgers
 
 
 def test_every_field_of_a_summary_is_a_fact_or_a_policys_own() -> None:
-    own = set(Standing.__struct_fields__) - {"open_rules"}
+    own = set(Standing.__struct_fields__) - {"open_rules", "figures"}
     assert own | FACTS == set(Summary.__struct_fields__)
     assert not own & FACTS
 
 
 def test_a_standing_changes_places_field_by_field() -> None:
     ledger, standing, empty = Ledger("C1"), Standing(), Standing()
-    names = Standing.__struct_fields__
+    names = [name for name in Standing.__struct_fields__ if name != "figures"]
     for number, name in enumerate(names):
         setattr(ledger if name == "open_rules" else ledger.summary, name, number)
     standing.change_places(ledger)
@@ -62,11 +64,14 @@ def test_the_owner_sees_its_own_standing_once_a_ledger_is_given_back() -> None:
     ledger = lent.peek("C1")
     assert (ledger.summary.score, ledger.summary.episodes, ledger.open_rules) == (None, {}, set())
     ledger.summary.score, ledger.summary.grade = 10, "A"
+    ledger.summary.figures |= {BEST_VALUE: 0, BEST_VALUE_ON: 7, "paid": 1}
     lent.give_back()
+    assert ledger.summary.figures == {"paid": 1, BEST_VALUE: 2}
     assert ledgers.rated("C1") == (70, "D")
     assert lent.rated("C1") == (10, "A")
     assert ledgers.peek("C1").open_rules == {"late:"}
     assert lent.find("C1") is ledger
+    assert ledger.summary.figures == {"paid": 1, BEST_VALUE: 0, BEST_VALUE_ON: 7}
     lent.give_back()
     assert ledgers.rated("C1") == (70, "D")
 
