@@ -9,8 +9,6 @@ which are folded apart from then on.
 
 from __future__ import annotations
 
-import sys
-
 from tocsin.streams.decide.engine import DecisionEngine
 from tocsin.streams.decide.lent_ledgers import LentLedgers
 from tocsin.streams.facts import events
@@ -25,7 +23,7 @@ from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.ledgers import Ledgers
 from tocsin.streams.ledger.state_records import PartitionState
 
-_WHOLE = sys.maxsize  # sweeps are done in one slice
+_WHOLE = 2**62  # sweeps are done in one slice
 
 
 class SharedFold:
