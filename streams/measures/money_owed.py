@@ -31,6 +31,9 @@ ARREARS_DAYS_MOST = 90
 BEYOND_HABIT, BEYOND_MOST = "beyond_habit", "beyond_most"
 """Past due beyond the customer's mean delay, or beyond what nine of ten of its invoices kept."""
 
+OVERDUE_SHARE_MAX = 10_000
+"""Basis points beyond which what is past due is no larger part of what was invoiced."""
+
 UTILISATION_MAX = 1_000_000
 """Basis points that stand for any exposure against a limit of 0: no credit at all."""
 
@@ -107,6 +110,29 @@ def _arrears_days(
     # It grows by a day a day at most, when all that is owed is past due.
     higher = [rung.raise_at for rung in ladder.rungs if rung.raise_at > value]
     return value, (as_of + higher[0] - value if higher else NEVER)
+
+
+def _overdue_share(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    """What is past due, of what was invoiced in the window: arrears by the usual volume."""
+    shelf = ledger.shelves[currency]
+    days = shelf.days
+    if not days:
+        return 0, NEVER
+    if days[0] >= as_of:
+        return 0, days[0] + 1
+    account = ledger.summary.accounts[currency]
+    overdue = shelf.due_before(as_of, account) - account.unapplied_minor
+    place = bisect_left(days, as_of)
+    turn = days[place] + 1 if place < len(days) else NEVER
+    if overdue < max(parameters.floor_minor.get(currency, 1), 1):
+        return 0, turn
+    invoiced, length = ledger.tallied(f"invoiced:{currency}"), parameters.window_days
+    total = 0 if invoiced is None else invoiced.total(length, as_of)
+    if invoiced is None or total <= overdue:
+        return OVERDUE_SHARE_MAX, turn
+    return overdue * 10_000 // total, min(turn, invoiced.oldest_leaves(length, as_of))
 
 
 def _usual_delay(ledger: Ledger, parameters: Parameters) -> int:
@@ -299,6 +325,18 @@ MONEY_MEASURES = (
         moves_by_time=True,
         optional=("floor", "of"),
         words={"of": _HABITS},
+    ),
+    Measure(
+        "overdue_share",
+        Unit.BASIS_POINTS,
+        _overdue_share,
+        _overdue,
+        parts.OVERDUE | parts.OPEN | parts.TURNOVER,
+        NET_OF_DISPUTES,
+        by_currency=True,
+        moves_by_time=True,
+        required=("window",),
+        optional=("floor",),
     ),
     Measure(
         "credit_utilisation",
