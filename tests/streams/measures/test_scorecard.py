@@ -47,10 +47,10 @@ def problems_of(**sections: Any) -> dict[str, str]:
 
 
 def with_component(**changes: Any) -> dict[str, Any]:
-    """The section score with one component changed: arrears."""
+    """The section score with one component changed: arrears-age."""
     parts = PLAIN["score"]["components"]
-    changed = {**parts["arrears"], **changes}
-    return {**PLAIN["score"], "components": {**parts, "arrears": changed}}
+    changed = {**parts["arrears-age"], **changes}
+    return {**PLAIN["score"], "components": {**parts, "arrears-age": changed}}
 
 
 def with_habit(**changes: Any) -> dict[str, Any]:
@@ -457,17 +457,17 @@ EASY = easy()
         ({"score": {**PLAIN["score"], "review_every": 30}}, "score.review_every", "write 30 days"),
         (
             {"score": with_component(points={"1 days": 5})},
-            "score.components.arrears.points.1 days",
+            "score.components.arrears-age.points.1 days",
             "write 5 points",
         ),
         (
             {"score": with_component(points={"1": "5 points"})},
-            "score.components.arrears.points.1",
+            "score.components.arrears-age.points.1",
             "must be a number and its unit",
         ),
         (
             {"score": with_component(points={"1 days": "5 points", "9 days": "5 points"})},
-            "score.components.arrears.points",
+            "score.components.arrears-age.points",
             "must give more points the higher",
         ),
         (
@@ -475,10 +475,10 @@ EASY = easy()
             "score.components",
             "points together: at most 100",
         ),
-        ({"score": with_component(points={})}, "score.components.arrears.points", "no points"),
+        ({"score": with_component(points={})}, "score.components.arrears-age.points", "no points"),
         (
             {"score": with_component(on_top="yes")},
-            "score.components.arrears.on_top",
+            "score.components.arrears-age.on_top",
             "must be true or false",
         ),
         (
@@ -498,10 +498,10 @@ EASY = easy()
         ),
         (
             {"score": with_component(measure="score")},
-            "score.components.arrears.measure",
+            "score.components.arrears-age.measure",
             "is unknown",
         ),
-        ({"score": with_component(window="3 days")}, "score.components.arrears.window", "unkn"),
+        ({"score": with_component(window="3 days")}, "score.components.arrears-age.window", "unkn"),
         (
             {
                 "grades": {
