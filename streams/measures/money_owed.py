@@ -5,7 +5,7 @@ A disputed part is never past due. It stays in what is owed: it may have to be p
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -129,8 +129,12 @@ def _overdue_share(
     if overdue < max(parameters.floor_minor.get(currency, 1), 1):
         return 0, turn
     invoiced, length = ledger.tallied(f"invoiced:{currency}"), parameters.window_days
-    total = 0 if invoiced is None else invoiced.total(length, as_of)
-    if invoiced is None or total <= overdue:
+    if invoiced is None:
+        return OVERDUE_SHARE_MAX, turn
+    if invoiced.days and invoiced.days[-1] > as_of:  # invoiced ahead: it counts from its day on
+        turn = min(turn, invoiced.days[bisect_right(invoiced.days, as_of)])
+    total = invoiced.total(length, as_of)
+    if total <= overdue:
         return OVERDUE_SHARE_MAX, turn
     return overdue * 10_000 // total, min(turn, invoiced.oldest_leaves(length, as_of))
 
