@@ -83,7 +83,8 @@ PAID = [
     )
 ]
 """Three invoices settled on the day: enough evidence. With the prior, which weighs as four
-invoices, 28 % late give 13 points, 11 % by more than five days 2, 1 % by more than thirty 1: 16 of 100."""
+invoices, 28 % late give 13 points, 11 % by more than five days 2, 1 % by more than thirty 1: 16 of
+100."""
 
 
 def standing(book: Book) -> tuple[int | None, str]:
