@@ -88,7 +88,7 @@ def test_policy_show_publishes_every_step_and_grade(
     assert run_command(["policy", "show", "--packaged"]) == Exit.OK
 
     shown = capsys.readouterr().out
-    assert "1 days: 3, 3 days: 4, 8 days: 6, 15 days: 8" in shown
+    assert "1 day: 3, 3 days: 4, 8 days: 6, 15 days: 8" in shown
     assert "(grace 30 days; minimum 3; prior 3.0 %; prior_count 4)" in shown
     assert "E, from 75, left below 72" in shown
     for strategy in card.strategies.values():
