@@ -343,8 +343,8 @@ class DecisionEngine:
             warnings += clear_withdrawn(ledger, replanned, moment)
         for finding in findings:
             self._say(finding, advance(ledger, finding, moment))
-        is_inhibiting = moment.policy.inhibitors and len(warnings) > first
-        if is_inhibiting or replanned is not None or ledger.summary.silences:
+        is_muting = moment.policy.telling.is_muting and len(warnings) > first
+        if is_muting or replanned is not None or ledger.summary.silences:
             mark_muted(ledger, warnings, first, moment)
 
     def _schedule(self, ledger: Ledger) -> None:

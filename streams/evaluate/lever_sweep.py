@@ -37,7 +37,7 @@ from tocsin.streams.ledger.documents import NEVER, Account, Episode, Summary
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit
 from tocsin.streams.measures.severity import Ladder, Rung
-from tocsin.streams.policy.policy import Bounds, Condition, Rule
+from tocsin.streams.policy.policy import Bounds, Condition, Rule, Telling
 
 Stepped = tuple[int, Alarm]
 """An alarm and the step of the trace at which it came."""
@@ -394,7 +394,7 @@ def merged(
     for customer_id, traced in trace.customers.items():
         alarms = _of_customer(customer_id, traced, swept)
         if alarms and (traced.silences or is_muting):
-            alarms = _muted(alarms, traced, trace.policy.inhibitors, trace.openings)
+            alarms = _muted(alarms, traced, trace.policy.telling, trace.openings)
         if alarms:
             found[customer_id] = alarms
     return found
@@ -404,8 +404,9 @@ def muted_anew(
     trace: MeasureTrace, swept: Mapping[str, Mapping[str, Sequence[Stepped]]]
 ) -> dict[str, list[Stepped]]:
     """The warnings of swept rules alone, by customer, as `merged` has them."""
-    inhibitors = trace.policy.inhibitors
-    muting = {name for rule in swept for name in inhibitors.get(rule, ())}
+    telling = trace.policy.telling
+    muting = {name for rule in swept for name in telling.inhibitors.get(rule, ())}
+    is_told_in_part = telling.is_by_severity or not telling.audiences.keys().isdisjoint(swept)
     found = {}
     for customer_id in sorted(set().union(*swept.values())):
         traced = trace.customers[customer_id]
@@ -415,17 +416,20 @@ def muted_anew(
             others = [one for one in traced.alarms if one[1].rule in muting - set(swept)]
         if len(swept) > 1 or others or traced.silences:
             alarms = sorted(alarms + others, key=_by_step)
-        if others or traced.silences or not muting.isdisjoint(swept):
-            alarms = _muted(alarms, traced, inhibitors, trace.openings)
+        is_alone = not (others or traced.silences) and muting.isdisjoint(swept)
+        if is_told_in_part or not is_alone:
+            alarms = _muted(alarms, traced, telling, trace.openings)
         found[customer_id] = [one for one in alarms if one[1].rule in swept] if others else alarms
     return found
 
 
 def _is_muting(trace: MeasureTrace, rules: Iterable[str]) -> bool:
     """Whether some rules mute others, or are muted by them."""
-    inhibitors = trace.policy.inhibitors
-    muting = {name for names in inhibitors.values() for name in names} | set(inhibitors)
-    return not muting.isdisjoint(rules)
+    telling = trace.policy.telling
+    if telling.is_by_severity:
+        return True
+    muting = {name for names in telling.inhibitors.values() for name in names}
+    return not (muting | set(telling.inhibitors) | set(telling.audiences)).isdisjoint(rules)
 
 
 def _of_customer(
@@ -444,7 +448,7 @@ def _by_step(one: Stepped) -> tuple[int, str]:
 def _muted(
     alarms: Sequence[Stepped],
     traced: Traced,
-    inhibitors: Mapping[str, tuple[str, ...]],
+    telling: Telling,
     openings: Mapping[int, int],
 ) -> list[Stepped]:
     """Warnings of one customer with who hears of them told anew."""
@@ -465,10 +469,10 @@ def _muted(
         for alarm in said:
             is_over = alarm.transition == "CLEARED"
             episodes[f"{alarm.rule}:{alarm.subject}"].severity = 0 if is_over else alarm.severity
-        causes = Causes(_at(traced.silences, step) or {}, inhibitors, episodes, day)
+        causes = Causes(_at(traced.silences, step) or {}, telling, episodes, day)
         for alarm in said:
             episode = episodes[f"{alarm.rule}:{alarm.subject}"]
-            told = mark(episode, alarm.transition, causes.of(alarm.rule))
+            told = mark(episode, alarm.transition, causes.of(alarm.rule, episode.severity))
             found.append((step, replace(alarm, is_muted=bool(told))))
         resumed(episodes, causes)
     return found
