@@ -185,7 +185,7 @@ def _message_binding(branch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _branches(topic: Topic) -> list[dict[str, Json]]:
-    schema: Json = packaged_schema(topic.name)
+    schema: Json = packaged_schema(topic.schema_name)
     return schema if isinstance(schema, list) else [schema]
 
 

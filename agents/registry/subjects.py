@@ -57,7 +57,7 @@ def apply_subjects(settings: Settings, *, fix: bool = False) -> tuple[str, ...]:
         is_new = not registry.by_subject(subject)
         is_lacking = is_new or not _is_registered(registry, topic)
         if is_lacking:
-            registry.register(subject, packaged_schema(topic.name))
+            registry.register(subject, packaged_schema(topic.schema_name))
         level = registry.level(subject)
         # Some registries tell of a new subject the level that holds for all, as if it were its own.
         is_set = level is None or ((is_new or fix) and level not in LEVELS)
