@@ -46,7 +46,7 @@ _CARRIES = {
     "outbox": "What the notifier has to deliver, compacted. Internal, as `ledgers` is.",
     "positions": "Where the intake reads on, compacted. Internal, as `ledgers` is.",
     "shadow-warnings": "What a candidate policy would have warned of; nobody is to be told.",
-    "shadow-ledgers": "What the candidate makes of customers, compacted. Internal, as `ledgers` is.",
+    "shadow-ledgers": "What a candidate makes of customers, compacted. Internal, as `ledgers`.",
 }
 CLOUD_EVENTS: dict[str, dict[str, Any]] = {
     "ce_specversion": {"type": "string", "const": "1.0"},
