@@ -90,6 +90,7 @@ def document() -> dict[str, Any]:
             "messages": {
                 branch["name"]: _message(topic, branch)
                 for topic in TOPICS
+                if not topic.schema  # else another's message
                 for branch in _branches(topic)
             }
         },
