@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 # Tools that look at what we depend on, in an environment of their own.
 AUDIT := build/audit
 
+# Tests start hundreds of processes: where bytecode is not kept, each compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test test-fast check docs bench faults matrix fuzz format lock sbom audit clean
 
 demo: $(READY)

@@ -25,6 +25,11 @@ POLL_S = 0.5
 OWN_EVENTS = README.split("## Your own events")[1].split("\n## ")[0]
 
 
+def words_of(line: str) -> list[str]:
+    """A line as the shell takes it apart; what it says behind a # is for the reader."""
+    return shlex.split(line, comments=True)
+
+
 class Reader:
     """Someone at the terminals of a new machine: no variable says anything but the folder."""
 
@@ -50,7 +55,7 @@ class Reader:
 
     def leaves_running(self, line: str) -> Path:
         """Start a line in a terminal of its own; returns the file of what it prints."""
-        shown = self._folder / f"{shlex.split(line)[1]}.log"
+        shown = self._folder / f"{words_of(line)[1]}.log"
         with shown.open("wb") as file:
             process = subprocess.Popen(
                 self._argv(line),
@@ -84,7 +89,7 @@ class Reader:
         )
 
     def _argv(self, line: str) -> list[str]:
-        program, *arguments = shlex.split(line, comments=True)
+        program, *arguments = words_of(line)
         assert program == "tocsin", line
         return [sys.executable, "-m", "tocsin.agents.commands.cli", *arguments]
 
@@ -126,7 +131,7 @@ def test_ones_own_events_go_through_the_real_parts_and_are_spoken_of_by_hand(
     seen = []
 
     for line in filter(None, typed):
-        match shlex.split(line)[1]:
+        match words_of(line)[1]:
             case "up":
                 until_shown(reader.leaves_running(line), "running; stop with Ctrl-C")
             case "worker" | "audit":

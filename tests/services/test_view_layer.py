@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tocsin.agents.settings.exits import Exit
 
 ROOT = Path(__file__).parents[2]
 BEFORE = 20
+READ_EVERY_S = 0.2  # a reader who asks without a rest would keep both migrations waiting
 """The last migration of the versions that had no layer of views."""
 VIEWS = packaged_views()
 COLUMNS = """
@@ -247,7 +248,7 @@ def test_two_programs_may_migrate_at_once_while_others_read(
 
     with ThreadPoolExecutor() as threads:
         done = [threads.submit(migrate, client) for client in (first, second)]
-        while not all(one.done() for one in done):
+        while wait(done, READ_EVERY_S).not_done:
             assert reader.rows(open_warnings) == expected
         for one in done:
             one.result()
