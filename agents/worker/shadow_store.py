@@ -57,11 +57,11 @@ class ShadowStore:
             standing = self._standing(loaded, journal)
             stands: dict[str, bytes] = {}
             if standing is not None:
-                begin = len(self._prefix)
-                for key in [key for key in loaded if key.startswith(self._prefix)]:
-                    body = loaded.pop(key)
-                    if len(key) > begin:
-                        stands[key[begin:].decode()] = self._codec.decode_state(body).body
+                loaded.pop(self._prefix)
+                for customer_id in desk.ledgers:  # whose text is kept once
+                    value = loaded.pop(self._prefix + customer_id.encode(), None)
+                    if value is not None:
+                        stands[customer_id] = self._codec.decode_state(value).body
             self._forgotten = sorted(loaded)
             self.shadow = desk.attach(self._policy, stands, standing)
         except (*UNREADABLE, Refused) as error:

@@ -108,8 +108,8 @@ def _weighed(desk: DecisionEngine) -> tuple[int, int]:
         loaded.finish()
         return loaded.ledgers
 
-    def stands() -> object:  # as cut out of a changelog: the customers' ids anew, too
-        return {(key + " ")[:-1]: bytes(bytearray(body)) for key, body in bodies.items()}
+    def stands() -> object:  # bodies as cut out of a changelog, under the ids of the ledgers
+        return {key: bytes(bytearray(body)) for key, body in bodies.items()}
 
     return _bytes_of(ledgers), _bytes_of(stands)
 

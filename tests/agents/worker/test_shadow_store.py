@@ -44,15 +44,24 @@ def journal(sequence: int) -> Journal:
     return found
 
 
-def desk_at(sequence: int) -> DecisionEngine:
-    """A desk with one customer, as of a journal record."""
+def new_desk() -> DecisionEngine:
     desk = DecisionEngine(Convention(), Ledgers(), PartitionState(), {})
     desk.begin()
     desk.process(0, 0, 0, 0, PolicyPublished("default", 1, 0, default_document(), ""))
-    return stand_at(desk, sequence)
+    return desk
 
 
-def stand_at(desk: DecisionEngine, sequence: int) -> DecisionEngine:
+def told(desk: DecisionEngine) -> None:
+    """Let a desk take a fact of one customer."""
+    at, topic, event = parse_line("2025-01-10 invoice A 300,000 CNY due 2025-02-09")
+    desk.begin()
+    assert desk.process(topic, 0, 0, at, event) is Step.DONE
+
+
+def desk_at(sequence: int) -> DecisionEngine:
+    """A desk with one customer, as of a journal record."""
+    desk = new_desk()
+    told(desk)
     desk.state.journal_sequence, desk.state.journal_hash = sequence, HASH.hex()
     return desk
 
@@ -60,12 +69,11 @@ def stand_at(desk: DecisionEngine, sequence: int) -> DecisionEngine:
 def kept() -> list[Output]:
     """What a candidate that was there from the start writes with journal record 4."""
     store = ShadowStore(0, CODEC, ONE, ROUTE)
-    desk = desk_at(4)
-    store.attach(desk, journal(4))
-    at, topic, event = parse_line("2025-01-10 invoice A 300,000 CNY due 2025-02-09")
-    desk.begin()
-    assert desk.process(topic, 0, 0, at, event) is Step.DONE
-    return store.outputs(at)
+    desk = new_desk()
+    store.attach(desk, journal(-1))
+    told(desk)
+    desk.state.journal_sequence, desk.state.journal_hash = 4, HASH.hex()
+    return store.outputs(0)
 
 
 def loaded(of: Policy, records: list[Output]) -> ShadowStore:
