@@ -19,7 +19,7 @@ from tocsin.agents.deployment.topics import topic_settings
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.channels import subject_of
 from tocsin.schemas.codec.decoders import Json
-from tocsin.schemas.contracts.catalog import TOPICS, WARNINGS, Topic
+from tocsin.schemas.contracts.catalog import OWN_SCHEMAS, TOPICS, WARNINGS, Topic
 from tocsin.schemas.contracts.registry import packaged_schema
 
 FILE = Path("docs") / "asyncapi.yaml"
@@ -89,8 +89,7 @@ def document() -> dict[str, Any]:
         "components": {
             "messages": {
                 branch["name"]: _message(topic, branch)
-                for topic in TOPICS
-                if not topic.schema  # else another's message
+                for topic in OWN_SCHEMAS
                 for branch in _branches(topic)
             }
         },

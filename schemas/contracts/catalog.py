@@ -81,5 +81,7 @@ TOPICS = (
 )
 SOURCES = tuple(topic for topic in TOPICS if topic.is_source)
 APPEND_ONLY = tuple(topic for topic in TOPICS if topic.keeping is Keeping.FOR_EVER)
+OWN_SCHEMAS = tuple(topic for topic in TOPICS if not topic.schema)
+"""Topics whose schema is their own: one for each subject of a registry."""
 BY_ID = {topic.topic_id: topic for topic in TOPICS}
 BY_NAME = {topic.name: topic for topic in TOPICS}
