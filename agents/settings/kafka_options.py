@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio.constants
 import logging
 import ssl
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.secret import MASK, Secret
-
-TLS_CLOSE_S: Final = 1.0
-"""How long a connection that is closed waits for the broker's farewell."""
 
 
 class Masked(str):
@@ -70,7 +66,6 @@ def client_options(settings: Connection) -> dict[str, Any]:
     }
     if settings.security_protocol.endswith("SSL"):
         options["ssl_context"] = _ssl_context(settings)
-        _close_soon()
     if settings.security_protocol.startswith("SASL"):
         logging.getLogger("aiokafka.conn").addFilter(_tells_no_requests)
         options["sasl_mechanism"] = settings.sasl_mechanism
@@ -86,15 +81,6 @@ def producer_options(settings: Connection) -> dict[str, Any]:
     """
     codec = None if settings.compression == "none" else settings.compression
     return {**client_options(settings), "acks": "all", "compression_type": codec}
-
-
-def _close_soon() -> None:
-    """Bound what closing a TLS connection waits for, which aiokafka has no option for.
-
-    A consumer is mostly closed while a fetch of it is under way. The broker's farewell may then
-    never come, and asyncio would wait 30 s for it, at each consumer of each command.
-    """
-    vars(asyncio.constants)["SSL_SHUTDOWN_TIMEOUT"] = TLS_CLOSE_S
 
 
 def _tells_no_requests(record: logging.LogRecord) -> bool:
