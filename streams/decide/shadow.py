@@ -108,6 +108,7 @@ class Shadow(Judge):
         self._queue: list[str] = []  # due today and not visited yet, backwards
         self._stand: Stand | None = None  # of the customer whose fact is being folded
         self._met = self._affected = 0
+        self._woken = NEVER, NEVER  # days of the next look and of the next repetition it asks for
         self._outcome: str | Refusal = UNCHANGED
         self._unjudged = sorted((name for name in ledgers if name not in stands), reverse=True)
         if not state.business_date:
