@@ -354,6 +354,8 @@ def _strays(client: ClickHouse, anchor: Anchor) -> Iterable[Problem]:
     found = []
     for topic in APPEND_ONLY:
         known = [extent.partition for extent in anchor.extents if extent.topic == topic.name]
+        if not known:
+            continue  # the anchor was made before there was such a topic
         rows = client.rows(_STRAY.format(table=topic.table), {"partitions": known})
         found += [
             Problem(_History.name, topic.name, partition, first, last, records, Change.ADDED)

@@ -63,6 +63,7 @@ from tocsin.schemas.contracts.catalog import (
     DEAD_LETTERS,
     JOURNAL,
     LEDGERS,
+    SHADOW_WARNINGS,
     SOURCES,
     TOPICS,
     WARNINGS,
@@ -432,7 +433,7 @@ def decoders_of(codec: Codec) -> dict[int, Callable[[bytes | None], Struct]]:
     decoders: dict[int, Callable[[bytes | None], Struct]] = {
         topic.topic_id: partial(codec.decode, topic.topic_id) for topic in SOURCES
     }
-    decoders[WARNINGS.topic_id] = codec.decode_warning
+    decoders[WARNINGS.topic_id] = decoders[SHADOW_WARNINGS.topic_id] = codec.decode_warning
     decoders[JOURNAL.topic_id] = codec.decode_journal
     decoders[DEAD_LETTERS.topic_id] = codec.decode_dead_letter
     return decoders

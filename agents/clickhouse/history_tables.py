@@ -124,7 +124,7 @@ class Table(Struct, frozen=True):
 def history_table(topic: Topic) -> Table:
     """Derive a topic's table from its schema."""
     schema = json.loads(
-        (files("tocsin.schemas.contracts") / f"{topic.name}.avsc").read_text("utf-8")
+        (files("tocsin.schemas.contracts") / f"{topic.schema_name}.avsc").read_text("utf-8")
     )
     is_union = isinstance(schema, list)
     records = schema if is_union else [schema]

@@ -64,6 +64,7 @@ COMMANDS = {
     "produce": Entry("Events", "data", "Send events from JSON Lines."),
     "replay": Entry("Prove", "data", "Decide again, and compare."),
     "backtest": Entry("Prove", "backtest", "What a policy would have done, and how early."),
+    "shadow": Entry("Prove", "shadow", "A candidate policy beside the one in force."),
     "verify": Entry("Prove", "data", "Compare Kafka, ClickHouse and journal."),
     "anchor": Entry("Prove", "anchor", "Sign what the topics hold, to find later changes."),
     "doctor": Entry("Mend", "doctor", "Find what is wrong, and how to mend it."),

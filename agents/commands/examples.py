@@ -100,6 +100,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "generate --customers 100 --days 365 --seed 7 --out portfolio.jsonl",
         "generate --family adversarial --days 730 --out hard.jsonl",
     ),
+    "shadow": ("shadow", "shadow --since 2025-03-01 --rule overdue-age --json"),
     "produce": ("produce events.jsonl", "produce portfolio.jsonl --rate 500"),
     "replay": (
         "replay",

@@ -19,12 +19,29 @@ from tocsin.agents.replay.standstill import forget_history, require_no_workers
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.settings.formats import instant
 from tocsin.agents.settings.settings import Settings
-from tocsin.schemas.contracts.catalog import CLOCK, DEAD_LETTERS, JOURNAL, LEDGERS, OUTBOX, WARNINGS
+from tocsin.schemas.contracts.catalog import (
+    CLOCK,
+    DEAD_LETTERS,
+    JOURNAL,
+    LEDGERS,
+    OUTBOX,
+    SHADOW_LEDGERS,
+    SHADOW_WARNINGS,
+    WARNINGS,
+)
 from tocsin.streams.facts.events import WentLive
 
 # What the worker and the notifier write. Without it they start over from the events, which are
 # never touched.
-DERIVED = (WARNINGS, JOURNAL, DEAD_LETTERS, LEDGERS, OUTBOX)
+DERIVED = (
+    WARNINGS,
+    JOURNAL,
+    DEAD_LETTERS,
+    LEDGERS,
+    OUTBOX,
+    SHADOW_WARNINGS,
+    SHADOW_LEDGERS,
+)
 
 
 @click.group(cls=Group)

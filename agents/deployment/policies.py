@@ -54,6 +54,15 @@ def checked(text: str, where: str, horizon_days: int) -> tuple[Policy, str]:
     return policy, document
 
 
+def candidate_of(settings: Settings) -> Policy | None:
+    """The policy of the setting `shadow_policy`; None if it is empty. Raises PolicyError."""
+    if not settings.shadow_policy:
+        return None
+    text = read_given(Path(settings.shadow_policy), POLICY_BYTES_MAX, "shadow_policy")
+    policy, _ = checked(text, settings.shadow_policy, settings.horizon_days)
+    return policy
+
+
 def clause(source: str, rule: str) -> list[tuple[int, str]]:
     """The numbered lines of a rule in a policy's source, and of the overrides that name it.
 

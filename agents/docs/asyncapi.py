@@ -19,7 +19,7 @@ from tocsin.agents.deployment.topics import topic_settings
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.channels import subject_of
 from tocsin.schemas.codec.decoders import Json
-from tocsin.schemas.contracts.catalog import TOPICS, WARNINGS, Topic
+from tocsin.schemas.contracts.catalog import OWN_SCHEMAS, TOPICS, WARNINGS, Topic
 from tocsin.schemas.contracts.registry import packaged_schema
 
 FILE = Path("docs") / "asyncapi.yaml"
@@ -45,6 +45,8 @@ _CARRIES = {
     "ledgers": "The worker's state, compacted. Internal: its bodies may change with any version.",
     "outbox": "What the notifier has to deliver, compacted. Internal, as `ledgers` is.",
     "positions": "Where the intake reads on, compacted. Internal, as `ledgers` is.",
+    "shadow-warnings": "What a candidate policy would have warned of; nobody is to be told.",
+    "shadow-ledgers": "What a candidate makes of customers, compacted. Internal, as `ledgers`.",
 }
 CLOUD_EVENTS: dict[str, dict[str, Any]] = {
     "ce_specversion": {"type": "string", "const": "1.0"},
@@ -87,7 +89,7 @@ def document() -> dict[str, Any]:
         "components": {
             "messages": {
                 branch["name"]: _message(topic, branch)
-                for topic in TOPICS
+                for topic in OWN_SCHEMAS
                 for branch in _branches(topic)
             }
         },
@@ -185,7 +187,7 @@ def _message_binding(branch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _branches(topic: Topic) -> list[dict[str, Json]]:
-    schema: Json = packaged_schema(topic.name)
+    schema: Json = packaged_schema(topic.schema_name)
     return schema if isinstance(schema, list) else [schema]
 
 

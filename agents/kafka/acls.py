@@ -23,6 +23,8 @@ from tocsin.schemas.contracts.catalog import (
     OUTBOX,
     POLICIES,
     POSITIONS,
+    SHADOW_LEDGERS,
+    SHADOW_WARNINGS,
     SOURCES,
     TOPICS,
     WARNINGS,
@@ -104,11 +106,14 @@ def _worker(settings: Settings) -> list[Need]:
     written = [WARNINGS, JOURNAL, DEAD_LETTERS, LEDGERS]
     closing = [CLOCK] if settings.clock in (None, "system") else []
     ids = [f"{app_id}-{partition}" for partition in range(settings.partitions)]
+    shadow = [SHADOW_WARNINGS, SHADOW_LEDGERS] if settings.shadow_policy else []
     return [
         *_topics(settings, TOPICS, DESCRIBE_CONFIGS, DESCRIBE, why="checks them at its start"),
         *_topics(settings, SOURCES, READ, why="reads events"),
         *_topics(settings, written, WRITE, why="writes what it decides"),
         *_topics(settings, [JOURNAL, LEDGERS], READ, why="takes up its state again"),
+        *_topics(settings, shadow, WRITE, why="tries a candidate policy"),
+        *_topics(settings, shadow[1:], READ, why="takes up the candidate's state again"),
         *_topics(settings, closing, WRITE, why="closes business days"),
         _group(app_id, "shares partitions with other workers"),
         *_transactions(ids, "one for each partition"),

@@ -255,6 +255,14 @@ class Lookup:
         values = {"customer": customer_id, "limit": limit}
         return list(self._client.rows(sql.PLANS_OF_CUSTOMER, values))
 
+    def shadow_days(self, since: int) -> list[tuple[Any, ...]]:
+        """Days from an epoch day on that a candidate judged whole, the latest first."""
+        return list(self._client.rows(sql.SHADOW_DAYS, {"since": since}))
+
+    def shadow_differences(self, since: int, rule: str) -> list[tuple[Any, ...]]:
+        """What one policy only raised, by day, rule, side, customer and currency, in this order."""
+        return list(self._client.rows(sql.SHADOW_DIFFERENCES, {"since": since, "rule": rule}))
+
     def standing(self, customer_id: str) -> dict[str, Any] | None:
         """The customer's row of the credit file, by column; None for a stranger."""
         answer = self._client.query(sql.STANDING, {"customer": customer_id})

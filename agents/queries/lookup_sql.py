@@ -348,3 +348,19 @@ SELECT currency, sum(open_minor) FROM v_due
 WHERE {customer:String} = '' OR customer_id = {customer:String}
 GROUP BY currency ORDER BY currency
 """
+
+SHADOW_DAYS: Final = """
+SELECT toInt32(day), policy_name, policy_version, policy_hash, partitions, customers
+FROM v_shadow_days
+WHERE toInt32(day) >= {since:Int32}
+ORDER BY day DESC, policy_name, policy_version
+"""
+
+SHADOW_DIFFERENCES: Final = """
+SELECT toInt32(day), toString(rule), raised_by, customer_id, ifNull(currency, ''),
+    count(), max(exposure_minor)
+FROM v_shadow_difference
+WHERE toInt32(day) >= {since:Int32} AND ({rule:String} = '' OR rule = {rule:String})
+GROUP BY day, rule, raised_by, customer_id, currency
+ORDER BY day DESC, rule, raised_by, customer_id, currency
+"""

@@ -15,7 +15,7 @@ from tocsin.agents.registry.client import HttpRegistry, open_http_registry
 from tocsin.agents.settings.errors import UnavailableError
 from tocsin.agents.settings.settings import Settings
 from tocsin.schemas.codec.channels import registered, subject_of
-from tocsin.schemas.contracts.catalog import TOPICS, Topic
+from tocsin.schemas.contracts.catalog import OWN_SCHEMAS, Topic
 from tocsin.schemas.contracts.registry import RegistryError, packaged_schema
 
 LEVEL: Final = "BACKWARD_TRANSITIVE"
@@ -39,7 +39,7 @@ def check_subjects(settings: Settings) -> list[SubjectProblem]:
     try:
         return list(_problems(registry, settings))
     except UnavailableError:
-        if not registry.remembers(map(subject_of, TOPICS)):
+        if not registry.remembers(map(subject_of, OWN_SCHEMAS)):
             raise
         return []
 
@@ -52,7 +52,7 @@ def apply_subjects(settings: Settings, *, fix: bool = False) -> tuple[str, ...]:
     """
     registry = open_http_registry(settings)
     changed = []
-    for topic in TOPICS:
+    for topic in OWN_SCHEMAS:
         subject = subject_of(topic)
         is_new = not registry.by_subject(subject)
         is_lacking = is_new or not _is_registered(registry, topic)
@@ -69,7 +69,7 @@ def apply_subjects(settings: Settings, *, fix: bool = False) -> tuple[str, ...]:
 
 
 def _problems(registry: HttpRegistry, settings: Settings) -> Iterator[SubjectProblem]:
-    for topic in TOPICS:
+    for topic in OWN_SCHEMAS:
         name = settings.topic_prefix + subject_of(topic)
         if not _is_registered(registry, topic):
             what = "is not in the schema registry in the version that this tocsin writes"

@@ -142,6 +142,9 @@ class Settings:
     state_version: Annotated[
         Natural, "least version of the state's format that is written; 0 keeps what is there"
     ] = 0
+    shadow_policy: Annotated[
+        str, "a policy file that judges beside the policy in force and tells nobody; none if empty"
+    ] = ""
     session_timeout_s: Annotated[Count, "silence after which a worker is taken for dead"] = 6
     group_instance_id: Annotated[
         Prefix, "a worker's lasting name: a restart keeps its partitions"

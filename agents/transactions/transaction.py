@@ -55,6 +55,12 @@ class Store(Protocol):
     def finish(self, journal: Journal, *, is_new: bool) -> None:
         """End the load; raise `ContradictionError` if state and journal do not match."""
 
+    def load_aside(self, key: bytes, value: bytes | None) -> None:
+        """Take one record of what is kept apart from the state."""
+
+    def finish_aside(self, journal: Journal) -> None:
+        """End that load, after `finish`."""
+
     def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
         """Changelog lines, packed, of all that changed since the last call, for this record."""
 
@@ -64,6 +70,9 @@ class Store(Protocol):
     @property
     def reached(self) -> int:
         """Sequence time (epoch ms) that the partition has reached."""
+
+    def aside(self, instant: int) -> Sequence[Output]:
+        """What else goes with the transaction, after `drain`, and is in no journal record."""
 
     def __len__(self) -> int:
         """How many keys it has."""
@@ -129,6 +138,7 @@ class Transaction:
         self._next = 0
         self._is_finished = False
         self.outputs: list[Output] = []
+        self.aside: list[Output] = []
         self.refusals: list[RefusalEntry] = []
         self.released: list[str] = []
 
@@ -160,6 +170,19 @@ class Transaction:
         target = self.partition if partition is None else partition
         self.outputs.append(
             Output(route.topic_id, route.topic, target, key, value, headers, timestamp)
+        )
+
+    def send_aside(
+        self,
+        route: Route,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp: int,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Write a record with this transaction of which its journal record says nothing."""
+        self.aside.append(
+            Output(route.topic_id, route.topic, self.partition, key, value, headers, timestamp)
         )
 
     def refuse(self, entry: RefusalEntry) -> None:
@@ -342,7 +365,7 @@ class Committer:
                 journal.headers,
                 instant,
             )
-            outputs = [*outputs, own]
+            outputs = [*outputs, own, *transaction.aside, *store.aside(instant)]
         offsets = _offsets(transaction, journal)
         if journal is None and self._places is not None:
             reached = {Source(*place): at.offset for place, at in offsets.items()}

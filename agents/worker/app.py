@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tocsin.agents.deployment.connections import convention_of, open_codec
+from tocsin.agents.deployment.policies import candidate_of
 from tocsin.agents.observe.metrics import Metrics, Program
 from tocsin.agents.observe.probes import Probe
 from tocsin.agents.observe.tracing import open_tracer
@@ -16,6 +17,7 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.agents.worker.chunk_watch import watch
 from tocsin.agents.worker.faust_runtime import App, Wiring, transactions
 from tocsin.agents.worker.ledger_agent import LedgerStore, PartitionProcessor, Routes
+from tocsin.agents.worker.shadow_store import ShadowStore
 from tocsin.schemas.contracts import catalog
 from tocsin.streams.decide.engine import PolicyMissing
 from tocsin.streams.ledger import state_records as states
@@ -30,6 +32,7 @@ def build_worker(settings: Settings) -> App:
     Raises ConfigurationError, UnavailableError.
     """
     codec, convention = open_codec(settings), convention_of(settings)
+    candidate = candidate_of(settings)
     if settings.state_version > states.STATE_VERSION:
         raise InputError(
             f"state_version is {settings.state_version}, but this tocsin writes "
@@ -54,10 +57,17 @@ def build_worker(settings: Settings) -> App:
         merge_idle_s=settings.merge_idle_ms / 1000,
         times=keeper,
         new_store=lambda partition: LedgerStore(
-            partition, convention, codec, settings.state_version
+            partition,
+            convention,
+            codec,
+            settings.state_version,
+            None
+            if candidate is None
+            else ShadowStore(partition, codec, candidate, routes.shadow_changelog),
         ),
         journal_route=routes.journal,
         changelog_route=routes.changelog,
+        aside_topic="" if candidate is None else routes.shadow_changelog.topic,
     )
     app = App(
         wiring,

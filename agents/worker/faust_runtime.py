@@ -39,6 +39,7 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 from msgspec import Struct
 
+from tocsin.agents.kafka.changelog import read_to_end
 from tocsin.agents.kafka.group_offsets import Administrator, committed_offsets
 from tocsin.agents.kafka.readers import Reader, require_kept
 from tocsin.agents.kafka.topic_ids import missing, require_same, topic_ids
@@ -87,7 +88,8 @@ class Wiring(Struct, frozen=True, kw_only=True):
 
     `sources` are topic names in the order of rank. Records of sources with the same `group_of`
     are merged and committed together; with `new_store` a group is a partition and has state. Who
-    has none keeps `places`; `begun_at` finds them where neither they nor the group tell.
+    has none keeps `places`; `begun_at` finds them where neither they nor the group tell. What a
+    store keeps apart from its state is in `aside_topic`; empty: nothing is.
     """
 
     app_id: str
@@ -107,6 +109,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     new_store: Callable[[int], Store] | None = None
     journal_route: Route | None = None
     changelog_route: Route | None = None
+    aside_topic: str = ""
     places: Places | None = None
     begun_at: Callable[[], Awaitable[Mapping[Source, int]]] | None = None
 
@@ -714,6 +717,9 @@ class Restore(Service):
         journal = Journal(sources, wiring.topic_ids, wiring.codec)
         topics = wiring.changelog_route.topic, wiring.journal_route.topic
         count = await restore(store, journal, *topics, group, options)
+        if wiring.aside_topic:
+            count += await read_to_end(wiring.aside_topic, group, options, store.load_aside)
+            store.finish_aside(journal)
         runtime.journals[group], runtime.stores[group] = journal, store
         held_ids = set(store.stand().held)
         runtime.held[group] = frozenset(

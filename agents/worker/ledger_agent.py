@@ -24,7 +24,7 @@ from tocsin.agents.transactions.dead_letters import (
     gap_letter,
     letter_of,
 )
-from tocsin.agents.transactions.journal import DESK_CODES, Journal, JournalPosition
+from tocsin.agents.transactions.journal import DESK_CODES, Journal, JournalPosition, Output
 from tocsin.agents.transactions.merger import BEFORE_ALL
 from tocsin.agents.transactions.record_digests import PROCESSED_AT
 from tocsin.agents.transactions.transaction import (
@@ -33,6 +33,7 @@ from tocsin.agents.transactions.transaction import (
     Route,
     Transaction,
 )
+from tocsin.agents.worker.shadow_store import ShadowStore
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import iso_instant
 from tocsin.schemas.codec.records import RefusalEntry
@@ -73,6 +74,8 @@ class Routes(Struct, frozen=True):
     dead_letters: Route
     journal: Route
     changelog: Route
+    shadow_warnings: Route
+    shadow_changelog: Route
 
     @classmethod
     def of(cls, name: Callable[[Topic], str]) -> Routes:
@@ -87,6 +90,8 @@ class Routes(Struct, frozen=True):
             dead_letters=route(catalog.DEAD_LETTERS),
             journal=route(catalog.JOURNAL),
             changelog=route(catalog.LEDGERS),
+            shadow_warnings=route(catalog.SHADOW_WARNINGS),
+            shadow_changelog=route(catalog.SHADOW_LEDGERS),
         )
 
 
@@ -94,15 +99,24 @@ class LedgerStore:
     """One partition's ledgers, its desk, and their way to and from the changelog."""
 
     def __init__(
-        self, partition: int, convention: Convention, codec: Codec, least_version: int = 0
+        self,
+        partition: int,
+        convention: Convention,
+        codec: Codec,
+        least_version: int = 0,
+        shadow: ShadowStore | None = None,
     ) -> None:
-        """`least_version` raises the version that the state is written in, if it was lower."""
+        """`least_version` raises the version that the state is written in, if it was lower.
+
+        `shadow` is what a candidate keeps beside it, if one is tried.
+        """
         self.partition = partition
         self._convention = convention
         self._codec = codec
         self._least_version = least_version
         self.write_as(states.STATE_VERSION)
         self._loaded = LoadedPartition()
+        self._shadow = shadow
         self.desk: DecisionEngine
 
     def load(self, key: bytes, value: bytes | None) -> None:
@@ -145,6 +159,20 @@ class LedgerStore:
         self.desk = DecisionEngine(
             self._convention, loaded.ledgers, state, loaded.policies, self.partition
         )
+
+    def load_aside(self, key: bytes, value: bytes | None) -> None:
+        """Take one record of the candidate's changelog."""
+        if self._shadow is not None:
+            self._shadow.load(key, value)
+
+    def finish_aside(self, journal: Journal) -> None:
+        """Let the candidate judge, if there is one; raise StateError if it can't be taken up."""
+        if self._shadow is not None:
+            self._shadow.attach(self.desk, journal)
+
+    def aside(self, instant: int) -> Sequence[Output]:
+        """Records of what the candidate made of this transaction, after `drain`."""
+        return () if self._shadow is None else self._shadow.outputs(instant)
 
     def write_as(self, version: int) -> None:
         """Write state in this version from now on; StateError if this program can't."""
@@ -278,6 +306,8 @@ class PartitionProcessor:
             if topic_id in before and topic_id not in desk.held:
                 transaction.release(topic)
         self._publish(transaction, desk.warnings, processed_at, causes)
+        if desk.shadow is not None:
+            self._publish_aside(transaction, desk.shadow.warnings)
 
     def read(self, record: Any) -> Event | Refusal:
         """What a record says, or why it is refused whatever the state is."""
@@ -359,10 +389,7 @@ class PartitionProcessor:
         causes: Sequence[Any],
     ) -> None:
         for warning, cause in zip_longest(warnings, causes):
-            key = warning.customer_id.encode()
-            headers = [*self._headers[warning.transition], ("ce_id", warning.warning_id.encode())]
-            headers.append(("ce_subject", key or warning.subject.encode()))
-            headers.append(("ce_time", iso_instant(warning.occurred_at).encode()))
+            key, headers = warning.customer_id.encode(), self._headers.of(warning)
             if processed_at is not None:
                 headers.append((PROCESSED_AT, processed_at))
             if self._tracer is not None:
@@ -372,6 +399,13 @@ class PartitionProcessor:
             value = self._codec.encode_warning(warning)
             transaction.send(self._routes.warnings, key, value, warning.occurred_at, headers)
 
+    def _publish_aside(self, transaction: Transaction, warnings: Sequence[RiskWarning]) -> None:
+        for warning in warnings:
+            key, value = warning.customer_id.encode(), self._codec.encode_warning(warning)
+            headers = self._headers.of(warning)
+            route = self._routes.shadow_warnings
+            transaction.send_aside(route, key, value, warning.occurred_at, headers)
+
 
 class _Headers(dict[str, list[tuple[str, bytes]]]):
     """CloudEvents 1.0 in Kafka's binary mode, by transition; identity is (ce_source, ce_id)."""
@@ -379,6 +413,15 @@ class _Headers(dict[str, list[tuple[str, bytes]]]):
     def __init__(self, app_id: str) -> None:
         super().__init__()
         self._source = f"/tocsin/{app_id}".encode()
+
+    def of(self, warning: RiskWarning) -> list[tuple[str, bytes]]:
+        """All of a warning's own."""
+        return [
+            *self[warning.transition],
+            ("ce_id", warning.warning_id.encode()),
+            ("ce_subject", (warning.customer_id or warning.subject).encode()),
+            ("ce_time", iso_instant(warning.occurred_at).encode()),
+        ]
 
     def __missing__(self, transition: str) -> list[tuple[str, bytes]]:
         self[transition] = headers = [

@@ -76,7 +76,7 @@ class Protector(Protocol):
 
 def subject_of(topic: Topic) -> str:
     """Return the registry's subject of a topic's values."""
-    return f"{topic.name}-value"
+    return f"{topic.schema_name}-value"
 
 
 class Channel:
@@ -86,7 +86,7 @@ class Channel:
         self._topic = topic
         self._registry = registry
         self._protector = protector
-        self._schema: Json = packaged_schema(topic.name)
+        self._schema: Json = packaged_schema(topic.schema_name)
         self._canonical = _canonical(self._schema)
         self._reader: Json = fastavro.parse_schema(plain(self._schema))
         self._is_union = isinstance(self._schema, list)
@@ -247,14 +247,14 @@ def plain(schema: Json) -> Json:
 
 def registered(topic: Topic, registry: Registry) -> Registered:
     """Return the newest registered version that equals this code's schema of the topic."""
-    canonical = _canonical(packaged_schema(topic.name))
+    canonical = _canonical(packaged_schema(topic.schema_name))
     versions = registry.by_subject(subject_of(topic))
     for version in versions:
         if _is_canonical(version.schema, canonical):
             return version
     raise RegistryError(
         f"the registry has {len(versions)} versions of {subject_of(topic)}, none of them the one "
-        f"that this version of tocsin writes; register schemas/{topic.name}.avsc"
+        f"that this version of tocsin writes; register schemas/{topic.schema_name}.avsc"
     )
 
 

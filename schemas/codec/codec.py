@@ -54,7 +54,7 @@ class Codec:
         self._channels = {
             topic.topic_id: Channel(topic, registry, protector if topic.is_source else None)
             for topic in catalog.TOPICS
-            if topic is not catalog.LEDGERS
+            if topic.schema_name != catalog.LEDGERS.name
         }
         self._readers = {key: _reader(channel) for key, channel in self._channels.items()}
         self._warnings = self._channels[catalog.WARNINGS.topic_id]

@@ -20,16 +20,25 @@ class Keeping(Enum):
 
 
 class Topic(Struct, frozen=True):
-    """One topic of tocsin's own. `name` is also its schema's file name and its ClickHouse table."""
+    """One topic of tocsin's own. `name` is also its ClickHouse table.
+
+    `schema` names the topic whose schema its values have; it is its own where that is empty.
+    """
 
     topic_id: int
     name: str
     keeping: Keeping = Keeping.FOR_EVER
+    schema: str = ""
 
     @property
     def is_source(self) -> bool:
         """Whether the ledger agent reads it."""
         return self.topic_id < 16
+
+    @property
+    def schema_name(self) -> str:
+        """The schema's file name, and its subject but for the ending."""
+        return self.schema or self.name
 
     @property
     def table(self) -> str:
@@ -50,6 +59,8 @@ DEAD_LETTERS = Topic(18, "dead-letters")
 LEDGERS = Topic(19, "ledgers", Keeping.LATEST)
 OUTBOX = Topic(20, "outbox", Keeping.LATEST)
 POSITIONS = Topic(21, "positions", Keeping.LATEST)
+SHADOW_WARNINGS = Topic(22, "shadow-warnings", schema="warnings")
+SHADOW_LEDGERS = Topic(23, "shadow-ledgers", Keeping.LATEST, "ledgers")
 
 TOPICS = (
     POLICIES,
@@ -65,8 +76,12 @@ TOPICS = (
     LEDGERS,
     OUTBOX,
     POSITIONS,
+    SHADOW_WARNINGS,
+    SHADOW_LEDGERS,
 )
 SOURCES = tuple(topic for topic in TOPICS if topic.is_source)
 APPEND_ONLY = tuple(topic for topic in TOPICS if topic.keeping is Keeping.FOR_EVER)
+OWN_SCHEMAS = tuple(topic for topic in TOPICS if not topic.schema)
+"""Topics whose schema is their own: one for each subject of a registry."""
 BY_ID = {topic.topic_id: topic for topic in TOPICS}
 BY_NAME = {topic.name: topic for topic in TOPICS}

@@ -12,36 +12,30 @@ from enum import Enum, unique
 from typing import Any
 
 from tocsin.streams.decide import source_holds as holds
-from tocsin.streams.decide.assess import Finding, assess
-from tocsin.streams.decide.digest_warnings import opening_digest
-from tocsin.streams.decide.episodes import DecisionContext, advance, clear_withdrawn
-from tocsin.streams.decide.muting import mark_muted
-from tocsin.streams.decide.risk_warning import Evidence, RiskWarning
-from tocsin.streams.decide.rule_selection import RuleSelection
-from tocsin.streams.decide.source_completeness import Completeness
-from tocsin.streams.decide.source_warnings import (
-    Gap,
-    advance_source_episodes,
-    mark_incomplete,
-    tell_gap,
+from tocsin.streams.decide.judge import (
+    DAY,
+    LIVE,
+    POLICY,
+    RESUMED,
+    Judge,
+    Told,
 )
+from tocsin.streams.decide.shadow import Shadow, ShadowState
+from tocsin.streams.decide.source_completeness import Completeness
+from tocsin.streams.decide.source_warnings import Gap
 from tocsin.streams.decide.watching import Watch
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.facts.sources import begins_a_day
-from tocsin.streams.fold.ageing import Ageing
+from tocsin.streams.fold.ageing import NOT_AGED, Ageing
 from tocsin.streams.fold.evolve import evolve
-from tocsin.streams.fold.fulfilment import next_commitment_due
 from tocsin.streams.fold.shared import UNCHANGED, FoldContext
-from tocsin.streams.fold.warning_feedback import schedule_silence_ends
-from tocsin.streams.ledger.documents import NEVER
-from tocsin.streams.ledger.ledger import ALL, LIMITED, OVERDUE, PROFILE, SCORE, Ledger
+from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.ledgers import REST_DAYS, Ledgers
-from tocsin.streams.ledger.state_records import LIVE, PartitionState, PolicyInForce, Sweep
-from tocsin.streams.measures.collection_ladder import STEPPING, Collector
-from tocsin.streams.measures.scorecard import Scorer
-from tocsin.streams.policy.policy import Policy, Problem, Variant, hash_of
+from tocsin.streams.ledger.state_records import LIVE as IS_LIVE
+from tocsin.streams.ledger.state_records import PartitionState, PolicyInForce, Sweep
+from tocsin.streams.policy.policy import Policy, Problem, hash_of
 from tocsin.streams.policy.reading import load_policy
 
 LOGIC_VERSION = 4
@@ -58,8 +52,6 @@ BUDGET_DEFAULT = 5_000
 """Customers that a sweep may visit in one slice."""
 
 _NO_INSTANT = 2**62
-_TOLD_APART = PROFILE | SCORE  # by these, overrides tell customers apart
-_DAY, _POLICY, _LIVE, _RESUMED = "DAY", "POLICY", "LIVE", "RESUMED"
 
 
 @unique
@@ -74,7 +66,7 @@ class PolicyMissing(Exception):  # noqa: N818 - it names the state of affairs, a
     """A fact came before any policy: nothing can be decided. Publish one, then start again."""
 
 
-class DecisionEngine:
+class DecisionEngine(Judge):
     """One partition's decision maker. `ledgers` and `state` are changed in place.
 
     From `begin` to the end of a slice, `touched`, `warnings` and `touched_policies` collect what is
@@ -89,30 +81,27 @@ class DecisionEngine:
         policies: dict[str, str],
         partition: int = 0,
     ) -> None:
-        self.convention = convention
-        self.partition = partition
-        self.logic_version = LOGIC_VERSION  # an older one only where that one's journal is replayed
-        self.ledgers = ledgers
-        self.state = state
-        self.policies = policies
-        self.touched: dict[str, Ledger] = {}
-        self.warnings: list[RiskWarning] = []
-        self.touched_policies: list[str] = []
-        self.watch: Watch | None = None
-        self.ageing = Ageing()
-        self._calendar = calendar(convention)
-        self._sources = Completeness(convention, self._calendar, state)
-        self._budget = self._allowed = BUDGET_DEFAULT
-        self.today = FoldContext(  # what the fold is to know of the open day
+        today = FoldContext(
             state.business_date,
-            self._calendar,
+            calendar(convention),
             convention.horizon_days,
             convention.documents_max,
             convention.tolerance,
         )
+        super().__init__(state, partition, today, None)
+        self.convention = convention
+        self.logic_version = LOGIC_VERSION  # an older one only where that one's journal is replayed
+        self.ledgers = ledgers
+        self.policies = policies
+        self.touched: dict[str, Ledger] = {}
+        self.touched_policies: list[str] = []
+        self.shadow: Shadow | None = None
+        self.ageing = Ageing()
+        self._calendar = calendar(convention)
+        self._sources = Completeness(convention, self._calendar, state)
+        self._budget = self._allowed = BUDGET_DEFAULT
         self._queue: list[str] | None = None  # customers left of the sweep in progress, backwards
         self._policy = None if state.policy is None else self._load(policies[state.policy.hash])
-        self._due: dict[int, list[str]] = {}
         for customer_id, next_date in ledgers.next_dates():
             self._due.setdefault(next_date, []).append(customer_id)
         self._rest_on = 0
@@ -151,6 +140,8 @@ class DecisionEngine:
         self.warnings = []
         self.touched_policies = []
         self._budget = self._allowed = budget
+        if self.shadow is not None:
+            self.shadow.begin(self.opened_at, budget)
         if self.today.date >= self._rest_on:  # here nothing is waiting to be written
             self.ledgers.freeze_idle()
             self._rest_on = self.today.date + REST_DAYS
@@ -195,17 +186,34 @@ class DecisionEngine:
         is_on_hold = holds.count_refusal(self.state, topic_id, offset, code)
         if is_on_hold:
             self._note_holds()
-            self._tell_sources(self.opened_at)
+            self._tell_all_sources(self.opened_at)
         self._resume(topic_id)
         return is_on_hold
 
     def accept_gap(self, gap: Gap) -> None:
         """Say of a source that records of it were lost unread, and that somebody accepted it."""
-        state = self.state
-        if self._policy is None or not state.business_date:
-            return  # nothing was decided yet that could miss anything
-        moment = DecisionContext(state.business_date, self.opened_at, state.phase, self._policy)
-        self.warnings += tell_gap(state, self.partition, moment, gap)
+        self._tell_gap(gap, self.opened_at)
+        if self.shadow is not None:
+            self.shadow.tell_gap(gap, self.opened_at)
+
+    def attach(
+        self, policy: Policy, stands: dict[str, bytes], standing: ShadowState | None
+    ) -> Shadow:
+        """Have a candidate judge beside the policy in force, from what it had made of customers.
+
+        Without a `standing` it begins now: see `Shadow.begin`.
+        """
+        self.shadow = Shadow(
+            self.state,
+            self.partition,
+            self.today,
+            policy,
+            self.ledgers,
+            stands,
+            ShadowState() if standing is None else standing,
+        )
+        self._note_holds()
+        return self.shadow
 
     def _refuse(self, topic_id: int, offset: int, outcome: Step | Refusal) -> Step | Refusal:
         if isinstance(outcome, Refusal):
@@ -253,12 +261,19 @@ class DecisionEngine:
         ledger = self.ledger_of(event, partition, timestamp)
         if isinstance(ledger, Refusal):
             return ledger
-        before = self.before(ledger, event)
-        outcome = evolve(ledger, event, offset, self.today)
+        known, shadow = self.before(ledger, event), self.shadow
+        if shadow is None:
+            outcome = evolve(ledger, event, offset, self.today)
+        else:
+            is_new = ledger.customer_id not in self.ledgers
+            outcome = shadow.evolve(ledger, event, offset, is_new=is_new)
         if isinstance(outcome, Refusal):
             return outcome
+        told = Told(topic_id, partition, offset, timestamp, event, outcome)
         if outcome != UNCHANGED:
-            self.decide(ledger, before, outcome, topic_id, partition, offset, timestamp, event)
+            self.decide(ledger, known, told)
+        if shadow is not None:
+            shadow.judge(ledger, told)
         return None
 
     def ledger_of(
@@ -286,73 +301,13 @@ class DecisionEngine:
             self.watch.hear(ledger.customer_id, event)
         return ledger.summary.next_date, self._plans.met_overrides(ledger)
 
-    def decide(
-        self,
-        ledger: Ledger,
-        known: tuple[int, int],
-        outcome: str,
-        topic_id: int,
-        partition: int,
-        offset: int,
-        timestamp: int,
-        event: events.CustomerEvent,
-    ) -> None:
+    def decide(self, ledger: Ledger, known: tuple[int, int], told: Told) -> None:
         """Score, assess and advance a customer after a fact; `known` is what `before` told."""
-        customer_id, summary, plans = ledger.customer_id, ledger.summary, self._plans
-        (before, met), today = known, self.today.date
-        self.ledgers[customer_id] = ledger
+        self.ledgers[ledger.customer_id] = ledger
         ledger.is_touched = True
-        if before - today > self._scorer.review_days:  # was to be reviewed no more
-            ledger.schedule_assessment(self._scorer.next_review(summary, today))
-        self.touched[customer_id] = ledger
-        affected = ledger.affected
-        if summary.profile.credit_limit_minor is None and summary.credit is None:
-            affected &= ~LIMITED  # judged against the limit only; setting one stirs PROFILE
-        if self._is_scored:
-            affected |= self._scorer.update(ledger, affected, today)
-        if affected & OVERDUE or (summary.collecting is not None and affected & STEPPING):
-            affected |= self._collector.update(ledger, today)
-        replanned = None
-        if affected & _TOLD_APART and (now_met := plans.met_overrides(ledger)) != met:
-            met = now_met
-            ledger.affected, affected, replanned = ALL, ALL, plans.variant(met)
-        rules = plans.rules_after(met, affected)
-        findings = assess(ledger, rules, today) if rules else []
-        count = len(self.warnings)
-        if self._policy is not None and (findings or replanned is not None or summary.silences):
-            cause = Evidence(topic_id, partition, offset, events.business_id(event))
-            phase = self.state.phase
-            moment = DecisionContext(today, timestamp, phase, self._policy, outcome, cause)
-            self._advance(ledger, findings, moment, replanned)
-        if self.watch is not None:
-            self.watch.look(ledger, met, affected, today, self.warnings[count:])
-        if summary.next_date != before:
-            self._schedule(ledger)
-
-    def _advance(
-        self,
-        ledger: Ledger,
-        findings: list[Finding],
-        moment: DecisionContext,
-        replanned: Variant | None,
-    ) -> None:
-        """Say what was found; `replanned` are the customer's rules where they have changed."""
-        warnings = self.warnings
-        first = len(warnings)
-        if replanned is not None:
-            warnings += clear_withdrawn(ledger, replanned, moment)
-        for finding in findings:
-            self._say(finding, advance(ledger, finding, moment))
-        is_muting = moment.policy.telling.is_muting and len(warnings) > first
-        if is_muting or replanned is not None or ledger.summary.silences:
-            mark_muted(ledger, warnings, first, moment)
-
-    def _schedule(self, ledger: Ledger) -> None:
-        summary = ledger.summary
-        if summary.next_date <= self.today.date:
-            summary.next_date = self.today.date + 1
-        if summary.next_date != NEVER:
-            self._due.setdefault(summary.next_date, []).append(ledger.customer_id)
+        self.touched[ledger.customer_id] = ledger
+        if self._policy is not None:
+            self._judge_fact(ledger, told, self._policy, *known)
 
     def _catch_up(self, topic_id: int, timestamp: int) -> Step | Refusal | None:
         """Finish sweeps and pass every boundary up to `timestamp`, in order of their instants."""
@@ -382,7 +337,7 @@ class DecisionEngine:
         while sweeps:
             if not self._go_on(sweeps[0]):
                 return False
-            if self.watch is not None and sweeps[0].kind == _DAY:
+            if self.watch is not None and sweeps[0].kind == DAY:
                 self._show_turns(self.watch)
             del sweeps[0]
         return True
@@ -396,12 +351,14 @@ class DecisionEngine:
         if close <= effective:
             if self._sources.close(state.business_date):
                 self._note_holds()
+            if self.shadow is not None:
+                self.shadow.close_day(state.business_date, close)
             state.business_date += 1
             self.today.date = state.business_date
-            self._tell_sources(close, is_new_day=True)
+            self._tell_all_sources(close, is_new_day=True)
             if self.watch is not None:
                 self.watch.open_day(state.business_date)
-            self._begin_sweep(_DAY, close)
+            self._begin_sweep(DAY, close)
         else:
             self._put_in_force(state.pending.pop(0), effective)
         return True
@@ -430,97 +387,48 @@ class DecisionEngine:
         """Visit customers of a sweep while the budget lasts; False if some are left."""
         if self._queue is None:
             self._queue = self._customers(sweep)
-        queue = self._queue
+            if self.shadow is not None and sweep.kind == DAY:
+                self.shadow.begin_day()
+        queue, shadow = self._queue, self.shadow
         while queue:
             if self._budget <= 0:
                 return False
             self._budget -= 1
             customer_id = queue.pop()
             ledger = self.ledgers.peek(customer_id)
-            if sweep.kind != _DAY or ledger.summary.next_date <= self.today.date:
+            if sweep.kind != DAY or ledger.summary.next_date <= self.today.date:
                 self._visit(ledger, sweep)
                 if ledger.is_touched:
                     self.ledgers[customer_id] = ledger
+            if shadow is not None:
+                shadow.visit_due(customer_id, sweep.at)
             sweep.cursor = customer_id
+        if shadow is not None:
+            shadow.visit_due(None, sweep.at)
         self._queue = None
         return True
 
     def _customers(self, sweep: Sweep) -> list[str]:
         """Customers that a sweep has still to visit, the next one last."""
-        if sweep.kind != _DAY:
+        if sweep.kind != DAY:
             return sorted((name for name in self.ledgers if name > sweep.cursor), reverse=True)
         return sorted(set(self._due.pop(self.today.date, ())), reverse=True)
 
     def _visit(self, ledger: Ledger, sweep: Sweep) -> None:
-        policy, today, summary = self._policy, self.today.date, ledger.summary
+        policy, summary = self._policy, ledger.summary
         if policy is None:
             raise PolicyMissing("a ledger stands without any policy: publish one, start again")
-        if sweep.kind == _LIVE:
-            opening = opening_digest(
-                ledger, DecisionContext(today, sweep.at, self.state.phase, policy)
-            )
-            if opening is not None:
-                self.warnings.append(opening)
-            return
-        before, count, is_daily = summary.next_date, len(self.warnings), sweep.kind == _DAY
-        moment = DecisionContext(
-            today, sweep.at, self.state.phase, policy, is_policy_change=sweep.kind == _POLICY
-        )
-        is_pruned, kept = self.ageing.pass_day(ledger, self.today, is_opening=is_daily)
-        is_short = is_daily and today < summary.repeat_on and not is_pruned
-        plans = self._plans
-        met = plans.met_overrides(ledger)
-        if not is_short:
-            summary.repeat_on = NEVER
-            schedule_silence_ends(ledger, today)
-        review_on = self._scorer.next_review(summary, today)
-        summary.next_date = min(
-            summary.prune_on,
-            summary.repeat_on,
-            review_on,
-            ledger.next_past_due(today),
-            next_commitment_due(ledger, today),
-        )
-        ledger.affected = ALL
-        affected = kept | self._score(ledger, is_daily=is_daily)
-        affected |= self._collector.update(ledger, today)
-        now_met = plans.met_overrides(ledger)
-        replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
-        if is_short and replanned is None:
-            if ledger.is_newly_past_due(today):
-                affected |= OVERDUE
-            rules = plans.rules_due(now_met, affected, ledger, today)
+        before, count, aged = summary.next_date, len(self.warnings), NOT_AGED
+        if sweep.kind == LIVE:
+            self._go_live_with(ledger, policy, sweep.at)
         else:
-            summary.turns.clear()
-            affected = ALL
-            rules = plans.rules_after(now_met, ALL)
-        summary.next_date = min(summary.next_date, *summary.turns.values(), NEVER)
-        findings = assess(ledger, rules, today, is_opening=is_daily)
-        self._advance(ledger, findings, moment, replanned)
-        if self.watch is not None:
-            said = self.warnings[count:]
-            self.watch.look(ledger, now_met, affected, today, said, is_opening=is_daily)
-        self._schedule(ledger)
-        if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
-            ledger.is_touched = True
-            self.touched[ledger.customer_id] = ledger
-
-    def _score(self, ledger: Ledger, *, is_daily: bool) -> int:
-        """Bring score and classes up to date; as they are while a source that they read is held.
-
-        Returns SCORE if anything of it may have changed.
-        """
-        scorer, today = self._scorer, self.today.date
-        if self._is_scored or not scorer.card:
-            if not is_daily or scorer.is_review(ledger.summary, today):
-                scorer.review(ledger, today)
-                return SCORE
-            if scorer.card:
-                return scorer.pass_day(ledger, today)
-        elif not is_daily:
-            ledger.summary.points = []  # perhaps another policy's: counted anew after the hold
-            ledger.is_touched = True
-        return 0
+            aged = self.ageing.pass_day(ledger, self.today, is_opening=sweep.kind == DAY)
+            self._judge_visit(ledger, policy, sweep.kind, sweep.at, aged)
+            if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
+                ledger.is_touched = True
+                self.touched[ledger.customer_id] = ledger
+        if self.shadow is not None:
+            self.shadow.visit(ledger, sweep.kind, sweep.at, aged)
 
     def _load(self, document: str) -> Policy:
         policy, problems = load_policy(document, self.convention.horizon_days)
@@ -578,12 +486,12 @@ class DecisionEngine:
         if old is not None and all(pending.hash != old.hash for pending in state.pending):
             del self.policies[old.hash]
             self.touched_policies.append(old.hash)
-        self._begin_sweep(_POLICY, instant)
+        self._begin_sweep(POLICY, instant)
 
     def _go_live(self, event: events.WentLive, timestamp: int) -> None:
-        if self.state.phase != LIVE:
-            self.state.phase = LIVE
-            self._begin_sweep(_LIVE, timestamp)
+        if self.state.phase != IS_LIVE:
+            self.state.phase = IS_LIVE
+            self._begin_sweep(LIVE, timestamp)
 
     def _close_day(self, event: events.DayClosed, timestamp: int) -> None:
         """Nothing is left to do: the record's sequence time has closed what was to be closed."""
@@ -593,8 +501,8 @@ class DecisionEngine:
         if self._sources.mark(event.source_topic_id, event.date, timestamp):
             self._note_holds()
             instant = max(timestamp, self.opened_at)
-            self._tell_sources(instant)
-            self._begin_sweep(_RESUMED, instant)
+            self._tell_all_sources(instant)
+            self._begin_sweep(RESUMED, instant)
 
     def _release(self, event: events.HoldReleased, timestamp: int) -> None:
         holds.release(self.state, event.topic_id, event.until_offset, event.drain)
@@ -607,40 +515,27 @@ class DecisionEngine:
         """Judge by a topic again once its backlog is read: all customers are assessed."""
         if holds.end_backlog(self.state, topic_id):
             self._note_holds()
-            self._tell_sources(self.opened_at)
-            self._begin_sweep(_RESUMED, self.opened_at)
-
-    def _say(self, finding: Finding, warning: RiskWarning) -> None:
-        if self._missing:
-            warning = mark_incomplete(warning, finding.rule.topics, self._missing)
-        self.warnings.append(warning)
+            self._tell_all_sources(self.opened_at)
+            self._begin_sweep(RESUMED, self.opened_at)
 
     def _note_holds(self) -> None:
         self._suspended = holds.suspended(self.state)
         self._missing = self._sources.missing
         if self.watch is not None:
             self.watch.pause(self._suspended, self._missing)
-        if self._policy is not None:
-            self._plans = RuleSelection(self._policy, self._suspended, self._missing)
-        card = None if self._policy is None else self._policy.scorecard
-        self._scorer = Scorer(card)
-        self._collector = Collector(None if self._policy is None else self._policy.collection)
-        self._is_scored = card is not None and not card.topics & (self._suspended | self._missing)
+        self.select_rules(self._suspended, self._missing)
+        if self.shadow is not None:
+            self.shadow.select_rules(self._suspended, self._missing)
 
     @property
     def opened_at(self) -> int:
         """Instant (epoch ms) from which on the open day would have been open."""
         return self._calendar.closes_at(self.state.business_date - 1)
 
-    def _tell_sources(self, instant: int, *, is_new_day: bool = False) -> None:
-        state = self.state
-        if self._policy is None or not (state.missing or state.holds or state.episodes):
-            return
-        if state.business_date:  # else it is told when the first day closes
-            moment = DecisionContext(state.business_date, instant, state.phase, self._policy)
-            self.warnings += advance_source_episodes(
-                state, self.partition, moment, is_new_day=is_new_day
-            )
+    def _tell_all_sources(self, instant: int, *, is_new_day: bool = False) -> None:
+        self._tell_sources(instant, is_new_day=is_new_day)
+        if self.shadow is not None:
+            self.shadow.tell_sources(instant, is_new_day=is_new_day)
 
 
 # Any: each handler takes its own event type, which the table's key guarantees.

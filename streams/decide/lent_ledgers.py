@@ -9,53 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from msgspec import Struct, field
+from msgspec import field
 
-from tocsin.streams.ledger.documents import NEVER, Collecting, Episode
+from tocsin.streams.decide.judgement import Judgement
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.ledger.ledgers import Ledgers
 from tocsin.streams.measures.customer_classes import BEST_VALUE, BEST_VALUE_ON
 
 
-class Standing(Struct):
-    """What one policy made of a customer's facts; the fields are those of `Summary`.
+class Standing(Judgement):
+    """What one policy made of a customer's facts.
 
     `open_rules` is the ledger's index of the episodes; `figures` are those of the summary's that
     follow from the policy's classes.
     """
 
-    next_date: int = NEVER
-    repeat_on: int = NEVER
-    open_episodes: int = 0
-    episodes: dict[str, Episode] = field(default_factory=dict)
-    turns: dict[int, int] = field(default_factory=dict)
-    score: int | None = None
-    grade: str = ""
-    points: list[int] = field(default_factory=list)
-    score_on: int = NEVER
-    abc: str = ""
-    rfm: str = ""
-    rfa: str = ""
-    collecting: Collecting | None = None
     open_rules: set[str] = field(default_factory=set)
     figures: dict[str, int] = field(default_factory=dict)
 
     def change_places(self, ledger: Ledger) -> None:
         """Put this standing into a ledger, and keep the one that was there."""
         one = ledger.summary
-        one.next_date, self.next_date = self.next_date, one.next_date
-        one.repeat_on, self.repeat_on = self.repeat_on, one.repeat_on
-        one.open_episodes, self.open_episodes = self.open_episodes, one.open_episodes
-        one.episodes, self.episodes = self.episodes, one.episodes
-        one.turns, self.turns = self.turns, one.turns
-        one.score, self.score = self.score, one.score
-        one.grade, self.grade = self.grade, one.grade
-        one.points, self.points = self.points, one.points
-        one.score_on, self.score_on = self.score_on, one.score_on
-        one.abc, self.abc = self.abc, one.abc
-        one.rfm, self.rfm = self.rfm, one.rfm
-        one.rfa, self.rfa = self.rfa, one.rfa
-        one.collecting, self.collecting = self.collecting, one.collecting
+        self.exchange(one)
         ledger.open_rules, self.open_rules = self.open_rules, ledger.open_rules
         figures, mine = one.figures, self.figures
         if mine or BEST_VALUE in figures:

@@ -10,6 +10,7 @@ which are folded apart from then on.
 from __future__ import annotations
 
 from tocsin.streams.decide.engine import DecisionEngine
+from tocsin.streams.decide.judge import Told
 from tocsin.streams.decide.lent_ledgers import LentLedgers
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
@@ -150,13 +151,14 @@ class SharedFold:
         summary.next_date, summary.repeat_on = map(min, dates, asked)
         if isinstance(outcome, str) and outcome != UNCHANGED:
             affected = ledger.affected
-            first.decide(ledger, known, outcome, *place)
-            for (engine, lent), told in zip(sharing, known_to, strict=True):
+            told = Told(*place, outcome)
+            first.decide(ledger, known, told)
+            for (engine, lent), known in zip(sharing, known_to, strict=True):
                 lent.lend(ledger)
                 summary.next_date = min(summary.next_date, asked[0])
                 summary.repeat_on = min(summary.repeat_on, asked[1])
                 ledger.affected = affected
-                engine.decide(ledger, told, outcome, *place)
+                engine.decide(ledger, known, told)
                 lent.give_back()
         refusal = outcome if isinstance(outcome, Refusal) else None
         is_sharing = {id(engine) for engine, _ in sharing}

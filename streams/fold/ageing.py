@@ -6,6 +6,7 @@ What is past the horizon is forgotten; promises and plans whose day has passed a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
@@ -14,8 +15,18 @@ from tocsin.streams.fold.retention import forget
 from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.ledger.ledger import Ledger
 
-Aged = tuple[bool, int]
-"""Whether documents were looked through for what to forget, and what was stirred."""
+
+class Aged(NamedTuple):
+    """What a day alone did to a ledger's facts, whoever judges it afterwards.
+
+    `kept`: what the states of promises and plans stir.
+    """
+
+    has_forgotten: bool
+    kept: int
+
+
+NOT_AGED: Final = Aged(has_forgotten=False, kept=0)
 
 
 class Ageing:
@@ -27,7 +38,7 @@ class Ageing:
         if is_due:
             forget(ledger, today.date, today.horizon_days)
             ledger.is_touched = True
-        return is_due, update_commitments_on(ledger, today) if ledger.cases else 0
+        return Aged(is_due, update_commitments_on(ledger, today) if ledger.cases else 0)
 
 
 class Opening(Struct):

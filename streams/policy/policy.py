@@ -52,8 +52,9 @@ RESUMPTION_DIGEST = "resumption-digest"
 SOURCE_INCOMPLETE = "source-incomplete"
 SOURCE_HELD = "source-held"
 SOURCE_GAP = "source-gap"
+SHADOW_DAY = "shadow-day"
 RESERVED = frozenset(
-    {OPENING_DIGEST, RESUMPTION_DIGEST, SOURCE_INCOMPLETE, SOURCE_HELD, SOURCE_GAP}
+    {OPENING_DIGEST, RESUMPTION_DIGEST, SOURCE_INCOMPLETE, SOURCE_HELD, SOURCE_GAP, SHADOW_DAY}
 )
 """Names under which the product itself warns; no rule may bear them."""
 

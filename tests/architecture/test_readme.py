@@ -209,7 +209,8 @@ def test_every_topic_is_told_with_its_id_keeping_and_table() -> None:
     ]
 
     keeping = {catalog.Keeping.FOR_EVER: "for ever", catalog.Keeping.LATEST: "latest"}
-    tables = {catalog.LEDGERS: (STANDINGS,), catalog.OUTBOX: (), catalog.POSITIONS: ()}
+    unshown = (catalog.OUTBOX, catalog.POSITIONS, catalog.SHADOW_LEDGERS)
+    tables = {catalog.LEDGERS: (STANDINGS,), **dict.fromkeys(unshown, ())}
     assert told == [
         (t.name, t.topic_id, keeping[t.keeping], *tables.get(t, (t.table,))) for t in catalog.TOPICS
     ]

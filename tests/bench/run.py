@@ -29,6 +29,7 @@ import peers
 import plot
 import replays
 import restore
+import shadows
 import stalls
 import sweeps
 from peers import RUNNERS
@@ -87,6 +88,7 @@ FIGURES: dict[str, Figure] = {
     "replay": Figure(replays.measure, replays.show),
     "catch-up": Figure(catching_up.measure, catching_up.show),
     "sweeps": Figure(sweeps.measure, sweeps.show),
+    "shadow": Figure(shadows.measure, shadows.show),
     "pair": Figure(pair.measure, pair.show),
     **{
         f"compression-{kind}": Figure(

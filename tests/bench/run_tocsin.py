@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import job
@@ -23,7 +23,7 @@ from tocsin.agents.observe.metrics import Metrics, Program
 from tocsin.agents.observe.probes import Probe
 from tocsin.agents.settings.exits import die
 from tocsin.agents.transactions.batches import line
-from tocsin.agents.transactions.journal import Journal, JournalPosition
+from tocsin.agents.transactions.journal import Journal, JournalPosition, Output
 from tocsin.agents.transactions.merger import BEFORE_ALL
 from tocsin.agents.transactions.transaction import Route
 from tocsin.agents.worker.faust_runtime import App, Wiring, transactions
@@ -50,6 +50,15 @@ class ReferenceStore:
 
     def finish(self, journal: Journal, *, is_new: bool) -> None:
         """Nothing to set up."""
+
+    def load_aside(self, key: bytes, value: bytes | None) -> None:
+        """Nothing is kept apart."""
+
+    def finish_aside(self, journal: Journal) -> None:
+        """Nothing is kept apart."""
+
+    def aside(self, instant: int) -> Sequence[Output]:
+        return ()
 
     def drain(self, sequence: int, previous_hash: bytes) -> list[bytes]:
         encode, plain, dirty = msgspec.msgpack.encode, self._job.plain, self._job.dirty

@@ -108,7 +108,7 @@ def opened(server: Server, folder: Path, **more: Any) -> HttpRegistry:
 
 
 def with_all_topics(server: Server, prefix: str = "") -> None:
-    for topic in catalog.TOPICS:
+    for topic in catalog.OWN_SCHEMAS:
         subject = f"{prefix}{topic.name}-value"
         server.has(100 + topic.topic_id, subject, packaged_schema(topic.name))
 

@@ -42,7 +42,7 @@ from tocsin.streams.ledger.state_records import Kind
 GOLDEN = Path(__file__).parents[2] / "golden" / "wire"
 REGISTRY = FileRegistry()
 CODEC = Codec(REGISTRY)
-CHANNELS = [topic for topic in catalog.TOPICS if topic is not catalog.LEDGERS]
+CHANNELS = [topic for topic in catalog.OWN_SCHEMAS if topic is not catalog.LEDGERS]
 INVOICE = InvoiceIssued("C-1", "I-1", 1_735_632_000_123, 20_100, 1_234_567, "EUR", None)
 PAYMENT = PaymentReceived("C-1", "P-1", 1_735_632_000_123, 5, "EUR", ("I-1", "I-2"), 7)
 

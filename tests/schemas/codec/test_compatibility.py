@@ -108,7 +108,7 @@ def test_what_is_no_schema_is_unreadable() -> None:
 def test_our_schema_reads_every_version_that_there_ever_was(topic: Any) -> None:
     versions = FileRegistry().by_subject(subject_of(topic))
     for version in versions:
-        assert unreadable(packaged_schema(topic.name), version.schema) == "", version.version
+        assert unreadable(packaged_schema(topic.schema_name), version.schema) == "", version.version
     assert [version.version for version in versions] == list(range(len(versions), 0, -1))
 
 

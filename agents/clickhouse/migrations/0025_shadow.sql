@@ -1,0 +1,61 @@
+-- What a candidate policy warned of beside the one in force, and which days it judged whole.
+
+CREATE TABLE IF NOT EXISTS shadow_warnings
+(
+    `topic_id` Int32 COMMENT 'Topic of the record: its number in the catalog.',
+    `partition` Int32 COMMENT 'Partition of the record in Kafka.',
+    `offset` Int64 COMMENT 'Offset of the record in its partition.' CODEC(Delta, ZSTD(1)),
+    `timestamp` DateTime64(3, 'UTC') COMMENT 'Sequence time: the timestamp that its producer gave the record.' CODEC(Delta, ZSTD(1)),
+    `raw_key` Nullable(String) COMMENT 'Key of the record, byte for byte.',
+    `raw_value` Nullable(String) COMMENT 'Value of the record, byte for byte (Avro).' CODEC(ZSTD(1)),
+    `raw_headers.name` Array(String) COMMENT 'Names of the headers of the record, in their order.',
+    `raw_headers.value` Array(Nullable(String)) COMMENT 'Values of the headers, in the order of the names.',
+    `is_decoded` Bool COMMENT 'Whether the value could be decoded; else the columns after it are empty.',
+    `warning_id` String COMMENT 'Derived from the episode and the step: the same in every replay.',
+    `episode_id` String COMMENT 'Derived from customer, rule, subject and ordinal.',
+    `customer_id` String COMMENT 'The customer; equals the record''s key. Empty in what is said of sources and days.',
+    `rule` LowCardinality(String) COMMENT 'Name of the rule in the candidate; shadow-day says that a day was judged whole.',
+    `subject` String COMMENT 'What the rule is about within the customer: a currency, a source, or empty.',
+    `transition` LowCardinality(String) COMMENT 'RAISED, ESCALATED, EASED, REPEATED, CLEARED or DIGEST.',
+    `reason` String COMMENT 'Reason code of this step.',
+    `severity` LowCardinality(String) COMMENT 'LOW, MEDIUM, HIGH or CRITICAL.',
+    `previous_severity` LowCardinality(Nullable(String)) COMMENT 'Severity before this step.',
+    `phase` LowCardinality(String) COMMENT 'HISTORY while past data are loaded, LIVE afterwards.',
+    `as_of` Date32 COMMENT 'Business date on which it was decided.',
+    `occurred_at` DateTime64(3, 'UTC') COMMENT 'Sequence time of the record that caused it.',
+    `value` Int64 COMMENT 'Measured value, in the unit.',
+    `threshold` Int64 COMMENT 'The policy''s threshold that was compared, in the unit.',
+    `unit` LowCardinality(String) COMMENT 'MINOR, DAYS, COUNT, BASIS_POINTS, POINTS or GRADE.',
+    `currency` LowCardinality(Nullable(String)) COMMENT 'ISO 4217 code of the exposure, and of the value where the unit is MINOR. Null in warnings of logic version 1 that measured no money.',
+    `exposure_minor` Int64 COMMENT 'What the customer owed in that currency at that moment, in minor units, net of unapplied cash.',
+    `evidence.topic_id` Array(Int32) COMMENT 'Topics of the weightiest records behind the value, most important first: numbers in the catalog.',
+    `evidence.partition` Array(Int32) COMMENT 'Partitions of those records, in the same order.',
+    `evidence.offset` Array(Int64) COMMENT 'Offsets of those records, in the same order.',
+    `evidence.id` Array(String) COMMENT 'Business ids within those records, in the same order.',
+    `evidence_count` Int32 COMMENT 'How many records stand behind the value.',
+    `evidence_digest` String COMMENT 'Digest over the ids of all records behind the value.',
+    `clears_when_en` String COMMENT 'What would end the episode, in English.' CODEC(ZSTD(1)),
+    `clears_when_zh` String COMMENT 'What would end the episode, in Chinese.' CODEC(ZSTD(1)),
+    `action` LowCardinality(String) COMMENT 'Code of the recommended action.',
+    `text_en` String COMMENT 'The warning in English.' CODEC(ZSTD(1)),
+    `text_zh` String COMMENT 'The warning in Chinese.' CODEC(ZSTD(1)),
+    `action_en` String COMMENT 'The recommended action in English.' CODEC(ZSTD(1)),
+    `action_zh` String COMMENT 'The recommended action in Chinese.' CODEC(ZSTD(1)),
+    `policy_name` LowCardinality(String) COMMENT 'The candidate.',
+    `policy_version` Int32 COMMENT 'Version of the candidate.',
+    `policy_hash` String COMMENT 'SHA-256 of the canonical document of the candidate.',
+    `muted_by` LowCardinality(Nullable(String)) COMMENT 'What mutes this step: SILENCED and the silence''s id, or INHIBITED and the rule; null if it is not muted.',
+    `score` Nullable(Int32) COMMENT 'The customer''s risk score by the candidate at that moment, 0 to 100, higher is worse; null where there is none.',
+    `grade` LowCardinality(Nullable(String)) COMMENT 'The customer''s grade by the candidate at that moment; null where there is none.',
+    `flaps` Int32 COMMENT 'Which episode of this rule and subject it is: how often the rule has begun to hold.',
+    `missing` LowCardinality(Nullable(String)) COMMENT 'Which input was missing, where an episode ended because the rule could not be judged any more.',
+    `incomplete` LowCardinality(Nullable(String)) COMMENT 'Sources of the rule that were incomplete, where it was said all the same.',
+    `other_exposures.currency` Array(LowCardinality(String)) COMMENT 'ISO 4217 codes of further currencies in which it owed.',
+    `other_exposures.exposure_minor` Array(Int64) COMMENT 'What it owed in each of these, in minor units.',
+    INDEX customers customer_id TYPE bloom_filter GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(timestamp)
+ORDER BY (partition, offset)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Every step of every episode by a candidate policy; nobody was told of it. Source: topic shadow-warnings.';
