@@ -20,7 +20,6 @@ from tocsin.streams.decide.judge import (
     RESUMED,
     Judge,
     Told,
-    pass_time,
 )
 from tocsin.streams.decide.shadow import Shadow, ShadowState
 from tocsin.streams.decide.source_completeness import Completeness
@@ -30,6 +29,7 @@ from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.facts.sources import begins_a_day
+from tocsin.streams.fold.ageing import Ageing
 from tocsin.streams.fold.evolve import evolve
 from tocsin.streams.fold.shared import UNCHANGED, FoldContext
 from tocsin.streams.ledger.ledger import Ledger
@@ -91,6 +91,7 @@ class DecisionEngine(Judge):
         )
         super().__init__(state, partition, today, None)
         self.convention = convention
+        self.ageing = Ageing()
         self.logic_version = LOGIC_VERSION  # an older one only where that one's journal is replayed
         self.ledgers = ledgers
         self.policies = policies
@@ -119,6 +120,11 @@ class DecisionEngine(Judge):
         return self._suspended
 
     @property
+    def boundary(self) -> int:
+        """Instant (epoch ms) from which on a record passes a boundary; below all while sweeping."""
+        return self._boundary
+
+    @property
     def unfinished(self) -> str:
         """The sweep in progress, as the journal says it; empty if there is none."""
         sweeps = self.state.sweeps
@@ -137,9 +143,9 @@ class DecisionEngine(Judge):
         self._budget = self._allowed = budget
         if self.shadow is not None:
             self.shadow.begin(self.opened_at, budget)
-        if self._today.date >= self._rest_on:  # here nothing is waiting to be written
+        if self.today.date >= self._rest_on:  # here nothing is waiting to be written
             self.ledgers.freeze_idle()
-            self._rest_on = self._today.date + REST_DAYS
+            self._rest_on = self.today.date + REST_DAYS
 
     def process(
         self, topic_id: int, partition: int, offset: int, timestamp: int, event: events.Event
@@ -150,26 +156,31 @@ class DecisionEngine(Judge):
         record has changed nothing, and its sequence time has moved no day.
         """
         if timestamp >= self._boundary:
-            outcome = self._foreseen(offset, timestamp, event) or self._catch_up(
-                topic_id, timestamp
-            )
+            outcome = self.foreseen(offset, timestamp, event) or self._catch_up(topic_id, timestamp)
             if outcome is not None:
                 return self._refuse(topic_id, offset, outcome)
-        control = _CONTROLS.get(type(event))
-        if control is not None:
-            outcome = check(event, timestamp) or control(self, event, timestamp)
-            if outcome is None:
-                outcome = self._catch_up(topic_id, timestamp)
+        if type(event) in _CONTROLS:
+            outcome = self.control(event, timestamp) or self._catch_up(topic_id, timestamp)
         else:
-            outcome = self._fold(topic_id, partition, offset, timestamp, event)  # type: ignore[arg-type]  # no control event is left
+            outcome = self.fold(topic_id, partition, offset, timestamp, event)  # type: ignore[arg-type]  # no control event is left
         if outcome is not None:
             return self._refuse(topic_id, offset, outcome)
-        holds.count_record(self.state, topic_id, offset)
-        if self._suspended:
-            self._resume(topic_id)
+        if self.count_taken(topic_id, offset):
             # The record itself is done: what the budget leaves of the sweep goes on with the next.
             self._catch_up(topic_id, timestamp)
         return Step.DONE
+
+    def control(self, event: events.Event, timestamp: int) -> Refusal | None:
+        """Take a record that is about no customer; what it has begun is still to be caught up."""
+        return check(event, timestamp) or _CONTROLS[type(event)](self, event, timestamp)
+
+    def count_taken(self, topic_id: int, offset: int) -> bool:
+        """Count a record that was taken; whether a source may be judged by again."""
+        holds.count_record(self.state, topic_id, offset)
+        if not self._suspended:
+            return False
+        self._resume(topic_id)
+        return True
 
     def count_refusal(self, topic_id: int, offset: int, code: str) -> bool:
         """Count a record refused before it came here; True if its topic goes on hold now."""
@@ -196,7 +207,7 @@ class DecisionEngine(Judge):
         self.shadow = Shadow(
             self.state,
             self.partition,
-            self._today,
+            self.today,
             policy,
             self.ledgers,
             stands,
@@ -210,7 +221,7 @@ class DecisionEngine(Judge):
             self.count_refusal(topic_id, offset, outcome.code)
         return outcome
 
-    def _foreseen(self, offset: int, timestamp: int, event: events.Event) -> Refusal | None:
+    def foreseen(self, offset: int, timestamp: int, event: events.Event) -> Refusal | None:
         """Why the state as it is refuses a record, which then passes no boundary."""
         if self.logic_version < REFUSED_MOVE_NOTHING:
             return None
@@ -227,8 +238,8 @@ class DecisionEngine(Judge):
         ledger = self.ledgers.copied(customer_id)
         if ledger is None:
             refusal, ledger = check_id("customer_id", customer_id), Ledger(customer_id)
-            ledger.summary.known_since = self._today.date
-        outcome = refusal or evolve(ledger, event, offset, self._today)  # type: ignore[arg-type]
+            ledger.summary.known_since = self.today.date
+        outcome = refusal or evolve(ledger, event, offset, self.today)  # type: ignore[arg-type]
         return outcome if isinstance(outcome, Refusal) else None
 
     def _ahead(self, timestamp: int) -> Refusal | None:
@@ -239,7 +250,7 @@ class DecisionEngine(Judge):
         closes_at = self._calendar.closes_at(date)
         return check_ahead(timestamp, date, closes_at, self.convention.horizon_days)
 
-    def _fold(
+    def fold(
         self,
         topic_id: int,
         partition: int,
@@ -247,82 +258,126 @@ class DecisionEngine(Judge):
         timestamp: int,
         event: events.CustomerEvent,
     ) -> Refusal | None:
-        policy = self._policy
-        if policy is None:
+        """Fold a fact into its customer's ledger, and decide; no boundary lies before it."""
+        ledger = self.ledger_of(event, partition, timestamp)
+        if isinstance(ledger, Refusal):
+            return ledger
+        before, shadow = self.before(ledger, event), self.shadow
+        if shadow is None:
+            outcome = evolve(ledger, event, offset, self.today)
+        else:
+            is_new = event.customer_id not in self.ledgers
+            outcome = shadow.evolve(ledger, event, offset, is_new=is_new)
+        if isinstance(outcome, Refusal):
+            return outcome
+        if outcome != UNCHANGED:
+            self.decide(ledger, before, outcome, topic_id, partition, offset, timestamp, event)
+        if shadow is not None:
+            shadow.judge(ledger, Told(topic_id, partition, offset, timestamp, event, outcome))
+        return None
+
+    def ledger_of(
+        self, event: events.CustomerEvent, partition: int, timestamp: int
+    ) -> Ledger | Refusal:
+        """The ledger that a fact goes to, not kept yet if it is new; or why it is refused."""
+        if self._policy is None:
             raise PolicyMissing("a fact arrived before any policy: publish one, then start again")
         customer_id = event.customer_id
         ledger = self.ledgers.find(customer_id)
         refusal = check(event, timestamp)
-        is_new = ledger is None
         if ledger is None and refusal is None:
             refusal = check_id("customer_id", customer_id)
             ledger = Ledger(customer_id)
             ledger.summary.partition = partition
-            ledger.summary.known_since = self._today.date
+            ledger.summary.known_since = self.today.date
         if refusal is not None or ledger is None:
-            return refusal
-        before, met = ledger.summary.next_date, self._plans.met_overrides(ledger)
+            return refusal  # type: ignore[return-value]  # without a ledger there is a refusal
+        return ledger
+
+    def before(self, ledger: Ledger, event: events.CustomerEvent) -> tuple[int, int]:
+        """What to know of a customer before a fact is folded: its next date, overrides met."""
         ledger.affected = 0
         if self.watch is not None:
-            self.watch.hear(customer_id, event)
-        shadow = self.shadow
-        if shadow is None:
-            outcome = evolve(ledger, event, offset, self._today)
-        else:
-            outcome = shadow.evolve(ledger, event, offset, is_new=is_new)
-        if isinstance(outcome, Refusal):
-            return outcome
+            self.watch.hear(ledger.customer_id, event)
+        return ledger.summary.next_date, self._plans.met_overrides(ledger)
+
+    def decide(
+        self,
+        ledger: Ledger,
+        known: tuple[int, int],
+        outcome: str,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        timestamp: int,
+        event: events.CustomerEvent,
+    ) -> None:
+        """Score, assess and advance a customer after a fact; `known` is what `before` told."""
+        if self._policy is None:
+            raise PolicyMissing("a ledger stands without any policy: publish one, start again")
+        self.ledgers[ledger.customer_id] = ledger
+        ledger.is_touched = True
+        self.touched[ledger.customer_id] = ledger
         told = Told(topic_id, partition, offset, timestamp, event, outcome)
-        if outcome != UNCHANGED:
-            if is_new:
-                self.ledgers[customer_id] = ledger
-            ledger.is_touched = True
-            self.touched[customer_id] = ledger
-            self._judge_fact(ledger, told, policy, before, met)
-        if shadow is not None:
-            shadow.judge(ledger, told)
-        return None
+        self._judge_fact(ledger, told, self._policy, *known)
 
     def _catch_up(self, topic_id: int, timestamp: int) -> Step | Refusal | None:
         """Finish sweeps and pass every boundary up to `timestamp`, in order of their instants."""
+        refusal = self.open_day(topic_id, timestamp)
+        if refusal is not None:
+            return refusal
+        while self.finish_sweeps():
+            if not self.pass_boundary(timestamp):
+                return None
+        return Step.UNFINISHED
+
+    def open_day(self, topic_id: int, timestamp: int) -> Refusal | None:
+        """Open the first day, if none is open; why a sequence time is refused."""
         state = self.state
         if state.business_date == 0:
             if begins_a_day(topic_id, timestamp):
                 refusal = check_timestamp(timestamp)
                 if refusal is not None:
                     return refusal
-                state.business_date = self._today.date = self._calendar.business_date(timestamp)
+                state.business_date = self.today.date = self._calendar.business_date(timestamp)
+            return None
+        return self._ahead(timestamp)
+
+    def finish_sweeps(self) -> bool:
+        """Go on with the sweeps that have begun; False if the budget did not last."""
+        sweeps = self.state.sweeps
+        while sweeps:
+            if not self._go_on(sweeps[0]):
+                return False
+            if self.watch is not None and sweeps[0].kind == DAY:
+                self._show_turns(self.watch)
+            del sweeps[0]
+        return True
+
+    def pass_boundary(self, timestamp: int) -> bool:
+        """Pass the next boundary, which begins a sweep; False if none is left up to `timestamp`."""
+        state = self.state
+        close, effective = self._note_boundary()
+        if min(close, effective) > timestamp:
+            return False
+        if close <= effective:
+            if self._sources.close(state.business_date):
+                self._note_holds()
+            if self.shadow is not None:
+                self.shadow.close_day(state.business_date, close)
+            state.business_date += 1
+            self.today.date = state.business_date
+            self._tell_all_sources(close, is_new_day=True)
+            if self.watch is not None:
+                self.watch.open_day(state.business_date)
+            self._begin_sweep(DAY, close)
         else:
-            refusal = self._ahead(timestamp)
-            if refusal is not None:
-                return refusal
-        while True:
-            while state.sweeps:
-                if not self._go_on(state.sweeps[0]):
-                    return Step.UNFINISHED
-                if self.watch is not None and state.sweeps[0].kind == DAY:
-                    self._show_turns(self.watch)
-                del state.sweeps[0]
-            close, effective = self._note_boundary()
-            if min(close, effective) > timestamp:
-                return None
-            if close <= effective:
-                if self._sources.close(state.business_date):
-                    self._note_holds()
-                if self.shadow is not None:
-                    self.shadow.close_day(state.business_date, close)
-                state.business_date += 1
-                self._today.date = state.business_date
-                self._tell_all_sources(close, is_new_day=True)
-                if self.watch is not None:
-                    self.watch.open_day(state.business_date)
-                self._begin_sweep(DAY, close)
-            else:
-                self._put_in_force(state.pending.pop(0), effective)
+            self._put_in_force(state.pending.pop(0), effective)
+        return True
 
     def _show_turns(self, watch: Watch) -> None:
         """Show a watch whom it asks for on a new day, beside those whom the day's sweep visited."""
-        today = self._today.date
+        today = self.today.date
         for customer_id in watch.turns(today):
             ledger = self.ledgers.peek(customer_id)
             watch.look(ledger, self._plans.met_overrides(ledger), 0, today, [], is_opening=True)
@@ -353,7 +408,7 @@ class DecisionEngine(Judge):
             self._budget -= 1
             customer_id = queue.pop()
             ledger = self.ledgers.peek(customer_id)
-            if sweep.kind != DAY or ledger.summary.next_date <= self._today.date:
+            if sweep.kind != DAY or ledger.summary.next_date <= self.today.date:
                 self._visit(ledger, sweep)
                 if ledger.is_touched:
                     self.ledgers[customer_id] = ledger
@@ -369,7 +424,7 @@ class DecisionEngine(Judge):
         """Customers that a sweep has still to visit, the next one last."""
         if sweep.kind != DAY:
             return sorted((name for name in self.ledgers if name > sweep.cursor), reverse=True)
-        return sorted(set(self._due.pop(self._today.date, ())), reverse=True)
+        return sorted(set(self._due.pop(self.today.date, ())), reverse=True)
 
     def _visit(self, ledger: Ledger, sweep: Sweep) -> None:
         policy, summary = self._policy, ledger.summary
@@ -379,7 +434,7 @@ class DecisionEngine(Judge):
         if sweep.kind == LIVE:
             self._go_live_with(ledger, policy, sweep.at)
         else:
-            passed = pass_time(ledger, self._today)
+            passed = self.ageing.pass_day(ledger, self.today, is_opening=sweep.kind == DAY)
             self._judge_visit(ledger, policy, sweep.kind, sweep.at, passed)
             if summary.next_date != before or len(self.warnings) != count or ledger.is_touched:
                 ledger.is_touched = True
@@ -437,6 +492,8 @@ class DecisionEngine(Judge):
         state, old = self.state, self.state.policy
         state.policy = entry
         self._policy = self._load(self.policies[entry.hash])
+        if self.watch is not None:
+            self._policy = self.watch.telling(self._policy)
         self._note_holds()
         if old is not None and all(pending.hash != old.hash for pending in state.pending):
             del self.policies[old.hash]

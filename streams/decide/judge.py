@@ -6,8 +6,6 @@ the policy in force; a shadow is one of a candidate beside it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from msgspec import Struct
 
 from tocsin.streams.decide.assess import Finding, assess
@@ -24,8 +22,8 @@ from tocsin.streams.decide.source_warnings import (
 )
 from tocsin.streams.decide.watching import Watch
 from tocsin.streams.facts import events
-from tocsin.streams.fold.fulfilment import next_commitment_due, update_commitments_on
-from tocsin.streams.fold.retention import forget
+from tocsin.streams.fold.ageing import Aged
+from tocsin.streams.fold.fulfilment import next_commitment_due
 from tocsin.streams.fold.shared import FoldContext
 from tocsin.streams.fold.warning_feedback import schedule_silence_ends
 from tocsin.streams.ledger.documents import NEVER
@@ -52,26 +50,8 @@ class Told(Struct, frozen=True, gc=False):
     outcome: str
 
 
-class Passed(NamedTuple):
-    """What time alone did to a ledger on a visit, whoever judges it afterwards.
-
-    `kept`: what the states of promises and plans stir.
-    """
-
-    has_forgotten: bool
-    kept: int
-
-
-NOTHING_PASSED = Passed(has_forgotten=False, kept=0)
-
-
-def pass_time(ledger: Ledger, today: FoldContext) -> Passed:
-    """Forget what is too old by now, and bring promises and plans up to date."""
-    has_forgotten = today.date >= ledger.summary.prune_on
-    if has_forgotten:
-        forget(ledger, today.date, today.horizon_days)
-        ledger.is_touched = True
-    return Passed(has_forgotten, update_commitments_on(ledger, today) if ledger.cases else 0)
+NOTHING_PASSED: Aged = (False, 0)
+"""What ageing did where it is not looked at, or has been."""
 
 
 class Judge:
@@ -84,7 +64,7 @@ class Judge:
         self.partition = partition
         self.warnings: list[RiskWarning] = []
         self.watch: Watch | None = None
-        self._today = today
+        self.today = today
         self._policy = policy
         self._due: dict[int, list[str]] = {}
 
@@ -106,7 +86,7 @@ class Judge:
 
         `met` are the overrides that the customer met then.
         """
-        summary, plans, today = ledger.summary, self._plans, self._today.date
+        summary, plans, today = ledger.summary, self._plans, self.today.date
         if before - today > self._scorer.review_days:  # was to be reviewed no more
             ledger.schedule_assessment(self._scorer.next_review(summary, today))
         affected = ledger.affected
@@ -135,16 +115,14 @@ class Judge:
         if summary.next_date != before:
             self._schedule(ledger)
 
-    def _judge_visit(
-        self, ledger: Ledger, policy: Policy, kind: str, at: int, passed: Passed
-    ) -> None:
+    def _judge_visit(self, ledger: Ledger, policy: Policy, kind: str, at: int, aged: Aged) -> None:
         """Judge a ledger in a sweep of a kind other than LIVE; its warnings bear the instant."""
-        today, summary = self._today.date, ledger.summary
+        (has_forgotten, kept), today, summary = aged, self.today.date, ledger.summary
         count, is_daily = len(self.warnings), kind == DAY
         moment = DecisionContext(
             today, at, self.state.phase, policy, is_policy_change=kind == POLICY
         )
-        is_short = is_daily and today < summary.repeat_on and not passed.has_forgotten
+        is_short = is_daily and today < summary.repeat_on and not has_forgotten
         plans = self._plans
         met = plans.met_overrides(ledger)
         if not is_short:
@@ -159,7 +137,7 @@ class Judge:
             next_commitment_due(ledger, today),
         )
         ledger.affected = ALL
-        affected = passed.kept | self._score(ledger, is_daily=is_daily)
+        affected = kept | self._score(ledger, is_daily=is_daily)
         affected |= self._collector.update(ledger, today)
         now_met = plans.met_overrides(ledger)
         replanned = plans.variant(now_met) if now_met != met or moment.is_policy_change else None
@@ -181,7 +159,7 @@ class Judge:
 
     def _go_live_with(self, ledger: Ledger, policy: Policy, at: int) -> None:
         """List a customer's open episodes at go-live."""
-        moment = DecisionContext(self._today.date, at, self.state.phase, policy)
+        moment = DecisionContext(self.today.date, at, self.state.phase, policy)
         opening = opening_digest(ledger, moment)
         if opening is not None:
             self.warnings.append(opening)
@@ -200,8 +178,8 @@ class Judge:
             warnings += clear_withdrawn(ledger, replanned, moment)
         for finding in findings:
             self._say(finding, advance(ledger, finding, moment))
-        is_inhibiting = moment.policy.inhibitors and len(warnings) > first
-        if is_inhibiting or replanned is not None or ledger.summary.silences:
+        is_muting = moment.policy.telling.is_muting and len(warnings) > first
+        if is_muting or replanned is not None or ledger.summary.silences:
             mark_muted(ledger, warnings, first, moment)
 
     def _say(self, finding: Finding, warning: RiskWarning) -> None:
@@ -211,8 +189,8 @@ class Judge:
 
     def _schedule(self, ledger: Ledger) -> None:
         summary = ledger.summary
-        if summary.next_date <= self._today.date:
-            summary.next_date = self._today.date + 1
+        if summary.next_date <= self.today.date:
+            summary.next_date = self.today.date + 1
         if summary.next_date != NEVER:
             self._due.setdefault(summary.next_date, []).append(ledger.customer_id)
 
@@ -221,7 +199,7 @@ class Judge:
 
         Returns SCORE if anything of it may have changed.
         """
-        scorer, today = self._scorer, self._today.date
+        scorer, today = self._scorer, self.today.date
         if self._is_scored or not scorer.card:
             if not is_daily or scorer.is_review(ledger.summary, today):
                 scorer.review(ledger, today)

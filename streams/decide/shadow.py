@@ -16,13 +16,14 @@ import msgspec
 from msgspec import Struct, field
 
 from tocsin.streams.decide.episodes import NO_PROOF, DecisionContext, build_warning
-from tocsin.streams.decide.judge import DAY, LIVE, NOTHING_PASSED, POLICY, Judge, Passed, Told
+from tocsin.streams.decide.judge import DAY, LIVE, NOTHING_PASSED, POLICY, Judge, Told
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.decide.source_warnings import Gap
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.facts.convention import epoch_day_text
 from tocsin.streams.facts.texts import NO_TEXT, Text
+from tocsin.streams.fold.ageing import Aged
 from tocsin.streams.fold.evolve import evolve
 from tocsin.streams.fold.shared import UNCHANGED, FoldContext
 from tocsin.streams.ledger.documents import NEVER, Collecting, Episode, Summary
@@ -143,14 +144,14 @@ class Shadow(Judge):
             grade, summary.grade = summary.grade, stand.grade
             self._met = self._plans.met_overrides(ledger)
             summary.grade = grade
-        self._outcome = outcome = evolve(ledger, event, offset, self._today)
+        self._outcome = outcome = evolve(ledger, event, offset, self.today)
         self._affected = ledger.affected
         self._woken = summary.next_date, summary.repeat_on
         summary.next_date = min(next_date, summary.next_date)
         summary.repeat_on = min(repeat_on, summary.repeat_on)
         if stand is not None and isinstance(event, events.WarningAcknowledged):
             held = self._take_place(ledger, stand)
-            self._outcome = evolve(ledger, event, offset, self._today)
+            self._outcome = evolve(ledger, event, offset, self.today)
             self._give_back(ledger, stand, held)
         return outcome
 
@@ -175,9 +176,9 @@ class Shadow(Judge):
 
     def begin_day(self) -> None:
         """Find whom to visit on the day that has begun."""
-        self._queue = sorted(set(self._due.pop(self._today.date, ())), reverse=True)
+        self._queue = sorted(set(self._due.pop(self.today.date, ())), reverse=True)
 
-    def visit(self, ledger: Ledger, kind: str, at: int, passed: Passed) -> None:
+    def visit(self, ledger: Ledger, kind: str, at: int, aged: Aged) -> None:
         """Judge a customer that the desk visits in a sweep, if it is this judge's day for it too.
 
         What another policy is put in force by is nothing to this one.
@@ -186,13 +187,13 @@ class Shadow(Judge):
         if body is None or kind == POLICY:
             return
         stand = _decode(body)
-        if kind == DAY and stand.next_date > self._today.date:
+        if kind == DAY and stand.next_date > self.today.date:
             return
         held = self._take_place(ledger, stand)
         if kind == LIVE:
             self._go_live_with(ledger, self.policy, at)
         else:
-            self._judge_visit(ledger, self.policy, kind, at, passed)
+            self._judge_visit(ledger, self.policy, kind, at, aged)
         self._give_back(ledger, stand, held)
         self._keep(ledger.customer_id, stand)
 
