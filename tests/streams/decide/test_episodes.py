@@ -84,7 +84,7 @@ def test_evidence_names_the_heaviest_five_and_counts_and_digests_all() -> None:
 def test_an_open_episode_is_repeated_at_its_interval_and_a_step_starts_it_afresh() -> None:
     book = Book()
     book.add("2025-01-10 invoice A 2,000 EUR due 2025-02-09", "2025-08-01 close")
-    told = [tell(w).split(" EUR")[0] for w in book.warnings if w.rule == "overdue-age"]
+    told = [tell(w).split(" muted")[0] for w in book.warnings if w.rule == "overdue-age"]
     assert told == [
         "2025-02-24 RAISED overdue-age LOW 15 days FIRST_CROSSING [A]",
         "2025-03-12 ESCALATED overdue-age MEDIUM 31 days SEVERITY_ROSE [A]",
@@ -122,6 +122,7 @@ def test_a_partial_payment_eases_before_it_clears() -> None:
     warnings = book.add("2025-02-17 payment P 400,000 CNY")
     assert [tell(w) for w in warnings] == [
         "2025-02-17 EASED overdue-amount LOW 300,000.00 CNY SEVERITY_FELL [A]"
+        " muted by INHIBITED:arrears-beyond-habit"
     ]
     assert warnings[0].previous_severity == "MEDIUM"
 

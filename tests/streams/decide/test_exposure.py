@@ -97,14 +97,14 @@ def test_who_owes_nothing_has_an_exposure_of_zero_in_a_currency_of_his() -> None
 def test_every_step_and_digest_of_a_customer_says_it() -> None:
     book, _ = insolvent("2025-01-10 invoice A 5,000,000 EUR due 2025-12-31")
     book.add(
-        "2025-02-02 silence S of insolvency until 2025-03-12 in court",
+        "2025-02-02 silence S of insolvency until 2025-05-12 in court",
         "2025-02-03 live",
-        "2025-03-10 close",
-        "2025-03-16 close",
+        "2025-05-10 close",
+        "2025-05-16 close",
     )
     off = patched(default_document(), "rules: {insolvency: {'off': true}}")
-    book.publish(off, instant("2025-03-17"), instant("2025-03-17"))
-    book.add("2025-03-18 close")
+    book.publish(off, instant("2025-05-17"), instant("2025-05-17"))
+    book.add("2025-05-18 close")
 
     steps = {(w.rule, w.transition, w.muted_by is not None) for w in book.warnings}
     assert {
