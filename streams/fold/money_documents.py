@@ -203,8 +203,10 @@ def reverse(
         return refuse_aggregated("payment", event.payment_id)
     entry = _note_reversal(ledger, event, entry, offset, today)
     if event.amount_minor is not None:
+        if funds is not None and funds.is_reversed:  # nothing of it is left to be undone
+            return "ITEM_CORRECTED"
         entry.amount += event.amount_minor
-        if funds is None or funds.is_reversed:
+        if funds is None:
             return "ITEM_CORRECTED"
         if event.amount_minor < funds.amount_minor:
             _change_amount(ledger, key, funds, funds.amount_minor - event.amount_minor, today)
@@ -277,7 +279,7 @@ def _is_presented_again(known: Funds, funds: Funds, entry: Entry | None) -> bool
     return (
         entry is not None
         and known.is_reversed
-        and known.occurred_at < entry.occurred_at < funds.occurred_at
+        and _was_undone_between(entry, known.occurred_at, funds.occurred_at)
         and bool(known.amount_minor)
     )
 
@@ -288,8 +290,13 @@ def _is_first_again(known: Funds, funds: Funds, entry: Entry | None) -> bool:
         entry is not None
         and entry.is_over
         and not known.is_reversed
-        and funds.occurred_at < entry.occurred_at < known.occurred_at
+        and _was_undone_between(entry, funds.occurred_at, known.occurred_at)
     )
+
+
+def _was_undone_between(entry: Entry, first: int, second: int) -> bool:
+    """Whether a reversal lies between two presentations of a payment."""
+    return any(first < int(at) < second for at in entry.step.split(","))
 
 
 def _count_return(ledger: Ledger, funds: Funds, today: FoldContext, change: int) -> None:
