@@ -10,6 +10,11 @@ from __future__ import annotations
 
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
+from tocsin.streams.fold.allocations import (
+    allocations_of,
+    has_allocations,
+    note_allocations,
+)
 from tocsin.streams.fold.cash_application import (
     apply_money,
     apply_unallocated,
@@ -47,19 +52,11 @@ def receive(
     ledger: Ledger, event: events.PaymentReceived, offset: int, today: FoldContext
 ) -> str | Refusal:
     """Money came in, or what was known of it is corrected."""
-    return _take_in(
-        ledger,
-        "p" + event.payment_id,
-        Funds(
-            event.occurred_at,
-            0,
-            event.amount_minor,
-            event.currency,
-            offset,
-            event.invoice_ids,
-        ),
-        today,
-    )
+    named = event.invoice_ids
+    if event.allocations:
+        named = tuple(each.invoice_id for each in event.allocations)
+    funds = Funds(event.occurred_at, 0, event.amount_minor, event.currency, offset, named)
+    return _take_in(ledger, "p" + event.payment_id, funds, today, allocations_of(event))
 
 
 def credit(
@@ -105,12 +102,14 @@ def cancel_credit(
     return "ITEM_CORRECTED"
 
 
-def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str | Refusal:
+def _take_in(
+    ledger: Ledger, key: str, funds: Funds, today: FoldContext, allocations: str = ""
+) -> str | Refusal:
     now, currency, amount = today.date, funds.currency, funds.amount_minor
     funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
     known = ledger.funds.get(key)
     if known is not None:
-        return _correct_funds(ledger, key, known, funds, today)
+        return _correct_funds(ledger, key, known, funds, today, allocations)
     entry = ledger.entries.get(REVERSAL + key[1:]) if key[0] == "p" else None
     if entry is not None and not entry.is_over:  # a part of it is known to be undone
         funds.amount_minor = amount = max(amount - entry.amount, 0)
@@ -125,6 +124,7 @@ def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str 
         return fold_in_aggregate(ledger)
     ledger.funds[key] = funds
     ledger.remember(key, funds, now, today.horizon_days)
+    note_allocations(ledger, key, funds, allocations, today)
     _pour(ledger, key, funds, now)
     return "WRITTEN_OFF" if funds.reason == WRITE_OFF else "ITEM_CLEARED"
 
@@ -136,7 +136,7 @@ def _pour(ledger: Ledger, key: str, funds: Funds, now: int) -> None:
 
 
 def _correct_funds(
-    ledger: Ledger, key: str, known: Funds, funds: Funds, today: FoldContext
+    ledger: Ledger, key: str, known: Funds, funds: Funds, today: FoldContext, allocations: str
 ) -> str | Refusal:
     entry = ledger.entries.get(REVERSAL + key[1:]) if key[0] == "p" else None
     if _is_first_again(known, funds, entry):
@@ -151,6 +151,7 @@ def _correct_funds(
         content == (known.occurred_at, known.amount_minor, known.currency)
         and funds.invoice_ids == known.invoice_ids
         and funds.reason == known.reason
+        and has_allocations(ledger, key, allocations)
     ):
         return UNCHANGED
     total = ledger.account(funds.currency).unapplied_minor + funds.amount_minor
@@ -167,6 +168,7 @@ def _correct_funds(
     known.invoice_ids = funds.invoice_ids
     known.reason = funds.reason
     known.is_released = False
+    note_allocations(ledger, key, known, allocations, today)
     ledger.dirty[key] = known
     if not known.is_reversed:
         if known.reason == "RETURN":
