@@ -61,7 +61,6 @@ from tocsin.streams.ledger.ledger import (
     Ledger,
 )
 
-
 REVISION_DAYS_MAX = 90
 """What is dated further from a closed invoice of its number is no revision of it."""
 

@@ -106,7 +106,9 @@ def _take_in(
     ledger: Ledger, key: str, funds: Funds, today: FoldContext, allocations: str = ""
 ) -> str | Refusal:
     now, currency, amount = today.date, funds.currency, funds.amount_minor
-    funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
+    funds.valued_on = today.calendar.local_date(funds.occurred_at)
+    if key[0] != "p":  # the value date of a payment is the bank's, whenever it becomes known
+        funds.valued_on = min(funds.valued_on, now)
     known = ledger.funds.get(key)
     if known is not None:
         return _correct_funds(ledger, key, known, funds, today, allocations)
