@@ -45,7 +45,7 @@ _MONEY = r"(?P<amount>[\d,.]+) (?P<currency>[A-Z]{3})"
 _FORMS = {
     "invoice": re.compile(
         rf"(?P<id>\S+) {_MONEY} due (?P<due>\S+)(?: cost (?P<cost>[\d,.]+))?"
-        r"(?: less (?P<less>.+?))?(?: on (?P<on>\S+))?"
+        r"(?: less (?P<less>.+?))?(?: in (?P<parts>.+?))?(?: on (?P<on>\S+))?"
     ),
     "payment": re.compile(rf"(?P<id>\S+) {_MONEY}(?: for (?P<named>[^@]*?))?(?: on (?P<on>\S+))?"),
     "credit": re.compile(rf"(?P<id>\S+) {_MONEY} (?P<reason>[A-Z_]+)(?: for (?P<named>\S+))?"),
@@ -119,11 +119,15 @@ def _parse_fact(customer: str, at: int, verb: str, rest: str) -> tuple[int, even
                 parts["currency"],
                 minor(parts["cost"], parts["currency"]) if parts["cost"] else None,
                 discounts=_discounts(parts["less"] or "", parts["currency"]),
+                due_parts=_due_parts(parts["parts"] or "", parts["currency"]),
             )
         case "payment":
             amount = minor(parts["amount"], parts["currency"])
+            shares = _allocations(named, parts["currency"])
+            if shares:
+                named = ()
             return 4, events.PaymentReceived(
-                customer, parts["id"], on, amount, parts["currency"], named
+                customer, parts["id"], on, amount, parts["currency"], named, shares
             )
         case "credit":
             amount = minor(parts["amount"], parts["currency"])
@@ -249,6 +253,24 @@ def _discounts(told: str, currency: str) -> tuple[events.CashDiscount, ...]:
             found.append(events.CashDiscount(day(until), int(amount[:-1]) * 100))
         else:
             found.append(events.CashDiscount(day(until), None, minor(amount, currency)))
+    return tuple(found)
+
+
+def _due_parts(told: str, currency: str) -> tuple[events.DuePart, ...]:
+    """Due parts: in 400.00 by 2025-02-01; 600.00 by 2025-03-01."""
+    parts = [part.split(" by ") for part in told.split("; ")] if told else []
+    return tuple(events.DuePart(day(until), minor(amount, currency)) for amount, until in parts)
+
+
+def _allocations(named: tuple[str, ...], currency: str) -> tuple[events.PaymentAllocation, ...]:
+    """Amounts by invoice: for R-1 = 400.00, R-2 = 500.00 settling 540.00 USD."""
+    found = []
+    for name in named:
+        invoice_id, _, told = name.partition(" = ")
+        amount, _, settled = told.partition(" settling ")
+        if told:
+            other = minor(*settled.split()) if settled else None
+            found.append(events.PaymentAllocation(invoice_id, minor(amount, currency), other))
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ import click
 from tocsin.agents.commands.options import Named
 from tocsin.agents.commands.values import Day, Fingerprint, Instalment, Money, Share, Word
 from tocsin.streams.facts import engagement_checks as words
+from tocsin.streams.facts.checks import REVERSAL_KINDS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -48,6 +49,7 @@ _LIMIT = _money("limit_minor", "The limit.", required=False)
 _CREDIT_OUTCOME = _word("outcome", words.CREDIT_OUTCOMES, "What was decided.", required=False)
 _OUR_FAULT = click.option("--our-fault", "is_own_fault", is_flag=True, help="It was our fault.")
 _TEXT = _text("text", "In words.")
+_CREDIT = (_INVOICE, _money("amount_minor", "How much of it."))
 
 OPTIONS: Final[Mapping[str, tuple[Decorator, ...]]] = {
     "contact": (
@@ -137,6 +139,21 @@ OPTIONS: Final[Mapping[str, tuple[Decorator, ...]]] = {
         ),
     ),
     "alert": (_word("kind", words.ALERT_KINDS, "Who, or of what."), _TEXT),
+    "refund": (
+        _money("amount_minor", "How much."),
+        click.option("--payment", "payment_id", help="The payment that it gives back."),
+        _text("reason", "Why."),
+    ),
+    "reversal": (
+        _word("kind", REVERSAL_KINDS, "What happened; bounced if not given.", required=False),
+        _money("amount_minor", "The part; all of it if not given.", required=False),
+        _text("bank_code", "The bank's reason code."),
+        _text("reason", "Why."),
+    ),
+    "write-off": (*_CREDIT, _text("note", "Why; kept with the record.", required=True)),
+    "withheld-tax": (*_CREDIT, _text("note", "The certificate, if it has come.")),
+    "bank-fee": (*_CREDIT, _text("note", "Which bank.")),
+    "credit-note-cancelled": (_text("reason", "Why."),),
     "order-change": (
         _word("kind", words.CHANGE_KINDS, "What was changed."),
         click.option("--order", "order_id", help="The order, if it is one."),

@@ -129,6 +129,8 @@ def make_event(
     fields: dict[str, Any] = {"customer_id": customer_id, "occurred_at": occurred_at, **kind.fixed}
     for field, value in values.items():
         fields |= _spread(field, value)
+    if "currency" not in kind.make.__struct_fields__:  # that of the document which it undoes
+        fields.pop("currency", None)
     if kind.own_id and not fields.get(kind.own_id):
         _require_beginning(kind, fields)
         digits = derived_id(customer_id, name, occurred_at)[:ID_DIGITS]

@@ -125,6 +125,35 @@ KINDS: Final[Mapping[str, Kind]] = {
         make=events.ServiceRecorded,
         about="Work done for the customer beside its orders.",
     ),
+    "refund": Kind(
+        make=events.PaymentRefunded,
+        about="Money was paid back to the customer.",
+    ),
+    "reversal": Kind(
+        make=events.PaymentReversed,
+        about="The payment of --id, or a part of it, is undone.",
+        names_another=True,
+    ),
+    "write-off": Kind(
+        make=events.CreditNoteIssued,
+        about="Give a debt up: it is remembered as a loss.",
+        fixed={"reason": "WRITE_OFF"},
+    ),
+    "withheld-tax": Kind(
+        make=events.CreditNoteIssued,
+        about="Tax that the customer withheld from an invoice and paid to its state.",
+        fixed={"reason": "WITHHOLDING_TAX"},
+    ),
+    "bank-fee": Kind(
+        make=events.CreditNoteIssued,
+        about="What a bank kept of a payment.",
+        fixed={"reason": "BANK_FEE"},
+    ),
+    "credit-note-cancelled": Kind(
+        make=events.CreditNoteCancelled,
+        about="A credit note is void, a write-off too: what it had settled is open again.",
+        names_another=True,
+    ),
     "silence": Kind(
         make=events.SilenceBegan,
         about="Mute the customer's warnings, of one rule or all, until a day.",

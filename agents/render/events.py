@@ -16,7 +16,7 @@ def describe_event(event: Event) -> tuple[str, str, str]:
     match event:
         case events.InvoiceIssued():
             text = f"{money(event.amount_minor, event.currency)}, due {day(event.due_date)}"
-            return "invoice", event.invoice_id, text + _discounts(event)
+            return "invoice", event.invoice_id, text + _discounts(event) + _due_parts(event)
         case events.InvoiceCancelled():
             return "invoice cancelled", event.invoice_id, event.reason or ""
         case events.CreditNoteIssued():
@@ -31,7 +31,8 @@ def describe_event(event: Event) -> tuple[str, str, str]:
             return "credit note cancelled", event.credit_note_id, event.reason or ""
         case events.PaymentReceived():
             text = money(event.amount_minor, event.currency)
-            return "payment", event.payment_id, text + _for(", ".join(event.invoice_ids))
+            named = [*event.invoice_ids, *(_share(event, each) for each in event.allocations)]
+            return "payment", event.payment_id, text + _for(", ".join(named))
         case events.PaymentRefunded():
             text = money(event.amount_minor, event.currency) + _for(event.payment_id)
             return "refund", event.refund_id, f"{text}: {event.reason}" if event.reason else text
@@ -102,6 +103,19 @@ def _discounts(event: events.InvoiceIssued) -> str:
         for step in event.discounts
     ]
     return "".join(f", {step}" for step in steps)
+
+
+def _due_parts(event: events.InvoiceIssued) -> str:
+    parts = [
+        f"{money(part.amount_minor, event.currency)} by {day(part.due_date)}"
+        for part in event.due_parts
+    ]
+    return f" in {len(parts)} parts: {', '.join(parts)}" if parts else ""
+
+
+def _share(event: events.PaymentReceived, share: events.PaymentAllocation) -> str:
+    settled = "" if share.settled_minor is None else f" settling {share.settled_minor} minor units"
+    return f"{share.invoice_id} ({money(share.amount_minor, event.currency)}{settled})"
 
 
 def _reversal(event: events.PaymentReversed) -> str:

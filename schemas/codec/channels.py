@@ -43,6 +43,8 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
         *get_args(events.ControlEvent),
         *get_args(events.CustomerEvent),
         events.CashDiscount,
+        events.DuePart,
+        events.PaymentAllocation,
         events.Instalment,
         RiskWarning,
         Evidence,

@@ -22,6 +22,7 @@ from tocsin.streams.fold.collection_texts import fill_step_name
 from tocsin.streams.ledger.documents import Episode
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.measures.measure import Unit
+from tocsin.streams.measures.names import name_of
 from tocsin.streams.measures.scorecard import GRADES, fill_score_words, score_values
 from tocsin.streams.measures.severity import SEVERITY_NAMES
 from tocsin.streams.policy.policy import PLACEHOLDERS, Policy, Rule, Variant
@@ -186,6 +187,14 @@ def _warn(
     proof = collect_evidence(ledger, moment.as_of, parts)
     severity = finding.level or current
     unit = rule.measure.unit
+    told = [
+        (
+            name_of(condition.measure, condition.parameters),
+            _say(found, condition.measure.unit, inner),
+        )
+        for condition, _, inner, found in conditions
+        if found is not None
+    ]
     values = {
         "customer": ledger.customer_id,
         "subject": subject,
@@ -193,11 +202,6 @@ def _warn(
         "threshold": _say(threshold, unit, subject),
         "clear_at": _say(clear_at, unit, subject),
         "to_clear": _say(max(value - clear_at + 1, 0), unit, subject),
-        "conditions": ", ".join(
-            f"{condition.measure.name} {_say(found, condition.measure.unit, inner)}"
-            for condition, _, inner, found in conditions
-            if found is not None
-        ),
         "exposure": tell_exposures(exposures_of(ledger, subject, moment.policy)),
         "count": str(proof.count),
         "items": ", ".join(evidence.id for evidence in proof.evidence),
@@ -208,6 +212,9 @@ def _warn(
     }
     card, summary = moment.policy.scorecard, ledger.summary
     wanted = moment.policy.cleared if finding.level == 0 else rule.text
+    wanted = _fill_conditions(wanted, told)
+    clears_when = _fill_conditions(rule.clears_when, told)
+    action_text = _fill_conditions(rule.action_text, told)
     step = "" if summary.collecting is None else summary.collecting.step
     said = fill_placeholders(fill_score_words(fill_step_name(wanted, step), card, summary), values)
     return build_warning(
@@ -226,15 +233,25 @@ def _warn(
         action="NONE" if finding.level == 0 else rule.action,
         texts=(
             said,
-            fill_placeholders(fill_step_name(rule.clears_when, step), values)
+            fill_placeholders(fill_step_name(clears_when, step), values)
             if finding.level
             else Text("", ""),
             fill_placeholders(
-                fill_score_words(fill_step_name(rule.action_text, step), card, summary), values
+                fill_score_words(fill_step_name(action_text, step), card, summary), values
             )
             if finding.level
             else Text("", ""),
         ),
+    )
+
+
+def _fill_conditions(text: Text, told: list[tuple[Text, str]]) -> Text:
+    """A text with `{conditions}` replaced by what each of them measured."""
+    if "{conditions}" not in text.en + text.zh:
+        return text
+    return Text(
+        text.en.replace("{conditions}", ", ".join(f"{name.en} {found}" for name, found in told)),
+        text.zh.replace("{conditions}", "，".join(f"{name.zh}{found}" for name, found in told)),
     )
 
 

@@ -208,8 +208,9 @@ def _sums(ledger: Ledger, currency: str) -> Iterator[int]:
         return
     shelf = ledger.shelves[currency]
     for day in shelf.days:
-        items = [ledger.invoices[name] for name in shelf.items[day]]
-        parts = [item.open_minor - item.disputed_minor for item in items]
+        parts = [
+            ledger.undisputed_on(day, name, ledger.invoices[name]) for name in shelf.items[day]
+        ]
         for part in (*parts, account.due[day].loose_minor):
             if part > 0:
                 total += part

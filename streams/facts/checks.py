@@ -45,6 +45,8 @@ __all__ = [
 
 TERMS_DAYS_MAX = 5 * 366
 DISCOUNTS_MAX = 10
+DUE_PARTS_MAX = 120
+ALLOCATIONS_MAX = 1_000
 MARK_BEFORE_DAYS_MAX = 10 * 366
 MARK_AFTER_DAYS_MAX = 31  # a source that is closed over holidays may say so before
 
@@ -90,7 +92,32 @@ def _invoice(event: events.InvoiceIssued, timestamp: int) -> Refusal | None:
             DELIVERED_DAYS_MAX,
         )
         or (_discounts(event) if event.discounts else None)
+        or (_due_parts(event) if event.due_parts else None)
     )
+
+
+def _due_parts(event: events.InvoiceIssued) -> Refusal | None:
+    days = [part.due_date for part in event.due_parts]
+    if len(days) > DUE_PARTS_MAX or days != sorted(set(days)) or days[-1] != event.due_date:
+        return Refusal(
+            Code.DUE_PARTS_DISORDERED,
+            f"due_parts has {len(days)} parts: send at most {DUE_PARTS_MAX}, each of a later day "
+            "than the one before, and the last day as due_date",
+        )
+    for part in event.due_parts:
+        refusal = check_amount("due_parts.amount_minor", part.amount_minor) or check_due(
+            part.due_date, event.occurred_at
+        )
+        if refusal is not None:
+            return refusal
+    total = sum(part.amount_minor for part in event.due_parts)
+    if total != event.amount_minor:
+        return Refusal(
+            Code.DUE_PARTS_DISORDERED,
+            f"due_parts add up to {total}, but amount_minor is {event.amount_minor}: send parts "
+            "that add up to the invoice",
+        )
+    return None
 
 
 def _discounts(event: events.InvoiceIssued) -> Refusal | None:
@@ -165,7 +192,38 @@ def _payment(event: events.PaymentReceived, timestamp: int) -> Refusal | None:
         or check_amount("amount_minor", event.amount_minor)
         or check_currency("currency", event.currency)
         or check_occurred(event.occurred_at, timestamp)
+        or (_allocations(event) if event.allocations else None)
     )
+
+
+def _allocations(event: events.PaymentReceived) -> Refusal | None:
+    ids = [each.invoice_id for each in event.allocations]
+    if event.invoice_ids or len(ids) > ALLOCATIONS_MAX or len(ids) != len(set(ids)):
+        return Refusal(
+            Code.ALLOCATIONS_UNCLEAR,
+            f"allocations has {len(ids)} amounts: send at most {ALLOCATIONS_MAX}, one for each "
+            "invoice, and no invoice_ids beside them",
+        )
+    for each in event.allocations:
+        refusal = (
+            check_id("allocations.invoice_id", each.invoice_id)
+            or check_amount("allocations.amount_minor", each.amount_minor)
+            or (
+                None
+                if each.settled_minor is None
+                else check_amount("allocations.settled_minor", each.settled_minor)
+            )
+        )
+        if refusal is not None:
+            return refusal
+    total = sum(each.amount_minor for each in event.allocations)
+    if total > event.amount_minor:
+        return Refusal(
+            Code.ALLOCATIONS_UNCLEAR,
+            f"allocations add up to {total}, more than the payment's amount_minor "
+            f"{event.amount_minor}: send what it paid of each invoice",
+        )
+    return None
 
 
 def _payment_reversed(event: events.PaymentReversed, timestamp: int) -> Refusal | None:

@@ -27,10 +27,18 @@ class CashDiscount(Struct, frozen=True, gc=False):
     amount_minor: int | None = None
 
 
+class DuePart(Struct, frozen=True, gc=False):
+    """A part of an invoice that falls due on a day of its own: an instalment, a retention."""
+
+    due_date: int
+    amount_minor: int
+
+
 class InvoiceIssued(Struct, frozen=True):
     """An invoice was sent: `amount_minor` falls due on `due_date` and is past due the day after.
 
-    `discounts` are its cash discount terms.
+    `discounts` are its cash discount terms. Where it falls due in parts, `due_parts` add up to its
+    amount, each of a later day than the one before; `due_date` is the last.
     """
 
     customer_id: str
@@ -42,6 +50,7 @@ class InvoiceIssued(Struct, frozen=True):
     cost_minor: int | None = None
     delivered_on: int | None = None
     discounts: tuple[CashDiscount, ...] = ()
+    due_parts: tuple[DuePart, ...] = ()
     recorded_at: int | None = None
 
 
@@ -85,8 +94,24 @@ class CreditNoteCancelled(Struct, frozen=True, gc=False):
     recorded_at: int | None = None
 
 
+class PaymentAllocation(Struct, frozen=True, gc=False):
+    """How much of a payment goes to an invoice, in the payment's currency.
+
+    `settled_minor` is what of the invoice that settles, where that is in another currency; None:
+    the same figure.
+    """
+
+    invoice_id: str
+    amount_minor: int
+    settled_minor: int | None = None
+
+
 class PaymentReceived(Struct, frozen=True):
-    """Money came in; applied to `invoice_ids` in their order, the rest to the oldest open items."""
+    """Money came in; applied to `invoice_ids` in their order, the rest to the oldest open items.
+
+    Where the payer says how much goes to which, `allocations` do, in their order, and `invoice_ids`
+    stays empty.
+    """
 
     customer_id: str
     payment_id: str
@@ -94,6 +119,7 @@ class PaymentReceived(Struct, frozen=True):
     amount_minor: int
     currency: str
     invoice_ids: tuple[str, ...] = ()
+    allocations: tuple[PaymentAllocation, ...] = ()
     recorded_at: int | None = None
 
 

@@ -61,8 +61,11 @@ class Code(StrEnum):
     SILENCE_ENDLESS = "SILENCE_ENDLESS"  # warnings muted for more than a year
     TOPIC_NOT_MARKABLE = "TOPIC_NOT_MARKABLE"  # a mark of completeness for no topic of facts
     TOPIC_NOT_HOLDABLE = "TOPIC_NOT_HOLDABLE"  # a release of a topic that is never held
+    ALLOCATIONS_UNCLEAR = "ALLOCATIONS_UNCLEAR"  # amounts by invoice that can't be followed
+    DUE_PARTS_DISORDERED = "DUE_PARTS_DISORDERED"  # due parts not day by day, or another sum
     DISCOUNTS_DISORDERED = "DISCOUNTS_DISORDERED"  # cash discount steps unclear or not day by day
     INSTALMENTS_DISORDERED = "INSTALMENTS_DISORDERED"  # no instalment, too many, not day by day
+    NUMBER_REUSED = "NUMBER_REUSED"  # a number that a closed invoice bore months before or after
     BEYOND_LIMIT = "BEYOND_LIMIT"  # undoes a document that was only folded in aggregate
 
 

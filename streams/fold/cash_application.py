@@ -1,16 +1,20 @@
 """Cash application: which money settles which invoice, and how that is undone.
 
-The convention: money goes to the invoices that it names, in their order; while it names one that
-has not arrived, the rest is kept for that; otherwise the rest goes to the oldest due item, ties by
-invoice id. A disputed part is settled only by money that names its invoice: other money passes it
-over, and stays at hand if nothing else is open. A credit note is money too. Money that names an
-invoice takes the place of a residual or a cash discount that settled it; money at hand that has
-nothing else to pay that of a residual. Undoing puts back exactly what was applied.
+The convention: money goes to the invoices that it names, in their order. Where it says how much
+goes to which, no more does, and of an invoice in another currency it settles what it says. While it
+names one that has not arrived, the rest is kept for that; otherwise the rest goes to the oldest due
+item, ties by invoice id. A disputed part is settled only by money that names its invoice: other
+money passes it over, and stays at hand if nothing else is open. A credit note is money too. Money
+that names an invoice takes the place of a residual or a cash discount that settled it; money at
+hand that has nothing else to pay that of a residual. Undoing puts back exactly what was applied.
 """
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from tocsin.streams.fold.payment_delays import forget_settled, note_settled
+from tocsin.streams.ledger.allocations import Allocated
 from tocsin.streams.ledger.documents import (
     LOOSE,
     RESIDUAL,
@@ -27,10 +31,13 @@ _LOOSE_DAY = "\0"  # prefix of a due day without documents, among what money was
 def apply_money(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
     """Apply a document's unapplied money, which must not be parked, and park what is left."""
     before, is_waiting = funds.unapplied_minor, False
+    allocated = ledger.allocated.get(key)
     for invoice_id in funds.invoice_ids:
         invoice = ledger.invoices.get(invoice_id)
         if invoice is None:
             is_waiting = True
+        elif allocated is not None:
+            _apply_allocated(ledger, key, funds, allocated[invoice_id], invoice, today)
         elif funds.unapplied_minor and invoice.currency == funds.currency:
             if invoice_id in ledger.residuals:
                 _take_up(ledger, invoice_id, invoice, today)
@@ -66,7 +73,8 @@ def settle_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: int
 def reapply_to(ledger: Ledger, key: str, invoice_id: str, today: int) -> None:
     """Put released money back on an invoice that was corrected, and place what is left of it."""
     funds, invoice = ledger.funds[key], ledger.invoices[invoice_id]
-    if invoice.open_minor and invoice.currency == funds.currency:
+    is_allocated = invoice_id in ledger.allocated.get(key, ())
+    if not is_allocated and invoice.open_minor and invoice.currency == funds.currency:
         before = funds.unapplied_minor
         _apply(ledger, key, funds, invoice_id, invoice, invoice.open_minor, today)
         ledger.change_unapplied(funds.currency, funds.unapplied_minor - before, today)
@@ -112,7 +120,7 @@ def reverse_application(ledger: Ledger, key: str, funds: Funds, today: int) -> N
         elif invoice is None:  # settled and forgotten: owed again, without its document
             ledger.raise_open_undocumented(funds.currency, funds.valued_on, amount, 1, today)
         else:
-            _reopen(ledger, target, invoice, key, amount, today)
+            _reopen(ledger, target, invoice, key, today)
     ledger.change_unapplied(funds.currency, funds.amount_minor - funds.unapplied_minor, today)
     funds.unapplied_minor = funds.amount_minor
     funds.applied = None
@@ -130,7 +138,7 @@ def release_unnamed(ledger: Ledger, key: str, funds: Funds, today: int) -> None:
         elif invoice is None or target in funds.invoice_ids:
             continue
         else:
-            _reopen(ledger, target, invoice, key, amount, today)
+            _reopen(ledger, target, invoice, key, today)
         if funds.applied is not None:
             del funds.applied[target]
         funds.unapplied_minor += amount
@@ -152,14 +160,14 @@ def release_invoice(ledger: Ledger, invoice_id: str, invoice: Invoice, today: in
         if key in SETTLED_WITHOUT_MONEY:
             continue
         funds = ledger.funds.get(key)
-        ledger.change_unapplied(invoice.currency, amount, today)
         if funds is None:  # paid without a document, or by one that is forgotten
+            ledger.change_unapplied(invoice.currency, amount, today)
             ledger.summary.accounts[invoice.currency].loose_minor += amount
         else:
             ledger.unindex_unapplied(key, funds)
-            funds.unapplied_minor += amount
-            if funds.applied is not None:
-                del funds.applied[invoice_id]
+            taken = funds.applied.pop(invoice_id) if funds.applied else 0
+            funds.unapplied_minor += taken
+            ledger.change_unapplied(funds.currency, taken, today)
             released.append((funds.occurred_at, key))
     invoice.applied = None
     ledger.dirty["i" + invoice_id] = invoice
@@ -176,16 +184,48 @@ def _apply(
     today: int,
 ) -> None:
     amount = min(funds.unapplied_minor, most_minor)
-    funds.unapplied_minor -= amount
+    _settle(ledger, key, funds, invoice_id, invoice, amount, amount, today)
+
+
+def _apply_allocated(
+    ledger: Ledger, key: str, funds: Funds, allocated: Allocated, invoice: Invoice, today: int
+) -> None:
+    """Apply what a payment has for an invoice, in whichever currency, and no more."""
+    invoice_id = allocated.invoice_id
+    if invoice.currency == funds.currency:
+        allocated = structs.replace(allocated, settled_minor=allocated.amount_minor)
+    taken = (funds.applied or {}).get(invoice_id, 0)
+    left = allocated.less(taken, (invoice.applied or {}).get(key, 0))
+    if left is None or not funds.unapplied_minor:
+        return
+    if invoice_id in ledger.residuals:
+        _take_up(ledger, invoice_id, invoice, today)
+    money, amount = left.split(funds.unapplied_minor, invoice.open_minor)
+    if amount:
+        _settle(ledger, key, funds, invoice_id, invoice, money, amount, today)
+
+
+def _settle(
+    ledger: Ledger,
+    key: str,
+    funds: Funds,
+    invoice_id: str,
+    invoice: Invoice,
+    money_minor: int,
+    amount_minor: int,
+    today: int,
+) -> None:
+    """Let money, in its currency, settle an amount of an invoice, in the invoice's."""
+    funds.unapplied_minor -= money_minor
     if funds.applied is None:
-        funds.applied = {invoice_id: amount}
+        funds.applied = {invoice_id: money_minor}
     else:
-        funds.applied[invoice_id] = funds.applied.get(invoice_id, 0) + amount
+        funds.applied[invoice_id] = funds.applied.get(invoice_id, 0) + money_minor
     if invoice.applied is None:
-        invoice.applied = {key: amount}
+        invoice.applied = {key: amount_minor}
     else:
-        invoice.applied[key] = invoice.applied.get(key, 0) + amount
-    ledger.lower_open(invoice_id, invoice, amount, today)
+        invoice.applied[key] = invoice.applied.get(key, 0) + amount_minor
+    ledger.lower_open(invoice_id, invoice, amount_minor, today)
     if invoice.open_minor == 0:
         invoice.closed_on = today
         if key is not LOOSE:
@@ -201,7 +241,7 @@ def _apply_to_oldest(ledger: Ledger, key: str, funds: Funds, today: int) -> None
         due = account.due[day]
         if invoice_id is not None:
             invoice = ledger.invoices[invoice_id]
-            undisputed = invoice.open_minor - invoice.disputed_minor
+            undisputed = ledger.undisputed_on(day, invoice_id, invoice)
             _apply(ledger, key, funds, invoice_id, invoice, undisputed, today)
             continue
         amount = min(funds.unapplied_minor, due.loose_minor)
@@ -223,21 +263,18 @@ def _oldest(ledger: Ledger, shelf: OpenItems, account: Account) -> tuple[int, st
             return day, ids[0] if ids else None
         if due.open_minor > due.disputed_minor:
             for invoice_id in ids:
-                invoice = ledger.invoices[invoice_id]
-                if invoice.open_minor > invoice.disputed_minor:
+                if ledger.undisputed_on(day, invoice_id, ledger.invoices[invoice_id]):
                     return day, invoice_id
             return day, None
     raise AssertionError("the account's open amount exceeds what its due days hold")
 
 
-def _reopen(
-    ledger: Ledger, invoice_id: str, invoice: Invoice, key: str, amount: int, today: int
-) -> None:
+def _reopen(ledger: Ledger, invoice_id: str, invoice: Invoice, key: str, today: int) -> None:
     if invoice_id in ledger.residuals:
         _take_up(ledger, invoice_id, invoice, today)
-    if invoice.applied is not None:
-        del invoice.applied[key]
-        invoice.applied = invoice.applied or None
+    applied = invoice.applied or {}
+    amount = applied.pop(key)
+    invoice.applied = applied or None
     forget_settled(ledger, invoice_id)
     invoice.closed_on = 0
     ledger.raise_open(invoice_id, invoice, amount, today)

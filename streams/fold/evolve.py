@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tocsin.streams.facts import events
-from tocsin.streams.facts.checks import Refusal
+from tocsin.streams.facts.checks import Code, Refusal
+from tocsin.streams.facts.convention import epoch_day_text
+from tocsin.streams.facts.refusals import MS_PER_DAY
 from tocsin.streams.fold import complaints, conduct, promises, retirement
 from tocsin.streams.fold import credit_decisions as credit
 from tocsin.streams.fold import credit_information as standing
@@ -28,6 +30,7 @@ from tocsin.streams.fold.cash_application import (
 )
 from tocsin.streams.fold.discount_terms import has_terms, note_terms
 from tocsin.streams.fold.disputes import open_dispute, resolve_dispute
+from tocsin.streams.fold.due_parts import has_parts, note_parts
 from tocsin.streams.fold.fulfilment import update_commitments
 from tocsin.streams.fold.orders import update_order
 from tocsin.streams.fold.refunds import refund
@@ -57,6 +60,9 @@ from tocsin.streams.ledger.ledger import (
     RETURNS,
     Ledger,
 )
+
+REVISION_DAYS_MAX = 90
+"""What is dated further from a closed invoice of its number is no revision of it."""
 
 
 def evolve(
@@ -103,16 +109,24 @@ def _issue(
         ledger.near = {}
         ledger.affected |= COMPLAINTS
     if ledger.summary.document_count >= today.documents_max:
-        ledger.raise_open_undocumented(currency, event.due_date, amount, 1, now)
+        for day, part_minor in _due(event):
+            ledger.raise_open_undocumented(currency, day, part_minor, 1, now)
         apply_unallocated(ledger, currency, now)
         return fold_in_aggregate(ledger)
     ledger.invoices[invoice_id] = invoice
     note_terms(ledger, event, offset, today)
+    note_parts(ledger, event, offset, today)
     ledger.remember("i" + invoice_id, invoice, now, today.horizon_days)
     ledger.raise_open(invoice_id, invoice, amount, now)
     if account.unapplied_minor or ledger.awaited:
         settle_invoice(ledger, invoice_id, invoice, now)
     return "FELL_BELOW_CLEAR_AT"
+
+
+def _due(event: events.InvoiceIssued) -> list[tuple[int, int]]:
+    """On which days how much of an invoice falls due."""
+    parts = [(part.due_date, part.amount_minor) for part in event.due_parts]
+    return parts or [(event.due_date, event.amount_minor)]
 
 
 def _void(
@@ -129,8 +143,14 @@ def _void(
 def _correct_invoice(
     ledger: Ledger, invoice: Invoice, event: events.InvoiceIssued, offset: int, today: FoldContext
 ) -> str | Refusal:
-    if _has_content(invoice, event) and has_terms(ledger, event, today):
+    if (
+        _has_content(invoice, event)
+        and has_terms(ledger, event, today)
+        and has_parts(ledger, event)
+    ):
         return UNCHANGED
+    if _is_another_document(invoice, event):
+        return _refuse_reused(invoice, event)
     now, invoice_id, old_currency = today.date, event.invoice_id, invoice.currency
     issued_on = today.day_of(event.occurred_at)
     total = ledger.account(event.currency).open_minor + event.amount_minor
@@ -139,9 +159,11 @@ def _correct_invoice(
     ledger.dirty["i" + invoice_id] = invoice
     note_terms(ledger, event, offset, today)
     if invoice.is_cancelled:
+        note_parts(ledger, event, offset, today)
         _describe(invoice, event, issued_on, offset)
         return "ITEM_CORRECTED"
     released = release_invoice(ledger, invoice_id, invoice, now)
+    note_parts(ledger, event, offset, today)
     _uncount_issued(ledger, invoice.issued_on)
     count_invoice(ledger, invoice, -1)
     _describe(invoice, event, issued_on, offset)
@@ -154,6 +176,27 @@ def _correct_invoice(
     apply_unallocated(ledger, old_currency, now)
     apply_unallocated(ledger, event.currency, now)
     return "ITEM_CORRECTED"
+
+
+def _is_another_document(invoice: Invoice, event: events.InvoiceIssued) -> bool:
+    """Whether a number comes again, months away from an invoice that is paid or cancelled.
+
+    A revision keeps its issue date, or nearly so; a range of numbers that begins anew does not.
+    """
+    if invoice.open_minor or not invoice.amount_minor:
+        return False
+    return abs(event.occurred_at - invoice.occurred_at) > REVISION_DAYS_MAX * MS_PER_DAY
+
+
+def _refuse_reused(invoice: Invoice, event: events.InvoiceIssued) -> Refusal:
+    known = epoch_day_text(invoice.issued_on)
+    ended = "cancelled" if invoice.is_cancelled else "settled"
+    return Refusal(
+        Code.NUMBER_REUSED,
+        f"invoice {event.invoice_id} of {known} is {ended}, and this one is dated more than "
+        f"{REVISION_DAYS_MAX} days from it: send another invoice under an id of its own, with the "
+        "year or the selling entity; a revision keeps its issue date",
+    )
 
 
 def _has_content(invoice: Invoice, event: events.InvoiceIssued) -> bool:

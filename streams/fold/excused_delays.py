@@ -8,29 +8,58 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tocsin.streams.ledger.documents import NEVER, Dispute, Invoice
+from tocsin.streams.ledger.documents import NEVER, SETTLED_WITHOUT_MONEY, Dispute, Invoice
 from tocsin.streams.ledger.ledger import Ledger
 
 
 def delays_of(ledger: Ledger, invoice_id: str, invoice: Invoice) -> Iterator[tuple[int, int, int]]:
     """Each known payment on an invoice: amount, days after the due date, and those not excused.
 
-    Excused is a day at whose end all that was open was disputed; a dispute that was rejected or
-    withdrawn excuses nothing. Where the seller was at fault, all of the delay is excused,
-    whatever the dispute came to.
+    A payment on an invoice in parts counts for each part that it fills. Excused is a day at whose
+    end all that was open was disputed; a dispute that was rejected or withdrawn excuses nothing.
+    Where the seller was at fault, all of the delay is excused, whatever the dispute came to.
     """
-    due, excuses = invoice.due_date, None
-    for key, amount in (invoice.applied or {}).items():
-        money = ledger.funds.get(key)
-        if money is None or key[0] != "p":
-            continue
-        days = money.valued_on - due
+    excuses = None
+    for amount, paid_on, due in _payments(ledger, invoice_id, invoice):
+        days = paid_on - due
         if days <= 0 or invoice_id not in ledger.disputed:
             yield amount, days, days
             continue
         if excuses is None:
             excuses = _Excuses(ledger, invoice_id, invoice)
-        yield amount, days, days - excuses.days_until(money.valued_on)
+        yield amount, days, days - excuses.days_between(due, paid_on)
+
+
+def _payments(ledger: Ledger, invoice_id: str, invoice: Invoice) -> Iterator[tuple[int, int, int]]:
+    """Each known payment on an invoice, or on a part of it: amount, value date, due date."""
+    parts = ledger.parted.get(invoice_id)
+    if parts is None:
+        for key, amount in (invoice.applied or {}).items():
+            money = ledger.funds.get(key)
+            if money is not None and key[0] == "p":
+                yield amount, money.valued_on, invoice.due_date
+        return
+    filled = 0
+    for valued_on, _, key, amount in _in_order(ledger, invoice):
+        if key[:1] == "p" and key in ledger.funds:
+            for due, piece in parts.pieces(filled, filled + amount):
+                yield piece, valued_on, due
+        filled += amount
+
+
+def _in_order(ledger: Ledger, invoice: Invoice) -> list[tuple[int, int, str, int]]:
+    """All that settled an invoice by value date: that day, its instant, its key, the amount.
+
+    What is forgotten came first; a residual or discount has the last.
+    """
+    found = []
+    for key, amount in (invoice.applied or {}).items():
+        money = ledger.funds.get(key)
+        if money is not None:
+            found.append((money.valued_on, money.occurred_at, key, amount))
+        else:
+            found.append((NEVER if key in SETTLED_WITHOUT_MONEY else 0, 0, key, amount))
+    return sorted(found)
 
 
 class _Excuses:
@@ -60,9 +89,9 @@ class _Excuses:
             if key[0] == "c" and money.occurred_at >= since
         ]
 
-    def days_until(self, paid_on: int) -> int:
-        """The excused days after the due date up to a day."""
-        due, disputes = self._invoice.due_date, self._disputes
+    def days_between(self, due: int, paid_on: int) -> int:
+        """The excused days after a due date up to the day of a payment."""
+        disputes = self._disputes
         if any(dispute.is_own_fault for dispute in disputes):
             return paid_on - due
         turns = {due, paid_on, *(day for day, _ in self._paid)}

@@ -10,6 +10,11 @@ from __future__ import annotations
 
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Refusal
+from tocsin.streams.fold.allocations import (
+    allocations_of,
+    has_allocations,
+    note_allocations,
+)
 from tocsin.streams.fold.cash_application import (
     apply_money,
     apply_unallocated,
@@ -47,19 +52,11 @@ def receive(
     ledger: Ledger, event: events.PaymentReceived, offset: int, today: FoldContext
 ) -> str | Refusal:
     """Money came in, or what was known of it is corrected."""
-    return _take_in(
-        ledger,
-        "p" + event.payment_id,
-        Funds(
-            event.occurred_at,
-            0,
-            event.amount_minor,
-            event.currency,
-            offset,
-            event.invoice_ids,
-        ),
-        today,
-    )
+    named = event.invoice_ids
+    if event.allocations:
+        named = tuple(each.invoice_id for each in event.allocations)
+    funds = Funds(event.occurred_at, 0, event.amount_minor, event.currency, offset, named)
+    return _take_in(ledger, "p" + event.payment_id, funds, today, allocations_of(event))
 
 
 def credit(
@@ -105,12 +102,16 @@ def cancel_credit(
     return "ITEM_CORRECTED"
 
 
-def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str | Refusal:
+def _take_in(
+    ledger: Ledger, key: str, funds: Funds, today: FoldContext, allocations: str = ""
+) -> str | Refusal:
     now, currency, amount = today.date, funds.currency, funds.amount_minor
-    funds.valued_on = min(today.calendar.local_date(funds.occurred_at), now)
+    funds.valued_on = today.calendar.local_date(funds.occurred_at)
+    if key[0] != "p":  # the value date of a payment is the bank's, whenever it becomes known
+        funds.valued_on = min(funds.valued_on, now)
     known = ledger.funds.get(key)
     if known is not None:
-        return _correct_funds(ledger, key, known, funds, today)
+        return _correct_funds(ledger, key, known, funds, today, allocations)
     entry = ledger.entries.get(REVERSAL + key[1:]) if key[0] == "p" else None
     if entry is not None and not entry.is_over:  # a part of it is known to be undone
         funds.amount_minor = amount = max(amount - entry.amount, 0)
@@ -125,6 +126,7 @@ def _take_in(ledger: Ledger, key: str, funds: Funds, today: FoldContext) -> str 
         return fold_in_aggregate(ledger)
     ledger.funds[key] = funds
     ledger.remember(key, funds, now, today.horizon_days)
+    note_allocations(ledger, key, funds, allocations, today)
     _pour(ledger, key, funds, now)
     return "WRITTEN_OFF" if funds.reason == WRITE_OFF else "ITEM_CLEARED"
 
@@ -136,7 +138,7 @@ def _pour(ledger: Ledger, key: str, funds: Funds, now: int) -> None:
 
 
 def _correct_funds(
-    ledger: Ledger, key: str, known: Funds, funds: Funds, today: FoldContext
+    ledger: Ledger, key: str, known: Funds, funds: Funds, today: FoldContext, allocations: str
 ) -> str | Refusal:
     entry = ledger.entries.get(REVERSAL + key[1:]) if key[0] == "p" else None
     if _is_first_again(known, funds, entry):
@@ -151,6 +153,7 @@ def _correct_funds(
         content == (known.occurred_at, known.amount_minor, known.currency)
         and funds.invoice_ids == known.invoice_ids
         and funds.reason == known.reason
+        and has_allocations(ledger, key, allocations)
     ):
         return UNCHANGED
     total = ledger.account(funds.currency).unapplied_minor + funds.amount_minor
@@ -167,6 +170,7 @@ def _correct_funds(
     known.invoice_ids = funds.invoice_ids
     known.reason = funds.reason
     known.is_released = False
+    note_allocations(ledger, key, known, allocations, today)
     ledger.dirty[key] = known
     if not known.is_reversed:
         if known.reason == "RETURN":
@@ -203,8 +207,10 @@ def reverse(
         return refuse_aggregated("payment", event.payment_id)
     entry = _note_reversal(ledger, event, entry, offset, today)
     if event.amount_minor is not None:
+        if funds is not None and funds.is_reversed:  # nothing of it is left to be undone
+            return "ITEM_CORRECTED"
         entry.amount += event.amount_minor
-        if funds is None or funds.is_reversed:
+        if funds is None:
             return "ITEM_CORRECTED"
         if event.amount_minor < funds.amount_minor:
             _change_amount(ledger, key, funds, funds.amount_minor - event.amount_minor, today)
@@ -277,7 +283,7 @@ def _is_presented_again(known: Funds, funds: Funds, entry: Entry | None) -> bool
     return (
         entry is not None
         and known.is_reversed
-        and known.occurred_at < entry.occurred_at < funds.occurred_at
+        and _was_undone_between(entry, known.occurred_at, funds.occurred_at)
         and bool(known.amount_minor)
     )
 
@@ -288,8 +294,13 @@ def _is_first_again(known: Funds, funds: Funds, entry: Entry | None) -> bool:
         entry is not None
         and entry.is_over
         and not known.is_reversed
-        and funds.occurred_at < entry.occurred_at < known.occurred_at
+        and _was_undone_between(entry, funds.occurred_at, known.occurred_at)
     )
+
+
+def _was_undone_between(entry: Entry, first: int, second: int) -> bool:
+    """Whether a reversal lies between two presentations of a payment."""
+    return any(first < int(at) < second for at in entry.step.split(","))
 
 
 def _count_return(ledger: Ledger, funds: Funds, today: FoldContext, change: int) -> None:

@@ -103,7 +103,14 @@ def _take(
 def _undo(ledger: Ledger, refund_id: str, entry: Entry, today: int) -> None:
     """Put back what a refund took; what was owed for it counts as paid."""
     currency, target, left = entry.content[:3], REFUNDED + refund_id, entry.amount
-    for key, funds in ledger.funds.items():
+    # By their instants: after a restart documents lie in another order than that of arrival.
+    taken = sorted(
+        (funds.occurred_at, key)
+        for key, funds in ledger.funds.items()
+        if target in (funds.applied or ())
+    )
+    for _, key in taken:
+        funds = ledger.funds[key]
         amount = (funds.applied or {}).get(target, 0)
         if amount and funds.applied is not None:
             left -= amount

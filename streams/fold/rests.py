@@ -32,6 +32,9 @@ def _settle_rest(ledger: Ledger, invoice_id: str, invoice: Invoice, today: FoldC
     tolerance = today.tolerance.of(invoice.amount_minor, invoice.currency)
     earned = discount_minor(ledger, invoice_id, invoice, tolerance)
     discount = min(left, max(earned - invoice.applied.get(DISCOUNT, 0), 0))
+    parts = ledger.parted.get(invoice_id)
+    if parts is not None and left - discount >= parts.parts[-1].amount_minor:
+        return  # a part that is not paid at all is owed, however small it is
     if left > discount + tolerance:
         return
     for key, amount in ((DISCOUNT, discount), (RESIDUAL, left - discount)):

@@ -1,7 +1,8 @@
 """Forgetting: documents past the horizon go, so that a ledger's size is bounded by its activity.
 
 A document is kept until `horizon_days` after it was closed; money and invoices also while anything
-that they settled or were settled by is open, a dispute while its invoice is kept. An alert closes
+that they settled or were settled by is open, a dispute and due parts while their invoice is kept,
+amounts by invoice while their payment is. An alert closes
 when it is lifted. A promise or plan is kept as long after its last day, and with it the invoices
 that it names and the money that came since it was made. Money stays conserved: undoing a remembered
 document whose counterpart is forgotten is done in aggregate (see `cash_application`).
@@ -14,7 +15,9 @@ from typing import Any
 
 from tocsin.streams.fold.instalment_plans import PLAN
 from tocsin.streams.fold.promises import PROMISE
+from tocsin.streams.ledger.allocations import ALLOCATIONS
 from tocsin.streams.ledger.documents import FORGOTTEN, NEVER, Case, Funds, Invoice
+from tocsin.streams.ledger.due_parts import DUE_PARTS
 from tocsin.streams.ledger.ledger import PRUNE_INTERVAL_DAYS, Ledger
 
 _KEPT_BY_MONEY = PROMISE.letter + PLAN.letter
@@ -99,6 +102,13 @@ def _old(ledger: Ledger, last: int) -> Iterator[tuple[dict[str, Any], str, list[
         (ledger.entries, ""),
     ):
         yield shelf, letter, [name for name, kept in shelf.items() if 0 < kept.closed_on < last]
+    beside = [
+        key
+        for key in ledger.entries
+        if (key[0] == DUE_PARTS and key[1:] not in invoices)
+        or (key[0] == ALLOCATIONS and "p" + key[1:] not in funds)
+    ]
+    yield ledger.entries, "", beside
     disputes = ledger.disputes
     yield (
         disputes,

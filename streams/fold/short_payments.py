@@ -49,7 +49,8 @@ def shortfalls(ledger: Ledger, key: str, funds: Funds) -> list[tuple[int, int]]:
     for invoice_id in dict.fromkeys(funds.invoice_ids):
         invoice = ledger.invoices.get(invoice_id)
         if invoice is not None and key in (invoice.applied or ()):
-            found.append((_left(ledger, key, funds, invoice), invoice.amount_minor))
+            left = _left(ledger, key, funds, invoice_id, invoice)
+            found.append((left, invoice.amount_minor))
     return found
 
 
@@ -57,12 +58,15 @@ def _is_short(ledger: Ledger, key: str, funds: Funds, invoice_id: str, today: Fo
     invoice = ledger.invoices.get(invoice_id)
     if invoice is None or invoice_id not in funds.invoice_ids or key not in (invoice.applied or ()):
         return False
-    left, amount = _left(ledger, key, funds, invoice), invoice.amount_minor
+    left, amount = _left(ledger, key, funds, invoice_id, invoice), invoice.amount_minor
     return left > today.tolerance.of(amount, invoice.currency) and left * PART <= amount
 
 
-def _left(ledger: Ledger, key: str, funds: Funds, invoice: Invoice) -> int:
-    """What a payment left of an invoice, less what was explained before or after it."""
+def _left(ledger: Ledger, key: str, funds: Funds, invoice_id: str, invoice: Invoice) -> int:
+    """What a payment left of an invoice, less what was explained before or after it.
+
+    Parts that were left whole are due on days of their own.
+    """
     left, own = invoice.amount_minor - invoice.disputed_minor, _place(key, funds)
     for other, amount in (invoice.applied or {}).items():
         if other == RESIDUAL:
@@ -72,7 +76,8 @@ def _left(ledger: Ledger, key: str, funds: Funds, invoice: Invoice) -> int:
             _place(other, money) <= own if other[0] == "p" else money.reason != UNEXPLAINED
         ):
             left -= amount
-    return left
+    parts = ledger.parted.get(invoice_id)
+    return left if parts is None or left <= 0 else parts.rest_minor(left)
 
 
 def _place(key: str, funds: Funds) -> tuple[int, int, str]:

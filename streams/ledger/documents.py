@@ -388,7 +388,8 @@ class Summary(Struct, array_like=True):
 
 Document = Invoice | Funds | Complaint | Dispute | Order | Entry | Case
 """A ledger's documents are keyed by a letter and their id: i invoice, p payment, c credit note,
-k complaint, d dispute, o order; entries m terms of an invoice (by its id), f refund,
+k complaint, d dispute, o order; entries m terms and u due parts of an invoice (by its id),
+w amounts by invoice of a payment (by its id), f refund,
 z reversal (by the payment's id), h change, s service,
 t contact, b breach, y survey, a alert, v verdict (by the episode's id); cases q promise, l plan,
 g credit decision, r retirement."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
+from tocsin.streams.ledger import allocations
+from tocsin.streams.ledger.allocations import ALLOCATIONS, Allocated
 from tocsin.streams.ledger.commitment_payments import CommitmentIndex
 from tocsin.streams.ledger.delay_habit import note_paid, note_unpaid
 from tocsin.streams.ledger.documents import (
@@ -28,6 +30,7 @@ from tocsin.streams.ledger.documents import (
     Settled,
     Summary,
 )
+from tocsin.streams.ledger.due_parts import DUE_PARTS, DueParts, from_content
 from tocsin.streams.ledger.rolling_windows import Window
 from tocsin.streams.ledger.settled_items import SETTLED_MAX, map_header, pack, pack_all
 
@@ -101,6 +104,7 @@ class Ledger:
         "_tallies",
         "about",
         "affected",
+        "allocated",
         "awaited",
         "cases",
         "cases_of",
@@ -121,6 +125,7 @@ class Ledger:
         "open_rules",
         "orders",
         "packed",
+        "parted",
         "residuals",
         "returned",
         "shelves",
@@ -145,6 +150,8 @@ class Ledger:
         self.about: dict[str, list[str]] = {}  # complaints by the invoice that they name
         self.near: dict[tuple[int, int], Window] = {}  # complaints near due dates, as last counted
         self.disputed: dict[str, list[str]] = {}  # ids of disputes by the invoice they are about
+        self.allocated: dict[str, dict[str, Allocated]] = {}  # by payment: amounts by invoice
+        self.parted: dict[str, DueParts] = {}  # the invoices that fall due in parts
         self.residuals: set[str] = set()  # invoices that something else than money settled
         self.short: set[str] = set()  # short payments, by their keys
         self.dirty: dict[str, Document | None] = {}  # by kind letter + id; None: forgotten
@@ -228,6 +235,9 @@ class Ledger:
 
     def raise_open(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
         """Raise an invoice's open amount."""
+        if invoice_id in self.parted:
+            self._move_parts(invoice_id, invoice, amount_minor, today)
+            return
         account, day = self.account(invoice.currency), invoice.due_date
         shelf = self.shelves[invoice.currency]
         due = account.due.get(day) or self._due(account, shelf, day)
@@ -251,6 +261,9 @@ class Ledger:
 
     def lower_open(self, invoice_id: str, invoice: Invoice, amount_minor: int, today: int) -> None:
         """Lower an invoice's open amount."""
+        if invoice_id in self.parted:
+            self._move_parts(invoice_id, invoice, -amount_minor, today)
+            return
         account, day = self.summary.accounts[invoice.currency], invoice.due_date
         shelf = self.shelves[invoice.currency]
         due = account.due[day]
@@ -275,6 +288,9 @@ class Ledger:
 
     def note_disputed(self, invoice_id: str, invoice: Invoice, today: int) -> None:
         """Bring the disputed part of an open invoice up to date with its disputes and credits."""
+        if invoice_id in self.parted:
+            self._move_parts(invoice_id, invoice, 0, today)
+            return
         account, day = self.account(invoice.currency), invoice.due_date
         change = min(self._claimed(invoice_id, invoice), invoice.open_minor)
         change -= invoice.disputed_minor
@@ -285,6 +301,69 @@ class Ledger:
             self.shelves[invoice.currency].change(day, -change)
             self.affected |= EXPOSURE | OVERDUE if day < today else EXPOSURE
             self.dirty["i" + invoice_id] = invoice
+
+    def _move_parts(self, invoice_id: str, invoice: Invoice, change: int, today: int) -> None:
+        """Change the open amount of an invoice in parts, and what is disputed of it."""
+        account, shelf = self.account(invoice.currency), self.shelves[invoice.currency]
+        before = self.shares_of(invoice_id, invoice)
+        was_open, was_disputed = invoice.open_minor, invoice.disputed_minor
+        invoice.open_minor += change
+        if invoice_id in self.disputed:
+            invoice.disputed_minor = min(self._claimed(invoice_id, invoice), invoice.open_minor)
+        account.open_minor += invoice.open_minor - was_open
+        account.disputed_minor += invoice.disputed_minor - was_disputed
+        after = self.shares_of(invoice_id, invoice)
+        for old, new in zip(before, after, strict=True):
+            if old != new:
+                self._move_part(invoice_id, account, shelf, old, new, today)
+        shelf.largest = None
+        self.dirty["i" + invoice_id] = invoice
+
+    def _move_part(
+        self,
+        invoice_id: str,
+        account: Account,
+        shelf: OpenItems,
+        old: tuple[int, int, int],
+        new: tuple[int, int, int],
+        today: int,
+    ) -> None:
+        day, was_open, was_disputed = old
+        _, is_open, is_disputed = new
+        due = account.due.get(day) or self._due(account, shelf, day)
+        due.open_minor += is_open - was_open
+        due.disputed_minor += is_disputed - was_disputed
+        shelf.change(day, is_open - was_open - is_disputed + was_disputed)
+        self.affected |= EXPOSURE | OVERDUE if day < today else EXPOSURE
+        if day >= today and is_open and day + 1 < self.summary.next_date:
+            self.summary.next_date = day + 1
+        ids = shelf.items[day]
+        if not was_open:
+            due.count += 1
+            insort(ids, invoice_id)
+        elif not is_open:
+            due.count -= 1
+            del ids[bisect_left(ids, invoice_id)]
+            if due.count == 0:
+                _clear_day(account, shelf, day)
+
+    def shares_of(self, invoice_id: str, invoice: Invoice) -> list[tuple[int, int, int]]:
+        """The days on which an invoice falls due, what is open then, what of it is disputed."""
+        parts = self.parted.get(invoice_id)
+        if parts is None:
+            return [(invoice.due_date, invoice.open_minor, invoice.disputed_minor)]
+        settled = invoice.amount_minor - invoice.open_minor
+        return parts.shares(settled, invoice.disputed_minor)
+
+    def undisputed_on(self, day: int, invoice_id: str, invoice: Invoice) -> int:
+        """What of an open invoice falls due on a day of it and is not disputed."""
+        if invoice_id not in self.parted:
+            return invoice.open_minor - invoice.disputed_minor
+        return sum(
+            is_open - held
+            for due, is_open, held in self.shares_of(invoice_id, invoice)
+            if due == day
+        )
 
     def _claimed(self, invoice_id: str, invoice: Invoice) -> int:
         """What is claimed of an invoice by disputes that go on or were accepted.
@@ -378,6 +457,16 @@ class Ledger:
         """Build all indexes from summary and documents, after a restore."""
         self.shelves = {}
         self.awaited = {}
+        self.allocated = {
+            "p" + key[1:]: allocations.from_content(entry.content)
+            for key, entry in self.entries.items()
+            if key[0] == ALLOCATIONS and entry.content
+        }
+        self.parted = {
+            key[1:]: from_content(entry.content, entry.amount)
+            for key, entry in self.entries.items()
+            if key[0] == DUE_PARTS and entry.content
+        }
         self.residuals = set()
         self.short = set()
         self.commitment_index = None
@@ -392,7 +481,10 @@ class Ledger:
             shelf.items = {day: [] for day in shelf.days}
         for invoice_id, invoice in self.invoices.items():
             if invoice.open_minor:
-                self.shelves[invoice.currency].items[invoice.due_date].append(invoice_id)
+                shelf = self.shelves[invoice.currency]
+                for day, is_open, _ in self.shares_of(invoice_id, invoice):
+                    if is_open:
+                        shelf.items[day].append(invoice_id)
             if invoice.applied and not SETTLED_WITHOUT_MONEY.isdisjoint(invoice.applied):
                 self.residuals.add(invoice_id)
         for shelf in self.shelves.values():

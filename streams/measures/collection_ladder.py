@@ -189,8 +189,7 @@ def leading(ledger: Ledger, as_of: int, floor_minor: dict[str, int]) -> Leading 
 
 def _first_of(ledger: Ledger, currency: str, day: int) -> str:
     for invoice_id in ledger.shelves[currency].items[day]:
-        invoice = ledger.invoices[invoice_id]
-        if invoice.open_minor > invoice.disputed_minor:
+        if ledger.undisputed_on(day, invoice_id, ledger.invoices[invoice_id]):
             return invoice_id
     return ""  # folded in aggregate: there is no document
 

@@ -80,11 +80,12 @@ def _all_near_due(
         invoice = ledger.invoices.get(invoice_id)
         if invoice is None or not invoice.amount_minor or invoice.is_cancelled:
             continue
-        earliest, latest = invoice.due_date - before_days, invoice.due_date + after_days
+        due = [day for day, _, _ in ledger.shares_of(invoice_id, invoice)]
         for complaint_id in complaint_ids:
             complaint = ledger.complaints[complaint_id]
-            kinds = kinds_of(complaint)
-            if kinds and "UPHELD" not in kinds and earliest <= complaint.opened_on <= latest:
+            kinds, opened_on = kinds_of(complaint), complaint.opened_on
+            is_near = any(day - before_days <= opened_on <= day + after_days for day in due)
+            if kinds and "UPHELD" not in kinds and is_near:
                 yield complaint_id, complaint
 
 

@@ -46,12 +46,15 @@ def _by_delivery(ledger: Ledger, currency: str) -> list[tuple[int, int, str, int
     """Undisputed open items, the longest delivered first: day, minor units, id, offset."""
     found = []
     shelf = ledger.shelves.get(currency)
-    for items in shelf.items.values() if shelf is not None else ():
+    for day, items in shelf.items.items() if shelf is not None else ():
         for invoice_id in items:
             invoice = ledger.invoices[invoice_id]
-            undisputed = invoice.open_minor - invoice.disputed_minor
+            undisputed = ledger.undisputed_on(day, invoice_id, invoice)
+            since = delivery_day(invoice)
+            if invoice_id in ledger.parted:  # what was agreed to be paid later
+                since = max(since, day)
             if undisputed:
-                found.append((delivery_day(invoice), undisputed, invoice_id, invoice.offset))
+                found.append((since, undisputed, invoice_id, invoice.offset))
     return sorted(found)
 
 

@@ -31,9 +31,15 @@ from tocsin.streams.measures.severity import Ladder
 
 
 def count_in(window: Window, length: int, as_of: int, ladder: Ladder) -> Reading:
-    """What a window counts, and when that falls again where it is high."""
+    """What a window counts, and when that falls again where it is high.
+
+    A payment may bear a value date after the business date: it counts from then on.
+    """
     count = window.total(length, as_of)
-    return count, (window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER)
+    turn = window.oldest_leaves(length, as_of) if count >= ladder.clear_at else NEVER
+    if window.days and window.days[-1] > as_of:
+        turn = min(turn, window.days[bisect_right(window.days, as_of)])
+    return count, turn
 
 
 @cache

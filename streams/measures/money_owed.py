@@ -20,7 +20,7 @@ from tocsin.streams.ledger.delay_habit import (
     late_count,
     paid_count,
 )
-from tocsin.streams.ledger.documents import NEVER, Account, Invoice
+from tocsin.streams.ledger.documents import NEVER, Account
 from tocsin.streams.ledger.ledger import Ledger, OpenItems
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit, Weighed
 from tocsin.streams.measures.severity import Ladder
@@ -229,23 +229,29 @@ def _documents_beyond_limit(
 def _overdue(
     ledger: Ledger, currency: str, as_of: int, parameters: Parameters
 ) -> Iterable[Weighed]:
-    for invoice_id, invoice in _items(ledger, currency):
-        undisputed = invoice.open_minor - invoice.disputed_minor
-        if undisputed and invoice.due_date < as_of - parameters.grace_days:
-            yield undisputed, invoice_id, INVOICES, invoice.offset
+    late: dict[str, int] = {}
+    for day, invoice_id in _items(ledger, currency):
+        if day < as_of - parameters.grace_days:
+            amount = ledger.undisputed_on(day, invoice_id, ledger.invoices[invoice_id])
+            late[invoice_id] = late.get(invoice_id, 0) + amount
+    for invoice_id, amount in late.items():
+        if amount:
+            yield amount, invoice_id, INVOICES, ledger.invoices[invoice_id].offset
 
 
 def _open(ledger: Ledger, currency: str, as_of: int, parameters: Parameters) -> Iterable[Weighed]:
-    for invoice_id, invoice in _items(ledger, currency):
+    for invoice_id in dict.fromkeys(name for _, name in _items(ledger, currency)):
+        invoice = ledger.invoices[invoice_id]
         yield invoice.open_minor, invoice_id, INVOICES, invoice.offset
 
 
-def _items(ledger: Ledger, currency: str) -> Iterable[tuple[str, Invoice]]:
+def _items(ledger: Ledger, currency: str) -> Iterable[tuple[int, str]]:
+    """The open items of a currency: days in order, and on each the invoices."""
     if currency in ledger.shelves:
         shelf = ledger.shelves[currency]
         for day in shelf.days:
             for invoice_id in shelf.items[day]:
-                yield invoice_id, ledger.invoices[invoice_id]
+                yield day, invoice_id
 
 
 def _ordered(

@@ -6,9 +6,9 @@ facts are folded anew by the same code, those only that were known by the end of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import check
@@ -38,7 +38,10 @@ class Allocation(Struct, frozen=True, gc=False):
 
 
 class Receivable(Struct, frozen=True, gc=False):
-    """An invoice and what became of it; days are epoch days, `delivered_on` None if not known."""
+    """An invoice and what became of it; days are epoch days, `delivered_on` None if not known.
+
+    Of an invoice that falls due in parts, each part is one.
+    """
 
     invoice_id: str
     currency: str
@@ -84,23 +87,56 @@ def receivables_account_of(
             date = days.business_date(timestamp)
             today = FoldContext(date, days, _FOR_EVER, NEVER, convention.tolerance)
             evolve(ledger, event, offset, today)
-    invoices = sorted(
-        (
-            (invoice.due_date, invoice_id)
-            for invoice_id, invoice in ledger.invoices.items()
-            if invoice.amount_minor and not invoice.is_cancelled
-        ),
-    )
+    receivables = [
+        receivable
+        for invoice_id, invoice in ledger.invoices.items()
+        if invoice.amount_minor and not invoice.is_cancelled
+        for receivable in _receivables(ledger, invoice_id)
+    ]
+    receivables.sort(key=lambda each: (each.due_date, each.invoice_id))
     return ReceivablesAccount(
         customer_id,
         ledger.summary.profile,
-        tuple(_receivable(ledger, invoice_id) for _, invoice_id in invoices),
+        tuple(receivables),
         {
             currency: account.unapplied_minor
             for currency, account in sorted(ledger.summary.accounts.items())
             if account.unapplied_minor
         },
     )
+
+
+def _receivables(ledger: Ledger, invoice_id: str) -> Iterator[Receivable]:
+    whole = _receivable(ledger, invoice_id)
+    parts = ledger.parted.get(invoice_id)
+    if parts is None:
+        yield whole
+        return
+    first = 0
+    for part, (_, is_open, held) in zip(
+        parts.parts, ledger.shares_of(invoice_id, ledger.invoices[invoice_id]), strict=True
+    ):
+        yield structs.replace(
+            whole,
+            amount_minor=part.amount_minor,
+            open_minor=is_open,
+            disputed_minor=held,
+            due_date=part.due_date,
+            paid=_allocated(whole.paid, first, first + part.amount_minor),
+        )
+        first += part.amount_minor
+
+
+def _allocated(paid: tuple[Allocation, ...], first: int, last: int) -> tuple[Allocation, ...]:
+    """What of the money on an invoice, in its order, went to the part between two sums."""
+    found, begin = [], 0
+    for each in paid:
+        end = begin + each.amount_minor
+        amount = min(end, last) - max(begin, first)
+        if amount > 0:
+            found.append(structs.replace(each, amount_minor=amount))
+        begin = end
+    return tuple(found)
 
 
 def _receivable(ledger: Ledger, invoice_id: str) -> Receivable:

@@ -44,7 +44,7 @@ REGISTRY = FileRegistry()
 CODEC = Codec(REGISTRY)
 CHANNELS = [topic for topic in catalog.OWN_SCHEMAS if topic is not catalog.LEDGERS]
 INVOICE = InvoiceIssued("C-1", "I-1", 1_735_632_000_123, 20_100, 1_234_567, "EUR", None)
-PAYMENT = PaymentReceived("C-1", "P-1", 1_735_632_000_123, 5, "EUR", ("I-1", "I-2"), 7)
+PAYMENT = PaymentReceived("C-1", "P-1", 1_735_632_000_123, 5, "EUR", ("I-1", "I-2"), recorded_at=7)
 
 
 def branches(topic: catalog.Topic) -> list[Any]:
@@ -384,8 +384,9 @@ class Versions:
     """A registry with further versions of the invoices subject."""
 
     def __init__(self, *schemas: Any) -> None:
+        newer = REGISTRY.by_subject("invoices-value")[0].version + 1
         self.added = {
-            100 + index: Registered(100 + index, "invoices-value", 2 + index, schema)
+            100 + index: Registered(100 + index, "invoices-value", newer + index, schema)
             for index, schema in enumerate(schemas)
         }
 

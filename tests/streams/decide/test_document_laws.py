@@ -1,4 +1,4 @@
-"""Laws of what documents say: residuals, discounts, refunds, reversals of all kinds, write-offs."""
+"""Laws of what documents say: due parts, amounts by invoice, residuals, reversals, write-offs."""
 
 from __future__ import annotations
 
@@ -55,12 +55,26 @@ def _fact(source: random.Random, at: int, customer: str, name: str) -> Fact:
                 at,
                 3,
                 events.InvoiceIssued(
-                    customer, name, occurred, due, 100_000, "EUR", discounts=terms
+                    customer,
+                    name,
+                    occurred,
+                    due,
+                    100_000,
+                    source.choice(("EUR", "EUR", "EUR", "USD")),
+                    discounts=terms,
+                    due_parts=source.choice(((), (), _parts(due, 60_000), _parts(due, 1_500))),
                 ),
             )
         case 3 | 4 | 5 | 6:
             paid = source.choice((100_000 - left, left or 100_000))
-            return at, 4, events.PaymentReceived(customer, name, occurred, paid, "EUR", named)
+            shares = source.choice(((), (), _shares(name, paid, None), _shares(name, paid, 99_900)))
+            return (
+                at,
+                4,
+                events.PaymentReceived(
+                    customer, name, occurred, paid, "EUR", () if shares else named, shares
+                ),
+            )
         case 7 | 8:
             reason = source.choice(("PRICE", "WRITE_OFF", "WITHHOLDING_TAX", "RETURN"))
             return (
@@ -91,6 +105,22 @@ def _fact(source: random.Random, at: int, customer: str, name: str) -> Fact:
             )
         case _:
             return at, 3, events.InvoiceCancelled(customer, name, occurred)
+
+
+def _parts(due: int, last: int) -> tuple[events.DuePart, ...]:
+    parts = ((due - 4, 60_000 - last // 2), (due - 2, 40_000 - last + last // 2), (due, last))
+    return tuple(events.DuePart(on, amount) for on, amount in parts if amount > 0)
+
+
+def _shares(name: str, paid: int, settled: int | None) -> tuple[events.PaymentAllocation, ...]:
+    """Most of a payment for its own invoice, some for one that never comes, the rest for none."""
+    some = paid // 10
+    if not some:
+        return ()
+    return (
+        events.PaymentAllocation(name, 8 * some, settled),
+        events.PaymentAllocation("other", some),
+    )
 
 
 @LAW

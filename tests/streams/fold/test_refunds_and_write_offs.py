@@ -172,3 +172,24 @@ def test_a_credit_note_undone_makes_the_payment_short_that_it_had_explained() ->
     assert found.ledger.short == set()
     found.add("2025-02-03 uncredit C-1")
     assert found.ledger.short == {"pP-1"}
+
+
+def test_a_refund_that_is_corrected_comes_to_the_same_after_a_restart() -> None:
+    lines = (
+        "2025-01-20 payment P-2 300.00 EUR",
+        "2025-01-21 payment P-1 300.00 EUR",
+        "2025-01-25 refund F-1 600.00 EUR",
+        "2025-01-26 invoice R-1 400.00 EUR due 2025-02-20",
+    )
+    correction = "2025-01-27 refund F-1 100.00 EUR"
+    found = []
+    for is_restarted in (False, True):
+        told = Book()
+        told.add(*lines)
+        if is_restarted:
+            told.restart()
+        told.add(correction)
+        audit(told.ledger)
+        found.append({name: money.applied for name, money in sorted(told.ledger.funds.items())})
+    assert found[0] == found[1]
+    assert found[0]["pP-2"] is not None  # the one that came first pays the invoice first

@@ -99,3 +99,23 @@ def test_parts_add_up_to_the_whole_in_any_order() -> None:
 def test_a_part_that_is_told_twice_is_undone_once() -> None:
     part = "2025-02-10 reverse P-1 CHARGED_BACK part 5,000.00 EUR"
     assert open_minor(book(INVOICE, PAID, part, part)) == 500_000
+
+
+def test_a_part_of_a_payment_that_is_undone_already_takes_nothing_from_its_next_presentation() -> (
+    None
+):
+    part = "2025-02-12 reverse P-1 BOOKING_ERROR part 5,000.00 EUR"
+    found = book(INVOICE, PAID, BOUNCED, part, AGAIN)
+    assert open_minor(found) == 0
+    found.add(AGAIN)  # told twice
+    audit(found.ledger)
+    assert open_minor(found) == 0
+
+
+def test_the_first_presentation_told_again_after_a_part_of_the_second_was_undone_is_known() -> None:
+    part = "2025-02-20 reverse P-1 CHARGED_BACK part 5,000.00 EUR"
+    found = book(INVOICE, PAID, BOUNCED, AGAIN, part)
+    assert open_minor(found) == 500_000
+    found.add("2025-02-21 payment P-1 25,000.00 EUR for R-1 on 2025-01-30")
+    audit(found.ledger)
+    assert open_minor(found) == 500_000

@@ -9,7 +9,10 @@ import pytest
 
 from tests.book import Book, day, default_document, patched, tell
 from tocsin.streams.ledger.ledger import SCORE, Ledger
+from tocsin.streams.measures.event_families import FAMILIES
+from tocsin.streams.measures.names import FAMILY_NAMES, MEASURE_NAMES
 from tocsin.streams.measures.scorecard import Scorer
+from tocsin.streams.policy.measure_table import MEASURES
 
 INVOICE = "2025-01-10 invoice A 300,000 CNY due 2025-02-09"
 
@@ -123,7 +126,13 @@ def test_texts_say_what_the_conditions_measured() -> None:
     )
     book.add(INVOICE, "2025-02-25 close")
     raised = next(w for w in book.warnings if w.rule == "overdue-age")
-    assert raised.text_en == "overdue_amount 300,000.00 CNY, complaint_count 0"
+    assert raised.text_en == "past due 300,000.00 CNY, complaints 0"
+    assert raised.text_zh == "逾期金额300,000.00 CNY，投诉0"
+
+
+def test_every_measure_and_family_of_events_has_a_name_in_both_languages() -> None:
+    assert MEASURE_NAMES.keys() == MEASURES.keys()
+    assert FAMILY_NAMES.keys() == FAMILIES.keys()
 
 
 @pytest.mark.parametrize(
