@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 from tocsin.agents.clickhouse.client import ClickHouse
 from tocsin.agents.settings.errors import ClickHouseRefusedError
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Raised with every change of a view: an older program leaves the views of a newer one alone."""
 
 _VIEW: Final = re.compile(
