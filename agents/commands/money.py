@@ -12,6 +12,7 @@ import click
 from tocsin.agents.commands.options import GivenPath, Named, connected, language_option
 from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.queries.journal_marks import latest_mark
 from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.queries.receivables import Difference, read_account, read_provision
 from tocsin.agents.queries.working_days import following_of
@@ -104,6 +105,7 @@ def demand(
     reference = _reference(given["rates"])
     with open_lookup(settings) as lookup:
         known = read_account(lookup, convention_of(settings), customer_id, given["as_of"])
+        mark = latest_mark(settings, lookup, known.account.customer_id)
     profile = known.account.profile
     parties = Parties(
         given["seller_country"],
@@ -121,8 +123,9 @@ def demand(
     )
     following = following_of((parties.seller_country, parties.buyer_country))
     found = demand_of(known.account, parties, reference, conditions, known.as_of, following)
-    terminal.result(demand_json(found, language))
-    for line in demand_text(found, profile.name or "", language):
+    journal = None if mark is None else str(mark)
+    terminal.result(demand_json(found, language) | {"journal": journal})
+    for line in demand_text(found, profile.name or "", language, journal or ""):
         terminal.say(line)
     _tell_gaps(terminal, found)
     _tell_differences(terminal, known.differences)

@@ -131,6 +131,7 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "confirm": "Counsel must confirm: {0}.",
         "how": "Reckoned {0}; money pays {1}; each line rounded half up.",
         "rates": "Reference rates: file with SHA-256 {0}.",
+        "journal": "Made of the records up to {0}",
         "a year": "{0} % a year",
         "a day": "{0} % a day",
         "; ": "; ",
@@ -163,6 +164,7 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "confirm": "须经律师确认：{0}。",
         "how": "计算方法{0}；付款先后为{1}；每行四舍五入。",
         "rates": "参考利率文件SHA-256：{0}。",
+        "journal": "所依记录截至{0}",
         "a year": "年利率{0}%",
         "a day": "日利率{0}%",
         "; ": "；",
@@ -174,8 +176,11 @@ ORDERS: Final[Mapping[Language, Mapping[Order, str]]] = {
 }
 
 
-def demand_text(demand: Demand, name: str, language: Language) -> Iterator[str]:
-    """The lines of a demand on a customer, by id and name."""
+def demand_text(demand: Demand, name: str, language: Language, journal: str = "") -> Iterator[str]:
+    """The lines of a demand on a customer, by id and name.
+
+    `journal` is the mark of the journal that `tocsin verify --mark` accepts.
+    """
     words = WORDS[language]
     yield words["title"].format(day(demand.as_of), f"{demand.customer_id} {name}".rstrip())
     for item in demand.items:
@@ -214,6 +219,8 @@ def demand_text(demand: Demand, name: str, language: Language) -> Iterator[str]:
     yield words["how"].format(conditions.day_count.value, ORDERS[language][conditions.order])
     yield words["rates"].format(demand.reference_hash)
     yield from _tell_law(demand, language)
+    if journal:
+        yield words["journal"].format(journal)
 
 
 def _tell_at_hand(demand: Demand, language: Language) -> Iterator[str]:
