@@ -96,12 +96,14 @@ async def _read(
     settings: Settings, starts: Mapping[tuple[str, int], int], limits: Mapping[tuple[str, int], int]
 ) -> list[ConsumerRecord]:
     """Records from starts up to limits, by topic, partition and offset."""
-    ends = {TopicPartition(*place): end for place, end in limits.items()}
+    ends = {TopicPartition(*place): end for place, end in limits.items() if starts[place] < end}
     found: list[ConsumerRecord] = []
+    if not ends:
+        return found
     async with consuming(settings) as consumer:
         consumer.assign(list(ends))
         for place in ends:
-            consumer.seek(place, starts[place])
+            consumer.seek(place, starts[place.topic, place.partition])
         async for record in _batches(consumer, ends):
             found.append(record)
     return sorted(found, key=lambda record: (record.topic, record.partition, record.offset))

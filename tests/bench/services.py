@@ -95,11 +95,21 @@ async def run_to_line(
             process.kill()
             await process.wait()
     for line in reversed(output.decode(errors="replace").splitlines()):
-        _, brace, rest = line.partition("{")  # a worker's sign that it is starting may precede it
-        if brace:
-            return {**json.loads(brace + rest), "peak_mb": memory.peak_mb}
+        found = _object_in(line)
+        if found is not None:
+            return {**found, "peak_mb": memory.peak_mb}
     shown = output.decode(errors="replace")[-OUTPUT_SHOWN_MAX:]
     raise RuntimeError(f"{argv[1]} ended with {process.returncode}:\n{shown}")
+
+
+def _object_in(line: str) -> dict[str, Any] | None:
+    """The JSON object at the end of a line: a worker's sign that it is starting may precede it."""
+    _, brace, rest = line.partition("{")
+    try:
+        found = json.loads(brace + rest)
+    except ValueError:  # a line of a program's log
+        return None
+    return found if isinstance(found, dict) else None
 
 
 class Memory:

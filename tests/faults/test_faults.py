@@ -187,3 +187,4 @@ class _Record:
     def __init__(self, fact: Fact, offset: int) -> None:
         self.topic, self.offset = fact.topic, offset
         self.timestamp, self.key, self.value = fact.timestamp, fact.key, fact.value
+        self.headers: tuple[tuple[str, bytes], ...] = ()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from tests import journals
 from tocsin.agents.audit.blocks import Limits
 from tocsin.agents.audit.reconcile import Reconciliation, reconcile
 from tocsin.agents.audit.sink import SinkMetrics, run_sink
@@ -33,7 +34,7 @@ from tocsin.agents.settings.settings import Settings
 from tocsin.agents.transactions.merger import head_merge
 from tocsin.agents.transactions.record_digests import input_digest, output_digest
 from tocsin.schemas.codec.codec import Codec
-from tocsin.schemas.codec.records import DeadLetter, JournalRecord, OffsetRange, RefusalEntry
+from tocsin.schemas.codec.records import DeadLetter, OffsetRange, RefusalEntry
 from tocsin.schemas.contracts.catalog import (
     CLOCK,
     DEAD_LETTERS,
@@ -428,26 +429,17 @@ def journalled(numbers: range, sequence: int, previous: bytes) -> tuple[list[Sen
         (DEAD_LETTERS, 0, b"C", CODEC.encode_dead_letter(letter), (), START),
         (WARNINGS, 0, b"C", b"warning %d" % sequence, (("traceparent", b"a"),), START),
     ]
-    entry = JournalRecord(
-        sequence=sequence,
-        previous_hash=previous,
+    entry = journals.entry(
+        sequence,
+        previous,
         ranges=tuple(
             OffsetRange(topic.topic_id, firsts[topic], rows[-1].offset + 1, len(rows))
             for topic, rows in queues.items()
         ),
-        passed_idle=(),
-        held=(),
         input_digest=input_digest(head_merge(list(queues.values()), lambda row: row.timestamp)),
         refusals=(RefusalEntry(INVOICES.topic_id, 0, refused.offset, "X"),),
         output_digest=output_digest((out[0].topic_id, out[2], out[3], ()) for out in outputs),
         output_count=2,
-        ledger_digest=b"",
-        business_date=None,
-        unfinished="",
-        policy_hash="",
-        reference_hash="",
-        logic_version=1,
-        state_version=1,
     )
     value = CODEC.encode_journal(entry)
     return [*sources, *outputs, (JOURNAL, 0, None, value, (), START)], sha256(value).digest()

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from tests import journals
 from tests.services.altering import altering
 from tests.services.secured import PASSWORDS, SecuredKafka, grant
 from tocsin.agents.clickhouse.client import connect as connect_clickhouse
@@ -39,7 +40,6 @@ from tocsin.agents.kafka.rights import lacking
 from tocsin.agents.registry.client import open_http_registry
 from tocsin.agents.settings.settings import Settings, load
 from tocsin.schemas.codec.channels import subject_of
-from tocsin.schemas.codec.records import JournalRecord
 from tocsin.schemas.contracts.catalog import INVOICES, JOURNAL, PAYMENTS, POLICIES, WARNINGS, Topic
 
 NAME = "patient"
@@ -366,12 +366,12 @@ async def test_two_who_close_days(sound: Settings, two_clocks: None) -> None:
 async def test_another_zone_than_was_decided_by_and_a_topic_on_hold(given: dict[str, Any]) -> None:
     settings = ill(given, topic_prefix="moved.", app_id="moved")
     await apply(settings)
-    journal = JournalRecord(
-        sequence=1, previous_hash=bytes(32), ranges=(), passed_idle=(), held=(PAYMENTS.topic_id,),
-        input_digest=bytes(32), refusals=(), output_digest=bytes(32), output_count=0,
-        ledger_digest=bytes(32), business_date=20_000, unfinished="", policy_hash="",
-        reference_hash=convention_of(settings).reference_hash, logic_version=1, state_version=1,
-    )  # fmt: skip
+    journal = journals.entry(
+        sequence=1,
+        held=(PAYMENTS.topic_id,),
+        business_date=20_000,
+        reference_hash=convention_of(settings).reference_hash,
+    )
     async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers) as producer:
         value = open_codec(settings).encode_journal(journal)
         await producer.send_and_wait(settings.topic(JOURNAL), value, partition=1)

@@ -45,6 +45,7 @@ STORM = 60
 DAYS = 110
 POLL_S = 0.1
 HELD_PAYMENTS = (PAYMENTS.topic_id,)
+PATIENT = {"retirement-candidate"}
 
 
 def good_payer(facts: list[Fact]) -> tuple[str, list[Fact]]:
@@ -187,10 +188,13 @@ def since(
 def open_episodes(warnings: Iterable[RiskWarning]) -> set[tuple[str, str, str]]:
     """What is open at the end: customer, rule and subject.
 
-    Not the severity: that of an episode which passed its peak unseen may be one lower.
+    Not the severity: that of an episode which passed its peak unseen may be one lower. Nor a rule
+    that waits for weeks, which begin when the payments on hold are read.
     """
     found = set()
     for warning in warnings:
+        if warning.rule in PATIENT:
+            continue
         key = (warning.customer_id, warning.rule, warning.subject)
         (found.discard if warning.transition == "CLEARED" else found.add)(key)
     return found

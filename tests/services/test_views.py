@@ -15,6 +15,7 @@ import pytest
 from aiokafka.structs import TopicPartition
 from msgspec import Struct, structs
 
+from tests import journals
 from tocsin.agents.audit.blocks import Block, TopicPartitionBuffer
 from tocsin.agents.audit.sink import Writer
 from tocsin.agents.clickhouse.client import ClickHouse, connect
@@ -30,7 +31,7 @@ from tocsin.agents.queries.worklist import candidates_of
 from tocsin.agents.transactions.record_digests import TOPIC_IDS
 from tocsin.schemas.codec.codec import Codec
 from tocsin.schemas.codec.jsonlines import iso_date
-from tocsin.schemas.codec.records import DeadLetter, JournalRecord, OffsetRange
+from tocsin.schemas.codec.records import DeadLetter, OffsetRange
 from tocsin.schemas.contracts.catalog import (
     CLOCK,
     COMPLAINTS,
@@ -138,11 +139,9 @@ class History:
         self.add(LEDGERS, value, key=f"{customer_id}\0{key}".encode())
 
     def business_date(self, text: str, **more: Any) -> None:
-        entry = structs.replace(ENTRY, business_date=day(text), **more)
-        self.add(JOURNAL, CODEC.encode_journal(entry))
+        self.add(JOURNAL, CODEC.encode_journal(journals.entry(business_date=day(text), **more)))
 
 
-ENTRY = JournalRecord(0, b"", (), (), (), b"", (), b"", 0, b"", None, "", "", "", 1, 1)
 WARNING = RiskWarning(
     warning_id="w1",
     episode_id="e1",

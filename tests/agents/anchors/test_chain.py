@@ -7,12 +7,12 @@ from hashlib import sha256
 
 import pytest
 
+from tests import journals
 from tocsin.agents.anchors.chain import Break, BrokenError, Chain, Walk
 from tocsin.agents.anchors.extents import Change
 from tocsin.agents.anchors.statement import Head
 from tocsin.agents.clickhouse.history import HistoryRecord
 from tocsin.schemas.codec.codec import Codec
-from tocsin.schemas.codec.records import JournalRecord
 from tocsin.schemas.contracts.registry import FileRegistry
 
 CODEC = Codec(FileRegistry())
@@ -20,26 +20,7 @@ COUNT = 30
 
 
 def entry(sequence: int, previous: bytes, output_count: int = 1) -> bytes:
-    return CODEC.encode_journal(
-        JournalRecord(
-            sequence=sequence,
-            previous_hash=previous,
-            ranges=(),
-            passed_idle=(),
-            held=(),
-            input_digest=b"",
-            refusals=(),
-            output_digest=b"",
-            output_count=output_count,
-            ledger_digest=b"",
-            business_date=None,
-            unfinished="",
-            policy_hash="",
-            reference_hash="",
-            logic_version=1,
-            state_version=1,
-        )
-    )
+    return CODEC.encode_journal(journals.entry(sequence, previous, output_count=output_count))
 
 
 def record(sequence: int, value: bytes) -> HistoryRecord:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn, cast
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from tests import journals
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.journal import (
     Journal,
@@ -31,7 +32,7 @@ from tocsin.agents.transactions.transaction import (
     pack,
 )
 from tocsin.schemas.codec.codec import Codec
-from tocsin.schemas.codec.records import JournalRecord, RefusalEntry
+from tocsin.schemas.codec.records import RefusalEntry
 from tocsin.schemas.contracts.registry import FileRegistry
 from tocsin.streams.decide.engine import REFUSED_MOVE_NOTHING
 
@@ -354,10 +355,7 @@ def test_the_logic_version_says_whether_a_refused_record_lifted_those_behind_it(
         [SimpleNamespace(topic=topic, offset=n, timestamp=at) for n, at in enumerate(times)]
         for topic, times in stamped.items()
     ]
-    record = JournalRecord(
-        0, b"", (), (), (), b"", (RefusalEntry(4, 0, 0, code),), b"", 0, b"", None, "", "", "",
-        version, 1,
-    )  # fmt: skip
+    record = journals.entry(refusals=(RefusalEntry(4, 0, 0, code),), logic_version=version)
 
     taken = taken_order(record, queues, ids)
 
