@@ -9,7 +9,14 @@ import click
 from msgspec.structs import replace
 
 from tocsin.agents.anchors.papers import sign_paper
-from tocsin.agents.commands.options import Named, TargetPath, connected, language_option, run
+from tocsin.agents.commands.options import (
+    GivenPath,
+    Named,
+    TargetPath,
+    connected,
+    language_option,
+    run,
+)
 from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import convention_of
 from tocsin.agents.entry.engagement import enter, known_at, make_event
@@ -50,7 +57,7 @@ WAIT_S = 10.0
 )
 @click.option(
     "--templates",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=GivenPath(is_folder_too=True),
     help="Templates that replace packaged ones of the same name.",
 )
 @click.option("--sent", is_flag=True, help="It was sent: log it as a contact, with its hash.")
