@@ -154,7 +154,10 @@ class PolicyLoad(Struct, frozen=True):
 
 
 class BacktestReport(Struct, frozen=True):
-    """All that a backtest found; `begin` and `end` are the first and the last day (ISO)."""
+    """All that a backtest found; `begin` and `end` are the first and the last day (ISO).
+
+    `folded_apart`: customers whose facts not all of the policies see alike.
+    """
 
     format: int
     resamples: int
@@ -168,6 +171,7 @@ class BacktestReport(Struct, frozen=True):
     harms: list[HarmFigures]
     differences: list[Difference]
     sweep: SweepFigures | None = None
+    folded_apart: int = 0
 
 
 def report(
@@ -204,6 +208,7 @@ def report(
         [harm_figures(run, harm, progress) for harm in harms],
         [compare(base.name, base.alarms, track.name, track.alarms) for track in others],
         None if grid is None else sweep_figures(run, grid, harms, budget, progress),
+        run.parted,
     )
 
 

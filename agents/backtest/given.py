@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tocsin.agents.backtest.run import Candidate
+from tocsin.agents.backtest.tracks import Candidate
 from tocsin.agents.deployment.policies import first_event, first_event_of
 from tocsin.agents.settings.errors import InputError
 from tocsin.agents.settings.given_files import read_given

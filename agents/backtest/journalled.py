@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tocsin.agents.backtest.run import Candidate, Pass, Place, Run, Tried, joined
+from tocsin.agents.backtest.run import Pass, Run, Tried, joined
+from tocsin.agents.backtest.tracks import Candidate, Place
 from tocsin.agents.deployment.connections import convention_of, open_clickhouse, open_codec
 from tocsin.agents.kafka.brokers import translating_failures
 from tocsin.agents.replay.replay import (

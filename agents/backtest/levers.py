@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tocsin.agents.backtest.run import Candidate, Tried
+from tocsin.agents.backtest.run import Tried
+from tocsin.agents.backtest.tracks import Candidate
 from tocsin.agents.settings.errors import InputError
 from tocsin.streams.evaluate.measure_trace import Forms
 from tocsin.streams.policy.levers import FACTORED, LEVERS, LeverError, moved

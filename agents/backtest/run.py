@@ -1,4 +1,4 @@
-"""One pass over the events: a desk per policy decides, and customers are observed on the way.
+"""One pass over the events: every policy decides, and customers are observed on the way.
 
 An observer is called before the record is taken that it asks about, and gets the desks as they are
 then. It never sees the events to come: nothing that it returns is touched again.
@@ -8,40 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
-from typing import NamedTuple
 
 from msgspec import Struct
 
+from tocsin.agents.backtest.tracks import Candidate, Place, Track, Tracks
 from tocsin.schemas.codec.jsonlines import Fact
-from tocsin.schemas.contracts.catalog import POLICIES
-from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.risk_warning import DecisionDigest
-from tocsin.streams.evaluate.alarms import Alarm, OpenEpisodes, alarm_of
+from tocsin.streams.evaluate.alarms import Alarm
 from tocsin.streams.evaluate.harm import Judged
 from tocsin.streams.evaluate.history import History, Known
 from tocsin.streams.evaluate.measure_trace import Forms, MeasureTrace
-from tocsin.streams.evaluate.observations import Observation, Stand
+from tocsin.streams.evaluate.observations import Observation
 from tocsin.streams.evaluate.references import references
-from tocsin.streams.facts.checks import Refusal
 from tocsin.streams.facts.convention import Convention
 from tocsin.streams.facts.events import DayClosed, Event, InvoiceIssued, PolicyPublished
-from tocsin.streams.ledger.ledgers import Ledgers
-from tocsin.streams.ledger.state_records import PartitionState
 from tocsin.streams.policy.policy import Policy
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-
-
-class Candidate(Struct, frozen=True):
-    """A policy to be tried: its name, and the record that puts it in force before any event.
-
-    `follows_events`: it gives way to the policies among the events, as in a deployment. Where those
-    come before anything else, no first one is needed.
-    """
-
-    name: str
-    published: PolicyPublished | None
-    follows_events: bool = False
 
 
 class Tried(Struct, frozen=True):
@@ -51,81 +34,8 @@ class Tried(Struct, frozen=True):
     forms: dict[str, list[Forms]]
 
 
-class Track:
-    """One policy's desk, and what it has warned of so far."""
-
-    def __init__(
-        self,
-        candidate: Candidate,
-        convention: Convention,
-        partition: int = 0,
-        trace: MeasureTrace | None = None,
-    ) -> None:
-        self.name = candidate.name
-        self.follows_events = candidate.follows_events
-        self.desk = DecisionEngine(convention, Ledgers(), PartitionState(), {}, partition)
-        self.desk.watch = self.trace = trace
-        self.episodes = OpenEpisodes()
-        self.alarms: list[Alarm] = []
-        self.digest = DecisionDigest()
-        first = candidate.published
-        if first is not None:
-            place = Place(POLICIES.topic_id, partition, 0)
-            self.take(place, first.effective_from, first, None)
-
-    def take(
-        self, place: Place, instant: int, event: Event, history: History | None
-    ) -> Refusal | None:
-        """Let the desk decide; `history` follows its ledgers, if it is this desk's to follow."""
-        desk, step = self.desk, Step.UNFINISHED
-        while step is Step.UNFINISHED:
-            desk.begin()
-            outcome = desk.process(*place, instant, event)
-            self._note(history)
-            if isinstance(outcome, Refusal):
-                return outcome
-            step = outcome
-        return None
-
-    def refuse(self, place: Place, code: str, history: History | None) -> None:
-        """Count a record that was refused before it came to the desk."""
-        self.desk.begin()
-        self.desk.count_refusal(place.topic_id, place.offset, code)
-        self._note(history)
-
-    def stand(self, customer_id: str) -> Stand:
-        """How this policy sees a customer now."""
-        score, grade = None, ""
-        if customer_id in self.desk.ledgers:
-            summary = self.desk.ledgers.peek(customer_id).summary
-            score, grade = summary.score, summary.grade
-        return Stand(score, grade, self.episodes.of(customer_id))
-
-    def _note(self, history: History | None) -> None:
-        for warning in self.desk.warnings:
-            self.digest.add(warning)
-            alarm = alarm_of(warning)
-            if alarm is not None:
-                self.alarms.append(alarm)
-                self.episodes.take(alarm)
-        today = self.desk.state.business_date
-        for ledger in self.desk.touched.values():
-            if history is None:
-                ledger.dirty.clear()
-            else:
-                history.follow(ledger, today)
-
-
 Observer = Callable[[Judged, str, str, int, Known, Sequence[Track]], Observation]
 """Makes an observation of a customer: how it is judged, customer, invoice, day, what is known."""
-
-
-class Place(NamedTuple):
-    """Where a record is; of events from files the offset is their number."""
-
-    topic_id: int
-    partition: int
-    offset: int
 
 
 class Warned(Struct, frozen=True):
@@ -139,7 +49,8 @@ class Warned(Struct, frozen=True):
 class Run(Struct, frozen=True):
     """A pass over all events. `begin` and `end`: first and last day of the data (epoch days).
 
-    `traces` of the first policy, one for each partition, where levers are swept.
+    `traces` of the first policy, one a partition, where levers are swept. `parted`: customers whose
+    facts not all policies see alike, so that they were folded apart.
     """
 
     events: int
@@ -150,6 +61,7 @@ class Run(Struct, frozen=True):
     history: History
     tracks: list[Warned]
     traces: list[MeasureTrace] = []
+    parted: int = 0
 
 
 def observe(
@@ -190,10 +102,7 @@ class Pass:
         self._observer = observer
         self._history = History()
         self._trace = None if tried is None else MeasureTrace(tried.policy, tried.forms)
-        self._tracks = [
-            Track(candidate, convention, partition, None if number else self._trace)
-            for number, candidate in enumerate(candidates)
-        ]
+        self._tracks = Tracks(candidates, convention, partition, self._trace, self._history)
         self._observations: list[Observation] = []
         self._refused: list[str] = []
         self._events = self._begin = self._closed = self._instant = 0
@@ -206,16 +115,12 @@ class Pass:
             self._close(event.date)
         elif isinstance(event, InvoiceIssued):
             seen = self._issue(event, instant)
-        is_policy = isinstance(event, PolicyPublished)
-        for number, track in enumerate(self._tracks):
-            if is_policy and not track.follows_events:
-                continue
-            refusal = track.take(place, instant, event, None if number else self._history)
-            if refusal is not None and not number:
-                self._refused.append(f"event {place.offset}: {refusal.code}: {refusal.detail}")
+        refusal = self._tracks.take(place, instant, event)
+        if refusal is not None:
+            self._refused.append(f"event {place.offset}: {refusal.code}: {refusal.detail}")
         if seen is not None and self._history.knows(seen.customer_id, seen.invoice_id):
             self._observations.append(seen)
-        if not is_policy:
+        if not isinstance(event, PolicyPublished):
             self._instant = max(self._instant, instant)
             self._begin = self._begin or self._convention.business_date(instant)
 
@@ -223,8 +128,7 @@ class Pass:
         """Count a record that the journal says was refused."""
         self._events += 1
         self._refused.append(f"record {'/'.join(map(str, place))}: {code}")
-        for number, track in enumerate(self._tracks):
-            track.refuse(place, code, None if number else self._history)
+        self._tracks.refuse(place, code)
 
     def done(self) -> Run:
         """What was found."""
@@ -235,8 +139,9 @@ class Pass:
             self._convention.business_date(self._instant) if self._begin else 0,
             self._observations,
             self._history,
-            [Warned(track.name, track.alarms, track.digest) for track in self._tracks],
+            [Warned(track.name, track.alarms, track.digest) for track in self._tracks.all],
             self._traces(),
+            self._tracks.parted,
         )
 
     def _traces(self) -> list[MeasureTrace]:
@@ -251,7 +156,7 @@ class Pass:
             return None  # it corrects one that was observed
         day = self._convention.business_date(instant)
         known = self._history.customers.get(customer_id) or Known(day)
-        return self._observer(Judged.ISSUE, customer_id, invoice_id, day, known, self._tracks)
+        return self._observer(Judged.ISSUE, customer_id, invoice_id, day, known, self._tracks.all)
 
     def _close(self, day: int) -> None:
         if day <= self._closed:
@@ -259,7 +164,7 @@ class Pass:
         self._closed = day
         if date.fromordinal(_EPOCH_ORDINAL + day + 1).day == 1:
             self._observations += [
-                self._observer(Judged.MONTH_END, customer_id, "", day, known, self._tracks)
+                self._observer(Judged.MONTH_END, customer_id, "", day, known, self._tracks.all)
                 for customer_id, known in self._history.customers.items()
             ]
 
@@ -311,4 +216,5 @@ def joined(runs: Sequence[Run]) -> Run:
         history,
         tracks,
         [trace for part in runs for trace in part.traces],
+        sum(part.parted for part in runs),
     )

@@ -25,6 +25,10 @@ from tocsin.agents.settings.whole_files import writing_whole
 from tocsin.schemas.codec.jsonlines import Fact
 
 REFUSED_SHOWN_MAX = 20
+APART = (
+    "customers folded apart for each policy: {:,}, of whose warnings people judged some that not "
+    "every policy gave"
+)
 
 
 @click.command("backtest")
@@ -100,6 +104,8 @@ def backtest(
             )
     for line in done.refused[:REFUSED_SHOWN_MAX]:
         terminal.note(line, style="yellow")
+    if done.parted:
+        terminal.note(APART.format(done.parted))
     found = report(done, judged, lambda what: terminal.note(f"figures: {what}"), grid, budget)
     if target is not None:
         _write(target, found, language)

@@ -147,6 +147,9 @@ def show_score(terminal: Terminal, score: Score, language: Language) -> None:
         terminal.facts(("lacks", text) for text in score.lacking)
     else:
         terminal.heading(f"Score {score.score} of 100, grade {score.grade}")
+        if score.chance is not None:
+            said = f"{measure(score.chance * 10, 'BASIS_POINTS')} of such customers within 90 days"
+            terminal.facts([("30 days past due", said)])
         columns = [Column("component"), Column("points", right=True), Column("of", right=True)]
         rows = [
             (

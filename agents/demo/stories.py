@@ -1,9 +1,10 @@
-"""Four customers of the demo whose way is written, not drawn, so that it can be told at the end.
+"""Five customers of the demo whose way is written, not drawn, so that it can be told at the end.
 
 One goes through the collection ladder: reminder, call, a promise that is broken, written notice,
 hold, a plan that falls behind, lawyer's letter, and payment at last. With the second the business
 is ended in good order. The third leaves on its own wish and comes back. The fourth shows credit
-decisions (a screening, a limit, a hold, a review) and what goes against them.
+decisions (a screening, a limit, a hold, a review) and what goes against them. To the fifth goods go
+on credit again after a debt of its was written off.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ LADDER: Final = "C-LADDER"
 RETIRED: Final = "C-RETIRED"
 REINSTATED: Final = "C-REINSTATED"
 DECIDED: Final = "C-DECIDED"
+WRITTEN_OFF: Final = "C-WRITTEN-OFF"
 STORY_DAYS: Final = 145
 """The stories begin on the last Monday that is so many days before the end."""
 
@@ -168,6 +170,23 @@ def _decide(script: Script) -> None:
     script.decides(22, "D-limit", "LIMIT", "half of what was asked for", **limit)
 
 
+def _write_off(script: Script) -> None:
+    """A debt that nobody hopes for any more; sales sells again, and this time it is paid."""
+    script.joins("Harbour Print Works", "SMALL", "IE")
+    script.invoice(1, "W-1", 900_000)
+    script.say(
+        77,
+        events.CreditNoteIssued,
+        credit_note_id="W-written-off",
+        amount_minor=900_000,
+        currency=CURRENCY,
+        reason="WRITE_OFF",
+        invoice_id="W-1",
+    )
+    script.invoice(91, "W-2", 600_000)
+    script.pays(105, "W-2", 600_000, "W-2")
+
+
 class Story(Struct, frozen=True):
     """What a customer's way shows, by which terms it buys, and how it goes."""
 
@@ -181,4 +200,5 @@ STORIES: Final = {
     RETIRED: Story("the business ended in good order", 15, _retire),
     REINSTATED: Story("left on its own wish, and came back", 15, _reinstate),
     DECIDED: Story("screened, limited, put on hold, reviewed", 15, _decide),
+    WRITTEN_OFF: Story("sold to on credit again after a write-off", 15, _write_off),
 }

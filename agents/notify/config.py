@@ -125,7 +125,10 @@ class Receiver(Struct, frozen=True, kw_only=True):
 
 
 class Match(Struct, frozen=True, kw_only=True):
-    """Which warnings: empty lists take all. `severity` is the least one."""
+    """Which warnings: empty lists take all. `severity` is the least one.
+
+    `audience` takes what the policy mutes for readers of credit since it is for these.
+    """
 
     severity: Severity = "LOW"
     rule: list[str] = []
@@ -136,6 +139,7 @@ class Match(Struct, frozen=True, kw_only=True):
     transition: list[Transition] = []
     phase: tuple[Literal["HISTORY", "LIVE"], ...] = ("LIVE",)
     muted: bool = False
+    audience: list[Literal["SALES", "SERVICE"]] = []
 
 
 class Route(Struct, frozen=True, kw_only=True):

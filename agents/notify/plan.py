@@ -19,6 +19,7 @@ from tocsin.agents.notify.config import Config, Match, Quiet, Receiver
 from tocsin.agents.notify.customers import Customer
 from tocsin.agents.notify.deliver import Outcome, Result
 from tocsin.agents.notify.outbox import DEAD, BudgetUse, Delivery, Notice
+from tocsin.streams.decide.muting import AUDIENCE
 from tocsin.streams.decide.risk_warning import Exposure, RiskWarning
 from tocsin.streams.facts.ids import derived_id
 from tocsin.streams.facts.money import MINOR_DIGITS, weigh
@@ -65,9 +66,15 @@ def _matches(match: Match, warning: RiskWarning, customer: Customer) -> bool:
     )
     return (
         SEVERITIES.get(warning.severity, 0) >= SEVERITIES[match.severity]
-        and (match.muted or warning.muted_by is None)
+        and _is_told(match, warning)
         and all(not wanted or found in wanted for wanted, found in lists)
     )
+
+
+def _is_told(match: Match, warning: RiskWarning) -> bool:
+    if match.audience:
+        return warning.muted_by in {f"{AUDIENCE}{name}" for name in match.audience}
+    return match.muted or warning.muted_by is None
 
 
 def comparable_amount(warning: RiskWarning, config: Config) -> int:

@@ -25,10 +25,15 @@ class Part(Struct, frozen=True):
 
 
 class Score(Struct, frozen=True):
-    """A customer's score, or what is lacking for one; components of the policy in force."""
+    """A customer's score, or what is lacking for one; components of the policy in force.
+
+    `chance`: of a thousand with such a score, in how many cases an invoice got more than 30 days
+    past due within 90 days.
+    """
 
     score: int | None
     grade: str
+    chance: int | None
     parts: tuple[Part, ...]
     lacking: tuple[str, ...]
     strategy: Strategy | None
@@ -44,6 +49,7 @@ def score_of(row: Mapping[str, Any], card: Scorecard, as_of: int | None) -> Scor
     return Score(
         score=row["score"],
         grade=row["grade"],
+        chance=card.chance(row["score"]),
         parts=tuple(
             Part(
                 part.name,

@@ -23,6 +23,12 @@ def show_scorecard(terminal: Terminal, card: Scorecard) -> None:
         for subject in part.steps
     ]
     terminal.table([Column("component"), Column("measure", wraps=True), Column("points")], rows)
+    if card.chances:
+        terminal.heading("More than 30 days past due within 90 days")
+        terminal.facts(
+            (f"from {points} points", measure(share * 10, "BASIS_POINTS"))
+            for points, share in card.chances
+        )
     terminal.heading("Grades")
     bounds = {GRADES[rung.severity]: rung for rung in card.grades.rungs}
     for grade in GRADES:

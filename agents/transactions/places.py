@@ -8,6 +8,7 @@ has stood still for a week.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from tocsin.agents.kafka.brokers import Brokers
@@ -36,11 +37,16 @@ class Places:
         self.kafka_ids: Mapping[str, bytes] = {}  # of the topics that are read now
 
     async def restore(self, client_options: Mapping[str, Any]) -> None:
-        """Read what was written; the writer was fenced before. Raises LostError."""
-        self.known = {}
-        await read_to_end(self._topic, PARTITION, client_options, self._take)
+        """Read what was written, after whoever wrote it was fenced. Raises LostError.
 
-    def _take(self, key: bytes, value: bytes | None) -> None:
+        Who goes on after a rebalance keeps what is known: the brokers may not show yet what a
+        transaction wrote whose commit they have confirmed.
+        """
+        found: dict[Source, ReadPosition] = {}
+        await read_to_end(self._topic, PARTITION, client_options, partial(self._take, found))
+        self.known = found
+
+    def _take(self, places: dict[Source, ReadPosition], key: bytes, value: bytes | None) -> None:
         if value is None:
             return
         try:
@@ -50,7 +56,7 @@ class Places:
                 f"the record {key!r} of {self._topic} cannot be read: {error.detail}",
                 mend="if a newer tocsin wrote it, run that one; see docs/recovery.md",
             ) from error
-        self.known[Source(found.topic, found.partition)] = found
+        places[Source(found.topic, found.partition)] = found
 
     @property
     def read_from(self) -> dict[str, bytes]:

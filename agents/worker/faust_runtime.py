@@ -662,6 +662,9 @@ class Restore(Service):
                 await self._undo(new)
                 return
         await asyncio.gather(*(self._load(group, groups[group]) for group in new))
+        places = runtime.wiring.places
+        if places is not None and new:
+            await places.restore(runtime.wiring.client_options)
         if self._is_stale(generation):
             await self._undo(new)
             return
@@ -722,8 +725,6 @@ class Restore(Service):
     async def _resume(self, groups: Mapping[int, Sequence[Source]], generation: int) -> None:
         app, consumer, runtime = self.app, self.app.consumer, self.app.runtime
         places = runtime.wiring.places
-        if places is not None:
-            await places.restore(runtime.wiring.client_options)
         await self._require_same(groups)
         committed = await self._committed()
         positions = await self._positions(groups, committed)

@@ -23,6 +23,7 @@ _DEPTHS = {
     "classes": 2,
     "sources": 2,
     "collection": 1,
+    "telling": 1,
 }
 """How deep mappings are merged by name; below, and elsewhere but for `texts`, they are replaced."""
 

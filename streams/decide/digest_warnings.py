@@ -26,9 +26,17 @@ from tocsin.streams.policy.policy import OPENING_DIGEST, RESUMPTION_DIGEST
 
 
 def opening_digest(ledger: Ledger, moment: DecisionContext) -> RiskWarning | None:
-    """At go-live: one warning that lists a customer's open episodes; None if there are none."""
-    episodes = ledger.summary.episodes
-    still_open = [key for key in sorted(episodes) if episodes[key].severity]
+    """At go-live: one warning that lists a customer's open episodes; None if there are none.
+
+    Only what the policy would tell readers of credit is listed.
+    """
+    episodes, telling = ledger.summary.episodes, moment.policy.telling
+    still_open = [
+        key
+        for key in sorted(episodes)
+        if episodes[key].severity >= telling.told_from(rule := key.partition(":")[0])
+        and rule not in telling.audiences
+    ]
     if not still_open:
         return None
     episode = Episode(ordinal=1, steps=1)

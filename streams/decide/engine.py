@@ -30,9 +30,9 @@ from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import Code, Refusal, check, check_ahead, check_id, check_timestamp
 from tocsin.streams.facts.convention import Convention, calendar
 from tocsin.streams.facts.sources import begins_a_day
+from tocsin.streams.fold.ageing import Ageing
 from tocsin.streams.fold.evolve import evolve
-from tocsin.streams.fold.fulfilment import next_commitment_due, update_commitments_on
-from tocsin.streams.fold.retention import forget
+from tocsin.streams.fold.fulfilment import next_commitment_due
 from tocsin.streams.fold.shared import UNCHANGED, FoldContext
 from tocsin.streams.fold.warning_feedback import schedule_silence_ends
 from tocsin.streams.ledger.documents import NEVER
@@ -99,10 +99,11 @@ class DecisionEngine:
         self.warnings: list[RiskWarning] = []
         self.touched_policies: list[str] = []
         self.watch: Watch | None = None
+        self.ageing = Ageing()
         self._calendar = calendar(convention)
         self._sources = Completeness(convention, self._calendar, state)
         self._budget = self._allowed = BUDGET_DEFAULT
-        self._today = FoldContext(
+        self.today = FoldContext(  # what the fold is to know of the open day
             state.business_date,
             self._calendar,
             convention.horizon_days,
@@ -129,6 +130,11 @@ class DecisionEngine:
         return self._suspended
 
     @property
+    def boundary(self) -> int:
+        """Instant (epoch ms) from which on a record passes a boundary; below all while sweeping."""
+        return self._boundary
+
+    @property
     def unfinished(self) -> str:
         """The sweep in progress, as the journal says it; empty if there is none."""
         sweeps = self.state.sweeps
@@ -145,9 +151,9 @@ class DecisionEngine:
         self.warnings = []
         self.touched_policies = []
         self._budget = self._allowed = budget
-        if self._today.date >= self._rest_on:  # here nothing is waiting to be written
+        if self.today.date >= self._rest_on:  # here nothing is waiting to be written
             self.ledgers.freeze_idle()
-            self._rest_on = self._today.date + REST_DAYS
+            self._rest_on = self.today.date + REST_DAYS
 
     def process(
         self, topic_id: int, partition: int, offset: int, timestamp: int, event: events.Event
@@ -158,26 +164,31 @@ class DecisionEngine:
         record has changed nothing, and its sequence time has moved no day.
         """
         if timestamp >= self._boundary:
-            outcome = self._foreseen(offset, timestamp, event) or self._catch_up(
-                topic_id, timestamp
-            )
+            outcome = self.foreseen(offset, timestamp, event) or self._catch_up(topic_id, timestamp)
             if outcome is not None:
                 return self._refuse(topic_id, offset, outcome)
-        control = _CONTROLS.get(type(event))
-        if control is not None:
-            outcome = check(event, timestamp) or control(self, event, timestamp)
-            if outcome is None:
-                outcome = self._catch_up(topic_id, timestamp)
+        if type(event) in _CONTROLS:
+            outcome = self.control(event, timestamp) or self._catch_up(topic_id, timestamp)
         else:
-            outcome = self._fold(topic_id, partition, offset, timestamp, event)  # type: ignore[arg-type]  # no control event is left
+            outcome = self.fold(topic_id, partition, offset, timestamp, event)  # type: ignore[arg-type]  # no control event is left
         if outcome is not None:
             return self._refuse(topic_id, offset, outcome)
-        holds.count_record(self.state, topic_id, offset)
-        if self._suspended:
-            self._resume(topic_id)
+        if self.count_taken(topic_id, offset):
             # The record itself is done: what the budget leaves of the sweep goes on with the next.
             self._catch_up(topic_id, timestamp)
         return Step.DONE
+
+    def control(self, event: events.Event, timestamp: int) -> Refusal | None:
+        """Take a record that is about no customer; what it has begun is still to be caught up."""
+        return check(event, timestamp) or _CONTROLS[type(event)](self, event, timestamp)
+
+    def count_taken(self, topic_id: int, offset: int) -> bool:
+        """Count a record that was taken; whether a source may be judged by again."""
+        holds.count_record(self.state, topic_id, offset)
+        if not self._suspended:
+            return False
+        self._resume(topic_id)
+        return True
 
     def count_refusal(self, topic_id: int, offset: int, code: str) -> bool:
         """Count a record refused before it came here; True if its topic goes on hold now."""
@@ -201,7 +212,7 @@ class DecisionEngine:
             self.count_refusal(topic_id, offset, outcome.code)
         return outcome
 
-    def _foreseen(self, offset: int, timestamp: int, event: events.Event) -> Refusal | None:
+    def foreseen(self, offset: int, timestamp: int, event: events.Event) -> Refusal | None:
         """Why the state as it is refuses a record, which then passes no boundary."""
         if self.logic_version < REFUSED_MOVE_NOTHING:
             return None
@@ -218,8 +229,8 @@ class DecisionEngine:
         ledger = self.ledgers.copied(customer_id)
         if ledger is None:
             refusal, ledger = check_id("customer_id", customer_id), Ledger(customer_id)
-            ledger.summary.known_since = self._today.date
-        outcome = refusal or evolve(ledger, event, offset, self._today)  # type: ignore[arg-type]
+            ledger.summary.known_since = self.today.date
+        outcome = refusal or evolve(ledger, event, offset, self.today)  # type: ignore[arg-type]
         return outcome if isinstance(outcome, Refusal) else None
 
     def _ahead(self, timestamp: int) -> Refusal | None:
@@ -230,7 +241,7 @@ class DecisionEngine:
         closes_at = self._calendar.closes_at(date)
         return check_ahead(timestamp, date, closes_at, self.convention.horizon_days)
 
-    def _fold(
+    def fold(
         self,
         topic_id: int,
         partition: int,
@@ -238,32 +249,58 @@ class DecisionEngine:
         timestamp: int,
         event: events.CustomerEvent,
     ) -> Refusal | None:
-        policy = self._policy
-        if policy is None:
+        """Fold a fact into its customer's ledger, and decide; no boundary lies before it."""
+        ledger = self.ledger_of(event, partition, timestamp)
+        if isinstance(ledger, Refusal):
+            return ledger
+        before = self.before(ledger, event)
+        outcome = evolve(ledger, event, offset, self.today)
+        if isinstance(outcome, Refusal):
+            return outcome
+        if outcome != UNCHANGED:
+            self.decide(ledger, before, outcome, topic_id, partition, offset, timestamp, event)
+        return None
+
+    def ledger_of(
+        self, event: events.CustomerEvent, partition: int, timestamp: int
+    ) -> Ledger | Refusal:
+        """The ledger that a fact goes to, not kept yet if it is new; or why it is refused."""
+        if self._policy is None:
             raise PolicyMissing("a fact arrived before any policy: publish one, then start again")
         customer_id = event.customer_id
         ledger = self.ledgers.find(customer_id)
         refusal = check(event, timestamp)
-        is_new, today = ledger is None, self._today.date
         if ledger is None and refusal is None:
             refusal = check_id("customer_id", customer_id)
             ledger = Ledger(customer_id)
             ledger.summary.partition = partition
-            ledger.summary.known_since = today
+            ledger.summary.known_since = self.today.date
         if refusal is not None or ledger is None:
-            return refusal
-        summary, plans = ledger.summary, self._plans
-        before, met = summary.next_date, plans.met_overrides(ledger)
+            return refusal  # type: ignore[return-value]  # without a ledger there is a refusal
+        return ledger
+
+    def before(self, ledger: Ledger, event: events.CustomerEvent) -> tuple[int, int]:
+        """What to know of a customer before a fact is folded: its next date, overrides met."""
         ledger.affected = 0
         if self.watch is not None:
-            self.watch.hear(customer_id, event)
-        outcome = evolve(ledger, event, offset, self._today)
-        if outcome == UNCHANGED:
-            return None
-        if isinstance(outcome, Refusal):
-            return outcome
-        if is_new:
-            self.ledgers[customer_id] = ledger
+            self.watch.hear(ledger.customer_id, event)
+        return ledger.summary.next_date, self._plans.met_overrides(ledger)
+
+    def decide(
+        self,
+        ledger: Ledger,
+        known: tuple[int, int],
+        outcome: str,
+        topic_id: int,
+        partition: int,
+        offset: int,
+        timestamp: int,
+        event: events.CustomerEvent,
+    ) -> None:
+        """Score, assess and advance a customer after a fact; `known` is what `before` told."""
+        customer_id, summary, plans = ledger.customer_id, ledger.summary, self._plans
+        (before, met), today = known, self.today.date
+        self.ledgers[customer_id] = ledger
         ledger.is_touched = True
         if before - today > self._scorer.review_days:  # was to be reviewed no more
             ledger.schedule_assessment(self._scorer.next_review(summary, today))
@@ -282,16 +319,15 @@ class DecisionEngine:
         rules = plans.rules_after(met, affected)
         findings = assess(ledger, rules, today) if rules else []
         count = len(self.warnings)
-        if findings or replanned is not None or summary.silences:
+        if self._policy is not None and (findings or replanned is not None or summary.silences):
             cause = Evidence(topic_id, partition, offset, events.business_id(event))
             phase = self.state.phase
-            moment = DecisionContext(today, timestamp, phase, policy, outcome, cause)
+            moment = DecisionContext(today, timestamp, phase, self._policy, outcome, cause)
             self._advance(ledger, findings, moment, replanned)
         if self.watch is not None:
             self.watch.look(ledger, met, affected, today, self.warnings[count:])
         if summary.next_date != before:
             self._schedule(ledger)
-        return None
 
     def _advance(
         self,
@@ -307,55 +343,72 @@ class DecisionEngine:
             warnings += clear_withdrawn(ledger, replanned, moment)
         for finding in findings:
             self._say(finding, advance(ledger, finding, moment))
-        is_inhibiting = moment.policy.inhibitors and len(warnings) > first
-        if is_inhibiting or replanned is not None or ledger.summary.silences:
+        is_muting = moment.policy.telling.is_muting and len(warnings) > first
+        if is_muting or replanned is not None or ledger.summary.silences:
             mark_muted(ledger, warnings, first, moment)
 
     def _schedule(self, ledger: Ledger) -> None:
         summary = ledger.summary
-        if summary.next_date <= self._today.date:
-            summary.next_date = self._today.date + 1
+        if summary.next_date <= self.today.date:
+            summary.next_date = self.today.date + 1
         if summary.next_date != NEVER:
             self._due.setdefault(summary.next_date, []).append(ledger.customer_id)
 
     def _catch_up(self, topic_id: int, timestamp: int) -> Step | Refusal | None:
         """Finish sweeps and pass every boundary up to `timestamp`, in order of their instants."""
+        refusal = self.open_day(topic_id, timestamp)
+        if refusal is not None:
+            return refusal
+        while self.finish_sweeps():
+            if not self.pass_boundary(timestamp):
+                return None
+        return Step.UNFINISHED
+
+    def open_day(self, topic_id: int, timestamp: int) -> Refusal | None:
+        """Open the first day, if none is open; why a sequence time is refused."""
         state = self.state
         if state.business_date == 0:
             if begins_a_day(topic_id, timestamp):
                 refusal = check_timestamp(timestamp)
                 if refusal is not None:
                     return refusal
-                state.business_date = self._today.date = self._calendar.business_date(timestamp)
+                state.business_date = self.today.date = self._calendar.business_date(timestamp)
+            return None
+        return self._ahead(timestamp)
+
+    def finish_sweeps(self) -> bool:
+        """Go on with the sweeps that have begun; False if the budget did not last."""
+        sweeps = self.state.sweeps
+        while sweeps:
+            if not self._go_on(sweeps[0]):
+                return False
+            if self.watch is not None and sweeps[0].kind == _DAY:
+                self._show_turns(self.watch)
+            del sweeps[0]
+        return True
+
+    def pass_boundary(self, timestamp: int) -> bool:
+        """Pass the next boundary, which begins a sweep; False if none is left up to `timestamp`."""
+        state = self.state
+        close, effective = self._note_boundary()
+        if min(close, effective) > timestamp:
+            return False
+        if close <= effective:
+            if self._sources.close(state.business_date):
+                self._note_holds()
+            state.business_date += 1
+            self.today.date = state.business_date
+            self._tell_sources(close, is_new_day=True)
+            if self.watch is not None:
+                self.watch.open_day(state.business_date)
+            self._begin_sweep(_DAY, close)
         else:
-            refusal = self._ahead(timestamp)
-            if refusal is not None:
-                return refusal
-        while True:
-            while state.sweeps:
-                if not self._go_on(state.sweeps[0]):
-                    return Step.UNFINISHED
-                if self.watch is not None and state.sweeps[0].kind == _DAY:
-                    self._show_turns(self.watch)
-                del state.sweeps[0]
-            close, effective = self._note_boundary()
-            if min(close, effective) > timestamp:
-                return None
-            if close <= effective:
-                if self._sources.close(state.business_date):
-                    self._note_holds()
-                state.business_date += 1
-                self._today.date = state.business_date
-                self._tell_sources(close, is_new_day=True)
-                if self.watch is not None:
-                    self.watch.open_day(state.business_date)
-                self._begin_sweep(_DAY, close)
-            else:
-                self._put_in_force(state.pending.pop(0), effective)
+            self._put_in_force(state.pending.pop(0), effective)
+        return True
 
     def _show_turns(self, watch: Watch) -> None:
         """Show a watch whom it asks for on a new day, beside those whom the day's sweep visited."""
-        today = self._today.date
+        today = self.today.date
         for customer_id in watch.turns(today):
             ledger = self.ledgers.peek(customer_id)
             watch.look(ledger, self._plans.met_overrides(ledger), 0, today, [], is_opening=True)
@@ -384,7 +437,7 @@ class DecisionEngine:
             self._budget -= 1
             customer_id = queue.pop()
             ledger = self.ledgers.peek(customer_id)
-            if sweep.kind != _DAY or ledger.summary.next_date <= self._today.date:
+            if sweep.kind != _DAY or ledger.summary.next_date <= self.today.date:
                 self._visit(ledger, sweep)
                 if ledger.is_touched:
                     self.ledgers[customer_id] = ledger
@@ -396,10 +449,10 @@ class DecisionEngine:
         """Customers that a sweep has still to visit, the next one last."""
         if sweep.kind != _DAY:
             return sorted((name for name in self.ledgers if name > sweep.cursor), reverse=True)
-        return sorted(set(self._due.pop(self._today.date, ())), reverse=True)
+        return sorted(set(self._due.pop(self.today.date, ())), reverse=True)
 
     def _visit(self, ledger: Ledger, sweep: Sweep) -> None:
-        policy, today, summary = self._policy, self._today.date, ledger.summary
+        policy, today, summary = self._policy, self.today.date, ledger.summary
         if policy is None:
             raise PolicyMissing("a ledger stands without any policy: publish one, start again")
         if sweep.kind == _LIVE:
@@ -413,17 +466,14 @@ class DecisionEngine:
         moment = DecisionContext(
             today, sweep.at, self.state.phase, policy, is_policy_change=sweep.kind == _POLICY
         )
-        is_short = is_daily and today < summary.repeat_on and today < summary.prune_on
-        if today >= summary.prune_on:
-            forget(ledger, today, self.convention.horizon_days)
-            ledger.is_touched = True
+        is_pruned, kept = self.ageing.pass_day(ledger, self.today, is_opening=is_daily)
+        is_short = is_daily and today < summary.repeat_on and not is_pruned
         plans = self._plans
         met = plans.met_overrides(ledger)
         if not is_short:
             summary.repeat_on = NEVER
             schedule_silence_ends(ledger, today)
         review_on = self._scorer.next_review(summary, today)
-        kept = update_commitments_on(ledger, self._today) if ledger.cases else 0
         summary.next_date = min(
             summary.prune_on,
             summary.repeat_on,
@@ -460,7 +510,7 @@ class DecisionEngine:
 
         Returns SCORE if anything of it may have changed.
         """
-        scorer, today = self._scorer, self._today.date
+        scorer, today = self._scorer, self.today.date
         if self._is_scored or not scorer.card:
             if not is_daily or scorer.is_review(ledger.summary, today):
                 scorer.review(ledger, today)
@@ -522,6 +572,8 @@ class DecisionEngine:
         state, old = self.state, self.state.policy
         state.policy = entry
         self._policy = self._load(self.policies[entry.hash])
+        if self.watch is not None:
+            self._policy = self.watch.telling(self._policy)
         self._note_holds()
         if old is not None and all(pending.hash != old.hash for pending in state.pending):
             del self.policies[old.hash]

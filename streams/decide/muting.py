@@ -1,9 +1,11 @@
 """Muting: which warnings people are not to be troubled with, and by what.
 
 A muted warning is decided, published and recorded like any other, with its cause: a silence of the
-customer (SILENCED and its id), or an open episode of a rule that inhibits it (INHIBITED and the
-rule). What was muted is remembered on its episode. Once nothing mutes it any more, one digest lists
-the episodes of the customer that are still open; an end of one that nobody was told of stays muted.
+customer (SILENCED and its id), another audience (AUDIENCE and its name), an open episode of a rule
+that inhibits it (INHIBITED and the rule), or a severity that the policy does not tell (BELOW and
+the mildest that it tells). What was muted is remembered on its episode until a graver step is told.
+Once nothing mutes it any more, one digest lists the episodes of the customer that are still open;
+an end of one that nobody was told of stays muted.
 """
 
 from __future__ import annotations
@@ -19,9 +21,16 @@ from tocsin.streams.facts.sources import ENGAGEMENTS
 from tocsin.streams.fold.warning_feedback import is_in_force
 from tocsin.streams.ledger.documents import Episode, Silence
 from tocsin.streams.ledger.ledger import Ledger
+from tocsin.streams.measures.severity import SEVERITY_NAMES
+from tocsin.streams.policy.policy import Telling
+
+AUDIENCE = "AUDIENCE:"
+"""Before the audience that a muted warning is for."""
 
 _SILENCED = "SILENCED:"
 _INHIBITED = "INHIBITED:"
+_BELOW = "BELOW:"
+_NEWS = ("RAISED", "ESCALATED")
 
 
 def mark_muted(
@@ -30,13 +39,13 @@ def mark_muted(
     """Mark the customer's warnings from place `first` on; add a digest if muting has ended."""
     summary = ledger.summary
     episodes = summary.episodes
-    causes = Causes(summary.silences, moment.policy.inhibitors, episodes, moment.as_of)
+    causes = Causes(summary.silences, moment.policy.telling, episodes, moment.as_of)
     for place in range(first, len(warnings)):
         warning = warnings[place]
         episode = episodes.get(f"{warning.rule}:{warning.subject}")
         if episode is None or warning.transition == "DIGEST":
             continue
-        told = mark(episode, warning.transition, causes.of(warning.rule))
+        told = mark(episode, warning.transition, causes.of(warning.rule, episode.severity))
         if told:
             warnings[place] = replace(warning, muted_by=told)
     _resume(ledger, warnings, causes, moment)
@@ -47,7 +56,7 @@ def mark(episode: Episode, transition: str, cause: str) -> str:
     told = cause
     if not cause and transition in ("CLEARED", "REPEATED"):
         told = episode.muted_by  # nobody knows of it, or the digest is about to say it
-    if transition == "CLEARED":
+    if transition == "CLEARED" or (not cause and transition in _NEWS):
         episode.muted_by = ""
     elif cause and _is_to_be_told(transition, cause):
         episode.muted_by = cause
@@ -59,7 +68,7 @@ def resumed(episodes: Mapping[str, Episode], causes: Causes) -> dict[str, list[s
     ended: dict[str, list[str]] = {}
     for key in sorted([key for key, episode in episodes.items() if episode.muted_by]):
         episode = episodes[key]
-        cause = causes.of(key.partition(":")[0])
+        cause = causes.of(key.partition(":")[0], episode.severity)
         if not cause:
             ended.setdefault(episode.muted_by, []).append(key)
         episode.muted_by = cause
@@ -70,7 +79,7 @@ def _is_to_be_told(transition: str, cause: str) -> bool:
     """Whether a digest has to make up for a muted step."""
     if transition == "REPEATED":
         return cause.startswith(_SILENCED)
-    return transition in ("RAISED", "ESCALATED")
+    return transition in _NEWS
 
 
 def _resume(
@@ -99,12 +108,12 @@ def _silence_records(ledger: Ledger, ended: dict[str, list[str]]) -> Iterator[Ev
 
 
 class Causes:
-    """What mutes the rules of a customer on a day; a silence is named before an inhibition."""
+    """What mutes the rules of a customer on a day: silence, audience, inhibition, severity."""
 
     def __init__(
         self,
         silences: Mapping[str, Silence],
-        inhibitors: Mapping[str, tuple[str, ...]],
+        telling: Telling,
         episodes: Mapping[str, Episode],
         as_of: int,
     ) -> None:
@@ -113,17 +122,28 @@ class Causes:
             for name, silence in sorted(silences.items())
             if is_in_force(silence, as_of)
         ]
-        self._inhibitors = inhibitors
-        self._open = {
-            key.partition(":")[0] for key, episode in episodes.items() if episode.severity
-        }
+        self._telling = telling
+        self._open: dict[str, int] = {}
+        for key, episode in episodes.items():
+            rule = key.partition(":")[0]
+            self._open[rule] = max(self._open.get(rule, 0), episode.severity)
 
-    def of(self, rule: str) -> str:
-        """What mutes a rule; empty if nothing does."""
+    def of(self, rule: str, severity: int) -> str:
+        """What mutes a rule at a severity; empty if nothing does. 0: the episode has ended.
+
+        What is not told itself mutes nothing that is graver.
+        """
+        telling = self._telling
         for name, silence in self._silences:
             if silence.rule in ("", rule):
                 return _SILENCED + name
-        for inhibitor in self._inhibitors.get(rule, ()):
-            if inhibitor in self._open:
+        if rule in telling.audiences:
+            return AUDIENCE + telling.audiences[rule]
+        for inhibitor in telling.inhibitors.get(rule, ()):
+            if (found := self._open.get(inhibitor, 0)) and found >= min(
+                severity, telling.told_from(inhibitor)
+            ):
                 return _INHIBITED + inhibitor
+        if 0 < severity < (least := telling.told_from(rule)):
+            return _BELOW + SEVERITY_NAMES[least]
         return ""

@@ -1,4 +1,4 @@
-"""Watching a desk: seeing what it decides by, without changing anything.
+"""Watching a desk: seeing what it decides by, without changing what it decides.
 
 A backtest installs a watch to sweep thresholds afterwards; a worker has none.
 """
@@ -11,10 +11,17 @@ from typing import Protocol
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.events import CustomerEvent
 from tocsin.streams.ledger.ledger import Ledger
+from tocsin.streams.policy.policy import Policy
 
 
 class Watch(Protocol):
     """What a desk tells of its work, in the order in which it does it. Days are epoch days."""
+
+    def telling(self, policy: Policy) -> Policy:
+        """The policy that comes into force, with rules that tell the watch what they read.
+
+        They may ask to be looked at on more days, and decide the same.
+        """
 
     def hear(self, customer_id: str, event: CustomerEvent) -> None:
         """Take note of an event of a customer that is about to be folded."""

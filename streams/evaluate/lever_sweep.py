@@ -33,11 +33,11 @@ from tocsin.streams.evaluate.measure_trace import (
     thresholds,
 )
 from tocsin.streams.facts.ids import derived_id
-from tocsin.streams.ledger.documents import NEVER, Account, Episode
+from tocsin.streams.ledger.documents import NEVER, Account, Episode, Summary
 from tocsin.streams.ledger.ledger import Ledger
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit
 from tocsin.streams.measures.severity import Ladder, Rung
-from tocsin.streams.policy.policy import Bounds, Condition, Rule
+from tocsin.streams.policy.policy import Bounds, Condition, Rule, Telling
 
 Stepped = tuple[int, Alarm]
 """An alarm and the step of the trace at which it came."""
@@ -65,7 +65,8 @@ class LeverSweep:
     def alarms(self, forms: Forms) -> dict[str, list[Stepped]]:
         """The warnings of the rule in each customer, as they are before muting, in their order.
 
-        `forms`: the rule with the levers to be tried, under each set of overrides that touch it.
+        `forms`: the rule with the levers to be tried, under each set of overrides that touch it; it
+        is among those that were traced.
         """
         found: dict[str, list[Stepped]] = {}
         bench = _Bench(forms)
@@ -76,8 +77,8 @@ class LeverSweep:
             key = (bench.shape(series.subject), *mattering)
             said = rows.known.get(key)
             if said is None:
-                said = list(self._replay(bench, customer_id, traced, series, rows, mattering))
-                rows.known[key] = said
+                said = rows.known[key] = []
+                self._replay(bench, customer_id, traced, series, rows, mattering, said)
             if said:
                 found.setdefault(customer_id, []).extend(said)
         return found
@@ -90,58 +91,80 @@ class LeverSweep:
         series: Series,
         rows: _Rows,
         mattering: Sequence[tuple[int, int]],
-    ) -> Iterator[Stepped]:
+        found: list[Stepped],
+    ) -> None:
+        """Decide the rows that matter, and what is repeated between them."""
         ledger = bench.start(customer_id, series.subject)
-        wake = ledger.summary
+        wake, at = ledger.summary, rows.at
         acknowledged, place = traced.acknowledged, 0
-        lowest = bench.lowest(series.subject)
         openings, last_day = self._trace.openings, self._last_day
         for row, _ in mattering:
-            step, day, value, form, flags = rows.at(row)
+            step, day, value, form, flags = at[row]
             while wake.repeat_on < day or (wake.repeat_on == day and not flags & OPENING):
-                at = openings.get(wake.repeat_on)
-                if at is None:
+                opened = openings.get(wake.repeat_on)
+                if opened is None:
                     wake.repeat_on = NEVER
                     break
-                place = bench.acknowledge(acknowledged, place, at)
-                yield from self._say(bench, traced, at, wake.repeat_on)
-            place = bench.acknowledge(acknowledged, place, step)
+                if acknowledged:
+                    place = bench.acknowledge(acknowledged, place, opened)
+                self._say(bench, traced, opened, wake.repeat_on, found)
+            if acknowledged:
+                place = bench.acknowledge(acknowledged, place, step)
             if flags & FORCED:
-                yield from self._withdraw(bench, traced, step, day, form)
+                self._withdraw(bench, traced, step, day, form, found)
             bench.set(value, form, is_met=not flags & UNMET)
-            if flags & PAUSED or (value < lowest[form] and not ledger.open_rules):
-                continue  # not judged, or nothing of it is open and nothing begins
-            for alarm in bench.decide(day, is_opening=bool(flags & OPENING)):
-                yield step, self._alarm(bench, traced, step, day, *alarm)
+            if not flags & PAUSED and bench.may_decide(day):
+                self._decide(bench, traced, step, day, found, is_opening=bool(flags & OPENING))
         while wake.repeat_on <= last_day:
-            at = openings.get(wake.repeat_on)
-            if at is None:
+            opened = openings.get(wake.repeat_on)
+            if opened is None:
                 break
-            place = bench.acknowledge(acknowledged, place, at)
-            yield from self._say(bench, traced, at, wake.repeat_on)
+            if acknowledged:
+                place = bench.acknowledge(acknowledged, place, opened)
+            self._say(bench, traced, opened, wake.repeat_on, found)
 
-    def _say(self, bench: _Bench, traced: Traced, step: int, day: int) -> Iterator[Stepped]:
-        """What is said at the opening of a day because of its date alone."""
+    def _say(
+        self, bench: _Bench, traced: Traced, step: int, day: int, found: list[Stepped]
+    ) -> None:
+        """Add what is said at the opening of a day because of its date alone."""
         bench.ledger.summary.repeat_on = NEVER
-        if bench.rule.is_off or self._is_paused(bench.form, step):
-            return
-        for alarm in bench.decide(day, is_opening=True):
-            yield step, self._alarm(bench, traced, step, day, *alarm)
+        if not (bench.rule.is_off or self._is_paused(bench.form, step)):
+            self._decide(bench, traced, step, day, found, is_opening=True)
+
+    def _decide(
+        self,
+        bench: _Bench,
+        traced: Traced,
+        step: int,
+        day: int,
+        found: list[Stepped],
+        *,
+        is_opening: bool,
+    ) -> None:
+        for told in bench.decide(day, is_opening=is_opening):
+            found.append((step, self._alarm(bench, traced, step, day, *told)))
 
     def _withdraw(
-        self, bench: _Bench, traced: Traced, step: int, day: int, form: int
-    ) -> Iterator[Stepped]:
+        self,
+        bench: _Bench,
+        traced: Traced,
+        step: int,
+        day: int,
+        form: int,
+        found: list[Stepped],
+    ) -> None:
         """End what the rule in its new form does not ask for."""
         rule, ledger = bench.forms[form], bench.ledger
         for episode in ledger.summary.episodes.values():
             current = episode.severity
             if end_without(ledger, episode, None if rule.is_off else rule, day):
-                yield step, self._alarm(bench, traced, step, day, episode, "CLEARED", current)
+                told = self._alarm(bench, traced, step, day, episode, "CLEARED", current)
+                found.append((step, told))
         ledger.note_open_rules()
 
     def _is_paused(self, form: int, step: int) -> bool:
-        pauses = self._trace.pauses.get((self._rule, form), ())
-        return any(since < step <= until for since, until in pauses)
+        pauses = self._trace.pauses.get((self._rule, form))
+        return pauses is not None and any(since < step <= until for since, until in pauses)
 
     def _alarm(
         self,
@@ -186,31 +209,41 @@ class LeverSweep:
 
 
 class _Rows:
-    """The rows of one series as lists; `known` warnings by what ladders tell of them."""
+    """The rows of one series; `known` warnings by what ladders tell of them.
+
+    `at` has step, day, value, form and flags of each row. A rank is how many thresholds of all
+    forms that were traced a value reaches.
+    """
 
     def __init__(self, trace: MeasureTrace, series: Series) -> None:
-        rows = series.rows
-        self._step = [trace.step[row] for row in rows]
-        self._day = [trace.day[row] for row in rows]
-        self._value = [trace.value[row] for row in rows]
-        self._form = [trace.form[row] for row in rows]
-        self._flags = [trace.flags[row] for row in rows]
+        rows, columns = series.rows, (trace.step, trace.day, trace.value, trace.form, trace.flags)
+        self.at = list(zip(*([column[row] for row in rows] for column in columns), strict=True))
         self.known: dict[tuple[Any, ...], list[Stepped]] = {}
-
-    def at(self, row: int) -> tuple[int, int, int, int, int]:
-        """Step, day, value, form and flags of a row."""
-        return self._step[row], self._day[row], self._value[row], self._form[row], self._flags[row]
+        steps = {
+            form: trace.steps(series.rule, form, series.subject) for _, _, _, form, _ in self.at
+        }
+        self._ranks = [bisect_right(steps[form], value) for _, _, value, form, _ in self.at]
+        self._is_plain = not any(form or flags & ~OPENING for *_, form, flags in self.at)
+        self._steps = steps
 
     def that_matter(self, bench: _Bench, subject: str) -> list[tuple[int, int]]:
         """Rows at which other thresholds are reached, and how many are reached then."""
+        bands = {form: bench.bands(subject, form, steps) for form, steps in self._steps.items()}
+        if self._is_plain:
+            table = bands[0]
+            reached = [table[rank] for rank in self._ranks]
+            return [
+                (row, now)
+                for row, (before, now) in enumerate(zip([0, *reached], reached, strict=False))
+                if now != before
+            ]
         found = []
-        band, form, flags, bands = 0, self._form[0], 0, bench.bands(subject)
-        reached = bands[form]
-        for row, value in enumerate(self._value):
-            if self._form[row] != form:
-                form = self._form[row]
-                reached, band = bands[form], -1
-            now, own = bisect_right(reached, value), self._flags[row]
+        band, flags, form = 0, 0, self.at[0][3]
+        for row, rank in enumerate(self._ranks):
+            *_, now_form, own = self.at[row]
+            if now_form != form:
+                form, band = now_form, -1
+            now = bands[form][rank]
             if now != band or own & ~OPENING != flags:
                 band, flags = now, own & (UNMET | PAUSED)
                 found.append((row, now))
@@ -228,15 +261,18 @@ class _Bench:
         self.is_met = True
         self.subject = ""
         self.ledger = Ledger("")
-        self._bands: dict[str, dict[int, list[int]]] = {}
+        self._key = ""
+        self._bands: dict[tuple[str, int], list[int]] = {}
         self._shapes: dict[str, tuple[Any, ...]] = {}
 
     def start(self, customer_id: str, subject: str) -> Ledger:
-        """A ledger for the next series."""
-        self.ledger = ledger = Ledger(customer_id)
+        """An empty ledger for the next series."""
+        ledger = self.ledger
+        ledger.customer_id, ledger.summary, ledger.open_rules = customer_id, Summary(), set()
         if subject:
             ledger.summary.accounts[subject] = Account()
         self.subject = subject
+        self._key = f"{self.rule.name}:{subject}"
         self.set(0, 0, is_met=True)
         return ledger
 
@@ -245,20 +281,35 @@ class _Bench:
         self.value, self.form, self.is_met = value, form, is_met
         self.rule = self.forms[form]
 
-    def bands(self, subject: str) -> dict[int, list[int]]:
-        """By form, the values at which it tells more or less."""
-        found = self._bands.get(subject)
+    def bands(self, subject: str, form: int, steps: Sequence[int]) -> list[int]:
+        """How many of a form's thresholds are reached where so many of some `steps` are.
+
+        The steps rise and hold all its thresholds.
+        """
+        found = self._bands.get((subject, form))
         if found is None:
-            found = self._bands[subject] = {
-                form: thresholds([ladder] if (ladder := _ladder(rule, subject)) else [])
-                for form, rule in self.forms.items()
-            }
+            ladder = _ladder(self.forms[form], subject)
+            own = thresholds([] if ladder is None else [ladder])
+            reached = [bisect_right(own, step) for step in steps]
+            found = self._bands[subject, form] = [0, *reached]
         return found
 
-    def lowest(self, subject: str) -> dict[int, int]:
-        """By form, below which value nothing begins."""
-        ladders = {form: _ladder(rule, subject) for form, rule in self.forms.items()}
-        return {form: NEVER if one is None else one.lowest for form, one in ladders.items()}
+    def may_decide(self, day: int) -> bool:
+        """False where it is seen at once that nothing is to be decided at this value."""
+        rule, ladder = self.rule, _ladder(self.rule, self.subject)
+        lowest = NEVER if ladder is None else ladder.lowest
+        if self.value < lowest and not self.ledger.open_rules:
+            return False
+        summary = self.ledger.summary
+        episode = summary.episodes.get(self._key)
+        if episode is None or ladder is None or not rule.is_plain or rule.is_off:
+            return True
+        if ladder.level(self.value, episode.severity) != episode.severity:
+            return True
+        if not episode.severity or episode.is_acknowledged:
+            return False
+        repeat_on = episode.warned_on + rule.repeat_days
+        return day >= repeat_on or summary.repeat_on > repeat_on
 
     def shape(self, subject: str) -> tuple[Any, ...]:
         """What two policies have in common that tell the same of equal numbers of thresholds."""
@@ -343,7 +394,7 @@ def merged(
     for customer_id, traced in trace.customers.items():
         alarms = _of_customer(customer_id, traced, swept)
         if alarms and (traced.silences or is_muting):
-            alarms = _muted(alarms, traced, trace.policy.inhibitors, trace.openings)
+            alarms = _muted(alarms, traced, trace.policy.telling, trace.openings)
         if alarms:
             found[customer_id] = alarms
     return found
@@ -353,8 +404,9 @@ def muted_anew(
     trace: MeasureTrace, swept: Mapping[str, Mapping[str, Sequence[Stepped]]]
 ) -> dict[str, list[Stepped]]:
     """The warnings of swept rules alone, by customer, as `merged` has them."""
-    inhibitors = trace.policy.inhibitors
-    muting = {name for rule in swept for name in inhibitors.get(rule, ())}
+    telling = trace.policy.telling
+    muting = {name for rule in swept for name in telling.inhibitors.get(rule, ())}
+    is_told_in_part = telling.is_by_severity or not telling.audiences.keys().isdisjoint(swept)
     found = {}
     for customer_id in sorted(set().union(*swept.values())):
         traced = trace.customers[customer_id]
@@ -364,17 +416,20 @@ def muted_anew(
             others = [one for one in traced.alarms if one[1].rule in muting - set(swept)]
         if len(swept) > 1 or others or traced.silences:
             alarms = sorted(alarms + others, key=_by_step)
-        if others or traced.silences or not muting.isdisjoint(swept):
-            alarms = _muted(alarms, traced, inhibitors, trace.openings)
+        is_alone = not (others or traced.silences) and muting.isdisjoint(swept)
+        if is_told_in_part or not is_alone:
+            alarms = _muted(alarms, traced, telling, trace.openings)
         found[customer_id] = [one for one in alarms if one[1].rule in swept] if others else alarms
     return found
 
 
 def _is_muting(trace: MeasureTrace, rules: Iterable[str]) -> bool:
     """Whether some rules mute others, or are muted by them."""
-    inhibitors = trace.policy.inhibitors
-    muting = {name for names in inhibitors.values() for name in names} | set(inhibitors)
-    return not muting.isdisjoint(rules)
+    telling = trace.policy.telling
+    if telling.is_by_severity:
+        return True
+    muting = {name for names in telling.inhibitors.values() for name in names}
+    return not (muting | set(telling.inhibitors) | set(telling.audiences)).isdisjoint(rules)
 
 
 def _of_customer(
@@ -393,7 +448,7 @@ def _by_step(one: Stepped) -> tuple[int, str]:
 def _muted(
     alarms: Sequence[Stepped],
     traced: Traced,
-    inhibitors: Mapping[str, tuple[str, ...]],
+    telling: Telling,
     openings: Mapping[int, int],
 ) -> list[Stepped]:
     """Warnings of one customer with who hears of them told anew."""
@@ -414,10 +469,10 @@ def _muted(
         for alarm in said:
             is_over = alarm.transition == "CLEARED"
             episodes[f"{alarm.rule}:{alarm.subject}"].severity = 0 if is_over else alarm.severity
-        causes = Causes(_at(traced.silences, step) or {}, inhibitors, episodes, day)
+        causes = Causes(_at(traced.silences, step) or {}, telling, episodes, day)
         for alarm in said:
             episode = episodes[f"{alarm.rule}:{alarm.subject}"]
-            told = mark(episode, alarm.transition, causes.of(alarm.rule))
+            told = mark(episode, alarm.transition, causes.of(alarm.rule, episode.severity))
             found.append((step, replace(alarm, is_muted=bool(told))))
         resumed(episodes, causes)
     return found

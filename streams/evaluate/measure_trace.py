@@ -1,9 +1,9 @@
 """The measure trace: when what some rules measured changed, as columns, for one partition.
 
 From it warnings under other thresholds are found without folding again (see `lever_sweep`). It is
-read through a watch of the desk: every rule is measured where the desk could have measured it, and
-beside that on the days on which it could cross a threshold of any of the policies that are tried.
-What it reads never changes a ledger, so a watched desk decides as any other.
+read through a watch of the desk. The desk reads its rules as of every threshold of the policies
+that are tried, and so looks on the days on which one could be crossed. What it read is told here,
+the rest is measured here. Reading changes no ledger, so a watched desk decides as any other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tocsin.streams.decide.exposure import ranked_exposures
 from tocsin.streams.decide.risk_warning import Exposure, RiskWarning
@@ -20,6 +21,7 @@ from tocsin.streams.evaluate.alarms import Alarm, alarm_of
 from tocsin.streams.facts.events import CustomerEvent, WarningAcknowledged
 from tocsin.streams.ledger.documents import NEVER, Silence
 from tocsin.streams.ledger.ledger import ALL, Ledger
+from tocsin.streams.measures.measure import Parameters, Reading
 from tocsin.streams.measures.severity import Ladder, Rung
 from tocsin.streams.policy.policy import Policy, Rule
 from tocsin.streams.policy.raise_conditions import first_failed_condition
@@ -37,6 +39,7 @@ PAUSED = 8
 """The rule is not judged now; only its form may have changed."""
 
 _WHOLE = ("",)
+_NOTHING: dict[str, Reading] = {}
 
 Forms = Mapping[int, Rule]
 """A rule under each set of overrides that touch it, as bits of their places; 0: under none."""
@@ -106,7 +109,41 @@ class MeasureTrace:
         self._paused: dict[tuple[str, int], int] = {}
         self._due: dict[int, set[str]] = {}
         self._looked: set[str] = set()
-        self._plans: dict[tuple[int, int], tuple[_Looked, ...]] = {}
+        self._plans: dict[tuple[int, int], dict[str, _Looked]] = {}
+        self._told: dict[str, dict[str, Reading]] = {}  # by rule and subject, since the last look
+        self._reached: set[str] = set()  # rules that reached some threshold since then
+
+    def telling(self, policy: Policy) -> Policy:
+        """A policy whose rules read as of all thresholds tried, and tell what they read."""
+        rules = tuple(
+            self._telling(rule, 0) if rule.name in self._forms else rule for rule in policy.rules
+        )
+        variants = {
+            name: {form: self._telling(rule, form) for form, rule in found.items()}
+            if name in self._forms
+            else found
+            for name, found in policy.variants.items()
+        }
+        return replace(policy, rules=rules, variants=variants)
+
+    def _telling(self, rule: Rule, form: int) -> Rule:
+        name, read, ladders = rule.name, rule.read, self._ladders[rule.name][form]
+        whole, told, reached = ladders.get(""), self._told, self._reached
+
+        def tell(
+            ledger: Ledger, subject: str, as_of: int, parameters: Parameters, ladder: Ladder
+        ) -> Reading:
+            wide = whole or ladders.get(subject, ladder)
+            found = read(ledger, subject, as_of, parameters, wide)
+            if name in told:
+                told[name][subject] = found
+            else:
+                told[name] = {subject: found}
+            if found[0] is not None and found[0] >= wide.lowest:
+                reached.add(name)
+            return found
+
+        return replace(rule, read=tell)
 
     def hear(self, customer_id: str, event: CustomerEvent) -> None:
         """Keep who acknowledged what: under other thresholds it may be of another episode."""
@@ -135,18 +172,16 @@ class MeasureTrace:
             traced = self.customers[customer_id] = Traced(met=met)
         is_forced = traced.met != met or (affected == ALL and not is_opening)
         traced.met = met
-        plan = self._plan(met, ALL if is_forced else affected)
-        if is_opening and traced.turns:
-            plan = self._with_turns(plan, traced, met, as_of)
+        plan = self._concerned(traced, met, ALL if is_forced else affected, as_of, is_opening)
         if plan:
-            kept, tallies, named = ledger.affected, ledger.summary.tallies, traced.named
+            kept = ledger.affected
             for looked in plan:
-                if looked.counts and looked.counts not in tallies and looked.name not in named:
-                    continue
                 # A measure may build on its last reading, unless that could be another rule's.
                 ledger.affected = ALL if is_opening or looked.rule.conditions else affected
                 self._measure(traced, ledger, looked, as_of, is_forced, is_opening)
             ledger.affected = kept
+        self._told.clear()
+        self._reached.clear()
         self._keep(traced, ledger, said)
 
     def open_day(self, day: int) -> None:
@@ -175,6 +210,12 @@ class MeasureTrace:
                     self.pauses.setdefault(key, []).append((self._paused.pop(key), self.now))
         self._plans.clear()
 
+    def steps(self, name: str, form: int, subject: str) -> list[int]:
+        """The thresholds of a rule in all its traced forms, rising; none without a ladder."""
+        ladders = self._ladders[name][form]
+        ladder = ladders.get("") or ladders.get(subject)
+        return [] if ladder is None else thresholds([ladder])
+
     def close(self) -> None:
         """End what goes on; nothing is looked at any more."""
         for key, since in self._paused.items():
@@ -200,24 +241,38 @@ class MeasureTrace:
                 traced.alarms.append((self.now, alarm))
                 traced.said.add(alarm.rule)
 
-    def _plan(self, met: int, affected: int) -> tuple[_Looked, ...]:
+    def _concerned(
+        self, traced: Traced, met: int, affected: int, as_of: int, is_opening: bool
+    ) -> list[_Looked]:
+        """Rules of which something may have to be noted: they reach a threshold, or once did."""
+        reached, named = self._reached, traced.named
+        if not (reached or named):
+            return []
+        planned = self._plan(met, affected)
+        found = [looked for name, looked in planned.items() if name in named or name in reached]
+        more = [
+            name
+            for name in self._told
+            if name not in planned and (name in named or name in reached)
+        ]
+        if is_opening:
+            more += [
+                name
+                for name, day in traced.turns.items()
+                if day <= as_of and name not in planned and name not in self._told
+            ]
+        return found + [self._looked_at(name, met) for name in more]
+
+    def _plan(self, met: int, affected: int) -> dict[str, _Looked]:
         """Rules to be measured after something was affected, under some overrides."""
         found = self._plans.get((met, affected))
         if found is None:
-            found = self._plans[met, affected] = tuple(
-                looked
+            found = self._plans[met, affected] = {
+                name: looked
                 for name in self._forms
                 if (looked := self._looked_at(name, met)).rule.affected_by & affected
-            )
+            }
         return found
-
-    def _with_turns(
-        self, plan: tuple[_Looked, ...], traced: Traced, met: int, as_of: int
-    ) -> tuple[_Looked, ...]:
-        """A plan with the rules whose day has come."""
-        planned = {looked.rule.name for looked in plan}
-        come = [name for name, day in traced.turns.items() if day <= as_of and name not in planned]
-        return (*plan, *(self._looked_at(name, met) for name in come))
 
     def _looked_at(self, name: str, met: int) -> _Looked:
         form = met & self._masks[name]
@@ -238,14 +293,17 @@ class MeasureTrace:
         is_idle = rule.is_off or is_paused
         if counts and not is_idle:
             is_idle = counts not in ledger.summary.tallies
-        is_named, next_turn = name in traced.named, NEVER
+        is_named, next_turn, told = name in traced.named, NEVER, self._told.get(name, _NOTHING)
         if is_idle and not is_named:
             return
         for subject in ledger.summary.accounts if rule.by_currency else _WHOLE:
             ladder = ladders.get("") or ladders.get(subject)
             value, is_met = 0, True
             if ladder is not None and not is_idle:
-                found, turn = rule.read(ledger, subject, as_of, rule.parameters, ladder)
+                reading = told.get(subject)
+                if reading is None:
+                    reading = rule.read(ledger, subject, as_of, rule.parameters, ladder)
+                found, turn = reading
                 if found is not None and found >= ladder.lowest:
                     value = found
                     if rule.conditions:

@@ -182,7 +182,7 @@ def _note_anew(
     """After a fact that changes the past: share out anew all money since the first day of it."""
     day, judged = NEVER, list[CommitmentClaim]()
     fed, fed_by_name = _fed(keeping)
-    own = "p" + getattr(event, "payment_id", "")
+    own = "p" + (getattr(event, "payment_id", None) or "")
     for key in touched:
         named = _named_in(keeping, ledger.funds[key]) if key in ledger.funds else []
         judged += named

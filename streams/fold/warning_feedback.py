@@ -81,7 +81,7 @@ def count_verdict(
     """Count whether an episode was right, by its rule; a later verdict replaces the one before."""
     key, summary = "v" + event.episode_id, ledger.summary
     known = ledger.entries.get(key)
-    rule = known.content if known is not None else _rule_of(ledger, event.episode_id)
+    rule = known.content if known is not None else rule_of(ledger, event.episode_id)
     if not rule:
         return UNCHANGED
     if known is None:
@@ -128,7 +128,7 @@ def _make_room(ledger: Ledger, today: FoldContext) -> Refusal | None:
     )
 
 
-def _rule_of(ledger: Ledger, episode_id: str) -> str:
+def rule_of(ledger: Ledger, episode_id: str) -> str:
     """The rule of one of the customer's episodes, past ones included; empty if it is of none."""
     for key, episode in ledger.summary.episodes.items():
         rule, _, subject = key.partition(":")

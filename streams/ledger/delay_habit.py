@@ -20,8 +20,9 @@ EARLY_MOST, LATE_MOST = 15, 45
 ITEMS_MAX = 512
 
 _ITEMS, _DAYS = "paid", "paid_days"
-_LATE = tuple((depth, f"paid_over_{depth}") for depth in DEPTHS)
-_NAMES = (_ITEMS, _DAYS, *(name for _, name in _LATE))
+_OVER = {depth: f"paid_over_{depth}" for depth in DEPTHS}
+_LATE = tuple(_OVER.items())
+_NAMES = (_ITEMS, _DAYS, *_OVER.values())
 
 
 def clipped(delay: int) -> int:
@@ -61,7 +62,7 @@ def late_count(summary: Summary, depth: int) -> int:
     """How many of them were paid more than `depth` days late, one of DEPTHS."""
     figures = summary.figures
     if _ITEMS in figures:
-        return figures[f"paid_over_{depth}"]
+        return figures[_OVER[depth]]
     return sum([item.excused_days > depth for item in summary.settled.values()])
 
 

@@ -110,6 +110,11 @@ class Ledgers(MutableMapping[str, Ledger]):
         frozen = self._frozen.get(customer_id)
         return self[customer_id] if frozen is None else _thawed(customer_id, frozen)
 
+    def rated(self, customer_id: str) -> tuple[int | None, str]:
+        """Score and grade of a customer; None and empty without."""
+        summary = self.peek(customer_id).summary
+        return summary.score, summary.grade
+
     def copied(self, customer_id: str) -> Ledger | None:
         """A copy of a customer's ledger, to try something; None if there is none."""
         if customer_id not in self:

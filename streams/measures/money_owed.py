@@ -5,7 +5,7 @@ A disputed part is never past due. It stays in what is owed: it may have to be p
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -13,7 +13,13 @@ from msgspec.structs import replace
 from tocsin.streams.facts.sources import CUSTOMERS, ENGAGEMENTS, INVOICES, PAYMENTS
 from tocsin.streams.fold.credit_decisions import decision_expires_on, limit_of, prepayment_of
 from tocsin.streams.ledger import ledger as parts
-from tocsin.streams.ledger.delay_habit import delay_sum, paid_count
+from tocsin.streams.ledger.delay_habit import (
+    DEPTHS,
+    LATE_MOST,
+    delay_sum,
+    late_count,
+    paid_count,
+)
 from tocsin.streams.ledger.documents import NEVER, Account, Invoice
 from tocsin.streams.ledger.ledger import Ledger, OpenItems
 from tocsin.streams.measures.measure import Measure, Parameters, Reading, Unit, Weighed
@@ -22,7 +28,11 @@ from tocsin.streams.measures.severity import Ladder
 ARREARS_DAYS_MOST = 90
 """Days beyond which one item makes the average of arrears no worse."""
 
-BEYOND_HABIT = "beyond_habit"
+BEYOND_HABIT, BEYOND_MOST = "beyond_habit", "beyond_most"
+"""Past due beyond the customer's mean delay, or beyond what nine of ten of its invoices kept."""
+
+OVERDUE_SHARE_MAX = 10_000
+"""Basis points beyond which what is past due is no larger part of what was invoiced."""
 
 UTILISATION_MAX = 1_000_000
 """Basis points that stand for any exposure against a limit of 0: no credit at all."""
@@ -51,21 +61,23 @@ def _overdue_age(
     days = ledger.shelves[currency].days
     if not days:
         return 0, NEVER
-    if days[0] >= as_of:
-        return 0, days[0] + 1
+    usual = _usual_delay(ledger, parameters) if parameters.of else 0
+    late = as_of - usual
+    if days[0] >= late:
+        return 0, days[0] + usual + 1
     account = ledger.summary.accounts[currency]
     # Money at hand covers the oldest items; from what is left, dust below the floor has no age.
     needed = account.unapplied_minor + max(parameters.floor_minor.get(currency, 1), 1)
     due, value = account.due, 0
     for day in days:
         needed -= due[day].open_minor - due[day].disputed_minor
-        if day >= as_of:
+        if day >= late:
             break
         if needed <= 0:
-            value = as_of - day
+            value = late - day
             break
-    place = bisect_left(days, as_of)
-    turn = days[place] + 1 if place < len(days) else NEVER
+    place = bisect_left(days, late)
+    turn = days[place] + usual + 1 if place < len(days) else NEVER
     if value:
         for rung in ladder.rungs:
             if rung.raise_at > value:
@@ -100,11 +112,43 @@ def _arrears_days(
     return value, (as_of + higher[0] - value if higher else NEVER)
 
 
+def _overdue_share(
+    ledger: Ledger, currency: str, as_of: int, parameters: Parameters, ladder: Ladder
+) -> Reading:
+    """What is past due, of what was invoiced in the window: arrears by the usual volume."""
+    shelf = ledger.shelves[currency]
+    days = shelf.days
+    if not days:
+        return 0, NEVER
+    if days[0] >= as_of:
+        return 0, days[0] + 1
+    account = ledger.summary.accounts[currency]
+    overdue = shelf.due_before(as_of, account) - account.unapplied_minor
+    place = bisect_left(days, as_of)
+    turn = days[place] + 1 if place < len(days) else NEVER
+    if overdue < max(parameters.floor_minor.get(currency, 1), 1):
+        return 0, turn
+    invoiced, length = ledger.tallied(f"invoiced:{currency}"), parameters.window_days
+    if invoiced is None:
+        return OVERDUE_SHARE_MAX, turn
+    if invoiced.days and invoiced.days[-1] > as_of:  # invoiced ahead: it counts from its day on
+        turn = min(turn, invoiced.days[bisect_right(invoiced.days, as_of)])
+    total = invoiced.total(length, as_of)
+    if total <= overdue:
+        return OVERDUE_SHARE_MAX, turn
+    return overdue * 10_000 // total, min(turn, invoiced.oldest_leaves(length, as_of))
+
+
 def _usual_delay(ledger: Ledger, parameters: Parameters) -> int:
-    """The customer's own mean delay, for what is counted beyond its habit only; never below 0."""
+    """Days late that are usual for the customer, where only what is beyond them counts."""
     summary = ledger.summary
-    count = 0 if parameters.of != BEYOND_HABIT else paid_count(summary)
-    return max(delay_sum(summary) // count, 0) if count > 0 else 0
+    count = paid_count(summary) if parameters.of else 0
+    if count <= 0:
+        return 0
+    if parameters.of == BEYOND_HABIT:
+        return max(delay_sum(summary) // count, 0)
+    kept = (depth for depth in DEPTHS if late_count(summary, depth) * 10 <= count)
+    return next(kept, LATE_MOST)
 
 
 def _ordered_minor(account: Account, parameters: Parameters) -> int:
@@ -232,11 +276,20 @@ def _with_orders(measure: Measure, parameters: Parameters) -> Measure:
     return replace(measure, topics=measure.topics | {ENGAGEMENTS})
 
 
+def _beyond(measure: Measure, parameters: Parameters) -> Measure:
+    """What is read against a habit moves with it, and then money may make it worse."""
+    if not parameters.of:
+        return measure
+    affected_by = measure.affected_by | parts.SETTLED
+    return replace(measure, affected_by=affected_by, falls_with_money=False)
+
+
 MONEY_IN_AND_OUT = frozenset({INVOICES, PAYMENTS})
 NET_OF_DISPUTES = MONEY_IN_AND_OUT | {ENGAGEMENTS}
 """While engagements are on hold, a dispute that is not known must not make a customer look late."""
 
 _PARTS = {"include": frozenset({"orders", "delivered"})}
+_HABITS = frozenset({BEYOND_HABIT, BEYOND_MOST})
 
 MONEY_MEASURES = (
     Measure(
@@ -261,7 +314,9 @@ MONEY_MEASURES = (
         by_currency=True,
         falls_with_money=True,
         moves_by_time=True,
-        optional=("floor",),
+        optional=("floor", "of"),
+        words={"of": _HABITS},
+        fit=_beyond,
     ),
     Measure(
         "arrears_days",
@@ -273,7 +328,19 @@ MONEY_MEASURES = (
         by_currency=True,
         moves_by_time=True,
         optional=("floor", "of"),
-        words={"of": frozenset({BEYOND_HABIT})},
+        words={"of": _HABITS},
+    ),
+    Measure(
+        "overdue_share",
+        Unit.BASIS_POINTS,
+        _overdue_share,
+        _overdue,
+        parts.OVERDUE | parts.OPEN | parts.TURNOVER,
+        NET_OF_DISPUTES,
+        by_currency=True,
+        moves_by_time=True,
+        required=("window",),
+        optional=("floor",),
     ),
     Measure(
         "credit_utilisation",

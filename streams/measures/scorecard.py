@@ -101,6 +101,15 @@ class Scorecard(Struct, frozen=True):
     grades: Ladder
     strategies: dict[str, Strategy]
     classes: Classes | None
+    chances: tuple[tuple[int, int], ...] = ()
+    """From how many points on how many of a thousand customers came to harm; both rise."""
+
+    def chance(self, score: int | None) -> int | None:
+        """How many of a thousand with a score came to harm, as fitted; None if none is known."""
+        if score is None:
+            return None
+        found = [share for points, share in self.chances if points <= score]
+        return found[-1] if found else None
 
     def score(self, points: list[int]) -> int:
         """0 to 100 from the points of all components, NOT_JUDGED where one takes no part."""

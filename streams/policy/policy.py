@@ -131,6 +131,10 @@ class Rule(Struct, frozen=True):
     dwell_days: int = 0
     quiet_days: int = 0
     inhibited_by: tuple[str, ...] = ()
+    audience: str = ""
+    """Whom it is for, if not for readers of credit."""
+    told_from: int = 0
+    """The mildest severity that is told; 0: as the policy says of all rules."""
     is_off: bool = False
     is_held_incomplete: bool = True
     """Whether it is held back while a source that it reads is incomplete, or else said so."""
@@ -184,6 +188,34 @@ class Override(Struct, frozen=True):
     """Where it stands in the policy's list."""
 
 
+class Telling(Struct, frozen=True):
+    """Whom warnings are for. What is not told is recorded like the rest, muted with its cause.
+
+    `inhibitors`: the rules that mute a rule while they have an open episode. `audiences`: whom
+    rules are for that are not for readers of credit. `least`: the mildest severity that is told, of
+    some rules another one.
+    """
+
+    inhibitors: dict[str, tuple[str, ...]] = {}
+    audiences: dict[str, str] = {}
+    least: int = 1
+    least_of: dict[str, int] = {}
+
+    def told_from(self, rule: str) -> int:
+        """The mildest severity of a rule that is told."""
+        return self.least_of.get(rule, self.least)
+
+    @property
+    def is_muting(self) -> bool:
+        """Whether anything can be muted but by a silence."""
+        return bool(self.inhibitors or self.audiences or self.is_by_severity)
+
+    @property
+    def is_by_severity(self) -> bool:
+        """Whether some severities are not told."""
+        return self.least > 1 or bool(self.least_of)
+
+
 class Policy(Struct, frozen=True):
     """A policy: its rules by name, and the words that belong to no single rule.
 
@@ -204,8 +236,7 @@ class Policy(Struct, frozen=True):
     hash: str
     overrides: tuple[Override, ...] = ()
     variants: dict[str, dict[int, Rule]] = {}
-    inhibitors: dict[str, tuple[str, ...]] = {}
-    """The rules that mute a rule while they have an open episode."""
+    telling: Telling = Telling()
     scorecard: Scorecard | None = None
     collection: Collection | None = None
     sources: dict[str, SourceWords] = {}

@@ -17,16 +17,17 @@ from tocsin.streams.measures.collection_ladder import Collection
 from tocsin.streams.measures.credit_decisions import review_measures
 from tocsin.streams.measures.score import score_measures
 from tocsin.streams.measures.scorecard import Scorecard
+from tocsin.streams.measures.severity import SEVERITIES
 from tocsin.streams.policy.collection_reading import read_collection
 from tocsin.streams.policy.override_reading import read_overrides
-from tocsin.streams.policy.policy import RULES_MAX, Policy, Problem, Rule, hash_of
-from tocsin.streams.policy.rule_reading import check_inhibition, read_rule
+from tocsin.streams.policy.policy import RULES_MAX, Policy, Problem, Rule, Telling, hash_of
+from tocsin.streams.policy.rule_reading import SEVERITY, check_inhibition, read_rule
 from tocsin.streams.policy.score_reading import SECTIONS, read_scorecard
 from tocsin.streams.policy.source_reading import read_sources, with_sources
 from tocsin.streams.policy.value_reading import NAME, NAMING, Reader
 
 _REQUIRED = ("name", "version", "reporting_currency", "rules", "sources", "texts")
-_OPTIONAL = ("overrides", "collection", *SECTIONS)
+_OPTIONAL = ("overrides", "collection", "telling", *SECTIONS)
 _TEXTS = ("cleared", "withdrawn", "digest", "resumed", "digest_action")
 
 
@@ -77,10 +78,24 @@ def _policy(reader: Reader, plain: object, document_hash: str) -> Policy:
             name: {met: structs.replace(form, number=numbers[name]) for met, form in forms.items()}
             for name, forms in variants.items()
         },
-        inhibitors={rule.name: rule.inhibited_by for rule in rules if rule.inhibited_by},
+        telling=_telling(reader, top, rules),
         scorecard=card,
         collection=collection,
         sources=read_sources(reader, sources_plain),
+    )
+
+
+def _telling(reader: Reader, top: dict[str, Any], rules: list[Rule]) -> Telling:
+    path, keys = ("telling",), ("from",)
+    least = next(iter(SEVERITIES))
+    if "telling" in top:
+        plain = reader.mapping(top["telling"], path, keys, keys)
+        least = reader.matching(plain, "from", path, SEVERITY, ", ".join(SEVERITIES))
+    return Telling(
+        inhibitors={rule.name: rule.inhibited_by for rule in rules if rule.inhibited_by},
+        audiences={rule.name: rule.audience for rule in rules if rule.audience},
+        least=SEVERITIES.get(least, 1),
+        least_of={rule.name: rule.told_from for rule in rules if rule.told_from},
     )
 
 

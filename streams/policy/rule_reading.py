@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -34,7 +35,18 @@ REQUIRED = (
     "clears_when",
     "action_text",
 )
-OPTIONAL = ("when", "dwell", "quiet", "inhibited_by", "off", "when_incomplete")
+OPTIONAL = (
+    "when",
+    "dwell",
+    "quiet",
+    "inhibited_by",
+    "off",
+    "when_incomplete",
+    "audience",
+    "told_from",
+)
+AUDIENCE = re.compile(r"SALES|SERVICE")
+SEVERITY = re.compile("|".join(SEVERITIES))
 
 
 def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
@@ -85,10 +97,24 @@ def read_rule(reader: Reader, name: str, plain: object) -> Rule | None:
             if "inhibited_by" in rule
             else ()
         ),
+        audience=(
+            reader.matching(rule, "audience", path, AUDIENCE, "SALES or SERVICE")
+            if "audience" in rule
+            else ""
+        ),
+        told_from=_told_from(reader, rule, path),
         is_off="off" in rule and reader.flag(rule["off"], (*path, "off")),
         is_held_incomplete=read_is_held(reader, rule, path),
         counts=measure.counts,
         is_plain=not (conditions or dwell_days or quiet_days),
+    )
+
+
+def _told_from(reader: Reader, rule: dict[str, Any], path: Path) -> int:
+    if "told_from" not in rule:
+        return 0
+    return SEVERITIES.get(
+        reader.matching(rule, "told_from", path, SEVERITY, ", ".join(SEVERITIES)), 0
     )
 
 

@@ -45,7 +45,7 @@ def read_scorecard(reader: Reader, top: dict[str, Any]) -> Scorecard | None:
         return None
     path = ("score",)
     keys = ("review_every", "minimum", "components")
-    score = reader.mapping(top["score"], path, keys, keys)
+    score = reader.mapping(top["score"], path, (*keys, "chance"), keys)
     least_path = (*path, "minimum")
     least = reader.mapping(
         score.get("minimum", {}), least_path, ("settled", "known"), ("settled", "known")
@@ -74,7 +74,27 @@ def read_scorecard(reader: Reader, top: dict[str, Any]) -> Scorecard | None:
         grades=_grades(reader, top.get("grades"), whole),
         strategies=_strategies(reader, top["strategy"]) if "strategy" in top else {},
         classes=read_classes(reader, top["classes"]) if "classes" in top else None,
+        chances=_chances(reader, score.get("chance", []), (*path, "chance")),
     )
+
+
+def _chances(reader: Reader, plain: object, path: Path) -> tuple[tuple[int, int], ...]:
+    """Steps of points and shares in thousandths. A list, so that it is given whole."""
+    if not isinstance(plain, list):
+        reader.note(path, "must be a list of steps, each with its from and share")
+        return ()
+    found, keys = [], ("from", "share")
+    for number, entry in enumerate(plain):
+        where = (*path, str(number))
+        step = reader.mapping(entry, where, keys, keys)
+        begin = reader.quantity(step.get("from"), (*where, "from"), points, lowest=0)
+        share = reader.quantity(step.get("share"), (*where, "share"), percent, lowest=0)
+        if share > 10_000 or share % 10:
+            reader.note((*where, "share"), "must be a share of a thousand, such as 12.5 percent")
+        found.append((begin, share // 10))
+    if any(a[0] >= b[0] or a[1] > b[1] for a, b in pairwise(found)):
+        reader.note(path, "must rise: more points are never a lower share")
+    return tuple(found)
 
 
 def _components(reader: Reader, plain: object, path: Path) -> tuple[Component, ...]:

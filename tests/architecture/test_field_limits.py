@@ -174,7 +174,7 @@ def with_components(count: int) -> dict[str, Any]:
     """Of a point each, but one, so that together they give the hundred that grades reckon with."""
     plain = deepcopy(PLAIN)
     score = plain["score"]
-    some = score["components"]["arrears"]
+    some = score["components"]["arrears-age"]
     points = [101 - count, *[1] * (count - 1)]
     score["components"] = {
         f"copy-{number}": {**some, "points": {"1 days": f"{given} points"}}

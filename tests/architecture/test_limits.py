@@ -45,5 +45,6 @@ def test_every_bound_of_what_a_customer_or_a_policy_may_hold_is_told() -> None:
         *("MARK_BEFORE_DAYS_MAX", "MARK_AFTER_DAYS_MAX", "PERIOD_DAYS_MAX", "MINUTES_MAX"),
         *("RATING_MAX", "NOTCH_MAX", "CLOSE_LATEST_MINUTES_MAX"),  # fields, a setting
         *("UTILISATION_MAX", "SHARE_MAX", "POINTS_MAX"),  # a measure's value is cut there
+        "OVERDUE_SHARE_MAX",
         "CUTS_MAX",  # sums kept for speed; then they start afresh
     }

@@ -24,6 +24,7 @@ from tocsin.agents.observe.probes import Probe
 from tocsin.agents.settings.exits import die
 from tocsin.agents.transactions.batches import line
 from tocsin.agents.transactions.journal import Journal, JournalPosition
+from tocsin.agents.transactions.merger import BEFORE_ALL
 from tocsin.agents.transactions.transaction import Route
 from tocsin.agents.worker.faust_runtime import App, Wiring, transactions
 from tocsin.agents.worker.main import calm_collector
@@ -58,6 +59,11 @@ class ReferenceStore:
 
     def stand(self) -> JournalPosition:
         return JournalPosition()
+
+    @property
+    def reached(self) -> int:
+        """Before all times: the reference job closes no days."""
+        return BEFORE_ALL
 
     def __contains__(self, key: object) -> bool:
         return key in self.states

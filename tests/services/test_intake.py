@@ -461,7 +461,12 @@ def with_the_rarest(facts: list[Fact]) -> list[Fact]:
         events.CreditDecided(customer, "V1", at, "HOLD", "ann", "arrears"),
         events.RetirementAdvanced(customer, "R1", at, "PROPOSED", "SELLER", "ann", "bad grade"),
     ]
-    return [*others, *(Fact(at, ENGAGEMENTS.topic_id, event) for event in more), last]
+    documents = [
+        Fact(at, INVOICES.topic_id, events.CreditNoteCancelled(customer, "none", at, "a slip")),
+        Fact(at, PAYMENTS.topic_id, events.PaymentRefunded(customer, "F1", at, 100, "EUR")),
+    ]
+    noted = [Fact(at, ENGAGEMENTS.topic_id, event) for event in more]
+    return [*others, *documents, *noted, last]
 
 
 @pytest.mark.timeout(240)

@@ -35,3 +35,6 @@ ALTER TABLE payments
     MODIFY COMMENT 'Payments, reversals and refunds. Source: topic payments.',
     COMMENT COLUMN `kind` 'Kind of a reversal: BOUNCED, CHARGED_BACK, WRONG_CUSTOMER or BOOKING_ERROR; null: bounced.',
     COMMENT COLUMN `bank_code` 'The reason code of the bank for a reversal.';
+
+-- A refund of whatever money is at hand names no payment.
+ALTER TABLE payments MODIFY COLUMN payment_id Nullable(String);

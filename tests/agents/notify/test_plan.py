@@ -112,6 +112,15 @@ def test_history_and_muted_warnings_are_left_out_unless_they_are_asked_for() -> 
         assert receivers_of(every, found, Customer()) == ["desk"]
 
 
+def test_what_is_for_sales_goes_to_who_asks_for_it_alone() -> None:
+    asked = Route(to=["desk"], match=Match(audience=["SALES"]))
+    sales = Config(receivers=[receiver()], routes=[asked])
+
+    for cause, is_wanted in (("AUDIENCE:SALES", True), ("AUDIENCE:SERVICE", False), (None, False)):
+        found = receivers_of(sales, warning(muted_by=cause), Customer())
+        assert found == (["desk"] if is_wanted else [])
+
+
 def test_of_an_unknown_customer_a_route_by_owner_takes_nothing() -> None:
     routes = Config(
         receivers=[receiver()], routes=[Route(to=["desk"], match=Match(owner=["anna"]))]

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -265,10 +266,15 @@ class Recorded:
     """Stands for a transaction: what it is given, and what was sent in it."""
 
     def __init__(self, *values: bytes | None) -> None:
-        self.records = [HistoryRecord("erp", 0, n, 9, b"CANARY", v) for n, v in enumerate(values)]
+        self.records = [
+            SimpleNamespace(
+                topic="erp", partition=0, offset=n, timestamp=9, key=b"CANARY", value=v, headers=()
+            )
+            for n, v in enumerate(values)
+        ]
         self.sent: list[tuple[Any, ...]] = []
 
-    def __iter__(self) -> Iterator[HistoryRecord]:
+    def __iter__(self) -> Iterator[Any]:
         return iter(self.records)
 
     def send(self, *sent: Any) -> None:
@@ -283,7 +289,7 @@ def test_the_intake_writes_nothing_personal_whatever_comes(
 ) -> None:
     (tmp_path / "mapping.yaml").write_text(MAPPING)
     mappers = load_mapping(tmp_path / "mapping.yaml", CONVENTION)
-    intake = Intake(mappers, codec, guard, Settings())
+    intake = Intake(mappers, codec, guard, Settings(), lambda: 1_800_000_000_000)
     good = b'{"id": "CANARY-7", "name": "CANARY", "at": 1700000000000}'
     transaction: Any = Recorded(
         good,
@@ -293,6 +299,8 @@ def test_the_intake_writes_nothing_personal_whatever_comes(
         None,
     )
 
+    for record in transaction:
+        intake.time_of(record)  # the merge asks first
     intake.take(transaction)
 
     assert len(transaction.sent) == 5

@@ -51,11 +51,13 @@ def test_a_score_shows_points_by_component_strategy_and_classes(
 
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["Score", "30", "of", "100,", "grade", "C"] in shown
-    assert ["arrears", "20", "20"] in shown
+    assert ["arrears", "20", "34"] in shown
     assert ["court", "and", "registry", "alerts", "3", "+5"] in shown
     assert "not judged" in " ".join(word for line in shown for word in line)
     assert ["prepayment", "20.0", "%"] in shown
     assert ["RFM", "345"] in shown
+    said = "30 days past due 18.7 % of such customers within 90 days"
+    assert said in [" ".join(line) for line in shown]
     assert not any(line[:1] == ["RFA"] for line in shown)
 
 
@@ -86,8 +88,9 @@ def test_policy_show_publishes_every_step_and_grade(
     assert run_command(["policy", "show", "--packaged"]) == Exit.OK
 
     shown = capsys.readouterr().out
-    assert "-9 days: 1, -5 days: 2, -2 days: 3, 0 days: 4, 3 days: 5, 10 days: 6" in shown
-    assert "(grace 15 days; minimum 3; prior 5.0 %; prior_count 2)" in shown
-    assert "E, from 76, left below 73" in shown
+    assert "1 day: 3, 3 days: 4, 8 days: 6, 15 days: 8" in shown
+    assert "(grace 30 days; minimum 3; prior 3.0 %; prior_count 4)" in shown
+    assert "E, from 75, left below 72" in shown
     for strategy in card.strategies.values():
         assert strategy.text.en in shown
+    assert ["from", "95", "points", "93.0", "%"] in [line.split() for line in shown.splitlines()]

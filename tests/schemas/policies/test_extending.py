@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.book import default_document
 from tocsin.agents.commands.cli import run_command
 from tocsin.agents.deployment.policies import clause, first_event
 from tocsin.agents.settings.exits import Exit
@@ -16,6 +15,7 @@ from tocsin.agents.settings.settings import load
 from tocsin.schemas.policies.policy_diff import compare
 from tocsin.schemas.policies.policy_file import (
     EXAMPLES,
+    default_policy_text,
     packaged_policy_text,
     read_policy,
     written_out,
@@ -37,7 +37,7 @@ def problems(text: str) -> list[str]:
 
 def changes(text: str) -> list[str]:
     """What a policy changes of the default one, but for its name."""
-    found = compare(json.loads(default_document()), document(text))
+    found = compare(document(default_policy_text()), document(text))
     return [str(change) for change in found if change.path != "name"]
 
 
@@ -68,7 +68,7 @@ def test_null_takes_a_rule_a_field_or_a_component_away() -> None:
 
 
 def test_a_rule_of_another_name_is_one_more() -> None:
-    own = json.loads(default_document())["rules"]["overdue-age"]
+    own = document(default_policy_text())["rules"]["overdue-age"]
     text = HEAD + f"rules: {{own-age: {json.dumps(own)}}}\n"
     assert changes(text) == [f"rules.own-age added{''}"]
 

@@ -125,3 +125,44 @@ def test_later_than_its_habit_is_by_how_much_the_last_were_later(
     delays: tuple[int, ...], value: int | None
 ) -> None:
     assert read(paid(*delays), "delay_over_habit", "2025-06-01", last=3, baseline=6)[0] == value
+
+
+@pytest.mark.parametrize(
+    ("as_of", "value", "turn"),
+    [
+        ("2025-02-01", 0, "2025-02-02"),  # due today is not past due
+        ("2025-02-21", 2_500, "2025-03-02"),  # 300 of 1,200
+        ("2025-03-02", 10_000, "2025-07-01"),  # all of it; in July nothing was invoiced lately
+    ],
+)
+def test_arrears_are_compared_with_what_was_invoiced_lately(
+    as_of: str, value: int, turn: str
+) -> None:
+    book = Book()
+    book.add(*OPEN)
+
+    found, on = read(book, "overdue_share", as_of, window_days=180)
+
+    assert found == value
+    assert on in (day(turn), NEVER)
+
+
+def test_dust_is_no_arrears() -> None:
+    book = Book()
+    book.add(*OPEN)
+    few = {"window_days": 180, "floor_minor": {"CNY": 30_001}}
+
+    assert read(book, "overdue_share", "2025-02-21", **few)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("delays", "usual"), [((0,) * 10, 0), ((0,) * 9 + (4,), 0), ((0,) * 8 + (4, 20), 5),
+                          ((40,) * 10, 45)]
+)  # fmt: skip
+def test_beyond_most_is_beyond_what_nine_of_ten_kept(delays: tuple[int, ...], usual: int) -> None:
+    book = paid(*delays)
+    book.add("2025-03-01 invoice OPEN 100.00 CNY due 2025-05-10")
+
+    as_of = epoch_day_text(day("2025-05-10") + usual + 3)
+    assert read(book, "arrears_days", as_of, of="beyond_most")[0] == 3
+    assert read(book, "overdue_age", as_of, of="beyond_most")[0] == 3

@@ -47,10 +47,10 @@ def problems_of(**sections: Any) -> dict[str, str]:
 
 
 def with_component(**changes: Any) -> dict[str, Any]:
-    """The section score with one component changed: arrears."""
+    """The section score with one component changed: arrears-age."""
     parts = PLAIN["score"]["components"]
-    changed = {**parts["arrears"], **changes}
-    return {**PLAIN["score"], "components": {**parts, "arrears": changed}}
+    changed = {**parts["arrears-age"], **changes}
+    return {**PLAIN["score"], "components": {**parts, "arrears-age": changed}}
 
 
 def with_habit(**changes: Any) -> dict[str, Any]:
@@ -82,9 +82,9 @@ PAID = [
         f"2025-01-2{number} payment P{number} 1,000.00 CNY for S{number}",
     )
 ]
-"""Three invoices settled on the day: enough evidence. With the prior, which weighs as two invoices,
-20 % late give 13 points, 8 % by more than five days 4, 2 % by more than fifteen 1, and a usual
-delay of none 4: 22 of 100."""
+"""Three invoices settled on the day: enough evidence. With the prior, which weighs as four
+invoices, 28 % late give 13 points, 11 % by more than five days 2, 1 % by more than thirty 1: 16 of
+100."""
 
 
 def standing(book: Book) -> tuple[int | None, str]:
@@ -112,13 +112,13 @@ def test_before_the_least_number_of_days_known_there_is_no_score() -> None:
     assert standing(book) == (None, "")
     book.add("2025-03-02 06:00 close")
     assert day("2025-03-02") - book.ledger.summary.known_since == 60
-    assert standing(book) == (22, "B")
+    assert standing(book) == (16, "A")
 
 
 def test_a_reversal_that_takes_the_evidence_takes_the_score() -> None:
     book = Book()
     book.add(*PAID, "2025-04-01 close")
-    assert standing(book) == (22, "B")
+    assert standing(book) == (16, "A")
 
     book.add("2025-04-02 reverse P3")
 
@@ -142,17 +142,25 @@ def test_a_component_gives_its_points_from_the_day_on_which_its_step_is_reached(
     book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09")
     places = {part.name: place for place, part in enumerate(card().components)}
     seen = {}
-    for date in ("2025-04-10", "2025-04-11", "2025-04-12", "2025-05-09", "2025-05-10"):
+    for date in (
+        "2025-04-10",
+        "2025-04-11",
+        "2025-04-12",
+        "2025-04-13",
+        "2025-04-17",
+        "2025-04-18",
+    ):
         book.add(f"{date} 05:59 close")
-        seen[date] = book.ledger.summary.points[places["arrears"]]
+        seen[date] = book.ledger.summary.points[places["arrears-age"]]
 
     # At 05:59 the day before is still open.
     assert seen == {
         "2025-04-10": 0,
-        "2025-04-11": 4,
-        "2025-04-12": 6,
-        "2025-05-09": 15,
-        "2025-05-10": 17,
+        "2025-04-11": 3,
+        "2025-04-12": 3,
+        "2025-04-13": 4,
+        "2025-04-17": 4,
+        "2025-04-18": 6,
     }
 
 
@@ -163,12 +171,12 @@ def test_a_missing_limit_takes_no_part_and_a_limit_that_is_overdrawn_is_added_on
     by_name = dict(zip((part.name for part in card().components), summary.points, strict=True))
 
     assert by_name["credit-utilisation"] == NOT_JUDGED
-    assert summary.score == 22 + 18 + 3  # 53 days past due, all that is owed, and never before
+    assert summary.score == 16 + 34 + 8 + 3  # most of what was ever sold, 53 days, and never before
 
     book.add("2025-06-02 limit 0 CNY")
     by_name = dict(zip((part.name for part in card().components), summary.points, strict=True))
     assert by_name["credit-utilisation"] == 3
-    assert summary.score == 22 + 18 + 3 + 3
+    assert summary.score == 16 + 34 + 8 + 3 + 3
 
 
 SMALL = {
@@ -246,22 +254,40 @@ def paying(delay: int, every: int = 1) -> list[str]:
 @pytest.mark.parametrize(
     ("lines", "score", "grade"),
     [
-        (paying(-5), 8, "A"),
-        (paying(0), 10, "A"),
-        (paying(6, every=2), 41, "B"),
-        (paying(3), 53, "C"),
-        (paying(8), 71, "D"),
-        (paying(20), 78, "E"),
+        (paying(0), 6, "A"),
+        (paying(6, every=2), 27, "B"),
+        (paying(8), 44, "C"),
+        (paying(35), 54, "D"),
     ],
-    ids=["early", "on the day", "half late", "3 days late", "8 days late", "20 days late"],
+    ids=["on the day", "half late", "8 days late", "35 days late"],
 )
-def test_all_grades_are_reached_with_invoices_and_payments_alone(
+def test_a_habit_of_paying_late_is_enough_for_grade_d(
     lines: list[str], score: int, grade: str
 ) -> None:
     book = Book()
     book.add(*lines, "2025-08-01 close")
 
     assert standing(book) == (score, grade)
+
+
+def test_the_worst_grade_is_reached_by_who_owes_much_that_is_past_due() -> None:
+    book = Book()
+    book.add(*paying(20)[:-12], "2025-05-10 close")
+
+    assert standing(book) == (84, "E")
+
+
+@pytest.mark.parametrize(
+    ("score", "chance"), [(None, None), (0, 67), (9, 67), (10, 85), (100, 930)]
+)
+def test_a_score_stands_for_a_share_of_a_thousand(score: int | None, chance: int | None) -> None:
+    assert card().chance(score) == chance
+
+
+def test_without_a_fitted_table_there_is_no_chance() -> None:
+    score = {key: value for key, value in PLAIN["score"].items() if key != "chance"}
+
+    assert card(document(score=score)).chance(50) is None
 
 
 def test_state_of_a_version_that_counted_no_habit_goes_on_with_the_items_that_it_keeps() -> None:
@@ -284,16 +310,16 @@ def test_state_of_a_version_that_counted_no_habit_goes_on_with_the_items_that_it
 @pytest.mark.parametrize(
     ("before", "score", "after"),
     [
-        ("A", 19, "A"),
-        ("A", 20, "B"),
-        ("B", 18, "B"),
-        ("B", 17, "A"),
-        ("B", 49, "B"),
-        ("B", 50, "C"),
-        ("C", 47, "C"),
-        ("C", 46, "B"),
-        ("E", 73, "E"),
-        ("E", 72, "D"),
+        ("A", 23, "A"),
+        ("A", 24, "B"),
+        ("B", 22, "B"),
+        ("B", 21, "A"),
+        ("B", 41, "B"),
+        ("B", 42, "C"),
+        ("C", 39, "C"),
+        ("C", 38, "B"),
+        ("E", 72, "E"),
+        ("E", 71, "D"),
         ("E", 0, "A"),
         ("A", 100, "E"),
     ],
@@ -333,33 +359,37 @@ def test_of_whom_nothing_is_remembered_any_more_the_last_review_holds() -> None:
 def test_a_worse_grade_is_a_warning_with_the_points_behind_it_and_the_strategy() -> None:
     book = Book()
 
-    warnings = [w for w in book.add(*paying(8), "2025-08-01 close") if w.rule == "risk-grade"]
+    warnings = [w for w in book.add(*paying(20), "2025-08-01 close") if w.rule == "risk-grade"]
 
     assert [(w.transition, w.severity, w.value) for w in warnings] == [
-        ("RAISED", "LOW", 3),
-        ("REPEATED", "LOW", 3),
+        ("RAISED", "LOW", 4),  # E, after two weeks of D
+        ("ESCALATED", "MEDIUM", 4),
+        ("EASED", "LOW", 3),
+        ("ESCALATED", "MEDIUM", 4),
+        ("EASED", "LOW", 3),
+        ("CLEARED", "LOW", 2),  # all is paid
     ]
     text = warnings[0]
     assert text.text_en == (
-        f"{CUSTOMER} is in grade D with 69 points: paid late 43/50, paid more than 5 days late "
-        "14/18, arrears 6/20, usual delay 5/6, paid more than 15 days late 1/6."
+        f"{CUSTOMER} is in grade E with 78 points: arrears 34/34, paid late 32/40, paid more than "
+        "5 days late 7/8, age of arrears 4/8, paid more than 30 days late 1/10."
     )
     assert text.text_zh.endswith(
-        "风险分69：迟付比例43/50、迟付超过5天14/18、欠款逾期6/20、平均延迟5/6、迟付超过15天1/6。"
+        "风险分78：欠款逾期34/34、迟付比例32/40、迟付超过5天7/8、欠款账龄4/8、迟付超过30天1/10。"
     )
-    assert text.action_en == card().strategies["D"].text.en
-    assert text.action_zh == card().strategies["D"].text.zh
+    assert text.action_en == card().strategies["E"].text.en
+    assert text.action_zh == card().strategies["E"].text.zh
     assert [entry.id for entry in text.evidence] == ["I4", "I3", "I2", "I1", "I0"]
 
 
 def test_a_policy_change_counts_anew_and_without_a_scorecard_nothing_is_left() -> None:
     book = Book()
     book.add(*PAID, "2025-03-10 invoice LATE 90,000.00 CNY due 2025-04-09", "2025-07-20 close")
-    assert standing(book) == (45, "B")
+    assert standing(book) == (61, "D")
 
-    points = {"1 days": "9 points"}
+    points = {"1 days": "5 points"}
     book.publish(document(version=2, score=with_component(points=points)), instant("2025-07-21"))
-    assert standing(book) == (38, "B")  # 31 of 89, and 3 on top
+    assert standing(book) == (60, "D")  # 55 of 97, and 3 on top
 
     nothing = dict.fromkeys(("score", "grades", "strategy", "classes"))
     book.publish(document(version=3, **nothing), instant("2025-07-22"))
@@ -383,7 +413,7 @@ def test_while_a_source_is_held_the_score_stays_as_it_is() -> None:
         1,
         events.HoldReleased(topic_id=4, until_offset=0, drain=False, author="A", reason="mended"),
     )
-    assert standing(book)[0] == 45
+    assert standing(book)[0] == 61
 
 
 @LAW
@@ -454,20 +484,43 @@ EASY = easy()
     [
         ({"score": None}, "score", "is missing or null"),
         ({"grades": None}, "grades", "is missing or null"),
+        (
+            {"score": {**PLAIN["score"], "chance": {}}},
+            "score.chance",
+            "must be a list of steps",
+        ),
+        (
+            {"score": {**PLAIN["score"], "chance": [{"from": "0 points", "share": "101 percent"}]}},
+            "score.chance.0.share",
+            "must be a share of a thousand",
+        ),
+        (
+            {
+                "score": {
+                    **PLAIN["score"],
+                    "chance": [
+                        {"from": "0 points", "share": "9 percent"},
+                        {"from": "5 points", "share": "8 percent"},
+                    ],
+                }
+            },
+            "score.chance",
+            "must rise",
+        ),
         ({"score": {**PLAIN["score"], "review_every": 30}}, "score.review_every", "write 30 days"),
         (
             {"score": with_component(points={"1 days": 5})},
-            "score.components.arrears.points.1 days",
+            "score.components.arrears-age.points.1 days",
             "write 5 points",
         ),
         (
             {"score": with_component(points={"1": "5 points"})},
-            "score.components.arrears.points.1",
+            "score.components.arrears-age.points.1",
             "must be a number and its unit",
         ),
         (
             {"score": with_component(points={"1 days": "5 points", "9 days": "5 points"})},
-            "score.components.arrears.points",
+            "score.components.arrears-age.points",
             "must give more points the higher",
         ),
         (
@@ -475,10 +528,10 @@ EASY = easy()
             "score.components",
             "points together: at most 100",
         ),
-        ({"score": with_component(points={})}, "score.components.arrears.points", "no points"),
+        ({"score": with_component(points={})}, "score.components.arrears-age.points", "no points"),
         (
             {"score": with_component(on_top="yes")},
-            "score.components.arrears.on_top",
+            "score.components.arrears-age.on_top",
             "must be true or false",
         ),
         (
@@ -498,10 +551,10 @@ EASY = easy()
         ),
         (
             {"score": with_component(measure="score")},
-            "score.components.arrears.measure",
+            "score.components.arrears-age.measure",
             "is unknown",
         ),
-        ({"score": with_component(window="3 days")}, "score.components.arrears.window", "unkn"),
+        ({"score": with_component(window="3 days")}, "score.components.arrears-age.window", "unkn"),
         (
             {
                 "grades": {

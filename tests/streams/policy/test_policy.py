@@ -102,7 +102,8 @@ def test_all_problems_come_at_once_with_their_lines() -> None:
     )
     assert len(found) == 3
     assert found[0].startswith(f"line {line_of('reporting_currency: CNY')}: reporting_currency:")
-    assert found[1].startswith(f"line {line_of('clear_at: 1 days')}: rules.overdue-age.clear_at:")
+    place = f"line {line_of('clear_at: 1 days')}: rules.arrears-beyond-habit.clear_at:"
+    assert found[1].startswith(place)
     assert found[2].startswith(f"line {line_of('window: 90 days')}: rules.complaint-count.window:")
 
 
