@@ -24,6 +24,9 @@ REASONS: Final[dict[str, Text]] = {
         "considerable amounts stayed unpaid after they were due", "大额款项到期后长期未付"
     ),
     "overdue-age": Text("invoices stayed unpaid long after they were due", "发票到期后长期未付"),
+    "arrears-beyond-habit": Text(
+        "invoices stayed unpaid long after they were due", "发票到期后长期未付"
+    ),
     "late-share": Text("payments came late again and again", "多次逾期付款"),
     "days-beyond-terms": Text("payments came late again and again", "多次逾期付款"),
     "delay-trend": Text("payments came later and later", "付款日益迟延"),
