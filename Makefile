@@ -36,6 +36,7 @@ docs: $(READY)
 	$(VENV)/bin/python -m tocsin.agents.docs.data_dictionary
 	$(VENV)/bin/python -m tocsin.agents.docs.diagrams
 	$(VENV)/bin/python -m tocsin.agents.deployment.manifests
+	$(VENV)/bin/python -m tocsin.agents.docs.papers
 	$(VENV)/bin/python -m tocsin.agents.docs.policies
 	$(VENV)/bin/python -m tocsin.agents.docs.security
 

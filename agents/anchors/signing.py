@@ -1,4 +1,4 @@
-"""The key that signs anchors (Ed25519, RFC 8032), and whose signature is believed.
+"""The key that signs anchors and papers (Ed25519, RFC 8032), and whose signature is believed.
 
 The private key is in a file of its owner (PKCS #8, PEM). The public key is known by its
 fingerprint, as SSH's are: `SHA256:` and the hash of its 32 bytes in base 64 without padding.
@@ -19,7 +19,9 @@ from tocsin.agents.settings.errors import ConfigurationError, InputError, Unavai
 from tocsin.agents.settings.secret_files import create_private, is_open_to_others
 from tocsin.agents.settings.settings import Settings
 
-_CONTEXT: Final = b"tocsin anchor\n"  # a signature over it is one over nothing else
+# What a signature is over: one over an anchor is one over nothing else.
+ANCHOR: Final = b"tocsin anchor\n"
+PAPER: Final = b"tocsin paper\n"
 
 
 class Key:
@@ -38,9 +40,9 @@ class Key:
         """By which the public key is known."""
         return fingerprint(self.public)
 
-    def sign(self, content: bytes) -> bytes:
-        """The signature of an anchor's content, 64 bytes."""
-        return self._key.sign(_CONTEXT + content)
+    def sign(self, content: bytes, purpose: bytes = ANCHOR) -> bytes:
+        """The signature of an anchor's or a paper's content, 64 bytes."""
+        return self._key.sign(purpose + content)
 
 
 def fingerprint(public: bytes) -> str:
@@ -48,10 +50,10 @@ def fingerprint(public: bytes) -> str:
     return f"SHA256:{base64.b64encode(sha256(public).digest()).decode().rstrip('=')}"
 
 
-def is_signed(public: bytes, signature: bytes, content: bytes) -> bool:
-    """Whether the owner of a public key has signed an anchor's content."""
+def is_signed(public: bytes, signature: bytes, content: bytes, purpose: bytes = ANCHOR) -> bool:
+    """Whether the owner of a public key has signed an anchor's or a paper's content."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, _CONTEXT + content)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, purpose + content)
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from tocsin.agents.anchors.papers import Finding
 from tocsin.agents.bundle.archive import is_as_packed, unpacked
 from tocsin.agents.bundle.checks import problems
 from tocsin.agents.bundle.contents import Contents, Manifest, contents_of, read_manifest
@@ -23,12 +25,18 @@ UNPROVEN: Final = (
 
 
 class Verdict(Struct, frozen=True):
-    """What was found; `is_compared` says whether the topics were asked."""
+    """What was found; `is_compared` says whether the topics were asked.
+
+    `signed_by` is the fingerprint of the key that signed it, `unsigned` what its signature leaves
+    unproven.
+    """
 
     manifest: Manifest
     contents: Contents
     problems: Sequence[str]
     is_compared: bool
+    signed_by: str | None = None
+    unsigned: str = ""
 
     @property
     def is_sound(self) -> bool | None:
@@ -40,7 +48,15 @@ class Verdict(Struct, frozen=True):
     @property
     def unproven(self) -> Sequence[str]:
         """What was not looked at."""
-        return () if self.is_compared else UNPROVEN
+        if self.is_compared:
+            return ()
+        return (*UNPROVEN, self.unsigned) if self.unsigned else UNPROVEN
+
+
+def with_signature(verdict: Verdict, found: Finding) -> Verdict:
+    """A verdict with what the signature beside the bundle is worth."""
+    problems = [*verdict.problems, found.problem] if found.problem else verdict.problems
+    return replace(verdict, problems=problems, signed_by=found.fingerprint, unsigned=found.unproven)
 
 
 async def judge(content: bytes, codec: Codec, log: Log | None, partitions: int) -> Verdict:

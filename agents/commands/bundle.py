@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from tocsin.agents.anchors.papers import beside, check_paper, sign_paper
 from tocsin.agents.bundle.archive import BundleError, packed, unpacked
 from tocsin.agents.bundle.contents import Contents, files_of, record_place
 from tocsin.agents.bundle.reading import gather
-from tocsin.agents.bundle.verdict import Verdict, judge
+from tocsin.agents.bundle.verdict import Verdict, judge, with_signature
 from tocsin.agents.commands.options import GivenPath, Named, TargetPath, connected, run
 from tocsin.agents.deployment.connections import open_codec
 from tocsin.agents.kafka.brokers import connect, translating_failures
@@ -70,16 +71,19 @@ def bundle(
     content = packed(files_of(contents, codec))
     with writing_whole(out) as file:
         file.write(content)
-    _tell(terminal, out, contents, content)
+    _tell(terminal, out, contents, content, sign_paper(settings, out, content))
     return Exit.OK
 
 
-def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) -> None:
+def _tell(
+    terminal: Terminal, path: Path, contents: Contents, content: bytes, signed_by: str | None
+) -> None:
     digest = hashlib.sha256(content).hexdigest()
     terminal.result(
         {
             "file": str(path),
             "sha256": digest,
+            "signed_by": signed_by,
             "customer_id": contents.customer_id,
             "episode_id": contents.episode_id or None,
             "records": len(contents.records),
@@ -93,6 +97,10 @@ def _tell(terminal: Terminal, path: Path, contents: Contents, content: bytes) ->
         f"{contents.customer_id}, {len(contents.policies)} policies"
     )
     terminal.say(f"sha256 {digest}")
+    if signed_by is None:
+        terminal.note("not signed: there is no key, make one with `tocsin anchor key`")
+    else:
+        terminal.say(f"signed by {signed_by}, in {beside(path)}")
 
 
 def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -> Exit:
@@ -107,6 +115,8 @@ def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -
         verdict = run(_judged(settings, content, offline))
     except BundleError as error:
         raise InputError(f"{path}: {error}", mend="make it anew") from error
+    signature = check_paper(settings, path, content)
+    verdict = with_signature(verdict, signature)
     terminal.result(
         {
             "file": str(path),
@@ -114,6 +124,7 @@ def _verify(settings: Settings, terminal: Terminal, path: Path, offline: bool) -
             "journal": verdict.manifest.journal,
             "business_date": verdict.manifest.business_date,
             "is_sound": verdict.is_sound,
+            "signed_by": signature.fingerprint,
             "compared_with_topics": verdict.is_compared,
             "problems": verdict.problems,
             "unproven": verdict.unproven,
@@ -146,6 +157,8 @@ def _tell_verdict(terminal: Terminal, path: Path, verdict: Verdict) -> None:
     if len(verdict.problems) > SHOWN_MAX:
         terminal.say(f"and {len(verdict.problems) - SHOWN_MAX} more; --json has all")
     until = f"up to {verdict.manifest.journal}, business date {verdict.manifest.business_date}"
+    if verdict.signed_by and not verdict.problems:
+        terminal.say(f"{path} is as {verdict.signed_by} has signed it")
     if verdict.is_sound:
         terminal.say(f"{path} is sound: the topics have these records, and no others, {until}")
     elif not verdict.problems:

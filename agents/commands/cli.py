@@ -57,6 +57,7 @@ COMMANDS = {
     "dossier": Entry("See", "dossier", "Why the business may end, what was tried, what is left."),
     "bundle": Entry("See", "bundle", "All that is known of a customer, as evidence in one file."),
     "demand": Entry("See", "money", "What may be demanded, with interest, and why."),
+    "letter": Entry("See", "letter", "Write to a customer: reminder, notice, statement, end."),
     "provision": Entry("See", "money", "Expected losses, and how they are derived."),
     "sql": Entry("See", "sql", "Ask the history in SQL."),
     "log": Entry("Events", "log", "Enter a contact, a dispute, a promise ... by hand."),

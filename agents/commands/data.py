@@ -23,6 +23,7 @@ from tocsin.agents.deployment.event_files import open_events
 from tocsin.agents.deployment.policies import first_event
 from tocsin.agents.generate.families import DEFAULT, FAMILIES
 from tocsin.agents.generate.portfolio import DEFAULT_UNTIL, Request
+from tocsin.agents.queries.journal_marks import JournalMark, is_kept, read_mark
 from tocsin.agents.queries.warnings import warning_json
 from tocsin.agents.render.terminal import Column, Terminal
 from tocsin.agents.render.warning_cards import WarningView
@@ -34,7 +35,7 @@ from tocsin.agents.settings.formats import EPOCH
 from tocsin.agents.settings.settings import Settings
 from tocsin.agents.settings.whole_files import writing_whole
 from tocsin.schemas.codec.jsonlines import Fact
-from tocsin.schemas.contracts.catalog import POLICIES
+from tocsin.schemas.contracts.catalog import JOURNAL, POLICIES
 from tocsin.streams.decide.engine import PolicyMissing
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.events import DayClosed
@@ -204,15 +205,27 @@ def replay(
 )
 @click.option("--anchor", type=FILE, help="Compare with what this anchor says, and those before.")
 @click.option("--only", type=click.Choice(SOURCES), help="With --anchor: look at these alone.")
+@click.option("--mark", metavar="MARK", help="Look for the journal's mark that stands on a paper.")
 @connected
 def verify(
-    settings: Settings, terminal: Terminal, *, wait_s: float, anchor: Path | None, only: str | None
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    wait_s: float,
+    anchor: Path | None,
+    only: str | None,
+    mark: str | None,
 ) -> Exit:
     """Compare Kafka, ClickHouse and the journal, record by record; exit code 1 if they differ.
 
     With --anchor each is compared with what was signed instead: whatever was changed, taken out,
-    added, swapped or cut off since then is named, by topic, partition and offset.
+    added, swapped or cut off since then is named, by topic, partition and offset. With --mark it
+    only tells whether the journal still has the record that a demand, letter or dossier names.
     """
+    if mark is not None:
+        if anchor is not None or only:
+            raise click.UsageError("--mark goes alone")
+        return _show_mark(settings, terminal, read_mark(mark))
     if anchor is not None:
         sources = [only] if only else list(SOURCES)
         return _show_verdict(terminal, run(check_anchors(settings, anchor, sources, wait_s=wait_s)))
@@ -225,6 +238,18 @@ def verify(
     terminal.result({**msgspec.to_builtins(found), "is_equal": found.is_equal})
     _show_reconciliation(terminal, found)
     return Exit.OK if found.is_equal else Exit.DIFFERENCE
+
+
+def _show_mark(settings: Settings, terminal: Terminal, mark: JournalMark) -> Exit:
+    is_found = is_kept(settings, mark)
+    terminal.result({"mark": str(mark), "is_kept": is_found})
+    place = f"{JOURNAL.name}/{mark.partition}/{mark.offset}"
+    terminal.say(
+        f"{place} is as the paper says"
+        if is_found
+        else f"{place} is not there, or was changed since the paper was made"
+    )
+    return Exit.OK if is_found else Exit.DIFFERENCE
 
 
 @contextmanager

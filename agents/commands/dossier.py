@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from tocsin.agents.commands.options import Named, connected, language_option
 from tocsin.agents.queries.dossier import dossier_json, read_dossier
-from tocsin.agents.queries.dossier_rules import Dossier, notice_of
+from tocsin.agents.queries.dossier_rules import Dossier
+from tocsin.agents.queries.journal_marks import latest_mark
 from tocsin.agents.queries.lookup import open_lookup
+from tocsin.agents.queries.offboarding_notice import notice_of, withheld_because
 from tocsin.agents.render.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.agents.render.warning_cards import Language, text_of, threshold_of, value_of
 from tocsin.agents.settings.formats import day, instant, money
 from tocsin.agents.settings.settings import Settings
+from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.texts import Text
 from tocsin.streams.fold.retirement import RETIREMENT, STEPS
 
@@ -26,20 +31,37 @@ NOT_BEGUN = Text("no retirement was begun", "尚未启动清退")
 
 @click.command("dossier")
 @click.argument("customer_id", metavar="CUSTOMER", type=Named())
+@click.option(
+    "--reason",
+    "reasons",
+    multiple=True,
+    metavar="RULE",
+    help="A reason for the notice, from the standards met; up to three.",
+)
 @language_option
 @connected
 def dossier(
-    settings: Settings, terminal: Terminal, *, customer_id: str, language: Language
+    settings: Settings,
+    terminal: Terminal,
+    *,
+    customer_id: str,
+    reasons: tuple[str, ...],
+    language: Language,
 ) -> None:
     """Show why the business with a customer may end, what was tried, and what is left to do.
 
     Standards that are met, attempts, exposure, disputes, the steps of a retirement with their
-    authors, what keeps it from being completed, and a notice with reasons in both languages.
+    authors, and what keeps it from being completed. Once its step has come: a notice in both
+    languages, with the reasons that you chose.
     """
     with open_lookup(settings) as lookup:
         found = read_dossier(lookup, customer_id)
-    terminal.result(dossier_json(found))
+        mark = latest_mark(settings, lookup, found.customer_id)
+    journal = None if mark is None else str(mark)
+    terminal.result(dossier_json(found, reasons) | {"journal": journal})
     _show(terminal, found, language)
+    terminal.facts([("journal", journal or "not in the history yet")])
+    _show_notice(terminal, found, reasons, language)
 
 
 def _show(terminal: Terminal, found: Dossier, language: Language) -> None:
@@ -55,28 +77,11 @@ def _show(terminal: Terminal, found: Dossier, language: Language) -> None:
             ("as of", day(found.as_of)),
         ]
     )
-    terminal.heading(f"Standards met: {len(found.standards)}")
-    terminal.table(
-        [
-            Column("severity", styles=SEVERITY_STYLES),
-            Column("rule"),
-            Column("value", right=True),
-            Column("threshold", right=True),
-            Column("policy"),
-            Column("what", wraps=True),
-        ],
-        [
-            (
-                warning.severity,
-                warning.rule,
-                value_of(warning),
-                threshold_of(warning),
-                f"{warning.policy_name} {warning.policy_version}",
-                text_of(warning, language),
-            )
-            for warning in found.standards
-        ],
-    )
+    terminal.heading(f"Standards met: {len(found.triggers)}")
+    _show_standards(terminal, found.triggers, language)
+    if found.background:
+        terminal.heading(f"Open beside them, about ourselves: {len(found.background)}")
+        _show_standards(terminal, found.background, language)
     terminal.heading("What was tried")
     terminal.facts(
         [
@@ -92,11 +97,47 @@ def _show(terminal: Terminal, found: Dossier, language: Language) -> None:
     terminal.heading(f"What keeps it from being completed: {len(found.blocks)}")
     for block in found.blocks:
         terminal.say(f"- {_in(block, language)}")
-    notice = notice_of(found)
+
+
+def _show_notice(
+    terminal: Terminal, found: Dossier, reasons: Sequence[str], language: Language
+) -> None:
     terminal.heading("Notice")
-    for text in (notice.en, notice.zh):
-        terminal.say(text)
-        terminal.say()
+    notice, withheld = notice_of(found, reasons), withheld_because(found, reasons)
+    if withheld is not None:
+        terminal.say(_in(withheld, language))
+    if notice is not None:
+        for text in (notice.en, notice.zh):
+            terminal.say(text)
+            terminal.say()
+
+
+def _show_standards(
+    terminal: Terminal, standards: Sequence[RiskWarning], language: Language
+) -> None:
+    terminal.table(
+        [
+            Column("severity", styles=SEVERITY_STYLES),
+            Column("rule"),
+            Column("value", right=True),
+            Column("threshold", right=True),
+            Column("policy"),
+            Column("as of"),
+            Column("what", wraps=True),
+        ],
+        [
+            (
+                warning.severity,
+                warning.rule,
+                value_of(warning),
+                threshold_of(warning),
+                f"{warning.policy_name} {warning.policy_version}",
+                day(warning.as_of),
+                text_of(warning, language),
+            )
+            for warning in standards
+        ],
+    )
 
 
 def _show_left(terminal: Terminal, found: Dossier) -> None:

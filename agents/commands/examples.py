@@ -56,6 +56,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "demand C1 --seller-country CN --seller-size SMALL",
         "demand C1 --as-of 2025-03-31 --lang zh",
     ),
+    "letter": (
+        "letter C1 --kind reminder --sender 'Example Ltd' --out reminder.txt --sent",
+        "letter C1 --kind statement --format html --lang zh --out statement.html",
+    ),
     "provision": ("provision", "provision --as-of 2025-03-31"),
     "sql": (
         'sql "SELECT * FROM v_aging"',

@@ -18,7 +18,7 @@ from tocsin.agents.render.terminal import SEVERITY_STYLES, Column, Terminal
 from tocsin.agents.render.warning_cards import Language, WarningView
 from tocsin.agents.settings.formats import day, instant
 from tocsin.agents.settings.settings import Settings
-from tocsin.schemas.contracts.catalog import BY_ID, JOURNAL, WARNINGS
+from tocsin.schemas.contracts.catalog import BY_ID, WARNINGS
 from tocsin.streams.decide.risk_warning import Evidence
 
 
@@ -69,8 +69,8 @@ def _measured(found: Explanation) -> list[tuple[str, str]]:
     warning, placed = found.placed.warning, found.placed
     journal = "not in the history yet"
     if found.journal is not None:
-        sequence, offset = found.journal
-        journal = f"number {sequence} at {JOURNAL.name}/{placed.partition}/{offset}"
+        sequence, mark = found.journal
+        journal = f"number {sequence} at {mark}"
     score = "" if warning.score is None else f"{warning.score}, grade {warning.grade}"
     perhaps = [
         ("missing", warning.missing),

@@ -12,8 +12,10 @@ import click
 from tocsin.agents.commands.options import GivenPath, Named, connected, language_option
 from tocsin.agents.commands.values import Day
 from tocsin.agents.deployment.connections import convention_of
+from tocsin.agents.queries.journal_marks import latest_mark
 from tocsin.agents.queries.lookup import open_lookup
 from tocsin.agents.queries.receivables import Difference, read_account, read_provision
+from tocsin.agents.queries.working_days import following_of
 from tocsin.agents.render.demand import demand_json, demand_text
 from tocsin.agents.render.provision import provision_json, show_provision
 from tocsin.agents.render.terminal import Terminal
@@ -28,6 +30,7 @@ from tocsin.streams.facts.checks import SIZES
 from tocsin.streams.receivables.demand import Conditions, Demand, demand_of
 from tocsin.streams.receivables.interest import MILLION, DayCount, Order, Rate
 from tocsin.streams.receivables.provision import (
+    BUCKET_ITEMS_MIN_DEFAULT,
     ITEMS_MIN_DEFAULT,
     LOSS_DAYS_DEFAULT,
     WINDOW_DAYS_DEFAULT,
@@ -94,13 +97,15 @@ def demand(
     """What may be demanded of a customer: principal, interest, costs, by invoice, and why.
 
     Interest is what the law gives on late payment (China's order 802, Directive 2011/7/EU) by the
-    countries and sizes of seller and customer, else what was agreed. Counsel must confirm it.
+    countries and sizes of seller and customer, else what was agreed. A due day on which either
+    country does not work counts as the next one; money at hand is deducted. Counsel must confirm.
     """
     if given["agreed_rate"] is not None and given["agreed_daily"] is not None:
         raise click.UsageError("give --agreed-rate or --agreed-daily, not both")
     reference = _reference(given["rates"])
     with open_lookup(settings) as lookup:
         known = read_account(lookup, convention_of(settings), customer_id, given["as_of"])
+        mark = latest_mark(settings, lookup, known.account.customer_id)
     profile = known.account.profile
     parties = Parties(
         given["seller_country"],
@@ -116,9 +121,11 @@ def demand(
         given["penalty_cap"],
         given["open_only"],
     )
-    found = demand_of(known.account, parties, reference, conditions, known.as_of)
-    terminal.result(demand_json(found, language))
-    for line in demand_text(found, profile.name or "", language):
+    following = following_of((parties.seller_country, parties.buyer_country))
+    found = demand_of(known.account, parties, reference, conditions, known.as_of, following)
+    journal = None if mark is None else str(mark)
+    terminal.result(demand_json(found, language) | {"journal": journal})
+    for line in demand_text(found, profile.name or "", language, journal or ""):
         terminal.say(line)
     _tell_gaps(terminal, found)
     _tell_differences(terminal, known.differences)
@@ -154,6 +161,15 @@ def demand(
     help="Past invoices that a segment needs for rates of its own.",
 )
 @click.option(
+    "--bucket-minimum",
+    "bucket_items_min",
+    type=click.IntRange(1),
+    default=BUCKET_ITEMS_MIN_DEFAULT,
+    show_default=True,
+    metavar="N",
+    help="Past invoices that must have reached a bucket for its rate.",
+)
+@click.option(
     "--outlook",
     type=Percent(),
     default="100",
@@ -170,13 +186,14 @@ def provision(
     window_days: int,
     loss_days: int,
     items_min: int,
+    bucket_items_min: int,
     outlook: int,
 ) -> None:
     """Expected credit losses: the provision matrix, and how its rates follow from the history.
 
     IFRS 9, simplified: by bucket of age and segment, what was finally lost of what reached it.
     """
-    parameters = Parameters(items_min, outlook)
+    parameters = Parameters(items_min, outlook, bucket_items_min)
     with open_lookup(settings) as lookup:
         found = read_provision(
             lookup, convention_of(settings), as_of, window_days, loss_days, parameters

@@ -44,6 +44,7 @@ ANSWERS: Final[dict[str, dict[str, Any]]] = {
         warning=WARNING,
         record=TEXT,
         journal_sequence=_maybe("integer"),
+        journal=_maybe("string"),
         evidence=_list(EVENT),
         clause=_list(TEXT),
         episode=_list(TEXT),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from tocsin.agents.queries.dossier_rules import Dossier, Process, dossier_of, notice_of
+from tocsin.agents.queries.dossier_rules import Dossier, Process, dossier_of
 from tocsin.agents.queries.lookup import Lookup, WarningFilter
+from tocsin.agents.queries.offboarding_notice import (
+    notice_of,
+    reasons_to_choose,
+    withheld_because,
+)
 from tocsin.agents.queries.warnings import warning_json
 from tocsin.agents.render.warning_cards import WarningView
 from tocsin.agents.settings.formats import day
@@ -30,8 +36,11 @@ def read_dossier(lookup: Lookup, customer_id: str) -> Dossier:
     )
 
 
-def dossier_json(found: Dossier) -> dict[str, Any]:
-    """A dossier as programs get it; dates in ISO 8601, the notice in both languages."""
+def dossier_json(found: Dossier, reasons: Sequence[str] = ()) -> dict[str, Any]:
+    """A dossier as programs get it; dates in ISO 8601, the notice in both languages.
+
+    `reasons` are what a person chose for the notice. Raises InputError for a wrong choice.
+    """
     view = WarningView("en", {found.customer_id: found.name})
     plain: dict[str, Any] = msgspec.to_builtins(found)
     return {
@@ -39,5 +48,8 @@ def dossier_json(found: Dossier) -> dict[str, Any]:
         "as_of": day(found.as_of),
         "standards": [warning_json(warning, view) for warning in found.standards],
         "blocks": msgspec.to_builtins(found.blocks),
-        "notice": msgspec.to_builtins(notice_of(found)),
+        "triggers": [warning.rule for warning in found.triggers],
+        "notice": msgspec.to_builtins(notice_of(found, reasons)),
+        "notice_withheld": msgspec.to_builtins(withheld_because(found, reasons)),
+        "reasons_to_choose": reasons_to_choose(found),
     }

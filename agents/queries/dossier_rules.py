@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tocsin.agents.settings.formats import day, money
+from tocsin.agents.settings.formats import money
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts.events import (
     ContactLogged,
@@ -36,6 +36,25 @@ OWN_RULES = frozenset(
     }
 )
 """Rules about the retirement itself: no reasons for it."""
+
+BACKGROUND_RULES = frozenset(
+    {
+        "collection-step-overdue",
+        "dispute-unanswered",
+        "invoiced-on-hold",
+        "ledger-limit-exceeded",
+        "own-fault",
+        "retirement-candidate",
+        "review-overdue",
+        "revisit-due",
+        "risk-grade",
+        "screening-rejected",
+        "source-held",
+        "source-incomplete",
+        "unscreened-customer",
+    }
+)
+"""Rules about ourselves or our own summary of the customer: they trigger nothing by themselves."""
 
 
 class Process(Struct, frozen=True):
@@ -95,6 +114,16 @@ class Dossier(Struct, frozen=True):
     attempts: Attempts
     exposures: tuple[Exposure, ...]
     disputes: tuple[DisputeOpened, ...]
+
+    @property
+    def triggers(self) -> list[RiskWarning]:
+        """Standards that the customer's own conduct or position meets, gravest first."""
+        return [each for each in self.standards if each.rule not in BACKGROUND_RULES]
+
+    @property
+    def background(self) -> list[RiskWarning]:
+        """What is open beside them: our own failures and summaries."""
+        return [each for each in self.standards if each.rule in BACKGROUND_RULES]
 
     @property
     def blocks(self) -> list[Text]:
@@ -214,38 +243,3 @@ def _open_disputes(engagements: Iterable[CustomerEvent]) -> Iterable[DisputeOpen
         elif isinstance(event, DisputeResolved):
             settled.add(event.dispute_id)
     return [event for dispute_id, event in sorted(opened.items()) if dispute_id not in settled]
-
-
-def notice_of(dossier: Dossier) -> Text:
-    """A notice with its reasons and what follows, ready to be put on paper, in both languages."""
-    reasons = [(warning.text_en, warning.text_zh) for warning in dossier.standards]
-    name = dossier.name or dossier.customer_id
-    amounts = [
-        money(left.owed_minor, left.currency) for left in dossier.exposures if left.owed_minor > 0
-    ]
-    owed_en = f"{', '.join(amounts)} are still to be paid." if amounts else "Nothing is owed."
-    owed_zh = f"尚需支付{'、'.join(amounts)}。" if amounts else "双方无欠款。"
-    is_wished = dossier.initiative == BY_CUSTOMER
-    opening_en = (
-        "as you wished, we end our business with you."
-        if is_wished
-        else "after we had tried to find a way to go on, we end our business with you. Our reasons:"
-    )
-    opening_zh = (
-        "根据贵方意愿，双方业务终止。" if is_wished else "经多次沟通，我方决定终止合作，理由如下："
-    )
-    told = [] if is_wished else reasons
-    english = [
-        f"To {name}: {opening_en}",
-        *(f"- {text}" for text, _ in told),
-        f"As of {day(dossier.as_of)}: {owed_en} Orders that are confirmed are delivered against "
-        "payment; new ones are not taken.",
-        "Your personal data are deleted or barred, except for what the law makes us keep.",
-    ]
-    chinese = [
-        f"致{name}：{opening_zh}",
-        *(f"- {text}" for _, text in told),
-        f"截至{day(dossier.as_of)}：{owed_zh}已确认订单款到发货，不再接受新订单。",
-        "除法律要求保存者外，贵方个人资料将予以删除或封存。",
-    ]
-    return Text("\n".join(english), "\n".join(chinese))

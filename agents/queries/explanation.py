@@ -13,6 +13,7 @@ from tocsin.agents.deployment.policies import clause
 from tocsin.agents.kafka.reading import read_positions
 from tocsin.agents.privacy.encryption import open_decrypting_guard
 from tocsin.agents.queries.events import event_json
+from tocsin.agents.queries.journal_marks import JournalMark
 from tocsin.agents.queries.lookup import Lookup, PlacedWarning, StoredEvent
 from tocsin.agents.queries.remedies import RemedyAnswer, read_remedy, remedy_json
 from tocsin.agents.queries.warnings import warning_json
@@ -29,7 +30,7 @@ class Explanation(Struct, frozen=True):
     episode: Sequence[PlacedWarning]
     evidence: Mapping[Evidence, StoredEvent]
     clause: Sequence[tuple[int, str]]  # numbered lines of the policy's source
-    journal: tuple[int, int] | None  # sequence and offset
+    journal: tuple[int, JournalMark] | None  # sequence, place and hash
     remedy: RemedyAnswer  # what ends it, as of now
 
 
@@ -38,12 +39,13 @@ def read_explanation(settings: Settings, lookup: Lookup, placed: PlacedWarning) 
     warning = placed.warning
     policy = lookup.policy(warning.policy_hash)
     episode = lookup.episode(warning.episode_id)
+    place = lookup.journal_place(placed)
     return Explanation(
         placed,
         episode,
         with_records_from_topics(settings, lookup.evidence(warning.evidence), warning.evidence),
         clause(policy[1], warning.rule) if policy else (),
-        lookup.journal_place(placed),
+        None if place is None else (place[0], JournalMark(placed.partition, *place[1:])),
         read_remedy(settings, episode, placed),
     )
 
@@ -76,6 +78,7 @@ def explanation_json(found: Explanation, view: WarningView) -> dict[str, Any]:
         "warning": warning_json(found.placed.warning, view),
         "record": f"{WARNINGS.name}/{found.placed.partition}/{found.placed.offset}",
         "journal_sequence": found.journal[0] if found.journal else None,
+        "journal": str(found.journal[1]) if found.journal else None,
         "evidence": [event_json(seen) for seen in found.evidence.values()],
         "clause": [line for _, line in found.clause],
         "episode": [step.warning.warning_id for step in found.episode],

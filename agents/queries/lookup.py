@@ -198,14 +198,19 @@ class Lookup:
         rows = self._client.rows(sql.POLICY, {"hash": policy_hash})
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def journal_place(self, placed: PlacedWarning) -> tuple[int, int] | None:
-        """Sequence and offset of the journal record whose transaction wrote the warning.
+    def journal_hash(self, partition: int) -> tuple[int, str] | None:
+        """Offset of a journal's last record, and the SHA-256 of its value; None without one."""
+        rows = self._client.rows(sql.JOURNAL_HASH, {"partition": partition})
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def journal_place(self, placed: PlacedWarning) -> tuple[int, int, str] | None:
+        """Sequence, offset and hash of the journal record whose transaction wrote the warning.
 
         Each journal record counts its outputs: warnings, and one dead letter per refusal.
         """
         values = {"partition": placed.partition, "offset": placed.offset}
         rows = self._client.rows(sql.JOURNAL_OF_WARNING, values)
-        return (rows[0][0], rows[0][1]) if rows else None
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
     def evidence(self, wanted: Iterable[Evidence]) -> dict[Evidence, StoredEvent]:
         """The records that pieces of evidence point to, as far as ClickHouse has them."""

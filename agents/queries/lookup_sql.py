@@ -97,12 +97,18 @@ SELECT document, source FROM policies
 WHERE is_decoded AND lower(hex(SHA256(document))) = {hash:String} LIMIT 1
 """
 
+JOURNAL_HASH: Final = """
+SELECT offset, lower(hex(SHA256(raw_value))) FROM journal FINAL
+WHERE partition = {partition:Int32} ORDER BY offset DESC LIMIT 1
+"""
+
 JOURNAL_OF_WARNING: Final = """
-SELECT sequence, offset FROM
+SELECT sequence, offset, hash FROM
 (
     SELECT
         sequence,
         offset,
+        lower(hex(SHA256(raw_value))) AS hash,
         sum(output_count - length(`refusals.offset`)) OVER (ORDER BY sequence) AS written
     FROM journal FINAL
     WHERE partition = {partition:Int32} AND is_decoded

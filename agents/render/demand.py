@@ -48,15 +48,21 @@ REASONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "CN_802": "the seller is {0}, the customer {1}",
         "EU_2011_7": "seller in {0}, customer in {1}",
         "no delivery date": "the delivery date is not known: the invoice's own due date counts",
-        "60 days from delivery": "due 60 days after delivery, whatever the invoice says",
-        "0.05 % a day": "no rate was agreed: 0.05 % a day",
+        "60 days from delivery": "due {0} days after delivery, whatever the invoice says",
+        "agreed term": "the invoice is due later than {0} days after delivery, which is taken as "
+        "agreed",
+        "statutory daily rate": "no rate was agreed: {0} % a day",
         "below the floor": "the agreed rate is below the one-year loan prime rate, {0} %, which "
         "counts in its place",
         "not below the floor": "the agreed rate, not below the one-year loan prime rate of {0} %",
         "floor not known": "the agreed rate; whether it is below {0} is not judged, which is known "
         "only from {1} to {2}",
         "known only": "{0} is known only from {1} to {2}: no interest is reckoned for other days",
-        "more than 60 days": "a term of more than 60 days holds only if it was expressly agreed",
+        "more than 60 days": "a term of more than {0} days holds only if it was expressly agreed",
+        "own reference rate": "the reference rate of {0} is that of its own central bank, which "
+        "is not known here",
+        "more in Germany": "in Germany nine points above the base rate",
+        "no working day": "due on {0}, no working day: {1} counts",
         "agreed more": "the agreed rate, which is higher",
         "agreed less": "the agreed rate is not higher and does not count",
         "agreed": "as agreed",
@@ -65,18 +71,24 @@ REASONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "elsewhere": "{0} does not apply: {1} is {2}",
         "other size": "{0} does not apply: {1} is {2}",
         "before": "{0} does not apply before {1}",
+        "after": "{0} was read for days up to {1} only",
+        "not read": "{0} is not claimed by: {1} was not read",
     },
     "zh": {
         "CN_802": "卖方为{0}，客户为{1}",
         "EU_2011_7": "卖方在{0}，客户在{1}",
         "no delivery date": "交付日期未知，以发票到期日为准",
-        "60 days from delivery": "自交付之日起60日到期，不论发票所载日期",
-        "0.05 % a day": "未约定利率，按每日万分之五计",
+        "60 days from delivery": "自交付之日起{0}日到期，不论发票所载日期",
+        "agreed term": "发票到期日晚于交付后{0}日，视为双方约定",
+        "statutory daily rate": "未约定利率，按每日{0}%计",
         "below the floor": "约定利率低于一年期LPR（{0}%），按LPR计",
         "not below the floor": "约定利率，不低于一年期LPR（{0}%）",
         "floor not known": "按约定利率；{0}仅知{1}至{2}，是否低于该利率未予判断",
         "known only": "{0}仅知{1}至{2}：其余日期未计利息",
-        "more than 60 days": "超过60日的付款期限须经明确约定",
+        "more than 60 days": "超过{0}日的付款期限须经明确约定",
+        "own reference rate": "{0}的参考利率为其本国中央银行利率，此处未知",
+        "more in Germany": "在德国为基础利率加九个百分点",
+        "no working day": "到期日{0}非工作日，以{1}为准",
         "agreed more": "约定利率较高，按约定计",
         "agreed less": "约定利率不高于法定利率，不适用",
         "agreed": "按约定",
@@ -85,6 +97,8 @@ REASONS: Final[Mapping[Language, Mapping[str, str]]] = {
         "elsewhere": "{0}不适用：{1}为{2}",
         "other size": "{0}不适用：{1}为{2}",
         "before": "{0}自{1}起施行，不适用",
+        "after": "{0}仅查阅至{1}",
+        "not read": "未依据{0}主张：{1}未查阅",
     },
 }
 WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
@@ -108,9 +122,16 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "total": "Total in {0}: principal {1}, interest {2}, costs {3}, penalty {4}; together {5}",
         "nothing": "Nothing is past due, and no interest is owed.",
         "not due": "Not past due yet, not demanded: {0} of {1}, due {2}.",
-        "unapplied": "Money at hand that no invoice was found for, not deducted: {0}.",
+        "at hand": "Money at hand that no invoice was found for, deducted from the oldest items: "
+        "{0} of {1}.",
+        "at hand by": "  {0} of {1}: {2}",
+        "names": ", which names {0}",
+        "covered": "Covered by money at hand, not demanded: {0}, {1}, due {2}.",
+        "law": "Law as read on {4}: {0}, article {1}, from {2}: {3}",
+        "confirm": "Counsel must confirm: {0}.",
         "how": "Reckoned {0}; money pays {1}; each line rounded half up.",
         "rates": "Reference rates: file with SHA-256 {0}.",
+        "journal": "Made of the records up to {0}",
         "a year": "{0} % a year",
         "a day": "{0} % a day",
         "; ": "; ",
@@ -135,9 +156,15 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "total": "{0}合计：本金{1}，利息{2}，费用{3}，违约金{4}；总计{5}",
         "nothing": "无逾期款项，亦无应付利息。",
         "not due": "尚未逾期，未催收：{0}，{1}，到期日{2}。",
-        "unapplied": "已收到但未核销至发票的款项，未抵扣：{0}。",
+        "at hand": "已收到但未核销至发票的款项{1}，其中{0}已抵扣最早到期的款项。",
+        "at hand by": "  {0}，{1}：{2}",
+        "names": "，注明{0}",
+        "covered": "已由上述款项覆盖，未催收：{0}，{1}，到期日{2}。",
+        "law": "所依法规（{4}查阅）：{0}第{1}条，自{2}起施行，见{3}",
+        "confirm": "须经律师确认：{0}。",
         "how": "计算方法{0}；付款先后为{1}；每行四舍五入。",
         "rates": "参考利率文件SHA-256：{0}。",
+        "journal": "所依记录截至{0}",
         "a year": "年利率{0}%",
         "a day": "日利率{0}%",
         "; ": "；",
@@ -149,8 +176,11 @@ ORDERS: Final[Mapping[Language, Mapping[Order, str]]] = {
 }
 
 
-def demand_text(demand: Demand, name: str, language: Language) -> Iterator[str]:
-    """The lines of a demand on a customer, by id and name."""
+def demand_text(demand: Demand, name: str, language: Language, journal: str = "") -> Iterator[str]:
+    """The lines of a demand on a customer, by id and name.
+
+    `journal` is the mark of the journal that `tocsin verify --mark` accepts.
+    """
     words = WORDS[language]
     yield words["title"].format(day(demand.as_of), f"{demand.customer_id} {name}".rstrip())
     for item in demand.items:
@@ -184,11 +214,43 @@ def demand_text(demand: Demand, name: str, language: Language) -> Iterator[str]:
         currency = receivable.currency
         amounts = [money(m, currency) for m in (receivable.residual_minor, receivable.amount_minor)]
         yield words["residuals"].format(receivable.invoice_id, *amounts)
-    for currency, amount_minor in demand.unapplied_minor.items():
-        yield words["unapplied"].format(money(amount_minor, currency))
+    yield from _tell_at_hand(demand, language)
     conditions = demand.conditions
     yield words["how"].format(conditions.day_count.value, ORDERS[language][conditions.order])
     yield words["rates"].format(demand.reference_hash)
+    yield from _tell_law(demand, language)
+    if journal:
+        yield words["journal"].format(journal)
+
+
+def _tell_at_hand(demand: Demand, language: Language) -> Iterator[str]:
+    words = WORDS[language]
+    for currency, amount_minor in demand.unapplied_minor.items():
+        deducted = demand.deducted_minor.get(currency, 0)
+        yield words["at hand"].format(money(deducted, currency), money(amount_minor, currency))
+        for each in demand.at_hand:
+            if each.currency == currency and each.document_id:
+                kind = words["payment"].format(each.document_id)
+                named = words["names"].format(", ".join(each.invoice_ids))
+                amount = money(each.amount_minor, currency)
+                told = words["at hand by"].format(kind, day(each.day), amount)
+                yield told + (named if each.invoice_ids else "")
+    for receivable in demand.covered:
+        amount = money(receivable.open_minor, receivable.currency)
+        yield words["covered"].format(receivable.invoice_id, amount, day(receivable.due_date))
+
+
+def _tell_law(demand: Demand, language: Language) -> Iterator[str]:
+    """What of the law the items rest on, where it was read, and what counsel must confirm."""
+    words, is_chinese = WORDS[language], language == "zh"
+    for datum in demand.law.values():
+        act = datum.act_zh if is_chinese else datum.act
+        yield words["law"].format(
+            act, datum.article, day(datum.from_day), datum.read_at, day(datum.read_on)
+        )
+    asked = (datum.confirm_zh if is_chinese else datum.confirm for datum in demand.law.values())
+    for question in dict.fromkeys(asked):
+        yield words["confirm"].format(question)
 
 
 def ground_text(reason: Reason, language: Language) -> str:
@@ -234,7 +296,9 @@ def _tell_item(item: Item, language: Language) -> Iterator[str]:
         yield "  " + words["flat"].format(money(flat, flat_currency))
     if item.penalty_minor:
         yield "  " + words["penalty"].format(money(item.penalty_minor, currency))
-    why = words["; "].join(ground_text(reason, language) for reason in item.basis.because)
+    # A statute of other countries is no business of this customer's: programs are told of it.
+    told = [reason for reason in item.basis.because if reason.code != "elsewhere"]
+    why = words["; "].join(ground_text(reason, language) for reason in told)
     if item.basis.rates:
         yield "  " + words["basis"].format(STATUTES[language][item.basis.rule], why)
     else:
@@ -275,6 +339,18 @@ def demand_json(demand: Demand, language: Language) -> dict[str, Any]:
             for receivable in demand.residuals
         ],
         "unapplied_minor": demand.unapplied_minor,
+        "deducted_minor": demand.deducted_minor,
+        "at_hand": [to_builtins(each) | {"day": day(each.day)} for each in demand.at_hand],
+        "covered": [receivable.invoice_id for receivable in demand.covered],
+        "law": {
+            name: to_builtins(datum)
+            | {
+                "from_day": day(datum.from_day),
+                "until": day(datum.until),
+                "read_on": day(datum.read_on),
+            }
+            for name, datum in demand.law.items()
+        },
         "parties": to_builtins(demand.parties),
         "conditions": to_builtins(demand.conditions),
         "reference_rates_sha256": demand.reference_hash,

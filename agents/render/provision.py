@@ -43,17 +43,22 @@ def show_provision(terminal: Terminal, provision: Provision) -> None:
                 money(cell.open_minor, group.currency),
                 _percent(cell.rate),
                 "-" if cell.rate is None else _name(cell.derived_from),
-                money(cell.provision_minor, group.currency),
+                "unknown"
+                if cell.provision_minor is None
+                else money(cell.provision_minor, group.currency),
             )
             for cell in cells
         ]
         terminal.table(MATRIX, rows)
-        total = totals.setdefault(group.currency, [0, 0])
+        total = totals.setdefault(group.currency, [0, 0, 0])
         total[0] += sum(cell.open_minor for cell in cells)
-        total[1] += sum(cell.provision_minor for cell in cells)
+        total[1] += sum(cell.provision_minor or 0 for cell in cells)
+        total[2] += sum(cell.open_minor for cell in cells if cell.rate is None)
     terminal.heading("Total")
-    for currency, (open_minor, provided) in sorted(totals.items()):
+    for currency, (open_minor, provided, unknown) in sorted(totals.items()):
         terminal.say(f"{money(provided, currency)} on {money(open_minor, currency)} open")
+        if unknown:
+            terminal.say(f"not provided for, no rate known: {money(unknown, currency)}")
     _show_derivation(terminal, provision)
 
 
@@ -65,7 +70,9 @@ def _show_derivation(terminal: Terminal, provision: Provision) -> None:
         f"{window.loss_days} days after its due date, or written off by then, counts as lost."
     )
     terminal.say(
-        f"Rates of its own: a segment with {parameters.items_min} such invoices or more. "
+        f"Rates of its own: a segment with {parameters.items_min} such invoices or more, a bucket "
+        f"that {parameters.bucket_items_min} or more of them reached; else of all segments, or "
+        "unknown. "
         f"Outlook: all rates times {percent(parameters.outlook_millionths)} %, declared."
     )
     rows = []
@@ -74,6 +81,8 @@ def _show_derivation(terminal: Terminal, provision: Provision) -> None:
         reached = [money(amount, group.currency) for amount in cohort.reached_minor]
         lost = money(cohort.lost_minor, group.currency)
         rows.append((f"{name}: reached", str(cohort.items), *reached, lost))
+        reached_by = map(str, cohort.reached_items)
+        rows.append((f"{name}: invoices", str(cohort.items), *reached_by, ""))
         rows.append((f"{name}: rolls on", "", *map(_percent, cohort.roll_rates), ""))
         rows.append((f"{name}: loss rate", "", *map(_percent, cohort.rates), ""))
     terminal.table(DERIVATION, rows, empty="no invoice is old enough: no rate can be derived")
@@ -87,6 +96,7 @@ def provision_json(provision: Provision) -> dict[str, Any]:
         "last_due": day(provision.window.last),
         "loss_days": provision.window.loss_days,
         "items_min": provision.parameters.items_min,
+        "bucket_items_min": provision.parameters.bucket_items_min,
         "outlook_millionths": provision.parameters.outlook_millionths,
         "matrix": [
             {
@@ -109,6 +119,7 @@ def provision_json(provision: Provision) -> dict[str, Any]:
 def _cohort_json(cohort: Cohort) -> dict[str, Any]:
     return {
         "invoices": cohort.items,
+        "reached_invoices": dict(zip(BUCKETS, cohort.reached_items, strict=True)),
         "reached_minor": dict(zip(BUCKETS, cohort.reached_minor, strict=True)),
         "lost_minor": cohort.lost_minor,
         "roll_millionths": dict(zip(BUCKETS, map(_millionths, cohort.roll_rates), strict=True)),

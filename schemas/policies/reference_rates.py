@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tocsin.schemas.policies.late_payment_law import packaged_law
 from tocsin.streams.receivables.statutory import ECB, LPR, Reference, Series
 
 REFERENCE_RATES_NAME = "reference-rates.yaml"
@@ -38,7 +39,7 @@ def read_rates(text: str) -> Reference:
     if not isinstance(document, dict) or not {ECB, LPR} <= document.keys():
         raise ReferenceRatesError(f"the reference rates must have the series {ECB} and {LPR}")
     series = {str(name): _series(str(name), body) for name, body in document.items()}
-    return Reference(series, sha256(text.encode()).hexdigest())
+    return Reference(series, sha256(text.encode()).hexdigest(), packaged_law())
 
 
 def _series(name: str, body: Any) -> Series:

@@ -11,6 +11,7 @@ REMINDER, CALL, WRITTEN_NOTICE = "REMINDER", "CALL", "WRITTEN_NOTICE"
 HOLD, PLAN = "HOLD", "PLAN"
 LAWYER_LETTER, LAWSUIT = "LAWYER_LETTER", "LAWSUIT"
 NEGOTIATE, FRIENDLY_NOTICE = "NEGOTIATE", "FRIENDLY_NOTICE"
+FILE_CLAIM = "FILE_CLAIM"
 
 STEPS: Final = (REMINDER, CALL, WRITTEN_NOTICE, HOLD, PLAN, LAWYER_LETTER, LAWSUIT)
 """Steps that a policy may put into its ladder, from the mildest to the gravest."""
@@ -25,6 +26,7 @@ STEP_WORDS: Final[dict[str, Text]] = {
     NEGOTIATE: Text("talk to the customer before going to law", "诉前与客户协商"),
     LAWYER_LETTER: Text("have a lawyer write", "发送律师函"),
     LAWSUIT: Text("sue", "提起诉讼"),
+    FILE_CLAIM: Text("file the claim in the insolvency", "向破产管理人申报债权"),
 }
 
 SETTLED: Final = "SETTLED"
@@ -56,7 +58,7 @@ COLLECTION: Final = Machine(
 
 BY_AGE, QUIET, CAPPED, PROMISED = "AGE", "QUIET_DAYS", "CONTACT_CAP", "PROMISE_PENDING"
 PLANNED, DISPUTED, NEGOTIATE_FIRST = "PLAN_IN_ORDER", "DISPUTED", "NEGOTIATE_FIRST"
-DONE, BEFORE_DUE = "LADDER_DONE", "BEFORE_DUE"
+DONE, BEFORE_DUE, INSOLVENT = "LADDER_DONE", "BEFORE_DUE", "INSOLVENT"
 
 WHY_WORDS: Final[dict[str, Text]] = {
     BEFORE_DUE: Text("it falls due soon", "即将到期"),
@@ -68,6 +70,7 @@ WHY_WORDS: Final[dict[str, Text]] = {
     DISPUTED: Text("all that is past due is disputed", "逾期款项均有争议"),
     NEGOTIATE_FIRST: Text("nobody spoke with the customer yet", "尚未与客户沟通"),
     DONE: Text("every step was taken", "所有步骤均已完成"),
+    INSOLVENT: Text("insolvency is reported", "已出现破产信息"),
 }
 
 

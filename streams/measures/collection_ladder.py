@@ -4,7 +4,9 @@ The leading invoice, the oldest one past due and not disputed, sets the pace: ea
 many days after it did. Money at hand covers the oldest items first; what it covers leads nothing.
 What was done in this spell of arrears is not repeated when another invoice leads, and forgotten
 when nothing is past due any more. A promise not yet due and a plan in order pause the ladder; what
-is disputed is never collected; nobody goes to law before there was a word with the customer.
+is disputed is never collected; nobody goes to law before a written notice and a word with the
+customer. A decision, such as a hold for the limit or a plan, is no rung: it spares the advice to
+decide it, and nothing before it. Of who is insolvent nothing is collected: the claim is filed.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from tocsin.streams.fold.collection_texts import (
     CAPPED,
     DISPUTED,
     DONE,
+    FILE_CLAIM,
     FRIENDLY_NOTICE,
     HOLD,
+    INSOLVENT,
     LAWSUIT,
     LAWYER_LETTER,
     NEGOTIATE,
@@ -27,14 +31,18 @@ from tocsin.streams.fold.collection_texts import (
     PLANNED,
     PROMISED,
     QUIET,
+    WRITTEN_NOTICE,
 )
 from tocsin.streams.fold.credit_decisions import hold_changes_on
 from tocsin.streams.ledger.documents import NEVER, Collecting
-from tocsin.streams.ledger.ledger import CASES, COLLECTION, CONDUCT, Ledger
+from tocsin.streams.ledger.ledger import CASES, COLLECTION, CONDUCT, STANDING, Ledger
 from tocsin.streams.measures.collection_progress import pause, step_taken_on, was_negotiated
 
-STEPPING = CONDUCT | CASES
-"""What may change the next step beside what is past due: contacts, promises, plans, decisions."""
+STEPPING = CONDUCT | CASES | STANDING
+"""What may change the next step beside what is past due.
+
+Contacts, promises, plans, decisions, and whether insolvency is reported.
+"""
 
 _LEGAL = frozenset({LAWYER_LETTER, LAWSUIT})
 _DECISIONS = frozenset({HOLD, PLAN})
@@ -102,7 +110,7 @@ def is_past_due(ledger: Ledger, as_of: int) -> bool:
 def next_action(ledger: Ledger, as_of: int, plan: Collection) -> Collecting | None:
     """The next step towards a customer; before anything is past due perhaps a friendly notice."""
     found = collect(ledger, as_of, plan)
-    if found is not None or not plan.pre_dunning_days:
+    if found is not None or not plan.pre_dunning_days or is_insolvent(ledger):
         return found
     coming = [
         Leading(day, currency, "", due.open_minor - due.disputed_minor)
@@ -146,6 +154,18 @@ def collect(ledger: Ledger, as_of: int, plan: Collection) -> Collecting | None:
             since=known.since, blocked_until=NEVER, why=DISPUTED, free_on=known.free_on
         )
     since = as_of if known is None else known.since
+    if is_insolvent(ledger):
+        is_known = known is not None and known.step == FILE_CLAIM
+        return Collecting(
+            since=since,
+            step=FILE_CLAIM,
+            due_on=known.due_on if known is not None and is_known else as_of,
+            why=INSOLVENT,
+            amount_minor=lead.amount_minor,
+            currency=lead.currency,
+            invoice_id=lead.invoice_id,
+            turn=NEVER,
+        )
     step, due_on, why = _next_step(ledger, as_of, plan, lead, since)
     found = Collecting(
         since=since,
@@ -167,6 +187,11 @@ def collect(ledger: Ledger, as_of: int, plan: Collection) -> Collecting | None:
     if step:
         found.turn = _turn(ledger, as_of, plan, lead, found)
     return found
+
+
+def is_insolvent(ledger: Ledger) -> bool:
+    """Whether an alert of insolvency is open."""
+    return ledger.summary.figures.get("alerts:INSOLVENCY", 0) > 0
 
 
 def leading(ledger: Ledger, as_of: int, floor_minor: dict[str, int]) -> Leading | None:
@@ -199,14 +224,18 @@ def _next_step(
 ) -> tuple[str, int, str]:
     """The first step after all that were taken, when it falls due, and by what."""
     taken = [step_taken_on(ledger, step.name, since, as_of) for step in plan.steps]
-    place = max((n + 1 for n, day in enumerate(taken) if day), default=0)
     age, steps = as_of - lead.due_date, plan.steps
-    # A decision that was not made is passed over once the step after it has come.
-    while (
-        place + 1 < len(steps)
-        and steps[place].name in _DECISIONS
-        and age >= steps[place + 1].after_days
-    ):
+    rungs = [n for n, step in enumerate(steps) if step.name not in _DECISIONS]
+    place = max((n + 1 for n in rungs if taken[n]), default=0)
+    # What is old enough for the law gets no reminder any more, but the notice that must come first.
+    notice = next((n for n in rungs if steps[n].name == WRITTEN_NOTICE), None)
+    if notice is not None and not taken[notice] and age >= _law_after(plan):
+        place = notice
+    # A decision is passed over once it was made, or the step after it has come.
+    while place < len(steps) and steps[place].name in _DECISIONS:
+        is_last = place + 1 == len(steps)
+        if not taken[place] and (is_last or age < steps[place + 1].after_days):
+            break
         place += 1
     if place == len(steps):
         return "", NEVER, DONE
@@ -218,6 +247,11 @@ def _next_step(
     if step.name in _LEGAL and not was_negotiated(ledger, since, as_of, plan.attempts_least):
         return NEGOTIATE, due_on, NEGOTIATE_FIRST
     return step.name, due_on, why
+
+
+def _law_after(plan: Collection) -> int:
+    """From how many days past due on a policy goes to law; never, where it does not."""
+    return min((step.after_days for step in plan.steps if step.name in _LEGAL), default=NEVER)
 
 
 def _block(ledger: Ledger, as_of: int, plan: Collection, found: Collecting) -> None:
@@ -242,4 +276,6 @@ def _turn(ledger: Ledger, as_of: int, plan: Collection, lead: Leading, found: Co
     days = [found.due_on, found.blocked_until, hold_changes_on(ledger.summary, as_of)]
     if found.step in _DECISIONS:
         days += [lead.due_date + step.after_days for step in plan.steps]
+    elif found.step not in _LEGAL:
+        days.append(lead.due_date + _law_after(plan))
     return min((day for day in days if day > as_of), default=NEVER)

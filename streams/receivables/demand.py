@@ -1,15 +1,18 @@
 """What may be demanded of a customer as of a day: invoice by invoice, with interest and its ground.
 
 Demanded is what is past due and not disputed, and interest that is still owed for invoices that
-were paid late. What was credited or written off is not claimed, nor any interest on it. Days are
-epoch days, amounts minor units, rates millionths.
+were paid late. What was credited or written off is not claimed, nor any interest on it. Money at
+hand that no invoice was found for, such as under a mistyped reference, is deducted from the oldest
+items as of its own day. Days are epoch days, amounts minor units, rates millionths.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tocsin.streams.receivables.interest import (
     Claim,
@@ -21,16 +24,22 @@ from tocsin.streams.receivables.interest import (
     penalty_minor,
     state,
 )
-from tocsin.streams.receivables.invoice_history import Receivable, ReceivablesAccount
+from tocsin.streams.receivables.invoice_history import AtHand, Receivable, ReceivablesAccount
 from tocsin.streams.receivables.statutory import (
     EU_FLAT_CURRENCY,
     Basis,
     Dated,
+    LegalDatum,
     Parties,
+    Reason,
     Reference,
     basis_of,
     earliest_due,
+    iso,
 )
+
+Following = Callable[[int], int]
+"""From a day (epoch day) to itself, or to the next working day."""
 
 
 class Conditions(Struct, frozen=True):
@@ -80,7 +89,8 @@ class Total(Struct, frozen=True):
 class Demand(Struct, frozen=True):
     """The items that are demanded, open invoices that are not past due yet, and the totals.
 
-    `unapplied_minor` is money at hand, by currency, that no invoice was found for yet.
+    `unapplied_minor` is money at hand, by currency, that no invoice was found for yet, and
+    `deducted_minor` what of it is deducted here. What it covers whole is not among the items.
     """
 
     customer_id: str
@@ -94,6 +104,12 @@ class Demand(Struct, frozen=True):
     reference_hash: str
     residuals: tuple[Receivable, ...] = ()
     """Invoices that were settled although something within the tolerance was left."""
+    at_hand: tuple[AtHand, ...] = ()
+    deducted_minor: dict[str, int] = {}
+    covered: tuple[Receivable, ...] = ()
+    """Open invoices past due that money at hand covers."""
+    law: dict[str, LegalDatum] = {}
+    """The data of the law that the items rest on, by name."""
 
 
 def demand_of(
@@ -102,26 +118,33 @@ def demand_of(
     reference: Reference,
     conditions: Conditions,
     as_of: int,
+    following: Following = int,
 ) -> Demand:
-    """The demand on a customer. What bears no interest is demanded without, and says why."""
-    items, not_due = [], []
+    """The demand on a customer. What bears no interest is demanded without, and says why.
+
+    A due day that is no working day counts as the next one, by `following`.
+    """
+    late, not_due = [], []
     for receivable in standing.receivables:
         dated = Dated(receivable.issued_on, receivable.due_date, receivable.delivered_on)
+        earliest = following(earliest_due(dated, reference.law))
         settled_on = None if receivable.open_minor else _last_paid(receivable)
-        is_in_time = settled_on is not None and settled_on <= earliest_due(dated)
+        is_in_time = settled_on is not None and settled_on <= earliest
         if is_in_time or (settled_on is not None and conditions.open_only):
             continue
         until = as_of if settled_on is None else _interest_ends(settled_on, conditions, as_of)
-        if as_of <= earliest_due(dated):
+        if as_of <= earliest:
             not_due.append(receivable)
             continue
-        basis = basis_of(dated, parties, reference, until)
+        basis = _on_working_day(basis_of(dated, parties, reference, until), following)
         if as_of <= basis.due_day:
             not_due.append(receivable)
             continue
-        item = _item(receivable, basis, conditions, as_of)
-        if item.statement.total_minor or item.penalty_minor or item.flat_minor:
-            items.append(item)
+        late.append((receivable, basis))
+    at_hand = _at_hand(standing, as_of)
+    found, deducted = _deducted(late, at_hand, conditions, as_of)
+    items = [each for each in found if _is_owed(each)]
+    names = {name: None for item in items for name in item.basis.law}
     return Demand(
         standing.customer_id,
         as_of,
@@ -133,17 +156,92 @@ def demand_of(
         conditions,
         reference.hash,
         tuple(receivable for receivable in standing.receivables if receivable.residual_minor),
+        tuple(at_hand),
+        deducted,
+        tuple(
+            each.receivable for each in found if each.receivable.open_minor and not _is_owed(each)
+        ),
+        {name: reference.law.data[name] for name in names},
     )
 
 
-def _item(receivable: Receivable, basis: Basis, conditions: Conditions, as_of: int) -> Item:
+def _is_owed(item: Item) -> bool:
+    return bool(item.statement.total_minor or item.penalty_minor or item.flat_minor)
+
+
+def _on_working_day(basis: Basis, following: Following) -> Basis:
+    day = following(basis.due_day)
+    if day == basis.due_day:
+        return basis
+    because = (*basis.because, Reason("no working day", (iso(basis.due_day), iso(day))))
+    return replace(basis, due_day=day, because=because)
+
+
+def _at_hand(standing: ReceivablesAccount, as_of: int) -> list[AtHand]:
+    """Money at hand by its day; what no document is known for counts as of today."""
+    known = sorted(standing.at_hand, key=lambda each: (each.day, each.document_id))
+    left = Counter(standing.unapplied_minor)
+    for each in known:
+        left[each.currency] -= each.amount_minor
+    loose = [AtHand(as_of, amount, currency, "") for currency, amount in left.items() if amount > 0]
+    return [*known, *loose]
+
+
+def _deducted(
+    late: list[tuple[Receivable, Basis]],
+    at_hand: list[AtHand],
+    conditions: Conditions,
+    as_of: int,
+) -> tuple[list[Item], dict[str, int]]:
+    """Items with money at hand put to them, oldest first, and what of it was put to them.
+
+    First it settles principal as of its own day, then what else is owed.
+    """
+    left = {each: each.amount_minor for each in at_hand}
+    deducted: Counter[str] = Counter()
+    late = sorted(late, key=lambda each: each[1].due_day)
+    receipts: list[list[Receipt]] = [[] for _ in late]
+    items = [_item(*each, conditions, as_of, ()) for each in late]
+    for has_principal in (True, False):
+        for place, (receivable, basis) in enumerate(late):
+            statement = items[place].statement
+            wanted = statement.principal_minor if has_principal else statement.total_minor
+            drawn = list(_drawn(left, receivable.currency, wanted, as_of))
+            if not drawn:
+                continue
+            receipts[place] += drawn
+            deducted[receivable.currency] += sum(each.amount_minor for each in drawn)
+            items[place] = _item(receivable, basis, conditions, as_of, receipts[place])
+    return items, dict(deducted)
+
+
+def _drawn(left: dict[AtHand, int], currency: str, wanted: int, as_of: int) -> Iterator[Receipt]:
+    """Take up to an amount from what is left of money at hand, the oldest first."""
+    for money, rest in left.items():
+        part = min(rest, wanted) if money.currency == currency else 0
+        if part > 0:
+            left[money] -= part
+            wanted -= part
+            yield Receipt(min(money.day, as_of), part, money.document_id)
+
+
+def _item(
+    receivable: Receivable,
+    basis: Basis,
+    conditions: Conditions,
+    as_of: int,
+    at_hand: Sequence[Receipt],
+) -> Item:
     is_in_euro = receivable.currency == EU_FLAT_CURRENCY
     claim = Claim(
         receivable.amount_minor - receivable.disputed_minor,
         basis.due_day,
-        tuple(
-            Receipt(paid.day, paid.amount_minor, paid.document_id, is_credit=bool(paid.reason))
-            for paid in receivable.paid
+        (
+            *(
+                Receipt(paid.day, paid.amount_minor, paid.document_id, is_credit=bool(paid.reason))
+                for paid in receivable.paid
+            ),
+            *at_hand,
         ),
         basis.flat_minor if is_in_euro else 0,
     )

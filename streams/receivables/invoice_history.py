@@ -59,6 +59,17 @@ class Receivable(Struct, frozen=True, gc=False):
         return sum(each.amount_minor for each in self.paid if each.reason == RESIDUAL_REASON)
 
 
+class AtHand(Struct, frozen=True):
+    """Money that no invoice was found for: when it came (epoch day), by which document."""
+
+    day: int
+    amount_minor: int
+    currency: str
+    document_id: str
+    invoice_ids: tuple[str, ...] = ()
+    """The invoices that it names, none of which is known."""
+
+
 class ReceivablesAccount(Struct, frozen=True):
     """A customer as of a day: what it is, its invoices by due date, money not applied."""
 
@@ -67,6 +78,8 @@ class ReceivablesAccount(Struct, frozen=True):
     receivables: tuple[Receivable, ...]
     unapplied_minor: dict[str, int]
     """Money at hand by currency."""
+    at_hand: tuple[AtHand, ...] = ()
+    """The same by document, as far as documents are known."""
 
 
 def receivables_account_of(
@@ -103,6 +116,7 @@ def receivables_account_of(
             for currency, account in sorted(ledger.summary.accounts.items())
             if account.unapplied_minor
         },
+        tuple(_at_hand(ledger)),
     )
 
 
@@ -137,6 +151,13 @@ def _allocated(paid: tuple[Allocation, ...], first: int, last: int) -> tuple[All
             found.append(structs.replace(each, amount_minor=amount))
         begin = end
     return tuple(found)
+
+
+def _at_hand(ledger: Ledger) -> Iterator[AtHand]:
+    for key, funds in sorted(ledger.funds.items()):
+        if funds.unapplied_minor > 0 and not funds.is_reversed:
+            unknown = tuple(each for each in funds.invoice_ids if each not in ledger.invoices)
+            yield AtHand(funds.valued_on, funds.unapplied_minor, funds.currency, key[1:], unknown)
 
 
 def _receivable(ledger: Ledger, invoice_id: str) -> Receivable:

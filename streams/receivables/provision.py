@@ -27,6 +27,7 @@ REACHED_AFTER = (0, 31, 61, 91)
 LOSS_DAYS_DEFAULT = 180
 WINDOW_DAYS_DEFAULT = 730
 ITEMS_MIN_DEFAULT = 30
+BUCKET_ITEMS_MIN_DEFAULT = 10
 ALL_SEGMENTS = ""
 
 
@@ -40,12 +41,13 @@ class Group(Struct, frozen=True, order=True):
 class Cohort(Struct, frozen=True):
     """Past invoices of a group: how many, what of their balance reached each bucket, what was lost.
 
-    `reached_minor` is by bucket, in the order of BUCKETS.
+    `reached_minor` is by bucket, in the order of BUCKETS, and `reached_items` of how many invoices.
     """
 
     items: int
     reached_minor: tuple[int, ...]
     lost_minor: int
+    reached_items: tuple[int, ...]
 
     @property
     def rates(self) -> tuple[Fraction | None, ...]:
@@ -76,24 +78,26 @@ class Window(Struct, frozen=True):
 class Cell(Struct, frozen=True):
     """A bucket of a group now: open, the rate and the group that it was taken from, the provision.
 
-    Without any rate nothing can be provided: `rate` is None and the provision 0.
+    Without a rate that rests on enough nothing can be provided: `rate` and provision are None.
     """
 
     bucket: str
     open_minor: int
     rate: Fraction | None
     derived_from: Group
-    provision_minor: int
+    provision_minor: int | None
 
 
 class Parameters(Struct, frozen=True):
     """How many past invoices a segment needs for rates of its own, and what all are multiplied by.
 
-    The outlook, in millionths, is declared by whoever answers for the books.
+    `bucket_items_min`: how many of them must have reached a bucket for the bucket's rate. The
+    outlook, in millionths, is declared by whoever answers for the books.
     """
 
     items_min: int = ITEMS_MIN_DEFAULT
     outlook_millionths: int = MILLION
+    bucket_items_min: int = BUCKET_ITEMS_MIN_DEFAULT
 
 
 class Provision(Struct, frozen=True):
@@ -146,16 +150,18 @@ def bucket_of(days_past_due: int) -> int:
 
 def cohorts(receivables: Iterable[tuple[str, Receivable]], window: Window) -> dict[Group, Cohort]:
     """Past invoices with their segments, added up by group and by currency."""
-    sums: dict[Group, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS) + 2))
+    sums: dict[Group, list[int]] = defaultdict(lambda: [0] * (2 * len(BUCKETS) + 2))
     for segment, receivable in receivables:
         if not window.first <= receivable.due_date <= window.last:
             continue
-        figures = [1, *_reached(receivable), _lost(receivable, window.loss_days)]
+        reached = _reached(receivable)
+        counts = (int(amount > 0) for amount in reached)
+        figures = [1, _lost(receivable, window.loss_days), *reached, *counts]
         for group in {Group(receivable.currency, segment), Group(receivable.currency)}:
             sums[group] = [a + b for a, b in zip(sums[group], figures, strict=True)]
     return {
-        group: Cohort(items, tuple(reached), lost)
-        for group, (items, *reached, lost) in sorted(sums.items())
+        group: Cohort(items, tuple(figures[: len(BUCKETS)]), lost, tuple(figures[len(BUCKETS) :]))
+        for group, (items, lost, *figures) in sorted(sums.items())
     }
 
 
@@ -168,23 +174,29 @@ def provide(
     """The provision on what is open by bucket. Each cell is rounded half up.
 
     A segment with fewer past invoices than it needs takes the rates of all segments; so does a
-    bucket that none of its invoices reached.
+    bucket that too few of its invoices reached. If too few of all did, the rate is unknown.
     """
     own, every = history.get(group), history.get(Group(group.currency))
     cells = []
     for place, (bucket, amount) in enumerate(zip(BUCKETS, open_minor, strict=True)):
         found, source = None, group
         if own is not None and own.items >= parameters.items_min:
-            found = own.rates[place]
+            found = _rate(own, place, parameters)
         if found is None and every is not None:
-            found, source = every.rates[place], Group(group.currency)
+            found, source = _rate(every, place, parameters), Group(group.currency)
         if found is None:
-            cells.append(Cell(bucket, amount, None, source, 0))
+            cells.append(Cell(bucket, amount, None, source, None))
             continue
         rate = min(found * Fraction(parameters.outlook_millionths, MILLION), Fraction(1))
         provision = half_up(max(amount, 0) * rate.numerator, rate.denominator)
         cells.append(Cell(bucket, amount, rate, source, provision))
     return tuple(cells)
+
+
+def _rate(cohort: Cohort, place: int, parameters: Parameters) -> Fraction | None:
+    """A bucket's loss rate, if it rests on enough."""
+    rests_on = cohort.reached_items[place]
+    return cohort.rates[place] if rests_on >= parameters.bucket_items_min else None
 
 
 def _reached(receivable: Receivable) -> tuple[int, ...]:

@@ -1,16 +1,19 @@
 """What the law gives on late payment: which statute applies to an invoice, from when, how much.
 
 Two statutes are known. China, State Council order 802 of 2025, protection of payments to small and
-medium enterprises: large enterprises and public bodies pay within 60 days of delivery; interest is
-what was agreed but not below the loan prime rate of one year, without agreement 0.05 % a day. The
-European Union, Directive 2011/7: the reference rate of each half year and 8 points (article 2), and
-EUR 40 flat for each invoice (article 6). Which applies, and why not the other, is said by reasons,
-never guessed: what is not known is named. Counsel must confirm a claim.
+medium enterprises: public bodies pay within 60 days of delivery at most, large enterprises too
+unless the contract says otherwise; interest is what was agreed but not below the loan prime rate of
+one year, without agreement 0.05 % a day. The European Union, Directive 2011/7: the reference rate
+of each half year and 8 points (article 2), in Germany more, and EUR 40 flat for each invoice
+(article 6). What a statute gives are dated data that name where they were read; what was not read
+gives nothing. Which applies, and why not the other, is said by reasons, never guessed: what is not
+known is named. Counsel must confirm a claim.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 from msgspec import Struct
@@ -20,19 +23,24 @@ from tocsin.streams.receivables.interest import Rate
 _EPOCH = date(1970, 1, 1)
 ECB, LPR = "ecb-main-refinancing", "lpr-1y"
 
-CN_IN_FORCE = (date(2025, 6, 1) - _EPOCH).days
-CN_TERM_DAYS = 60
-CN_DAILY_MILLIONTHS = 500  # 0.05 % a day
 CN_SELLERS = ("MICRO", "SMALL", "MEDIUM")
 CN_BUYERS = ("LARGE", "PUBLIC")
 
-EU_IN_FORCE = (date(2013, 3, 16) - _EPOCH).days
-EU_POINTS_MILLIONTHS = 80_000
-EU_FLAT_MINOR, EU_FLAT_CURRENCY = 40_00, "EUR"
-EU_TERM_DAYS = 60
-_GAPS = ("known only", "floor not known")  # reasons for which interest may be too low
+EU_FLAT_CURRENCY = "EUR"
+CN_TERM_PUBLIC, CN_TERM_LARGE = "cn-term-public", "cn-term-large"
+CN_DAILY_RATE, CN_RATE_FLOOR = "cn-daily-rate", "cn-rate-floor"
+EU_POINTS, EU_FLAT_SUM, EU_TERM, DE_POINTS = "eu-points", "eu-flat-sum", "eu-term", "de-points"
+_GAPS = (
+    "known only",
+    "floor not known",
+    "own reference rate",
+)  # reasons for which interest may be too low
 _EU = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
 EU_COUNTRIES = frozenset(_EU.split())
+_OWN_MONEY = frozenset(
+    ["CZ", "DK", "HU", "PL", "RO", "SE"]
+)  # their reference rates are their own banks'
+_EURO_SINCE = {"LV": 2014, "LT": 2015, "HR": 2023, "BG": 2026}  # from 1 January, since 2013
 
 
 class Series(Struct, frozen=True):
@@ -71,14 +79,50 @@ class Series(Struct, frozen=True):
     @property
     def reach(self) -> tuple[str, str, str]:
         """Its name, the first and the last day that it speaks for, as texts to be told."""
-        return self.name, _iso(self.first), _iso(self.until)
+        return self.name, iso(self.first), iso(self.until)
+
+
+class LegalDatum(Struct, frozen=True):
+    """One thing that a text of law gives, as it was read.
+
+    It speaks for the days (epoch days) `from_day` to `until`; None: for ever. `value` is days,
+    millionths, or cents of a euro. `read_on` is the day on which the text was read, `confirm` what
+    counsel must confirm before anything is claimed by it.
+    """
+
+    act: str
+    act_zh: str
+    article: str
+    gives: str
+    from_day: int
+    until: int | None
+    value: int
+    read_at: str
+    read_on: int
+    confirm: str
+    confirm_zh: str
+
+
+class Law(Struct, frozen=True):
+    """What the law on late payment gives, by name, and the SHA-256 of the file."""
+
+    data: Mapping[str, LegalDatum]
+    hash: str
+
+    def at(self, name: str, day: int) -> LegalDatum | None:
+        """What was read under a name and speaks for a day; None: nothing may be claimed by it."""
+        datum = self.data.get(name)
+        if datum is None or day < datum.from_day:
+            return None
+        return datum if datum.until is None or day <= datum.until else None
 
 
 class Reference(Struct, frozen=True):
-    """All reference rates by name, and the SHA-256 of the file that they come from."""
+    """All reference rates by name, the SHA-256 of the file that they come from, and the law."""
 
     series: dict[str, Series]
     hash: str
+    law: Law
 
 
 class Parties(Struct, frozen=True):
@@ -106,7 +150,7 @@ class Basis(Struct, frozen=True):
 
     `rule` is CN_802, EU_2011_7, CONTRACT or NONE. `due_day` is the day that counts: the statute may
     set an earlier one than the invoice. The rates speak for days up to and with `until`; None: for
-    all. Days are epoch days.
+    all. Days are epoch days. `law` names the data of the law that it rests on.
     """
 
     rule: str
@@ -115,6 +159,7 @@ class Basis(Struct, frozen=True):
     flat_minor: int
     because: tuple[Reason, ...]
     until: int | None = None
+    law: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -130,19 +175,20 @@ class Dated(Struct, frozen=True):
     delivered_on: int | None = None
 
 
-def earliest_due(dated: Dated) -> int:
+def earliest_due(dated: Dated, law: Law) -> int:
     """The earliest day (epoch day) that may count as the due day under any statute."""
-    if dated.delivered_on is None:
+    term = law.data.get(CN_TERM_PUBLIC)
+    if dated.delivered_on is None or term is None:
         return dated.due_day
-    return min(dated.due_day, dated.delivered_on + CN_TERM_DAYS)
+    return min(dated.due_day, dated.delivered_on + term.value)
 
 
 def basis_of(dated: Dated, parties: Parties, reference: Reference, as_of: int) -> Basis:
     """By what an invoice bears interest up to a day, and why."""
-    against_cn = _against_cn(dated, parties)
+    against_cn = _against_cn(dated, parties, reference.law)
     if not against_cn:
         return _by_cn(dated, parties, reference)
-    against_eu = _against_eu(dated, parties)
+    against_eu = _against_eu(dated, parties, reference.law)
     if not against_eu:
         return _by_eu(dated, parties, reference, as_of)
     against = (*against_cn, *against_eu)
@@ -152,68 +198,92 @@ def basis_of(dated: Dated, parties: Parties, reference: Reference, as_of: int) -
     return Basis("NONE", dated.due_day, (), 0, (Reason("not agreed"), *against))
 
 
-def _against_cn(dated: Dated, parties: Parties) -> tuple[Reason, ...]:
+def _against_cn(dated: Dated, parties: Parties, law: Law) -> tuple[Reason, ...]:
     """Why China's order does not apply; empty if it does."""
     found = [
         *_country("CN_802", "seller_country", parties.seller_country, ("CN",)),
         *_country("CN_802", "buyer_country", parties.buyer_country, ("CN",)),
     ]
     if found:
-        return tuple(found)
+        return _weightiest(found)
     found += _size("seller_size", parties.seller_size, CN_SELLERS)
     found += _size("buyer_size", parties.buyer_size, CN_BUYERS)
     day = dated.issued_on if dated.delivered_on is None else dated.delivered_on
-    if day < CN_IN_FORCE:
-        found.append(Reason("before", ("CN_802", "2025-06-01")))
+    found += _unread("CN_802", (CN_TERM_PUBLIC, CN_TERM_LARGE, CN_DAILY_RATE), law, day)
     return tuple(found)
 
 
 def _by_cn(dated: Dated, parties: Parties, reference: Reference) -> Basis:
     because = [Reason("CN_802", (str(parties.seller_size), str(parties.buyer_size)))]
-    due_day = dated.due_day
+    is_public = parties.buyer_size == "PUBLIC"
+    term = CN_TERM_PUBLIC if is_public else CN_TERM_LARGE
+    due_day, days = dated.due_day, reference.law.data[term].value
     if dated.delivered_on is None:
         because.append(Reason("no delivery date"))
-    elif dated.delivered_on + CN_TERM_DAYS < due_day:
-        due_day = dated.delivered_on + CN_TERM_DAYS
-        because.append(Reason("60 days from delivery"))
+    elif is_public and dated.delivered_on + days < due_day:
+        due_day = dated.delivered_on + days
+        because.append(Reason("60 days from delivery", (str(days),)))
+    elif dated.delivered_on + days < due_day:
+        because.append(Reason("agreed term", (str(days),)))
     agreed = parties.agreed
     if agreed is None:
-        rate = Rate(due_day, CN_DAILY_MILLIONTHS, is_daily=True)
-        return Basis("CN_802", due_day, (rate,), 0, (*because, Reason("0.05 % a day")))
+        daily = reference.law.data[CN_DAILY_RATE].value
+        rate = Rate(due_day, daily, is_daily=True)
+        because.append(Reason("statutory daily rate", (percent(daily),)))
+        return Basis("CN_802", due_day, (rate,), 0, tuple(because), law=(term, CN_DAILY_RATE))
     rate = Rate(due_day, agreed.millionths, agreed.is_daily)
     floor = reference.series[LPR].at(dated.issued_on)
-    if floor is None:  # the agreed rate is owed at least
+    if floor is None or CN_RATE_FLOOR not in reference.law.data:  # what was agreed is owed at least
         because.append(Reason("floor not known", reference.series[LPR].reach))
     elif agreed.millionths * (365 if agreed.is_daily else 1) < floor:
         rate = Rate(due_day, floor)
         because.append(Reason("below the floor", (percent(floor),)))
     else:
         because.append(Reason("not below the floor", (percent(floor),)))
-    return Basis("CN_802", due_day, (rate,), 0, tuple(because))
+    return Basis("CN_802", due_day, (rate,), 0, tuple(because), law=(term, CN_RATE_FLOOR))
 
 
-def _against_eu(dated: Dated, parties: Parties) -> tuple[Reason, ...]:
+def _against_eu(dated: Dated, parties: Parties, law: Law) -> tuple[Reason, ...]:
     """Why the Union's directive does not apply; empty if it does."""
     found = [
         *_country("EU_2011_7", "seller_country", parties.seller_country, EU_COUNTRIES),
         *_country("EU_2011_7", "buyer_country", parties.buyer_country, EU_COUNTRIES),
     ]
-    if not found and dated.issued_on < EU_IN_FORCE:
-        found.append(Reason("before", ("EU_2011_7", "2013-03-16")))
-    return tuple(found)
+    if not found:
+        found += _unread("EU_2011_7", (EU_POINTS,), law, dated.issued_on)
+    return _weightiest(found)
 
 
 def _by_eu(dated: Dated, parties: Parties, reference: Reference, as_of: int) -> Basis:
     because = [Reason("EU_2011_7", (str(parties.seller_country), str(parties.buyer_country)))]
-    first = dated.due_day + 1
-    if dated.due_day - dated.issued_on > EU_TERM_DAYS:
-        because.append(Reason("more than 60 days"))
+    first, law, used = dated.due_day + 1, reference.law, list[str]()
+    term, flat = law.at(EU_TERM, dated.issued_on), law.at(EU_FLAT_SUM, dated.issued_on)
+    if term is not None and dated.due_day - dated.issued_on > term.value:
+        because.append(Reason("more than 60 days", (str(term.value),)))
+        used.append(EU_TERM)
+    used += [] if flat is None else [EU_FLAT_SUM]
+    flat_minor = 0 if flat is None else flat.value
     if as_of < first:
-        return Basis("EU_2011_7", dated.due_day, (), EU_FLAT_MINOR, tuple(because))
-    series = reference.series[ECB]
-    rates = series.rates(first, as_of, EU_POINTS_MILLIONTHS)
-    if not series.covers(first, as_of):
-        because.append(Reason("known only", series.reach))
+        return Basis("EU_2011_7", dated.due_day, (), flat_minor, tuple(because), law=tuple(used))
+    series, points = reference.series[ECB], EU_POINTS
+    if (parties.seller_country, parties.buyer_country) == ("DE", "DE"):
+        points = EU_POINTS if law.at(DE_POINTS, dated.issued_on) is None else DE_POINTS
+    rates: tuple[Rate, ...] = ()
+    if _has_own_money(str(parties.seller_country), first):
+        because.append(Reason("own reference rate", (str(parties.seller_country),)))
+        if parties.agreed is not None:
+            rates = (Rate(first, parties.agreed.millionths, parties.agreed.is_daily),)
+            because.append(Reason("agreed"))
+            return Basis(
+                "EU_2011_7", dated.due_day, rates, flat_minor, tuple(because), law=tuple(used)
+            )
+    else:
+        rates = series.rates(first, as_of, law.data[points].value)
+        used.insert(0, points)
+        if points == DE_POINTS:
+            because.append(Reason("more in Germany"))
+        if not series.covers(first, as_of):
+            because.append(Reason("known only", series.reach))
     agreed = parties.agreed
     if agreed is not None and rates:
         higher = agreed.millionths * (365 if agreed.is_daily else 1)
@@ -222,7 +292,36 @@ def _by_eu(dated: Dated, parties: Parties, reference: Reference, as_of: int) -> 
             because.append(Reason("agreed more"))
         else:
             because.append(Reason("agreed less"))
-    return Basis("EU_2011_7", dated.due_day, rates, EU_FLAT_MINOR, tuple(because), series.until)
+    return Basis(
+        "EU_2011_7", dated.due_day, rates, flat_minor, tuple(because), series.until, tuple(used)
+    )
+
+
+def _weightiest(found: list[Reason]) -> tuple[Reason, ...]:
+    """Of reasons against a statute: that it is of other countries, else all."""
+    elsewhere = tuple(reason for reason in found if reason.code == "elsewhere")
+    return elsewhere or tuple(found)
+
+
+def _has_own_money(country: str, day: int) -> bool:
+    """Whether a member state's money was not the euro on a day: its reference rate is not ours."""
+    since = _EURO_SINCE.get(country)
+    joined_on = 0 if since is None else (date(since, 1, 1) - _EPOCH).days
+    return country in _OWN_MONEY or day < joined_on
+
+
+def _unread(statute: str, names: tuple[str, ...], law: Law, day: int) -> list[Reason]:
+    """Why what a statute gives may not be claimed for a day: not in force yet, or never read."""
+    for name in names:
+        datum = law.data.get(name)
+        if datum is None:
+            return [Reason("not read", (statute, name))]
+        if law.at(name, day) is None:
+            code, bound = ("before", datum.from_day)
+            if day >= datum.from_day and datum.until is not None:
+                code, bound = "after", datum.until
+            return [Reason(code, (statute, iso(bound)))]
+    return []
 
 
 def _country(
@@ -239,7 +338,8 @@ def _size(name: str, size: str | None, wanted: tuple[str, ...]) -> list[Reason]:
     return [] if size in wanted else [Reason("other size", ("CN_802", name, size))]
 
 
-def _iso(day: int) -> str:
+def iso(day: int) -> str:
+    """An epoch day as an ISO date."""
     return (_EPOCH + timedelta(days=day)).isoformat()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tocsin.agents.docs import diagrams
+from tocsin.agents.docs import diagrams, papers
 from tocsin.agents.docs import security as security_docs
 from tocsin.agents.kafka.acls import ROLES
 from tocsin.agents.transactions.dead_letters import OWN_CODES
@@ -22,6 +22,10 @@ def test_the_diagrams_are_those_of_the_code() -> None:
 
     assert told == diagrams.render(), "run make docs"
     assert told.count("```mermaid") == len(PROCESSES)
+
+
+def test_the_papers_are_as_they_are_printed() -> None:
+    assert (ROOT / papers.FILE).read_text("utf-8") == papers.render(), "run make docs"
 
 
 def test_the_rights_are_those_of_the_table() -> None:

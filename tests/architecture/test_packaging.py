@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("streams", "schemas", "agents")
 DATA = {".avsc", ".css", ".html", ".js", ".json", ".lock", ".sql", ".svg", ".typed", ".yaml"}
+TEMPLATES = ".jinja"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile) -> N
         f"tocsin/{path.relative_to(ROOT)}"
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix == ".py" or path.suffix in DATA
+        if path.suffix in {".py", TEMPLATES, *DATA}
     }
 
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}

@@ -14,6 +14,7 @@ import pytest
 from msgspec import structs
 
 from tests.services.deployment import Deployment, deployed
+from tocsin.agents.anchors.papers import beside
 from tocsin.agents.audit.reconcile import reconcile
 from tocsin.agents.bundle.archive import packed, unpacked
 from tocsin.agents.bundle.contents import contents_of, files_of, record_place
@@ -197,6 +198,30 @@ def test_the_contact_log_tells_contacts_in_their_order(desk: Desk, tocsin: Run) 
     assert run_command(["contacts", "C1"]) == Exit.OK
 
 
+def test_a_letter_that_was_sent_is_logged_as_a_contact_with_its_hash(
+    desk: Desk, tocsin: Run, tmp_path: Path
+) -> None:
+    target = tmp_path / "statement.html"
+    line = ("--format", "html", "--out", str(target), "--sender", "Example Ltd", "--sent")
+
+    told = tocsin("letter", "C1", "--kind", "statement", *line)
+    asyncio.run(desk.until_audited())
+    logged = tocsin("contacts", "C1")["contacts"][-1]["event"]
+
+    assert told["number"] in target.read_text("utf-8")
+    assert logged["attachment_sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert (logged["channel"], logged["text"]) == (told["channel"], f"statement {told['number']}")
+    assert "RETENTION_TRIED" in tocsin("letter", "C1", "--kind", "offboarding", code=Exit.USAGE)
+    assert "no reminder" in tocsin("letter", "C1", "--kind", "reminder", code=Exit.USAGE)
+    mark = told["figures"]["journal"]
+    assert mark in target.read_text("utf-8")
+    assert tocsin("demand", "C1")["journal"] == tocsin("dossier", "C1")["journal"] != mark
+    assert tocsin("verify", "--mark", mark)["is_kept"]
+    forged = mark[:-1] + ("0" if mark[-1] != "0" else "1")
+    assert not tocsin("verify", "--mark", forged, code=Exit.DIFFERENCE)["is_kept"]
+    assert "copy it whole" in tocsin("verify", "--mark", mark[:-1], code=Exit.USAGE)
+
+
 def test_the_dossier_tells_steps_standards_and_what_is_in_the_way(
     desk: Desk, tocsin: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,8 +236,9 @@ def test_the_dossier_tells_steps_standards_and_what_is_in_the_way(
     assert found["steps"][0]["author"] == "Chen Li"
     assert [dispute["invoice_id"] for dispute in found["disputes"]] == ["I1"]
     assert len(found["blocks"]) == 2
-    assert found["attempts"]["contacts"] == 2
-    assert "Nordwind" in found["notice"]["zh"]
+    assert found["attempts"]["contacts"] == 3
+    assert found["notice"] is None
+    assert "RETENTION_TRIED" in found["notice_withheld"]["zh"]
     assert run_command(["dossier", "C1", "--lang", "zh"]) == Exit.OK
     assert "提出清退" in capsys.readouterr().out
     assert "no customer" in tocsin("dossier", "nobody", code=Exit.USAGE)
@@ -249,6 +275,14 @@ def test_a_bundle_is_evidence_that_the_topics_confirm(
     assert (checked["is_sound"], checked["compared_with_topics"]) == (True, True)
     assert (checked["journal"], checked["unproven"]) == (told["journal"], [])
     assert tocsin("bundle", "--verify", str(one))["is_sound"]
+    assert "no signature" in tocsin("bundle", "--verify", str(one), "--offline")["unproven"][-1]
+    key = tocsin("anchor", "key")["fingerprint"]
+    assert tocsin("bundle", "C1", "--out", str(one))["signed_by"] == key
+    assert tocsin("bundle", "--verify", str(one))["signed_by"] == key
+    beside(one).write_bytes(
+        beside(one).read_bytes().replace(b'"signature": "', b'"signature": "AA')
+    )
+    assert not tocsin("bundle", "--verify", str(one), code=Exit.DIFFERENCE)["is_sound"]
 
 
 def test_a_forged_bundle_is_found_out_by_the_topics_and_never_called_sound(

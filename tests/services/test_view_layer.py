@@ -46,6 +46,8 @@ ASKED = {
     "v_dso_parts_over": "v_dso_parts_over(days=90)",
 }
 """How views with parameters are asked."""
+MENDED = {"v_aging_on", "v_at_risk", "v_dso_count_back"}
+"""Views whose figures were wrong: the balance of a day, 90 days after it, a month without sales."""
 _numbers = count()
 
 
@@ -164,7 +166,9 @@ def test_a_database_of_before_the_layer_answers_as_it_did(client: ClickHouse) ->
     done = migrate(client)
 
     assert [name for name in done if name.startswith("view ")] == [f"view {v.name}" for v in VIEWS]
-    assert answers(client, chosen) == before
+    after = answers(client, chosen)
+    assert after.keys() == before.keys()
+    assert {name for name, rows in after.items() if rows != before[name]} <= MENDED
     assert set(client.rows(COLUMNS)) >= set(columns), "no column has another type"
 
 

@@ -30,6 +30,7 @@ from tocsin.agents.queries.ranking import stakes_of
 from tocsin.agents.queries.worklist import candidates_of
 from tocsin.agents.transactions.record_digests import TOPIC_IDS
 from tocsin.schemas.codec.codec import Codec
+from tocsin.schemas.codec.jsonlines import iso_date
 from tocsin.schemas.codec.records import DeadLetter, OffsetRange
 from tocsin.schemas.contracts.catalog import (
     CLOCK,
@@ -384,13 +385,44 @@ def test_refused_records_are_sent_again_from_the_oldest_on_until_none_is_left(
 
 
 def test_an_item_is_past_due_from_the_day_after_its_due_date(history: History) -> None:
-    history.standing("C1", aged("2025-06-30"))
+    history.facts(
+        INVOICES,
+        *(
+            invoice(
+                f"I{number}",
+                "2025-01-01",
+                entry.amount_minor,
+                due=iso_date(day("2025-06-30") - entry.days_past_due),
+            )
+            for number, entry in enumerate(BOUNDARIES)
+        ),
+        invoice("LATER", "2025-07-01", 77, due="2025-07-30"),
+    )
+    history.facts(PAYMENTS, payment("P1", "2025-07-02", 300))  # money of a later day
 
     found = history.rows(
         "SELECT bucket, total_open_minor FROM v_aging_on(as_of='2025-06-30') ORDER BY bucket"
     )
 
     assert dict(found) == BUCKETS
+
+
+def test_aging_on_a_day_is_that_days_balance_whatever_was_paid_since(history: History) -> None:
+    history.facts(
+        INVOICES,
+        invoice("I1", "2025-01-01", 600, due="2025-02-10"),
+        invoice("I2", "2025-01-05", 400, due="2025-03-10"),
+    )
+    history.facts(PAYMENTS, payment("P1", "2025-02-01", 100), payment("P2", "2025-04-01", 900))
+
+    def aged_on(as_of: str) -> list[Any]:
+        return history.rows(
+            f"SELECT bucket, total_open_minor, total_items FROM v_aging_on(as_of='{as_of}') "
+            "ORDER BY bucket"
+        )
+
+    assert aged_on("2025-03-01") == [("CURRENT", 400, 1), ("D1_30", 500, 1)]
+    assert aged_on("2025-04-01") == []
 
 
 def test_aging_goes_by_currency_and_segment_as_of_the_latest_business_date(
@@ -473,7 +505,7 @@ def test_dso_counts_back_month_by_month_and_takes_the_share_of_the_last(history:
     assert found == [(12000, 6, 0, Decimal("166.33"))]
 
 
-def test_dso_by_count_back_is_null_where_a_month_without_sales_comes_first(
+def test_dso_by_count_back_is_null_only_where_an_earlier_month_has_no_sales(
     history: History,
 ) -> None:
     history.business_date("2025-04-10")
@@ -483,7 +515,7 @@ def test_dso_by_count_back_is_null_where_a_month_without_sales_comes_first(
         invoice("I3", "2025-03-05", 400),
         invoice("I4", "2025-04-05", 100),
     )
-    history.facts(PAYMENTS, payment("P1", "2025-03-20", 1200), payment("P2", "2025-04-06", 300))
+    history.facts(PAYMENTS, payment("P1", "2025-03-20", 800), payment("P2", "2025-04-06", 300))
 
     found = history.rows(
         "SELECT month, receivables_minor, months_counted, uncounted_minor, dso_days "
@@ -492,9 +524,9 @@ def test_dso_by_count_back_is_null_where_a_month_without_sales_comes_first(
 
     assert found == [
         (date(2025, 1, 1), 1000, 1, 0, Decimal("31.00")),
-        (date(2025, 2, 1), 1000, 0, 1000, None),
-        (date(2025, 3, 1), 200, 1, 0, Decimal("15.50")),
-        (date(2025, 4, 1), 0, 0, 0, Decimal("0.00")),
+        (date(2025, 2, 1), 1000, 2, 0, Decimal("59.00")),
+        (date(2025, 3, 1), 600, 1, 200, None),
+        (date(2025, 4, 1), 400, 2, 0, Decimal("33.25")),
     ]
 
 
@@ -523,17 +555,21 @@ def test_best_possible_dso_and_days_delinquent_add_up_to_dso(history: History) -
 def test_a_months_billing_is_at_risk_as_far_as_it_is_unpaid_90_days_after_it_fell_due(
     history: History,
 ) -> None:
-    history.business_date("2025-05-31")
+    history.business_date("2025-06-30")
     history.facts(
         INVOICES,
         invoice("I1", "2025-01-01", 600, due="2025-02-10"),
         invoice("I2", "2025-01-05", 400, due="2025-02-28"),
-        invoice("I3", "2025-01-09", 500, due="2025-03-31"),
+        invoice("I3", "2025-01-09", 500, due="2025-04-30"),
         invoice("I4", "2025-01-09", 999, due="2025-02-01"),
         InvoiceCancelled("C1", "I4", noon("2025-01-10")),
     )
-    due = {day("2025-02-28"): Due(250, 1), day("2025-03-31"): Due(500, 1)}
-    history.standing("C1", Summary(accounts={"EUR": Account(open_minor=750, due=due)}))
+    history.facts(
+        PAYMENTS,
+        payment("P1", "2025-02-12", 600),
+        payment("P2", "2025-05-29", 150),  # the 90th day after 2025-02-28
+        payment("P3", "2025-05-30", 200),  # a day too late
+    )
 
     found = history.rows(
         "SELECT month, billed_minor, unpaid_minor, at_risk_basis_points "
@@ -542,7 +578,7 @@ def test_a_months_billing_is_at_risk_as_far_as_it_is_unpaid_90_days_after_it_fel
 
     assert found == [
         (date(2025, 2, 1), 1000, 250, 2500),
-        (date(2025, 3, 1), 500, 500, None),
+        (date(2025, 4, 1), 500, 500, None),
     ]
 
 

@@ -1,11 +1,12 @@
 -- Days sales outstanding by counting back, at the end of each month: its sales, then those of the
--- months before are taken off what is owed then, each for its days; of the last only its share.
+-- months before are taken off what is owed then, each for its days; of the last only its share. A
+-- month that has no sales itself, such as the current one so far, takes nothing off and counts whole.
 --
 -- currency: ISO 4217 code of the amounts.
 -- month: First day of the month.
 -- receivables_minor: Receivables at its end, in minor units.
 -- counted_minor: What of those was counted back, in minor units.
--- uncounted_minor: What was not, in minor units, since a month without sales, or the beginning, comes before.
+-- uncounted_minor: What was not, in minor units, since an earlier month without sales, or the beginning, comes before.
 -- months_counted: Months that were counted.
 -- dso_days: Days sales outstanding; null if not all was counted.
 
@@ -42,7 +43,7 @@ FROM
         back.days AS days,
         back.total_sales_minor AS sales,
         sum(sales) OVER latest_first - sales AS counted_before,
-        min(sales) OVER latest_first > 0 AS is_counted
+        min(if(back.month = at.month, 1, sales)) OVER latest_first > 0 AS is_counted
     FROM v_dso AS at
     INNER JOIN v_dso AS back ON back.currency = at.currency
     WHERE back.month <= at.month

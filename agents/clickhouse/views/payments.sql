@@ -13,7 +13,7 @@
 CREATE OR REPLACE VIEW v_payments AS
 SELECT
     customer_id,
-    payment_id,
+    assumeNotNull(payment_id) AS payment_id,
     argMaxIf(occurred_at, offset, event_type = 'PaymentReceived') AS paid_at,
     argMaxIf(amount_minor, offset, event_type = 'PaymentReceived') - toInt64(arraySum(
         part -> part.2,

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from tests.book import Book, instant, parse_line
-from tocsin.agents.queries.dossier_rules import Dossier, Process, dossier_of, notice_of
+from tocsin.agents.queries.dossier_rules import BACKGROUND_RULES, Dossier, Process, dossier_of
+from tocsin.agents.queries.offboarding_notice import notice_of, withheld_because
+from tocsin.agents.settings.errors import InputError
 from tocsin.streams.decide.risk_warning import RiskWarning
+from tocsin.streams.facts.texts import Text
 from tocsin.streams.fold.retirement import STEPS
 
 STEP_LINES = tuple(f"2025-02-{10 + number} retire R {name}" for number, name in enumerate(STEPS))
@@ -71,7 +74,9 @@ def test_a_customers_wish_spares_two_steps() -> None:
     names = ("PROPOSED", "EVALUATED", "SETTLED")
     found = dossier(*(f"2025-02-1{n} retire R {name} CUSTOMER" for n, name in enumerate(names)))
     assert statuses(found)[:5] == ["DONE", "DONE", "SPARED", "SPARED", "DONE"]
-    assert "as you wished" in notice_of(found).en
+    notice = notice_of(found)
+    assert notice is not None
+    assert "as you wished" in notice.en
 
 
 def test_a_refused_completion_and_what_refuses_it_are_told_in_both_languages() -> None:
@@ -99,15 +104,61 @@ def test_nothing_blocks_once_disputes_are_settled_and_money_is_paid_or_decided(
     assert found.blocks == []
 
 
-def test_the_notice_gives_the_reasons_and_no_warning_about_the_retirement_itself() -> None:
+def test_no_notice_before_its_step_nor_without_reasons_that_a_person_chose() -> None:
+    early = dossier(*OWED[:1], *STEP_LINES[:2], "2025-03-30 close")
+    ready = dossier(*OWED[:1], *STEP_LINES[:3], "2025-03-30 close")
+
+    assert notice_of(early, ["overdue-age"]) is None
+    assert "RETENTION_TRIED first" in told(withheld_because(early, ["overdue-age"]))
+    assert notice_of(ready) is None
+    assert "choose its reasons" in told(withheld_because(ready, []))
+    assert withheld_because(ready, ["overdue-age"]) is None
+
+
+def test_the_notice_names_what_was_chosen_in_words_for_the_customer_and_no_more() -> None:
     found = dossier(*OWED[:1], *STEP_LINES[:4], "2025-03-30 close")
-    notice = notice_of(found)
     assert {w.rule for w in found.standards} >= {"overdue-amount", "overdue-age"}
     assert "retired" not in {w.rule for w in found.standards}
+
+    notice = notice_of(found, ["overdue-age"])
+
+    assert notice is not None
+    assert notice.en.count("\n- ") == notice.zh.count("\n- ") == 1
+    assert "- invoices stayed unpaid long after they were due" in notice.en
+    assert "As of 2025-03-30: 250,000.00 EUR are still to be paid." in notice.en
+    assert "Orders that were confirmed before this notice" in notice.en
     for warning in found.standards:
-        assert warning.text_en in notice.en
-        assert warning.text_zh in notice.zh
-    assert "250,000.00 EUR" in notice.en
+        assert warning.text_en not in notice.en
+
+
+def test_the_notice_asks_for_nothing_that_is_in_dispute() -> None:
+    found = dossier(OWED[0], DISPUTE, *STEP_LINES[:4], "2025-03-30 close")
+
+    notice = notice_of(found, ["overdue-age"])
+
+    assert notice is not None
+    assert "249,960.00 EUR are still to be paid." in notice.en
+    assert "What is in dispute is not asked for" in notice.en
+
+
+@pytest.mark.parametrize("chosen", [["risk-grade"], ["own-fault"], ["bounced-payments"]])
+def test_what_is_not_met_or_not_for_the_customer_is_no_reason(chosen: list[str]) -> None:
+    found = dossier(*OWED[:1], *STEP_LINES[:4], "2025-03-30 close")
+
+    with pytest.raises(InputError, match="no standard that is met"):
+        notice_of(found, chosen)
+
+
+def test_triggers_stand_apart_from_what_is_about_ourselves() -> None:
+    found = dossier(*OWED[:1], *STEP_LINES[:4], "2025-03-30 close")
+
+    assert "overdue-age" in {warning.rule for warning in found.triggers}
+    assert not {warning.rule for warning in found.triggers} & BACKGROUND_RULES
+    assert {*found.triggers, *found.background} == {*found.standards}
+
+
+def told(text: Text | None) -> str:
+    return "" if text is None else text.en
 
 
 def test_what_was_tried_is_counted() -> None:

@@ -117,7 +117,7 @@ def test_contacts_are_capped_and_the_step_waits_until_one_has_left_the_window() 
 
 def test_nobody_goes_to_law_before_a_word_with_the_customer() -> None:
     silent = (
-        "2025-02-13 contact T-1 UNANSWERED step REMINDER",
+        "2025-02-13 contact T-1 UNANSWERED step WRITTEN_NOTICE",
         "2025-03-12 decide V-1 HOLD",
     )
     book = until(book_with(*silent), "2025-04-15")
@@ -265,6 +265,8 @@ FACTS = (
     "decide V-{n} HOLD",
     "decide V-{n} RELEASE until {soon}",
     "decide V-{n} RELEASE",
+    "alert A-{n} INSOLVENCY",
+    "lift A-1",
     "close",
 )
 """Whatever may move the ladder; {n} counts, {soon} is ten days later."""
@@ -312,10 +314,59 @@ def test_a_plan_in_order_pauses_the_ladder_and_one_in_arrears_does_not() -> None
     assert (action.why, action.blocked_until) == ("PLAN_IN_ORDER", day("2025-03-01"))
 
     until(book, "2025-03-02")  # the first instalment was missed
-    assert told(book) == ("LAWYER_LETTER", day("2025-04-11"), "AGE")
+    assert told(book) == ("CALL", day("2025-03-02"), "AGE")
 
     book.add("2025-03-05 payment Z-1 25,000.00 CNY")
     assert told(book)[2] == "PLAN_IN_ORDER"
+
+
+def test_a_decision_is_no_rung_a_hold_for_the_limit_and_a_call_lead_to_no_lawyer() -> None:
+    book = book_with(
+        "2025-01-15 decide V-1 HOLD",
+        "2025-02-20 contact T-1 ANSWERED step CALL",
+        "2025-03-02 close",
+    )
+
+    assert told(book)[0] == "WRITTEN_NOTICE"
+
+
+def test_a_lawyers_letter_needs_a_written_notice() -> None:
+    book = book_with(
+        "2025-02-13 contact T-1 ANSWERED step REMINDER",
+        "2025-02-20 contact T-2 ANSWERED step CALL",
+        "2025-04-20 close",
+    )
+    assert told(book)[0] == "WRITTEN_NOTICE"
+
+    book.add("2025-04-20 contact T-3 ANSWERED step WRITTEN_NOTICE")
+    assert told(book)[0] == "LAWYER_LETTER"
+
+
+def test_who_is_330_days_late_gets_no_reminder() -> None:
+    book = until(book_with(), "2025-04-10")
+    assert told(book)[0] == "REMINDER"
+
+    until(book, "2025-04-12")
+    assert told(book) == ("WRITTEN_NOTICE", day("2025-03-02"), "AGE")
+    until(book, "2026-01-06")
+    assert told(book)[0] == "WRITTEN_NOTICE"
+
+
+def test_the_claim_is_filed_in_an_insolvency_and_nothing_reminded() -> None:
+    policy, _ = load_policy(default_document(), 400)
+    assert policy is not None
+    assert policy.collection is not None
+    coming = until(book_with("2025-01-20 alert A-1 INSOLVENCY"), "2025-02-06")
+    assert next_action(coming.ledger, day("2025-02-06"), policy.collection) is None
+
+    book = until(book_with(), "2025-02-15")
+    book.add("2025-02-15 alert A-1 INSOLVENCY")
+    assert told(book) == ("FILE_CLAIM", day("2025-02-15"), "INSOLVENT")
+    until(book, "2025-03-20")
+    assert told(book) == ("FILE_CLAIM", day("2025-02-15"), "INSOLVENT")
+
+    book.add("2025-03-20 lift A-1")
+    assert told(book)[0] == "REMINDER"
 
 
 def test_a_hold_from_before_counts_and_one_that_lapses_is_advised_again() -> None:

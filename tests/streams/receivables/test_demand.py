@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from tocsin.agents.queries.working_days import following_of
 from tocsin.agents.render.demand import demand_json, demand_text
 from tocsin.schemas.policies.reference_rates import packaged_rates, read_rates
 from tocsin.streams.facts.convention import Convention
@@ -160,7 +161,7 @@ def test_order_802_makes_an_invoice_due_before_its_own_date() -> None:
         invoice(
             "R1", "2025-06-10", "2025-12-31", 100_000_00, "CNY", delivered_on=day("2025-06-05")
         ),
-        parties=Parties("CN", "SMALL", "CN", "LARGE"),
+        parties=Parties("CN", "SMALL", "CN", "PUBLIC"),
     )
 
     assert found.not_due == ()
@@ -207,6 +208,86 @@ def test_money_at_hand_and_the_customers_data_are_told() -> None:
 
     assert found.unapplied_minor == {"EUR": 7_00}
     assert (found.profile.country, found.profile.size) == ("FR", "LARGE")
+
+
+def test_a36_money_under_a_mistyped_reference_is_deducted_as_of_its_day() -> None:
+    found = demand(
+        "2025-12-20",
+        invoice("R-1001", "2025-01-02", "2025-02-01", 30_000_00),
+        payment("P-1", "2025-01-30", 30_000_00, "R-10O1"),
+    )
+
+    assert (found.items, found.totals) == ((), ())
+    assert [each.invoice_id for each in found.covered] == ["R-1001"]
+    assert found.deducted_minor == {"EUR": 30_000_00}
+    assert "payment P-1 of 2025-01-30: 30,000.00 EUR, which names R-10O1" in told(found)
+    assert "Covered by money at hand, not demanded: R-1001" in told(found)
+
+
+def test_a36_money_at_hand_pays_the_oldest_first_as_of_its_day() -> None:
+    facts = (
+        invoice("R2", "2024-12-01", "2025-01-01", 10_000_00),
+        invoice("R1", "2024-11-01", "2024-12-02", 10_000_00),
+        payment("P1", "2025-01-01", 12_000_00, "TYPO"),
+    )
+
+    found = demand("2025-01-31", *facts)
+
+    oldest, second = found.items
+    assert (oldest.receivable.invoice_id, oldest.statement.principal_minor) == ("R1", 0)
+    assert oldest.statement.interest_minor == 98_63
+    assert second.statement.principal_minor == 8_000_00
+    assert sum(found.deducted_minor.values()) == 12_000_00
+
+
+def test_what_money_at_hand_leaves_pays_interest_too() -> None:
+    facts = (
+        invoice("R1", "2024-12-01", "2025-01-01", 10_000_00),
+        payment("P1", "2025-01-31", 10_098_63, "TYPO"),
+    )
+
+    found = demand("2025-01-31", *facts)
+
+    assert found.items == ()
+    assert found.deducted_minor == {"EUR": 10_098_63}
+
+
+def test_a_due_day_that_is_no_working_day_counts_as_the_next_one_by_country() -> None:
+    facts = (invoice("R1", "2024-12-01", "2025-05-01", 10_000_00),)
+    account, german = standing("2025-05-02", *facts), following_of(["DE", "FR"])
+
+    labour_day = demand_of(account, TWELVE, REFERENCE, Conditions(), day("2025-05-02"), german)
+    a_day_late = demand_of(account, TWELVE, REFERENCE, Conditions(), day("2025-05-03"), german)
+
+    assert labour_day.items == ()
+    (item,) = a_day_late.items
+    assert (item.days_past_due, item.statement.interest_minor) == (1, 3_29)
+    assert "due on 2025-05-01, no working day: 2025-05-02 counts" in told(a_day_late)
+
+
+def test_a_statute_of_other_countries_is_not_quoted_at_the_customer() -> None:
+    found = demand(
+        "2025-04-01",
+        invoice("R1", "2025-01-02", "2025-02-01", 5_000_00),
+        parties=Parties("DE", "MEDIUM", "US", None, Rate(0, 50_000)),
+    )
+
+    assert "802" not in told(found)
+    assert "2011/7" not in told(found)
+    assert any("802" in reason for reason in demand_json(found, "en")["items"][0]["because"])
+
+
+def test_each_legal_datum_says_where_it_was_read_and_what_counsel_must_confirm() -> None:
+    found = demand(
+        "2023-08-30", invoice("R1", "2023-07-01", "2023-07-31", 10_000_00), parties=UNION
+    )
+
+    assert [*found.law] == ["eu-points", "eu-flat-sum"]
+    assert "Law as read on 2026-11-30: Directive 2011/7/EU, article 2 (6), from 2013-03-16" in told(
+        found
+    )
+    assert "Counsel must confirm: which member state's law governs the contract" in told(found)
+    assert demand_json(found, "en")["law"]["eu-points"]["read_at"].startswith("http")
 
 
 def told(found: Demand) -> str:
@@ -376,6 +457,9 @@ def test_no_demand_raises_and_every_demand_adds_up(
 
     found = demand_of(known, parties, REFERENCE, conditions, as_of)
 
+    assert sum(each.amount_minor for each in known.at_hand) == sum(known.unapplied_minor.values())
+    for currency, deducted in found.deducted_minor.items():
+        assert 0 <= deducted <= known.unapplied_minor[currency]
     for item in found.items:
         assert 0 <= item.statement.principal_minor <= item.receivable.amount_minor
         assert item.statement.interest_minor >= 0

@@ -20,13 +20,14 @@ from tocsin.streams.receivables.provision import (
 )
 
 EUR = Group("EUR")
+ENOUGH = (99,) * 5
 SMALL = Group("EUR", "SMALL")
 
 
 def rated(*permille: int) -> Cohort:
     """A cohort whose loss rates are exactly these."""
     lost = prod(permille)
-    return Cohort(99, tuple(lost * 1000 // rate for rate in permille), lost)
+    return Cohort(99, tuple(lost * 1000 // rate for rate in permille), lost, ENOUGH)
 
 
 def receivable(
@@ -59,7 +60,7 @@ def test_the_published_matrix_gives_its_provision() -> None:
 
 
 def test_a_loss_rate_is_what_was_lost_over_what_reached_the_bucket() -> None:
-    cohort = Cohort(40, (100_000, 80_000, 45_000, 15_000, 0), 3_000)
+    cohort = Cohort(40, (100_000, 80_000, 45_000, 15_000, 0), 3_000, ENOUGH)
 
     assert cohort.rates == (
         Fraction(3, 100),
@@ -85,14 +86,14 @@ def test_history_gives_what_reached_each_bucket_and_what_was_lost() -> None:
 
     found = cohorts(past, window)
 
-    assert found[EUR] == Cohort(5, (4800, 3800, 2800, 1800, 1500), 1200)
-    assert found[SMALL] == Cohort(3, (3000, 2000, 1000, 0, 0), 0)
+    assert found[EUR] == Cohort(5, (4800, 3800, 2800, 1800, 1500), 1200, (5, 4, 3, 2, 2))
+    assert found[SMALL] == Cohort(3, (3000, 2000, 1000, 0, 0), 0, (3, 2, 1, 0, 0))
 
 
 def test_a_segment_with_too_few_invoices_takes_the_rates_of_all() -> None:
     history = {
-        EUR: Cohort(100, (1000, 500, 400, 200, 100), 100),
-        SMALL: Cohort(29, (100, 100, 100, 100, 100), 0),
+        EUR: Cohort(100, (1000, 500, 400, 200, 100), 100, ENOUGH),
+        SMALL: Cohort(29, (100, 100, 100, 100, 100), 0, ENOUGH),
     }
 
     few = provide([1000, 0, 0, 0, 0], SMALL, history, Parameters(30))
@@ -103,7 +104,7 @@ def test_a_segment_with_too_few_invoices_takes_the_rates_of_all() -> None:
 
 
 def test_an_outlook_raises_every_rate_up_to_the_whole() -> None:
-    history = {EUR: Cohort(100, (1000, 500, 400, 200, 100), 100)}
+    history = {EUR: Cohort(100, (1000, 500, 400, 200, 100), 100, ENOUGH)}
 
     cells = provide([1000, 1000, 0, 0, 1000], EUR, history, Parameters(30, 1_250_000))
 
@@ -113,7 +114,22 @@ def test_an_outlook_raises_every_rate_up_to_the_whole() -> None:
 def test_without_history_nothing_is_made_up() -> None:
     (first, *_) = provide([1000, 0, 0, 0, 0], EUR, {}, Parameters())
 
-    assert (first.rate, first.provision_minor) == (None, 0)
+    assert (first.rate, first.provision_minor) == (None, None)
+
+
+def test_a_rate_that_rests_on_too_little_is_that_of_all_segments_or_unknown() -> None:
+    history = {
+        EUR: Cohort(200, (1000, 500, 400, 200, 100), 25, (200, 90, 40, 20, 10)),
+        SMALL: Cohort(90, (900, 400, 300, 100, 50), 0, (90, 40, 20, 9, 2)),
+    }
+    open_minor = [0, 0, 0, 0, 472_720_95]
+
+    (*_, over_90) = provide(open_minor, SMALL, history, Parameters())
+    (*_, unknown) = provide(open_minor, SMALL, history, Parameters(bucket_items_min=11))
+
+    assert (over_90.derived_from, over_90.rate) == (EUR, Fraction(1, 4))
+    assert over_90.provision_minor == 118_180_24
+    assert (unknown.rate, unknown.provision_minor) == (None, None)
 
 
 @pytest.mark.parametrize(

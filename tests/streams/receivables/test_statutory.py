@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from msgspec import structs
 
 from tocsin.schemas.policies.reference_rates import ReferenceRatesError, packaged_rates, read_rates
 from tocsin.streams.receivables.interest import Claim, Rate, Terms, state
@@ -20,6 +21,7 @@ from tocsin.streams.receivables.statutory import (
 
 REFERENCE = read_rates(packaged_rates())
 CHINA = Parties("CN", "SMALL", "CN", "LARGE")
+PUBLIC = Parties("CN", "SMALL", "CN", "PUBLIC")
 UNION = Parties("DE", "MEDIUM", "FR", "LARGE")
 
 
@@ -43,12 +45,81 @@ def interest(basis: Basis, principal_minor: int, as_of: str) -> tuple[int, int]:
 
 def test_order_802_counts_60_days_from_delivery_and_gives_half_a_permille_a_day() -> None:
     basis = basis_of(
-        dated("2025-06-10", "2025-12-31", "2025-06-05"), CHINA, REFERENCE, day("2025-09-03")
+        dated("2025-06-10", "2025-12-31", "2025-06-05"), PUBLIC, REFERENCE, day("2025-09-03")
     )
 
     assert (basis.rule, basis.due_day) == ("CN_802", day("2025-08-04"))
     assert interest(basis, 100_000_00, "2025-09-03") == (1_500_00, 0)
-    assert ("60 days from delivery",) in codes(basis)
+    assert ("60 days from delivery", "60") in codes(basis)
+    assert basis.law == ("cn-term-public", "cn-daily-rate")
+
+
+def test_what_a_large_enterprise_agreed_stands_though_it_is_later_than_60_days() -> None:
+    basis = basis_of(
+        dated("2025-06-10", "2025-12-31", "2025-06-05"), CHINA, REFERENCE, day("2025-09-03")
+    )
+
+    assert (basis.rule, basis.due_day) == ("CN_802", day("2025-12-31"))
+    assert ("agreed term", "60") in codes(basis)
+
+
+def test_in_germany_nine_points_above_the_base_rate_are_owed() -> None:
+    german = Parties("DE", "MEDIUM", "DE", "LARGE")
+
+    basis = basis_of(dated("2024-12-01", "2024-12-31"), german, REFERENCE, day("2025-02-01"))
+    before = basis_of(dated("2016-05-01", "2016-06-01"), german, REFERENCE, day("2016-06-20"))
+
+    assert [percent(rate.millionths) for rate in basis.rates] == ["11.27"]  # 2.27 % and nine points
+    assert basis.law == ("de-points", "eu-flat-sum")
+    assert [percent(rate.millionths) for rate in before.rates] == ["8.05"]
+
+
+def test_the_reference_rate_of_a_member_state_with_money_of_its_own_is_not_guessed() -> None:
+    polish = Parties("PL", None, "DE", None)
+    croatian = Parties("HR", None, "DE", None)
+
+    basis = basis_of(dated("2024-01-01", "2024-01-31"), polish, REFERENCE, day("2024-03-01"))
+    agreed = basis_of(
+        dated("2024-01-01", "2024-01-31"),
+        structs.replace(polish, agreed=Rate(0, 50_000)),
+        REFERENCE,
+        day("2024-03-01"),
+    )
+    early = basis_of(dated("2022-01-01", "2022-01-31"), croatian, REFERENCE, day("2022-03-01"))
+    late = basis_of(dated("2024-01-01", "2024-01-31"), croatian, REFERENCE, day("2024-03-01"))
+
+    assert (basis.rates, basis.flat_minor, basis.is_complete) == ((), 40_00, False)
+    assert [rate.millionths for rate in agreed.rates] == [50_000]
+    assert early.rates == ()
+    assert late.rates
+
+
+@pytest.mark.parametrize("missing", ["cn-daily-rate", "eu-points"])
+def test_a_text_that_was_not_read_makes_no_claim(missing: str) -> None:
+    law = structs.replace(
+        REFERENCE.law,
+        data={name: each for name, each in REFERENCE.law.data.items() if name != missing},
+    )
+    parties = CHINA if missing.startswith("cn") else UNION
+
+    basis = basis_of(
+        dated("2025-06-10", "2025-07-10"),
+        parties,
+        structs.replace(REFERENCE, law=law),
+        day("2025-09-03"),
+    )
+
+    assert basis.rule == "NONE"
+    assert any(code[0] == "not read" and code[2] == missing for code in codes(basis))
+
+
+def test_each_legal_datum_is_dated_and_cites_where_it_was_read() -> None:
+    for datum in REFERENCE.law.data.values():
+        assert datum.read_at.startswith("http")
+        assert datum.read_on >= datum.from_day
+        assert datum.article
+        assert datum.confirm
+        assert datum.confirm_zh
 
 
 def test_a_due_date_before_the_60th_day_stays() -> None:
@@ -129,7 +200,7 @@ def test_an_agreed_rate_counts_in_the_union_if_it_is_higher(millionths: int, exp
 def test_a_term_beyond_60_days_is_named() -> None:
     basis = basis_of(dated("2024-01-01", "2024-03-02"), UNION, REFERENCE, day("2024-03-10"))
 
-    assert ("more than 60 days",) in codes(basis)
+    assert ("more than 60 days", "60") in codes(basis)
 
 
 def test_without_a_statute_only_an_agreed_rate_bears_interest() -> None:
