@@ -473,7 +473,10 @@ def _muted(
         for alarm in said:
             episode = episodes[f"{alarm.rule}:{alarm.subject}"]
             told = mark(episode, alarm.transition, causes.of(alarm.rule, episode.severity))
-            found.append((step, replace(alarm, is_muted=bool(told))))
+            is_muted = bool(told)
+            if is_muted != alarm.is_muted:
+                alarm = replace(alarm, is_muted=is_muted)
+            found.append((step, alarm))
         resumed(episodes, causes)
     return found
 
