@@ -20,6 +20,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaError,
+    KafkaTimeoutError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -50,6 +51,14 @@ RIGHTS: Final[dict[type[KafkaError], str]] = {
 }
 RIGHTS_MEND: Final = "give it the rights of its program: see docs/security.md"
 WAY_MEND: Final = "set security_protocol to what the brokers speak there"
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that brokers could not be reached, or not in time: that may pass."""
+    # The client's own patience at an end (KafkaTimeoutError) does not count as retriable there.
+    if isinstance(error, OSError | KafkaTimeoutError | UnavailableError):
+        return True
+    return isinstance(error, KafkaError) and bool(error.retriable)
 
 
 def refusal(error: BaseException) -> str:

@@ -43,9 +43,9 @@ from tocsin.agents.kafka.changelog import read_to_end
 from tocsin.agents.kafka.group_offsets import Administrator, committed_offsets
 from tocsin.agents.kafka.readers import Reader, require_kept
 from tocsin.agents.kafka.topic_ids import missing, require_same, topic_ids
-from tocsin.agents.kafka.trouble import RIGHTS_MEND, refusal
+from tocsin.agents.kafka.trouble import RIGHTS_MEND, is_away, refusal
 from tocsin.agents.observe.probes import Probe
-from tocsin.agents.settings.errors import TocsinError, TrimmedError, UnavailableError
+from tocsin.agents.settings.errors import TocsinError, TrimmedError
 from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.feed import Feed, Fetched
 from tocsin.agents.transactions.journal import Journal
@@ -636,7 +636,7 @@ class Restore(Service):
     def _fail(self, error: BaseException) -> None:
         """End the process: what is away may come back, a contradiction stays one."""
         code, told = Exit.RESTORE, str(error)
-        if isinstance(error, UnavailableError):
+        if is_away(error):
             code = Exit.UNAVAILABLE
         elif right := refusal(error):
             code, told = Exit.CONFIGURATION, f"Kafka refuses {right}; {RIGHTS_MEND}"

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import faust
 import uvloop
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError
 
 from tocsin.agents.deployment.connections import convention_of
 from tocsin.agents.deployment.topics import require
+from tocsin.agents.kafka.trouble import is_away
 from tocsin.agents.observe.probes import claim_port
 from tocsin.agents.settings.exits import Exit, die
 from tocsin.agents.settings.settings import Settings
@@ -72,9 +73,7 @@ def run_app(app: App, settings: Settings) -> None:
 
 def end(error: BaseException) -> None:
     """End the process by what made it fail: brokers that are away are no defect."""
-    # The client's own patience at an end (KafkaTimeoutError) does not count as retriable there.
-    is_away = isinstance(error, OSError | KafkaTimeoutError)
-    if is_away or (isinstance(error, KafkaError) and error.retriable):
+    if is_away(error):
         die(Exit.UNAVAILABLE, f"Kafka was away: {error!r}; a restart goes on from the last commit")
     die(Exit.AGENT, f"the worker failed: {error!r}")
 

@@ -6,7 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import NodeNotReadyError, TopicAuthorizationFailedError
 
+from tocsin.agents.settings.errors import TrimmedError
+from tocsin.agents.settings.exits import Exit
 from tocsin.agents.transactions.merger import Source
 from tocsin.agents.worker.faust_runtime import Restore
 
@@ -64,3 +67,23 @@ async def test_who_keeps_its_group_keeps_its_place(monkeypatch: pytest.MonkeyPat
         await restore._restore(generation)
 
     assert places.read == [{0}], "read once, and after the fence"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NodeNotReadyError("node 1"), Exit.UNAVAILABLE),
+        (TimeoutError("nothing comes"), Exit.UNAVAILABLE),
+        (TopicAuthorizationFailedError("journal"), Exit.CONFIGURATION),
+        (TrimmedError("begins at offset 9", mend="bring them back"), Exit.RESTORE),
+    ],
+)
+def test_what_is_away_while_it_is_restored_may_come_back(error: Exception, code: Exit) -> None:
+    told: list[Exit] = []
+    restore = Restore.__new__(Restore)
+    wiring = SimpleNamespace(fatal=lambda code, _text: told.append(code))
+    restore.app = SimpleNamespace(runtime=SimpleNamespace(wiring=wiring))  # type: ignore[assignment]
+
+    restore._fail(error)
+
+    assert told == [code]
