@@ -361,6 +361,21 @@ def default_document() -> str:
     return canonical(plain)
 
 
+def each_for_itself() -> str:
+    """The default policy without the rule of arrears that mutes what says the same."""
+    plain = msgspec.json.decode(default_document())
+    leading = "arrears-beyond-habit"
+    del plain["rules"][leading]
+    for rule in plain["rules"].values():
+        named = rule.get("inhibited_by", [])
+        left = [name for name in ([named] if isinstance(named, str) else named) if name != leading]
+        if left:
+            rule["inhibited_by"] = left
+        else:
+            rule.pop("inhibited_by", None)
+    return canonical(plain)
+
+
 def patched(document: str, patch: str) -> str:
     """A policy document with some parts replaced, as the next version of it."""
     plain = msgspec.json.decode(document)

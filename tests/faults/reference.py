@@ -78,7 +78,8 @@ class Customer:
         elif kind == "PaymentReceived":
             if event["payment_id"] not in self.seen:
                 self.seen.add(event["payment_id"])
-                self._pay(event["invoice_ids"][0], event["amount_minor"], day)
+                valued_on = event["occurred_at"] // DAY_MS  # the bank's day, whatever day is open
+                self._pay(event["invoice_ids"][0], event["amount_minor"], valued_on)
         elif kind == "ComplaintOpened" and event["complaint_id"] not in self.seen:
             self.seen.add(event["complaint_id"])
             self.complaints.append(day)

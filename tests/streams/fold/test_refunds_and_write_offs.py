@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from tests.book import Book, audit, tell
+from tests.book import Book, audit, each_for_itself, tell
 
 INVOICE = "2025-01-02 invoice R-1 25,000.00 EUR due 2025-02-01"
 TWICE = "2025-01-30 payment P-1 50,000.00 EUR for R-1"
@@ -16,7 +16,7 @@ REFUND = "2025-02-10 refund F-1 25,000.00 EUR of P-1"
 
 def book(*lines: str) -> Book:
     """A book whose totals agree with its documents."""
-    found = Book()
+    found = Book(each_for_itself())
     for line in lines:
         found.add(line)
         audit(found.ledger)
@@ -88,7 +88,7 @@ def test_refund_invoice_and_payment_come_to_the_same_in_any_order() -> None:
 def test_withheld_tax_and_the_banks_fee_are_neither_deduction_nor_delay_nor_short(
     reason: str, *, is_first: bool
 ) -> None:
-    found = Book()
+    found = Book(each_for_itself())
     for month in range(1, 9):
         lines = [
             f"2025-0{month}-09 payment P-{month} 9,000.00 EUR for R-{month}",
@@ -184,7 +184,7 @@ def test_a_refund_that_is_corrected_comes_to_the_same_after_a_restart() -> None:
     correction = "2025-01-27 refund F-1 100.00 EUR"
     found = []
     for is_restarted in (False, True):
-        told = Book()
+        told = Book(each_for_itself())
         told.add(*lines)
         if is_restarted:
             told.restart()

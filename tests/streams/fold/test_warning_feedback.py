@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.book import CUSTOMER, Book, day, default_document, instant, patched
+from tests.book import CUSTOMER, Book, day, default_document, each_for_itself, instant, patched
 from tocsin.streams.decide.engine import Step
 from tocsin.streams.decide.risk_warning import RiskWarning
 from tocsin.streams.facts import events
@@ -64,14 +64,14 @@ def test_repetitions_due_on_the_day_a_silence_ends_are_in_its_digest() -> None:
 def test_a_silence_mutes_before_the_day_it_expires_and_not_on_it(
     until: str, is_muted: bool
 ) -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, f"2025-02-20 silence S until {until} plan")
     raised = of(book.add("2025-02-24 07:00 close"), "overdue-age")
     assert [warning.muted_by == "SILENCED:S" for warning in raised] == [is_muted]
 
 
 def test_each_silence_has_its_own_digest_and_the_ordinals_tell_them_apart() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-02-10 silence S until 2025-02-20 plan")
     book.add("2025-02-21 silence T until 2025-02-28 plan", "2025-03-15 close")
     digests = of(book.warnings, "resumption-digest")
@@ -81,7 +81,7 @@ def test_each_silence_has_its_own_digest_and_the_ordinals_tell_them_apart() -> N
 
 
 def test_what_two_silences_mute_is_told_when_both_are_over() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-02-10 silence S until 2025-03-20 plan")
     book.add("2025-02-10 silence T until 2025-03-25 plan", "2025-03-26 close")
     digests = of(book.warnings, "resumption-digest")
@@ -89,7 +89,7 @@ def test_what_two_silences_mute_is_told_when_both_are_over() -> None:
 
 
 def test_a_digest_is_only_of_those_whose_muting_has_ended() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-02-10 silence S of overdue-age until 2025-03-25 plan")
     book.add("2025-02-10 silence T of overdue-amount until 2025-03-01 plan", "2025-03-26 close")
     digests = of(book.warnings, "resumption-digest")
@@ -99,14 +99,14 @@ def test_a_digest_is_only_of_those_whose_muting_has_ended() -> None:
 
 
 def test_a_silence_that_ended_before_it_began_never_mutes() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add("2025-02-09 unsilence S", INVOICE.replace("2025-01-10", "2025-02-10", 1))
     book.add("2025-02-11 silence S until 2025-05-01 plan", "2025-02-28 close")
     assert {warning.muted_by for warning in book.warnings} == {None}
 
 
 def test_a_silence_again_changes_nothing_and_a_corrected_one_counts_as_it_is_now() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE)
     began = events.SilenceBegan(
         CUSTOMER, "S", instant("2025-02-10"), "lead", "plan", day("2025-03-20")
@@ -123,7 +123,7 @@ def test_a_silence_again_changes_nothing_and_a_corrected_one_counts_as_it_is_now
 
 
 def test_too_many_silences_of_a_customer_are_refused_until_some_are_long_over() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     at, until = instant("2025-02-10"), day("2025-02-20")
     for number in range(SILENCES_MAX):
         began = events.SilenceBegan(CUSTOMER, f"S{number}", at, "lead", "plan", until)
@@ -140,7 +140,7 @@ def test_too_many_silences_of_a_customer_are_refused_until_some_are_long_over() 
 
 
 def test_an_acknowledged_episode_is_not_repeated_until_it_escalates() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-05-12 acknowledge overdue-age:CNY 1", "2025-07-30 close")
     steps = [w.transition for w in of(book.warnings, "overdue-age")]
     assert steps == ["RAISED", "ESCALATED", "ESCALATED", "ESCALATED"]
@@ -148,14 +148,14 @@ def test_an_acknowledged_episode_is_not_repeated_until_it_escalates() -> None:
 
 
 def test_an_acknowledgement_ends_with_the_episode() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-05-12 acknowledge overdue-age:CNY 1", "2025-05-13 cancel A")
     book.add("2025-05-14 invoice B 300,000 CNY due 2025-01-09 on 2025-01-01", "2025-07-30 close")
     assert [w.transition for w in of(book.warnings, "overdue-age")][-2:] == ["REPEATED"] * 2
 
 
 def test_an_acknowledgement_of_what_is_over_or_never_was_changes_nothing() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-02-25 close", "2025-02-26 cancel A")
     state = book.store[CUSTOMER.encode()]
     book.add("2025-02-26 13:00 acknowledge overdue-age:CNY 1")
@@ -171,7 +171,7 @@ def figures(book: Book) -> dict[str, int]:
 
 
 def test_verdicts_are_counted_by_rule_once_each_and_the_last_one_stands() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-02-25 close")
     book.add("2025-02-26 verdict overdue-age:CNY 1 TRUE_ALARM")
     book.add("2025-02-26 verdict overdue-age:CNY 1 TRUE_ALARM")
@@ -182,7 +182,7 @@ def test_verdicts_are_counted_by_rule_once_each_and_the_last_one_stands() -> Non
 
 
 def test_a_verdict_may_come_when_the_episode_is_long_over_and_others_have_followed() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-02-25 close", "2025-02-26 payment P 300,000 CNY")
     book.add("2025-02-27 reverse P", "2025-02-28 cancel A")
     book.add("2025-03-10 verdict overdue-age:CNY 1 FALSE_ALARM")
@@ -192,7 +192,7 @@ def test_a_verdict_may_come_when_the_episode_is_long_over_and_others_have_follow
 
 
 def test_verdicts_are_forgotten_as_documents_and_stay_counted() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-02-25 close", "2025-02-26 verdict overdue-age:CNY 1 TRUE_ALARM")
     book.add("2025-02-27 cancel A")
     assert book.ledger.summary.document_count == 2
@@ -210,7 +210,7 @@ INHIBITED = "rules: {overdue-age: {inhibited_by: [late-share, overdue-amount]}}"
 
 def test_an_inhibited_rule_is_told_when_it_began_before_its_inhibitor() -> None:
     patch = "rules: {overdue-amount: {inhibited_by: overdue-age}}"
-    book = Book(patched(default_document(), patch))
+    book = Book(patched(each_for_itself(), patch))
     book.add(INVOICE, "2025-02-25 close")
     overdue = [w for w in book.warnings if w.rule.startswith("overdue-")]
     assert [(w.rule, w.muted_by) for w in overdue] == [
@@ -225,7 +225,7 @@ def test_an_inhibited_rule_is_told_when_it_began_before_its_inhibitor() -> None:
 
 
 def test_a_rule_that_begins_together_with_its_inhibitor_is_muted_whatever_their_names() -> None:
-    book = Book(patched(default_document(), INHIBITED))
+    book = Book(patched(each_for_itself(), INHIBITED))
     warnings = book.add("2025-03-01 invoice A 300,000 CNY due 2025-02-01 on 2025-01-01")
     assert {w.rule: w.muted_by for w in warnings if w.rule.startswith("overdue-a")} == {
         "overdue-age": "INHIBITED:overdue-amount",
@@ -234,7 +234,7 @@ def test_a_rule_that_begins_together_with_its_inhibitor_is_muted_whatever_their_
 
 
 def test_a_silence_is_named_before_an_inhibition_and_both_must_end() -> None:
-    book = Book(patched(default_document(), INHIBITED))
+    book = Book(patched(each_for_itself(), INHIBITED))
     book.add(INVOICE, "2025-02-20 silence S of overdue-age until 2025-03-01 plan")
     book.add("2025-03-15 close")
     assert [w.muted_by for w in of(book.warnings, "overdue-age")] == [
@@ -247,7 +247,7 @@ def test_a_silence_is_named_before_an_inhibition_and_both_must_end() -> None:
 
 
 def test_a_policy_that_inhibits_no_more_brings_the_digest() -> None:
-    document = patched(default_document(), INHIBITED)
+    document = patched(each_for_itself(), INHIBITED)
     book = Book(document)
     book.add(INVOICE, "2025-02-25 close")
     book.publish(
@@ -258,7 +258,7 @@ def test_a_policy_that_inhibits_no_more_brings_the_digest() -> None:
 
 
 def test_a_muted_episode_keeps_its_ids() -> None:
-    silenced, open_ = Book(), Book()
+    silenced, open_ = Book(each_for_itself()), Book(each_for_itself())
     silenced.add("2025-01-05 silence S until 2025-09-01 plan")
     for book in (silenced, open_):
         book.add(INVOICE, "2025-03-15 close")
@@ -268,7 +268,7 @@ def test_a_muted_episode_keeps_its_ids() -> None:
 
 
 def test_a_warning_says_how_often_its_rule_has_begun() -> None:
-    book = Book()
+    book = Book(each_for_itself())
     book.add(INVOICE, "2025-02-25 close", "2025-02-26 payment P 300,000 CNY")
     book.add("2025-02-27 reverse P")
     assert [(w.transition, w.flaps) for w in of(book.warnings, "overdue-age")] == [
