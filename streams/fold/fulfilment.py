@@ -52,12 +52,11 @@ def update_commitments(
 
 def update_commitments_on(ledger: Ledger, today: FoldContext) -> int:
     """Bring the states of promises and plans up to date on a day; returns what that stirs."""
-    if ledger.commitment_index is not None:  # money is noted as it comes: only days may have passed
-        waiting = (OPEN, RUNNING)
-        return _judge(
-            ledger, [one for one in allocations(ledger) if one.case.state in waiting], today
-        )
-    return _judge(ledger, allocations(ledger), today)
+    index, claims = ledger.commitment_index, allocations(ledger)
+    if index is not None and not (index.places and index.places[-1][0] >= today.date):
+        # Money is noted as it comes, and of none the value date is still ahead: only days passed.
+        claims = [one for one in claims if one.case.state in (OPEN, RUNNING)]
+    return _judge(ledger, claims, today)
 
 
 def next_commitment_due(ledger: Ledger, today: int) -> int:

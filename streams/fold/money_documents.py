@@ -109,6 +109,8 @@ def _take_in(
     funds.valued_on = today.calendar.local_date(funds.occurred_at)
     if key[0] != "p":  # the value date of a payment is the bank's, whenever it becomes known
         funds.valued_on = min(funds.valued_on, now)
+    elif funds.valued_on > now:  # it came after midnight, before the day was closed
+        ledger.schedule_assessment(funds.valued_on)
     known = ledger.funds.get(key)
     if known is not None:
         return _correct_funds(ledger, key, known, funds, today, allocations)
