@@ -82,6 +82,20 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "log plan": (
         "log plan C1 --instalment '2025-04-30=500 EUR' --instalment '2025-05-31=700.50 EUR'",
     ),
+    "log refund": ("log refund C1 --amount '120 EUR' --payment P-9 --reason 'paid twice'",),
+    "log reversal": ("log reversal C1 --id P-9 --kind bounced --bank-code AM04",),
+    "log write-off": (
+        "log write-off C1 --invoice R-1001 --amount '900 EUR' --note 'the estate has nothing left'",
+    ),
+    "log withheld-tax": (
+        "log withheld-tax C1 --invoice R-1001 --amount '150 EUR' --note 'certificate 2025-17'",
+    ),
+    "log bank-fee": (
+        "log bank-fee C1 --invoice R-1001 --amount '12.50 EUR' --note 'kept by the bank abroad'",
+    ),
+    "log credit-note-cancelled": (
+        "log credit-note-cancelled C1 --id N-4 --reason 'it was meant for another invoice'",
+    ),
     "log plan-ended": ("log plan-ended C1 --id L-1 --outcome cancelled --reason 'in arrears'",),
     "log hold": ("log hold C1 --reason 'over its limit'",),
     "log release": ("log release C1 --until 2025-04-30 --reason 'days of grace'",),

@@ -52,6 +52,7 @@ MEASURE_NAMES = {
     "open_alerts": Text("open alerts", "未解除的警示"),
     "overdue_age": Text("days past due", "逾期天数"),
     "overdue_amount": Text("past due", "逾期金额"),
+    "overdue_share": Text("past due by sales of half a year", "逾期额占近半年销售额比例"),
     "payment_index": Text("below the best payment index", "低于最佳付款指数"),
     "plan_arrears": Text("arrears with a plan", "还款计划欠款"),
     "prepayment_missing": Text("missing prepayment", "缺少的预付款"),

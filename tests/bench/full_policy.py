@@ -52,7 +52,9 @@ from tocsin.schemas.codec.jsonlines import Fact, with_closings
 from tocsin.schemas.contracts.catalog import POLICIES, SOURCES, WARNINGS
 from tocsin.schemas.policies.policy_file import default_policy_text
 from tocsin.streams.decide import engine as desk
+from tocsin.streams.decide import judge
 from tocsin.streams.facts.events import PolicyPublished
+from tocsin.streams.fold import ageing
 
 BASIC_RULES = (
     "overdue-amount",
@@ -229,21 +231,21 @@ def in_process(facts: Sequence[Fact], settings: Settings) -> dict[str, float]:
 _MEASURED: tuple[tuple[Any, str, str], ...] = (
     (desk, "check", "fold"),
     (desk, "evolve", "fold"),
-    (desk, "forget", "fold"),
-    (desk, "schedule_silence_ends", "fold"),
-    (desk, "update_commitments_on", "fold"),
-    (desk, "assess", "assess"),
-    (desk, "advance", "assess"),
-    (desk, "clear_withdrawn", "assess"),
-    (desk, "mark_muted", "assess"),
-    (desk.Collector, "update", "assess"),
-    (desk.Scorer, "update", "assess"),
-    (desk.Scorer, "pass_day", "assess"),
-    (desk.Scorer, "review", "assess"),
-    (desk.RuleSelection, "met_overrides", "assess"),
-    (desk.RuleSelection, "variant", "assess"),
-    (desk.RuleSelection, "rules_after", "assess"),
-    (desk.RuleSelection, "rules_due", "assess"),
+    (ageing, "forget", "fold"),
+    (ageing, "update_commitments_on", "fold"),
+    (judge, "schedule_silence_ends", "fold"),
+    (judge, "assess", "assess"),
+    (judge, "advance", "assess"),
+    (judge, "clear_withdrawn", "assess"),
+    (judge, "mark_muted", "assess"),
+    (judge.Collector, "update", "assess"),
+    (judge.Scorer, "update", "assess"),
+    (judge.Scorer, "pass_day", "assess"),
+    (judge.Scorer, "review", "assess"),
+    (judge.RuleSelection, "met_overrides", "assess"),
+    (judge.RuleSelection, "variant", "assess"),
+    (judge.RuleSelection, "rules_after", "assess"),
+    (judge.RuleSelection, "rules_due", "assess"),
     (desk.DecisionEngine, "process", "desk: routing"),
     (desk.DecisionEngine, "_catch_up", "desk: day closings"),
     (PartitionProcessor, "keep", "keeper"),

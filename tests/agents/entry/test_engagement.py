@@ -66,6 +66,12 @@ LINES = {
     "alert-lifted": ("--id", "A1"),
     "order-change": ("--kind", "delivery", "--order", "O1"),
     "service": ("--minutes", "30", "--cost", "12.00 EUR"),
+    "refund": ("--amount", "10 EUR", "--payment", "P1", "--reason", "paid twice"),
+    "reversal": ("--id", "P1", "--kind", "bounced", "--bank-code", "AM04"),
+    "write-off": ("--invoice", "I1", "--amount", "10 EUR", "--note", "insolvent"),
+    "withheld-tax": ("--invoice", "I1", "--amount", "10 EUR", "--note", "certificate 7"),
+    "bank-fee": ("--invoice", "I1", "--amount", "10 EUR", "--note", "of the transfer"),
+    "credit-note-cancelled": ("--id", "write-off-1", "--reason", "it was paid after all"),
     "silence": ("--until", "2025-02-01", "--reason", "in talks"),
     "silence-ended": ("--id", "S1", "--reason", "no talks"),
 }

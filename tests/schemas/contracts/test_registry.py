@@ -26,6 +26,8 @@ def test_the_packaged_registry_has_every_topic_under_a_fixed_id() -> None:
 
     ids = {}
     for topic in catalog.TOPICS:
+        if topic.schema:  # it has that of another topic
+            continue
         version, *older = registry.by_subject(f"{topic.name}-value")
         assert len(older) == version.version - 1
         ids[topic.name] = version.schema_id

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.book import Book, merge
 from tests.streams.decide.test_engine import random_lines
 from tests.streams.decide.test_engine_laws import LAW, SEEDS, SHORT, a_restart_changes_nothing
-from tocsin.streams.decide import engine as desk
+from tocsin.streams.decide import judge
 from tocsin.streams.decide.assess import assess
 from tocsin.streams.decide.engine import DecisionEngine, Step
 from tocsin.streams.decide.rule_selection import RuleSelection
@@ -131,7 +131,7 @@ def looking_at_everything_always() -> Iterator[None]:
     after = RuleSelection.rules_after
 
     def schedule(self: DecisionEngine, ledger: Ledger) -> None:
-        ledger.summary.next_date = self._today.date + 1
+        ledger.summary.next_date = self.today.date + 1
         self._due.setdefault(ledger.summary.next_date, []).append(ledger.customer_id)
 
     def assess_all(ledger: Ledger, *arguments: object, **words: object) -> object:
@@ -144,7 +144,7 @@ def looking_at_everything_always() -> Iterator[None]:
         ),
         patch.object(RuleSelection, "rules_due", lambda self, met, *_: after(self, met, ALL)),
         patch.object(DecisionEngine, "_schedule", schedule),
-        patch.object(desk, "assess", assess_all),
+        patch.object(judge, "assess", assess_all),
     ):
         yield
 
