@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.services.deployment import deployed
 from tocsin.agents.backtest.figures import BacktestReport, report
 from tocsin.agents.backtest.given import candidates, harms
@@ -20,7 +18,6 @@ def told(done: Run) -> BacktestReport:
     return report(done, harms(("L5", "H30")))
 
 
-@pytest.mark.timeout(600)
 async def test_topics_and_clickhouse_give_the_figures_of_the_events(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

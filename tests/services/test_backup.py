@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from tests.services.test_audit import WITHIN_S, batches, deployment, send, sinking
 from tocsin.agents.audit.reconcile import reconcile
 from tocsin.agents.clickhouse.client import ClickHouse, connect
@@ -41,7 +39,6 @@ def back_up(client: ClickHouse, name: str) -> None:
     client.command(f"BACKUP DATABASE {name} EXCEPT TABLES {name}.sink_progress TO File('rows')")
 
 
-@pytest.mark.timeout(300)
 async def test_a_backup_taken_while_the_audit_writes_is_restored_and_goes_on(
     broker: EmbeddedKafka, tmp_path: Path
 ) -> None:

@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -253,7 +252,6 @@ async def until_told(hook: HttpReceiver, notify: Program) -> None:
         await asyncio.sleep(POLL_S)
 
 
-@pytest.mark.timeout(300)
 async def test_the_programs_of_the_compose_file_do_the_main_job(
     engine: EmbeddedEngine, jars: list[Path], tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ async def assert_one_truth(deployment: Deployment, facts: list[Fact]) -> None:
     assert plain.warnings == len(warnings) > 0
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 async def test_100_000_events_agree_in_topic_clickhouse_and_replay(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
@@ -59,7 +58,6 @@ async def letters(deployment: Deployment) -> list[str]:
     return [deployment.codec.decode_dead_letter(record.value).code for record in found]
 
 
-@pytest.mark.timeout(180)
 async def test_the_next_version_of_a_foreign_schema_is_read_through_an_outage_of_the_registry(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

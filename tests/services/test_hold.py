@@ -231,7 +231,6 @@ async def read_counts(deployment: Deployment) -> Counter[tuple[int, int]]:
     return counts
 
 
-@pytest.mark.timeout(240)
 async def test_payments_on_hold_make_nobody_late_and_are_all_read_in_the_end(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -286,7 +285,6 @@ async def test_payments_on_hold_make_nobody_late_and_are_all_read_in_the_end(
         await assert_told_alike(deployment)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("drain", [False, True])
 async def test_a_hold_and_its_release_in_one_backlog_leave_no_record_behind(
     drain: bool, broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path

@@ -11,7 +11,6 @@ from typing import get_args
 
 import fastavro
 import msgspec
-import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
 
@@ -469,7 +468,6 @@ def with_the_rarest(facts: list[Fact]) -> list[Fact]:
     return [*others, *documents, *noted, last]
 
 
-@pytest.mark.timeout(240)
 async def test_foreign_topics_give_the_decisions_of_direct_input_through_kills(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -512,7 +510,6 @@ async def test_foreign_topics_give_the_decisions_of_direct_input_through_kills(
         assert await asyncio.to_thread(first.stop) == 0
 
 
-@pytest.mark.timeout(90)
 async def test_two_intakes_from_the_start_bring_each_record_in_once(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

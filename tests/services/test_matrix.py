@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.matrix.brokers import running
 from tests.matrix.programs import tried
 from tocsin.agents.embedded.services import EmbeddedEngine
@@ -16,7 +14,6 @@ from tocsin.agents.embedded.services import EmbeddedEngine
 OLDEST = "2.8.2"
 
 
-@pytest.mark.timeout(300)
 async def test_every_program_works_on_the_oldest_kafka_with_zookeeper(
     engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

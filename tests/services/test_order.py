@@ -7,7 +7,6 @@ import time
 from itertools import chain
 from pathlib import Path
 
-import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.structs import TopicPartition
@@ -67,7 +66,6 @@ def closing(deployment: Deployment, day: int) -> Fact:
     return Fact(deployment.convention.closes_at(date), CLOCK.topic_id, DayClosed(date, "feed"))
 
 
-@pytest.mark.timeout(150)
 async def test_a_restart_between_records_in_disorder_changes_no_decision(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -163,7 +161,6 @@ def next_policy(deployment: Deployment, number: int) -> PolicyPublished:
     return structs.replace(first_event(deployment.settings, path), effective_from=instant)
 
 
-@pytest.mark.timeout(240)
 async def test_a_kill_within_a_sweep_over_8_000_customers_changes_no_decision(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -233,7 +230,6 @@ def customer_of(fact: Fact) -> str:
     return fact.event.customer_id
 
 
-@pytest.mark.timeout(120)
 async def test_one_topic_alone_is_decided_at_once(
     broker: EmbeddedKafka,
     engine: EmbeddedEngine,
@@ -280,7 +276,6 @@ async def end_of(worker: Program) -> tuple[int, str]:
     return code, worker.log()
 
 
-@pytest.mark.timeout(90)
 async def test_a_worker_without_a_policy_stops_and_says_how_to_publish_one(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -310,7 +305,6 @@ async def test_a_worker_without_a_policy_stops_and_says_how_to_publish_one(
         assert "Traceback" not in said
 
 
-@pytest.mark.timeout(120)
 async def test_a_worker_whose_state_and_journal_contradict_each_other_stops(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -370,7 +364,6 @@ async def enlarge(deployment: Deployment, topic: Topic, partitions: int) -> None
         await admin.close()
 
 
-@pytest.mark.timeout(120)
 async def test_another_partition_count_of_a_source_topic_stops_the_worker(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -390,7 +383,6 @@ async def test_another_partition_count_of_a_source_topic_stops_the_worker(
         assert "payments: has 3 partitions, the settings say 2; all topics need one count" in said
 
 
-@pytest.mark.timeout(120)
 async def test_a_topic_that_was_deleted_is_missing_and_one_made_anew_is_another(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -412,7 +404,6 @@ async def test_a_topic_that_was_deleted_is_missing_and_one_made_anew_is_another(
         assert "docs/recovery.md" in said
 
 
-@pytest.mark.timeout(120)
 async def test_a_worker_whose_topic_is_deleted_while_it_runs_says_that_it_is_missing(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from tests.groups import forget_group
 from tests.services.deployment import Deployment, deployed
 from tests.services.test_trimmed import foreign, invoice, send, until_mapped, write_mapping
@@ -24,7 +22,6 @@ async def mapped(deployment: Deployment) -> int:
     return len(await read_topic(deployment.settings, deployment.settings.topic(INVOICES)))
 
 
-@pytest.mark.timeout(180)
 async def test_an_intake_whose_group_is_forgotten_maps_nothing_twice(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

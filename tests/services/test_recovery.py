@@ -77,7 +77,6 @@ async def lose(deployment: Deployment, topic: Topic) -> None:
         await brokers.delete([deployment.settings.topic(topic)])
 
 
-@pytest.mark.timeout(600)
 async def test_a_lost_changelog_is_built_from_clickhouse_and_journal_and_work_goes_on_as_before(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -118,7 +117,6 @@ async def test_a_lost_changelog_is_built_from_clickhouse_and_journal_and_work_go
         assert standing == [(len({f.event.customer_id for f in facts if has_customer(f)}),)]
 
 
-@pytest.mark.timeout(600)
 async def test_a_lost_clickhouse_comes_back_from_the_topics_and_lost_topics_from_clickhouse(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -201,7 +199,6 @@ def root_of(engine: EmbeddedEngine) -> ClickHouse:
     return connect_clickhouse(engine.url, user=WRITER, password=engine.token)
 
 
-@pytest.mark.timeout(600)
 async def test_four_partitions_become_six_and_every_customer_is_decided_alike_and_told_once(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from aiokafka import AIOKafkaProducer
 from msgspec import Struct, structs
 
@@ -195,7 +194,6 @@ def without_detail(letters: list[DeadLetter]) -> Iterator[DeadLetter]:
     return (structs.replace(letter, detail="") for letter in sorted(letters, key=place))
 
 
-@pytest.mark.timeout(180)
 async def test_bad_records_of_every_kind_are_kept_whole_and_change_nothing_else(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:
@@ -215,7 +213,6 @@ async def test_bad_records_of_every_kind_are_kept_whole_and_change_nothing_else(
         await assert_one_truth(deployment, facts)
 
 
-@pytest.mark.timeout(120)
 async def test_records_as_large_as_may_be_and_from_far_ahead_are_refused_whole(
     broker: EmbeddedKafka, engine: EmbeddedEngine, tmp_path: Path
 ) -> None:

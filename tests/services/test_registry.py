@@ -244,7 +244,7 @@ def read_by_java(deployment: Deployment, url: str, java: list[str]) -> Read:
     counts = Read()
     for line in told.splitlines():
         name, _, kinds = line.partition(" ")
-        for kind in kinds.strip("{}").split(", "):
+        for kind in filter(None, kinds.strip("{}").split(", ")):
             key, _, count = kind.partition("=")
             counts[name.removeprefix(deployment.settings.topic_prefix), key] = int(count)
     return counts

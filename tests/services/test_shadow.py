@@ -103,7 +103,6 @@ async def killed_amid(deployment: Deployment, facts: list[Fact], worker: Program
     await deployment.until_decided(worker)
 
 
-@pytest.mark.timeout(600)
 async def test_a_candidate_decides_on_live_traffic_as_it_would_alone_and_leaves_no_trace(
     broker: EmbeddedKafka,
     engine: EmbeddedEngine,
