@@ -48,16 +48,20 @@ def test_the_end_of_a_silence_over_fifty_findings_brings_one_digest() -> None:
     assert book.add("2025-03-05 close") == []
 
 
-def test_repetitions_due_on_the_day_a_silence_ends_are_in_its_digest() -> None:
+def on_its_last_day(until: str) -> tuple[set[str], set[str]]:
+    """Transitions on the day a silence ends: all, and those of them that are told."""
     book = Book(many_rules(3))
-    book.add(INVOICE, "2025-02-25 close")
-    assert len(book.warnings) == 3
-    book.add("2025-02-26 silence S until 2025-05-11 plan")
-    told = book.add("2025-05-11 07:00 close")
-    open_now = [w for w in told if w.muted_by is None and w.as_of == day("2025-05-11")]
-    steps = {w.transition for w in told if w.as_of == day("2025-05-11")}
-    assert {w.transition for w in open_now} == {"ESCALATED", "DIGEST"}
-    assert "DIGEST" in steps
+    book.add(INVOICE, "2025-02-25 close", f"2025-02-26 silence S until {until} plan")
+    told = [w for w in book.add(f"{until} 07:00 close") if w.as_of == day(until)]
+    return {w.transition for w in told}, {w.transition for w in told if w.muted_by is None}
+
+
+def test_repetitions_due_on_the_day_a_silence_ends_are_in_its_digest() -> None:
+    assert on_its_last_day("2025-06-10") == ({"REPEATED", "DIGEST"}, {"DIGEST"})
+
+
+def test_a_graver_step_on_the_day_a_silence_ends_tells_all_that_a_digest_would() -> None:
+    assert on_its_last_day("2025-05-11") == ({"ESCALATED"}, {"ESCALATED"})
 
 
 @pytest.mark.parametrize(("until", "is_muted"), [("2025-02-24", False), ("2025-02-25", True)])
