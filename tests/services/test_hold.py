@@ -45,7 +45,7 @@ STORM = 60
 DAYS = 110
 POLL_S = 0.1
 HELD_PAYMENTS = (PAYMENTS.topic_id,)
-PATIENT = {"retirement-candidate"}
+PATIENT = {"retirement-candidate", "deteriorating-relationship", "resumption-digest"}
 
 
 def good_payer(facts: list[Fact]) -> tuple[str, list[Fact]]:

@@ -71,5 +71,6 @@ class Partition:
             _, value = journal_transaction(transaction, self._journal, self._store)
             for out in transaction.outputs:
                 self._write(out.topic, out.timestamp, out.key, out.value)
-            self._write(JOURNAL.name, records[0].timestamp, None, value)
+            latest = max(record.timestamp for record in records)  # as the worker stamps it
+            self._write(JOURNAL.name, latest, None, value)
             records = records[len(transaction.taken) :]
