@@ -92,6 +92,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     events: int
     warnings: int
+    told: int
     warnings_lost: int
     warnings_doubled: int
     audit_missing: int
@@ -351,6 +352,7 @@ class Demo:
             decision_digest=report.decision_digest,
             events_per_second=self._rate(records),
             by_rule=_counted(warning.rule for warning in warnings),
+            told=sum(not warning.muted_by for warning in warnings),
             by_severity=_counted(warning.severity for warning in warnings),
         )
 
@@ -386,6 +388,7 @@ class Demo:
             [
                 ("events", f"{outcome.events:,}"),
                 ("warnings", f"{outcome.warnings:,}"),
+                ("  told, not muted", f"{outcome.told:,}"),
                 *((f"  {name}", f"{count:,}") for name, count in outcome.by_severity.items()),
                 *((f"  {name}", f"{count:,}") for name, count in outcome.by_rule.items()),
                 ("events a second", f"{outcome.events_per_second:,} while deciding the history"),
