@@ -211,7 +211,7 @@ async def assert_traced(deployment: Deployment, hook: HttpReceiver) -> None:
     place = {"topic": "invoices", "partition": invoice.partition, "offset": invoice.offset}
     told = [warning for call in hook.taken for warning in call.data["warnings"]]
     about = [warning for warning in told if {**place, "id": "I2"} in warning["evidence"]]
-    assert {"overdue-amount"} <= {warning["rule"] for warning in about}
+    assert {"arrears-beyond-habit"} <= {warning["rule"] for warning in about}
     by_id = {warning.warning_id: warning for warning in await deployment.warnings()}
     for body in about:
         warning = by_id[body["warning_id"]]
