@@ -42,6 +42,11 @@ PORTS: Final = {"http": 8123, "https": 8443}
 MESSAGE_CHARACTERS_MAX: Final = 1000
 PART_BYTES: Final = 1 << 20
 # Defaults differ between versions; an insert means the same on all.
+LOCK_WITHIN_S: Final = 5
+LOCK_ATTEMPTS: Final = 12
+LOCKED: Final = ("lock_acquire_timeout", "DEADLOCK_AVOIDED")
+"""What ClickHouse says of a lock that it could not get in time."""
+
 INSERT_SETTINGS: Final[Mapping[str, Any]] = {
     "async_insert": 0,  # acknowledged only when written
     "wait_end_of_query": 1,
@@ -84,6 +89,22 @@ class ClickHouse:
         with self._translated():
             result = self._client.command(sql, parameters=_parameters(parameters))
             return None if isinstance(result, QuerySummary) else result
+
+    def alter(self, sql: str) -> None:
+        """Run a statement that changes tables or views, which another program may do as well.
+
+        Two of them can wait for a lock that the other one holds, until one gives up: here after
+        `LOCK_WITHIN_S`, to try again. Raises as `command` does.
+        """
+        settings = {"lock_acquire_timeout": LOCK_WITHIN_S}
+        for left in reversed(range(LOCK_ATTEMPTS)):
+            try:
+                with self._translated():
+                    self._client.command(sql, settings=settings)
+                return
+            except (UnavailableError, ClickHouseRefusedError) as error:
+                if not left or not any(word in str(error) for word in LOCKED):
+                    raise
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
         """Ask; `{name:Type}` in the text is bound by the server to a parameter."""

@@ -107,7 +107,7 @@ def apply_migrations(client: ClickHouse, migrations: Sequence[Migration]) -> lis
         if migration.number in applied:
             continue
         for statement in migration.statements:
-            client.command(statement)
+            client.alter(statement)
         columns = ([migration.number], [migration.name], [migration.checksum])
         client.insert("migrations", columns, _TYPES)
         done.append(f"{migration.number:04} {migration.name}")

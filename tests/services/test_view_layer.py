@@ -23,7 +23,7 @@ from tocsin.agents.settings.exits import Exit
 
 ROOT = Path(__file__).parents[2]
 BEFORE = 20
-READ_EVERY_S = 0.2  # a reader who asks without a rest would keep both migrations waiting
+READ_EVERY_S = 0.2
 """The last migration of the versions that had no layer of views."""
 VIEWS = packaged_views()
 COLUMNS = """
