@@ -361,6 +361,17 @@ def default_document() -> str:
     return canonical(plain)
 
 
+def audited(*lines: str, document: str | None = None) -> Book:
+    """A book whose totals agree with its documents, before and after a restart."""
+    found = Book(document)
+    for line in lines:
+        found.add(line)
+        audit(found.ledger)
+    found.restart()
+    audit(found.ledger)
+    return found
+
+
 def each_for_itself() -> str:
     """The default policy without the rule of arrears that mutes what says the same."""
     plain = msgspec.json.decode(default_document())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.book import Book, audit, instant
+from tests.book import Book, audit, audited, instant
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import check
 from tocsin.streams.facts.refusals import Code
@@ -13,17 +13,6 @@ ONE = "2025-01-02 invoice R-1 1,000.00 EUR due 2025-02-01"
 TWO = "2025-01-03 invoice R-2 1,000.00 EUR due 2025-02-02"
 IN_DOLLARS = "2025-01-02 invoice R-1 50,000.00 USD due 2025-02-01"
 IN_EUROS = "2025-01-30 payment P-1 48,100.00 EUR for R-1 = 48100.00 settling 50000.00 USD"
-
-
-def book(*lines: str) -> Book:
-    """A book whose totals agree with its documents, before and after a restart."""
-    found = Book()
-    for line in lines:
-        found.add(line)
-        audit(found.ledger)
-    found.restart()
-    audit(found.ledger)
-    return found
 
 
 def is_open(found: Book) -> dict[str, int]:
@@ -37,25 +26,25 @@ def at_hand(found: Book, currency: str = "EUR") -> int:
 
 
 def test_an_invoice_in_dollars_that_is_paid_in_euros_is_settled() -> None:
-    found = book(IN_DOLLARS, IN_EUROS, "2025-03-20 close")
+    found = audited(IN_DOLLARS, IN_EUROS, "2025-03-20 close")
     assert found.warnings == []
     assert (is_open(found), at_hand(found)) == ({"R-1": 0}, 0)
     assert found.ledger.summary.settled["R-1"].delay_days == -2
 
 
 def test_what_exceeds_the_settlement_is_at_hand_in_the_currency_of_the_payment() -> None:
-    found = book(IN_DOLLARS, IN_EUROS.replace("P-1 48,100.00", "P-1 50,000.00"))
+    found = audited(IN_DOLLARS, IN_EUROS.replace("P-1 48,100.00", "P-1 50,000.00"))
     assert (is_open(found), at_hand(found), at_hand(found, "USD")) == ({"R-1": 0}, 190_000, 0)
 
 
 def test_a_part_settled_in_another_currency_leaves_the_rest_owed() -> None:
     half = "2025-01-30 payment P-1 24,050.00 EUR for R-1 = 24050.00 settling 25000.00 USD"
-    found = book(IN_DOLLARS, half)
+    found = audited(IN_DOLLARS, half)
     assert is_open(found) == {"R-1": 2_500_000}
 
 
 def test_a_payment_in_another_currency_may_come_before_its_invoice() -> None:
-    found = book(IN_EUROS, IN_DOLLARS.replace("2025-01-02", "2025-02-10") + " on 2025-01-02")
+    found = audited(IN_EUROS, IN_DOLLARS.replace("2025-01-02", "2025-02-10") + " on 2025-01-02")
     assert (is_open(found), at_hand(found)) == ({"R-1": 0}, 0)
 
 
@@ -71,29 +60,29 @@ def test_a_payment_in_another_currency_may_come_before_its_invoice() -> None:
 def test_what_undoes_a_settlement_in_another_currency_undoes_it_in_both(
     undone: str, left: int, back: int
 ) -> None:
-    found = book(IN_DOLLARS, IN_EUROS, undone)
+    found = audited(IN_DOLLARS, IN_EUROS, undone)
     assert (is_open(found), at_hand(found)) == ({"R-1": left}, back)
 
 
 def test_an_invoice_that_is_corrected_is_settled_again_by_what_was_said() -> None:
     smaller = IN_DOLLARS.replace("2025-01-02", "2025-02-01").replace("50,000", "40,000")
-    found = book(IN_DOLLARS, IN_EUROS, smaller + " on 2025-01-02")
+    found = audited(IN_DOLLARS, IN_EUROS, smaller + " on 2025-01-02")
     assert (is_open(found), at_hand(found)) == ({"R-1": 0}, 962_000)  # a fifth is left
 
 
 def test_amounts_by_invoice_are_followed() -> None:
-    found = book(ONE, TWO, "2025-01-30 payment P-1 1,000.00 EUR for R-1 = 300.00, R-2 = 700.00")
+    found = audited(ONE, TWO, "2025-01-30 payment P-1 1,000.00 EUR for R-1 = 300.00, R-2 = 700.00")
     assert is_open(found) == {"R-1": 70_000, "R-2": 30_000}
 
 
 def test_what_no_amount_is_said_for_pays_the_oldest() -> None:
-    found = book(ONE, TWO, "2025-01-30 payment P-1 1,000.00 EUR for R-2 = 700.00")
+    found = audited(ONE, TWO, "2025-01-30 payment P-1 1,000.00 EUR for R-2 = 700.00")
     assert is_open(found) == {"R-1": 70_000, "R-2": 30_000}
 
 
 def test_amounts_by_invoice_wait_for_an_invoice_that_is_not_known_yet() -> None:
     paid = "2025-01-30 payment P-1 1,000.00 EUR for R-1 = 300.00, R-2 = 700.00"
-    found = book(ONE, paid)
+    found = audited(ONE, paid)
     assert (is_open(found), at_hand(found)) == ({"R-1": 70_000}, 70_000)
     found.add(TWO.replace("2025-01-03", "2025-02-01") + " on 2025-01-03")
     audit(found.ledger)
@@ -103,9 +92,9 @@ def test_amounts_by_invoice_wait_for_an_invoice_that_is_not_known_yet() -> None:
 def test_amounts_by_invoice_may_be_corrected() -> None:
     paid = "payment P-1 1,000.00 EUR for R-1 = 300.00, R-2 = 700.00"
     other = "2025-01-31 payment P-1 1,000.00 EUR for R-1 = 900.00, R-2 = 100.00 on 2025-01-30"
-    found = book(ONE, TWO, f"2025-01-30 {paid}", other)
+    found = audited(ONE, TWO, f"2025-01-30 {paid}", other)
     assert is_open(found) == {"R-1": 10_000, "R-2": 90_000}
-    assert book(ONE, TWO, f"2025-01-30 {paid}", f"2025-01-30 {paid}").desk.state is not None
+    assert audited(ONE, TWO, f"2025-01-30 {paid}", f"2025-01-30 {paid}").desk.state is not None
 
 
 @pytest.mark.parametrize(

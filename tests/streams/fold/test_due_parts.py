@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.book import Book, audit, day, each_for_itself, instant, tell
+from tests.book import Book, audit, audited, day, each_for_itself, instant, tell
 from tocsin.streams.facts import events
 from tocsin.streams.facts.checks import check
 from tocsin.streams.facts.convention import Convention
@@ -32,14 +32,8 @@ MONEY = (
 
 
 def book(*lines: str) -> Book:
-    """A book whose totals agree with its documents, before and after a restart."""
-    found = Book(each_for_itself())
-    for line in lines:
-        found.add(line)
-        audit(found.ledger)
-    found.restart()
-    audit(found.ledger)
-    return found
+    """An audited book in which each rule speaks for itself."""
+    return audited(*lines, document=each_for_itself())
 
 
 def of(found: Book, *rules: str) -> list[str]:

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from tests.book import Book, audit, each_for_itself, tell
+from tests.book import Book, audit, audited, each_for_itself, tell
 
 INVOICE = "2025-01-02 invoice R-1 25,000.00 EUR due 2025-02-01"
 TWICE = "2025-01-30 payment P-1 50,000.00 EUR for R-1"
@@ -15,12 +15,8 @@ REFUND = "2025-02-10 refund F-1 25,000.00 EUR of P-1"
 
 
 def book(*lines: str) -> Book:
-    """A book whose totals agree with its documents."""
-    found = Book(each_for_itself())
-    for line in lines:
-        found.add(line)
-        audit(found.ledger)
-    return found
+    """An audited book in which each rule speaks for itself."""
+    return audited(*lines, document=each_for_itself())
 
 
 def standing(found: Book) -> tuple[int, int]:
