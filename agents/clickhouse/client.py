@@ -41,12 +41,12 @@ ANSWER_WITHIN_S: Final = 600
 PORTS: Final = {"http": 8123, "https": 8443}
 MESSAGE_CHARACTERS_MAX: Final = 1000
 PART_BYTES: Final = 1 << 20
-# Defaults differ between versions; an insert means the same on all.
 LOCK_WITHIN_S: Final = 5
 LOCK_ATTEMPTS: Final = 12
 LOCKED: Final = ("lock_acquire_timeout", "DEADLOCK_AVOIDED")
 """What ClickHouse says of a lock that it could not get in time."""
 
+# Defaults differ between versions; an insert means the same on all.
 INSERT_SETTINGS: Final[Mapping[str, Any]] = {
     "async_insert": 0,  # acknowledged only when written
     "wait_end_of_query": 1,
@@ -83,15 +83,20 @@ class ClickHouse:
         return str(self._client.server_version)
 
     def command(
-        self, sql: str, parameters: Mapping[str, Any] | None = None
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> str | int | Sequence[str] | None:
         """Run a statement; returns the single row of its result, None if it has no result."""
         with self._translated():
-            result = self._client.command(sql, parameters=_parameters(parameters))
+            result = self._client.command(
+                sql, parameters=_parameters(parameters), settings=dict(settings or {})
+            )
             return None if isinstance(result, QuerySummary) else result
 
     def alter(self, sql: str) -> None:
-        """Run a statement that changes tables or views, which another program may do as well.
+        """Run a statement that changes tables, which another program may do as well.
 
         Two of them can wait for a lock that the other one holds, until one gives up: here after
         `LOCK_WITHIN_S`, to try again. Raises as `command` does.
@@ -99,8 +104,7 @@ class ClickHouse:
         settings = {"lock_acquire_timeout": LOCK_WITHIN_S}
         for left in reversed(range(LOCK_ATTEMPTS)):
             try:
-                with self._translated():
-                    self._client.command(sql, settings=settings)
+                self.command(sql, settings=settings)
                 return
             except (UnavailableError, ClickHouseRefusedError) as error:
                 if not left or not any(word in str(error) for word in LOCKED):
